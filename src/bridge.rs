@@ -1,0 +1,230 @@
+//! From happenings to events: [`Bridge`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::event::{
+    Action, ActorRecord, Descriptor, Event, Manifest, RequestRecord, SharedEvent, SourceRecord,
+};
+use crate::listener::{BlobListener, ManifestListener, RepositoryListener};
+use crate::sink::{Sink, Write};
+
+/// The listener that makes an event of each happening and writes it to a sink.
+///
+/// A bridge belongs to one request: every event that it makes carries the same
+/// source, actor and request. [`NotificationLayer`] makes one for each request
+/// that may become an event; a registry that needs no layer makes its own.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_registry_notifications::{
+///     ActorRecord, BlobListener, Bridge, ChannelSink, Descriptor, RequestRecord, SourceRecord,
+///     UrlBuilder,
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_registry_notifications::SinkError> {
+/// let (sink, mut events) = ChannelSink::new(100);
+/// let bridge = Bridge::new(
+///     UrlBuilder::new("https://registry.example.com"),
+///     Arc::new(SourceRecord::new("registry.example.com:5000")),
+///     ActorRecord::new("alice"),
+///     RequestRecord::new("6df24a34-0959-4923-81ca-14f09767db19", "PUT"),
+///     Arc::new(sink),
+/// );
+/// bridge
+///     .blob_pushed("library/debian", Descriptor::new("application/octet-stream", "sha256:c0ff", 4))
+///     .await?;
+/// let event = events.recv().await.unwrap();
+/// assert_eq!(
+///     event.target.url,
+///     "https://registry.example.com/v2/library/debian/blobs/sha256:c0ff"
+/// );
+/// # Ok(()) }
+/// ```
+///
+/// [`NotificationLayer`]: crate::Bridge
+#[derive(Clone)]
+pub struct Bridge {
+    urls: UrlBuilder,
+    source: Arc<SourceRecord>,
+    actor: ActorRecord,
+    request: Arc<RequestRecord>,
+    sink: Arc<dyn Sink>,
+    include_references: bool,
+}
+
+impl Bridge {
+    /// A bridge that leaves references out.
+    pub fn new(
+        urls: UrlBuilder,
+        source: Arc<SourceRecord>,
+        actor: ActorRecord,
+        request: impl Into<Arc<RequestRecord>>,
+        sink: Arc<dyn Sink>,
+    ) -> Self {
+        Self {
+            urls,
+            source,
+            actor,
+            request: request.into(),
+            sink,
+            include_references: false,
+        }
+    }
+
+    /// Should events of manifests carry what the manifest refers to? Default: no.
+    #[must_use]
+    pub fn include_references(mut self, include: bool) -> Self {
+        self.include_references = include;
+        self
+    }
+
+    fn event(&self, action: Action, repository: &str) -> Event {
+        let mut event = Event::new(action);
+        event.target.repository = repository.into();
+        event.request = self.request.clone();
+        event.actor = self.actor.clone();
+        event.source = self.source.clone();
+        event
+    }
+
+    fn write(&self, event: Event) -> Write {
+        self.sink.write(&SharedEvent::from(event))
+    }
+
+    fn manifest(
+        &self,
+        action: Action,
+        repository: &str,
+        manifest: Manifest,
+        tag: Option<&str>,
+    ) -> Write {
+        let mut event = self.event(action, repository);
+        let target = &mut event.target;
+        target.url = self
+            .urls
+            .manifest_url(repository, &manifest.descriptor.digest);
+        target.length = manifest.descriptor.size;
+        target.descriptor = manifest.descriptor;
+        target.tag = tag.unwrap_or_default().into();
+        if self.include_references {
+            target.references = manifest.references;
+        }
+        self.write(event)
+    }
+
+    fn blob(&self, action: Action, repository: &str, blob: Descriptor, from: &str) -> Write {
+        let mut event = self.event(action, repository);
+        let target = &mut event.target;
+        target.url = self.urls.blob_url(repository, &blob.digest);
+        target.length = blob.size;
+        target.descriptor = blob;
+        target.from_repository = from.into();
+        self.write(event)
+    }
+
+    /// A deletion says no more of its target than repository and digest.
+    fn deleted(&self, repository: &str, digest: &str) -> Write {
+        let mut event = self.event(Action::Delete, repository);
+        event.target.descriptor.digest = digest.into();
+        self.write(event)
+    }
+}
+
+impl ManifestListener for Bridge {
+    fn manifest_pushed(&self, repository: &str, manifest: Manifest, tag: Option<&str>) -> Write {
+        self.manifest(Action::Push, repository, manifest, tag)
+    }
+
+    fn manifest_pulled(&self, repository: &str, manifest: Manifest, tag: Option<&str>) -> Write {
+        self.manifest(Action::Pull, repository, manifest, tag)
+    }
+
+    fn manifest_deleted(&self, repository: &str, digest: &str) -> Write {
+        self.deleted(repository, digest)
+    }
+}
+
+impl BlobListener for Bridge {
+    fn blob_pushed(&self, repository: &str, blob: Descriptor) -> Write {
+        self.blob(Action::Push, repository, blob, "")
+    }
+
+    fn blob_pulled(&self, repository: &str, blob: Descriptor) -> Write {
+        self.blob(Action::Pull, repository, blob, "")
+    }
+
+    fn blob_mounted(&self, repository: &str, blob: Descriptor, from: Option<&str>) -> Write {
+        self.blob(Action::Mount, repository, blob, from.unwrap_or_default())
+    }
+
+    fn blob_deleted(&self, repository: &str, digest: &str) -> Write {
+        self.deleted(repository, digest)
+    }
+}
+
+impl RepositoryListener for Bridge {
+    fn tag_deleted(&self, repository: &str, tag: &str) -> Write {
+        let mut event = self.event(Action::Delete, repository);
+        event.target.tag = tag.into();
+        self.write(event)
+    }
+
+    fn repo_deleted(&self, repository: &str) -> Write {
+        let event = self.event(Action::Delete, repository);
+        self.write(event)
+    }
+}
+
+impl fmt::Debug for Bridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bridge")
+            .field("urls", &self.urls)
+            .field("source", &self.source)
+            .field("actor", &self.actor)
+            .field("request", &self.request)
+            .field("include_references", &self.include_references)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds the URLs in events: `<base>/v2/<name>/manifests|blobs/<digest>`.
+///
+/// A target whose digest is not known has no URL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UrlBuilder {
+    /// Without a slash at the end; empty for relative URLs.
+    base: Arc<str>,
+}
+
+impl UrlBuilder {
+    /// URLs below `base`, for example `https://registry.example.com/mirror`.
+    pub fn new(base: impl AsRef<str>) -> Self {
+        Self {
+            base: base.as_ref().trim_end_matches('/').into(),
+        }
+    }
+
+    /// URLs without scheme and host: `/v2/<name>/…`.
+    pub fn relative() -> Self {
+        Self::default()
+    }
+
+    /// The URL of a manifest.
+    pub fn manifest_url(&self, repository: &str, digest: &str) -> String {
+        self.url(repository, "/manifests/", digest)
+    }
+
+    /// The URL of a blob.
+    pub fn blob_url(&self, repository: &str, digest: &str) -> String {
+        self.url(repository, "/blobs/", digest)
+    }
+
+    fn url(&self, repository: &str, kind: &str, digest: &str) -> String {
+        if digest.is_empty() {
+            return String::new();
+        }
+        [&*self.base, "/v2/", repository, kind, digest].concat()
+    }
+}
