@@ -82,6 +82,22 @@ impl Write {
         Self(State::Pending(Box::pin(future)))
     }
 
+    /// The answer if it is known already, else the write again.
+    pub(crate) fn answer(self) -> Result<Result<(), SinkError>, Self> {
+        match self.0 {
+            State::Ready(result) => Ok(result.unwrap_or(Ok(()))),
+            State::Pending(_) => Err(self),
+        }
+    }
+
+    /// Lets the write go on where nobody can wait for it. Without a runtime
+    /// to go on in, it ends here.
+    pub(crate) fn detach(self) {
+        if let (Err(write), Ok(runtime)) = (self.answer(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(write);
+        }
+    }
+
     /// The answer of several writes: the first error if there is one, and not
     /// before all have answered.
     pub fn all(writes: impl IntoIterator<Item = Self>) -> Self {
