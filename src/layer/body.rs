@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::happening::Happening;
-use crate::sink::Write;
+use crate::sink::{Unstoppable, Write};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -191,7 +191,7 @@ struct Pull {
     /// Length of the body, if it is known.
     expected: Option<u64>,
     /// The last frame, and the write that it waits for.
-    held: Option<(Option<Frame<Bytes>>, Write)>,
+    held: Option<(Option<Frame<Bytes>>, Unstoppable)>,
     tell_aborted: bool,
 }
 
@@ -208,7 +208,7 @@ impl Drop for Pull {
         if self.tell_aborted
             && let Some(write) = self.finish()
         {
-            write.detach();
+            drop(Unstoppable::from(write));
         }
     }
 }
@@ -289,7 +289,7 @@ where
                 || pull.expected.is_some_and(|all| pull.seen.length >= all);
             pull.seen.complete |= last;
             match last.then(|| pull.finish()).flatten() {
-                Some(write) => pull.held = Some((frame, write)),
+                Some(write) => pull.held = Some((frame, write.into())),
                 None => return Poll::Ready(frame.map(Ok)),
             }
         }

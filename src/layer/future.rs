@@ -14,7 +14,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::facts;
 use super::happening::{Asked, Happening};
 use super::stat::Asker;
-use crate::sink::Write;
+use crate::sink::{Unstoppable, Write};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -136,7 +136,7 @@ enum Finish<R> {
     /// A stat is needed first.
     Stat(Boxed<Response<ResponseBody<R>>>),
     /// A sink must take the event first.
-    Accept(Response<ResponseBody<R>>, Write),
+    Accept(Response<ResponseBody<R>>, Unstoppable),
 }
 
 impl<S> Watch<S> {
@@ -185,15 +185,23 @@ impl<S> Watch<S> {
         let Some((asker, question)) = self.asker.zip(happening.question()) else {
             return end(happening, response);
         };
-        Finish::Stat(Box::pin(async move {
-            let stat = asker.stat(&question);
-            match tokio::time::timeout(stat_timeout, stat).await {
+        let with_last_byte = happening.with_last_byte();
+        let stat = async move {
+            match tokio::time::timeout(stat_timeout, asker.stat(&question)).await {
                 Ok(facts) => happening.learn(facts),
                 Err(_) => tracing::warn!(path = question.path, "stat took too long"),
             }
-            drop(asker);
-            end(happening, response).wait().await
-        }))
+            happening
+        };
+        if with_last_byte {
+            return Finish::Stat(Box::pin(
+                async move { end(stat.await, response).wait().await },
+            ));
+        }
+        // What has happened is told even if the client hangs up meanwhile.
+        let told = async move { stat.await.tell(None).await };
+        let write = Unstoppable::from(Write::pending(told));
+        Finish::Accept(response.map(ResponseBody::plain), write)
     }
 }
 
@@ -204,23 +212,15 @@ fn end<R: Body>(happening: Happening, response: Response<R>) -> Finish<R> {
         return Finish::Now(response.map(|body| ResponseBody::pull(body, happening, length)));
     }
     // A body that is at its end already has shown all that it will.
-    let seen = super::body::Seen::ended();
-    let write = happening.tell(Some(&seen));
-    Finish::Accept(response.map(ResponseBody::plain), write).settled()
+    let write = happening.tell(Some(&super::body::Seen::ended()));
+    let response = response.map(ResponseBody::plain);
+    match write.answer() {
+        Ok(answer) => Finish::Now(acknowledge(response, answer.is_ok())),
+        Err(write) => Finish::Accept(response, write.into()),
+    }
 }
 
 impl<R> Finish<R> {
-    /// Takes the answer of a sink that has answered already.
-    fn settled(self) -> Self {
-        match self {
-            Self::Accept(response, write) => match write.answer() {
-                Ok(answer) => Self::Now(acknowledge(response, answer.is_ok())),
-                Err(write) => Self::Accept(response, write),
-            },
-            other => other,
-        }
-    }
-
     async fn wait(self) -> Response<ResponseBody<R>> {
         match self {
             Self::Now(response) => response,
