@@ -130,22 +130,18 @@ fn matched(prefix: &str, method: &Method, uri: &Uri, path: &[u8]) -> Option<Rout
     let path = path.strip_suffix(b"/").unwrap_or(path);
     let (rest, last) = split(path)?;
     let (repository, kind) = split(rest)?;
-    let (repository, operation) = match kind {
-        b"manifests" => (repository, manifest(method, last, uri)?),
-        b"blobs" if last == b"uploads" => {
-            (*method == Method::POST).then_some(())?;
-            (repository, Operation::StartUpload(parameters(uri)))
-        }
-        b"blobs" => (repository, blob(method, last)?),
-        b"uploads" => {
-            (*method == Method::PUT).then_some(())?;
-            let (repository, kind) = split(repository)?;
-            (kind == b"blobs").then_some(())?;
-            (repository, Operation::FinishUpload(parameters(uri)))
-        }
-        _ => return None,
+    let repository = match kind {
+        b"uploads" => split(repository).filter(|(_, kind)| *kind == b"blobs")?.0,
+        _ => repository,
     };
     let repository = text(repository).filter(|name| is_repository(name))?;
+    let operation = match (kind, last, method) {
+        (b"manifests", reference, _) => manifest(method, reference, uri)?,
+        (b"blobs", b"uploads", &Method::POST) => Operation::StartUpload(parameters(uri)),
+        (b"blobs", digest, _) => blob(method, digest)?,
+        (b"uploads", _, &Method::PUT) => Operation::FinishUpload(parameters(uri)),
+        _ => return None,
+    };
     Some(Route {
         repository: repository.into(),
         operation,
@@ -157,7 +153,7 @@ fn text(bytes: &[u8]) -> Option<&str> {
 }
 
 fn manifest(method: &Method, reference: &[u8], uri: &Uri) -> Option<Operation> {
-    let reference = text(reference)?;
+    let reference = text(reference).filter(|_| *method != Method::POST)?;
     let reference = match reference {
         tag if is_tag(tag) => Reference::Tag(tag.into()),
         digest if is_digest(digest) => Reference::Digest(digest.into()),
