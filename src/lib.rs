@@ -1,13 +1,53 @@
-//! Notifications of the distribution project for any registry.
+//! Notifications of the distribution project for any OCI registry.
+//!
+//! [distribution](https://distribution.github.io/distribution/) is the
+//! reference registry, and its
+//! [notifications](https://distribution.github.io/distribution/about/notifications/)
+//! are what scanners, replicators and deployers listen to: every push, pull,
+//! mount and delete of a manifest, blob or tag becomes an event that is posted
+//! to webhook endpoints. This crate gives the same events, to the byte, to any
+//! registry that is a [`tower::Service`]:
+//!
+//! ```text
+//! request ─▶ NotificationLayer ─▶ registry ─▶ successful response ─▶ Bridge ─▶ Event
+//!                                                                                │
+//!                           Notifier: Broadcaster ◀──────────────────────────────┘
+//!                            ├─▶ endpoint: filter ─▶ queue ─▶ retry ─▶ HTTP POST
+//!                            └─▶ any other Sink
+//! ```
+//!
+//! - [`NotificationLayer`] recognises the distribution API's routes, builds the
+//!   request record and the actor from each request and, on a successful
+//!   response, tells the bridge. What is no event passes untouched.
+//! - [`Bridge`] makes an [`Event`] of each happening and writes it to a
+//!   [`Sink`]. A registry that knows more than HTTP shows may use it directly.
+//! - [`Notifier`] owns the endpoints and their tasks.
+//!
+//! # Features
+//!
+//! | feature | gives |
+//! | --- | --- |
+//! | `axum` | peer addresses from axum 0.8's `ConnectInfo` |
+//! | `tower-http` | request ids from tower-http 0.6's `RequestId` |
+//!
+//! Neither is on by default.
 
 mod bridge;
 mod event;
+mod layer;
 mod listener;
 mod notifier;
 mod sink;
 
 pub use bridge::{Bridge, UrlBuilder};
-pub use event::*;
+pub use event::{
+    Action, ActorRecord, Descriptor, Envelope, Event, Format, MANIFEST_LIMIT, Manifest,
+    ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, media_types,
+};
+pub use layer::{
+    BaseUrl, Notification, NotificationLayer, PeerAddr, RequestBody, ResponseBody, ResponseFacts,
+    ResponseFuture, TrustedProxies,
+};
 pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
 pub use notifier::{BuildError, Notifier, NotifierBuilder};
 pub use sink::{Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, Write};

@@ -104,6 +104,28 @@ impl fmt::Debug for NotifierBuilder {
 #[derive(Debug)]
 pub struct BuildError(String);
 
+impl BuildError {
+    pub(crate) fn new(field: &str, value: impl fmt::Display, remedy: &str) -> Self {
+        Self(format!(
+            "{field}: {value:?} is not valid: {remedy}",
+            value = value.to_string()
+        ))
+    }
+}
+
+/// A URL fit for messages: its user info is replaced by `…`.
+pub(crate) fn without_user_info(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = start
+        + url[start..]
+            .find(['/', '?', '#'])
+            .unwrap_or(url.len() - start);
+    match url[start..end].rfind('@') {
+        Some(at) => [&url[..start], "…", &url[start + at..]].concat(),
+        None => url.into(),
+    }
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

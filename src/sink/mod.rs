@@ -82,6 +82,14 @@ impl Write {
         Self(State::Pending(Box::pin(future)))
     }
 
+    /// The answer if it is known already, else the write again.
+    pub(crate) fn answer(self) -> Result<Result<(), SinkError>, Self> {
+        match self.0 {
+            State::Ready(result) => Ok(result.unwrap_or(Ok(()))),
+            State::Pending(_) => Err(self),
+        }
+    }
+
     /// The answer of several writes: the first error if there is one, and not
     /// before all have answered.
     pub fn all(writes: impl IntoIterator<Item = Self>) -> Self {
@@ -112,6 +120,38 @@ impl Future for Write {
         match &mut self.0 {
             State::Ready(result) => Poll::Ready(result.take().unwrap_or(Ok(()))),
             State::Pending(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+/// A write that goes on when nobody waits for it any more: what a client that
+/// hangs up must not be able to stop. Without a runtime to go on in, it ends.
+pub(crate) struct Unstoppable(Option<Write>);
+
+impl From<Write> for Unstoppable {
+    fn from(write: Write) -> Self {
+        Self(Some(write))
+    }
+}
+
+impl Future for Unstoppable {
+    type Output = Result<(), SinkError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(write) = &mut self.0 else {
+            return Poll::Ready(Ok(()));
+        };
+        let answer = std::task::ready!(Pin::new(write).poll(cx));
+        self.0 = None;
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for Unstoppable {
+    fn drop(&mut self) {
+        let pending = self.0.take().and_then(|write| write.answer().err());
+        if let (Some(write), Ok(runtime)) = (pending, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(write);
         }
     }
 }

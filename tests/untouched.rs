@@ -1,0 +1,72 @@
+//! A request that is no event passes without allocating.
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::Empty;
+use tower::{Layer, Service};
+use tower_registry_notifications::{NotificationLayer, Notifier};
+
+/// Answers at once, with nothing on the heap.
+#[derive(Clone)]
+struct Bare;
+
+impl<B> Service<Request<B>> for Bare {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        ready(Ok(Response::new(Empty::new())))
+    }
+}
+
+fn allocations<S, R>(mut service: S, request: Request<Empty<Bytes>>) -> u64
+where
+    S: Service<Request<Empty<Bytes>>, Response = Response<R>, Error = Infallible>,
+{
+    let counted = allocation_counter::measure(|| {
+        let mut future = std::pin::pin!(service.call(request));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(future.as_mut().poll(&mut cx).is_ready());
+    });
+    counted.count_total
+}
+
+#[test]
+fn what_is_no_event_is_not_paid_for() {
+    let notifier = Notifier::builder().build().unwrap();
+    let layer = NotificationLayer::new(notifier);
+    let count = |method: Method, path: &str| {
+        let request = Request::builder().method(method).uri(path);
+        allocations(layer.layer(Bare), request.body(Empty::new()).unwrap())
+    };
+    for (method, path) in [
+        (Method::GET, "/v2/"),
+        (Method::GET, "/v2/library/debian/tags/list"),
+        (Method::GET, "/v2/library/debian/referrers/sha256:00"),
+        (Method::GET, "/v2/_catalog?n=5"),
+        (Method::GET, "/v2/library%2Fdebian//tags/./list"),
+        (Method::PATCH, "/v2/library/debian/blobs/uploads/1"),
+        (Method::GET, "/v2/library/debian/blobs/uploads/1"),
+        (Method::DELETE, "/v2/library/debian/blobs/uploads/1"),
+        (Method::POST, "/v2/library/debian/manifests/1"),
+        (Method::GET, "/metrics"),
+    ] {
+        assert_eq!(count(method.clone(), path), 0, "{method} {path}");
+    }
+    // The counter counts: an event is not free.
+    assert!(count(Method::GET, "/v2/library/debian/manifests/1") > 0);
+    assert_eq!(
+        allocations(Bare, Request::new(Empty::new())),
+        0,
+        "the bare service"
+    );
+}
