@@ -13,14 +13,16 @@ mod expect;
 mod image;
 #[path = "live/node.rs"]
 mod node;
+#[path = "live/receiver.rs"]
+mod receiver;
 #[path = "../examples/support/registry.rs"]
 mod registry;
 
 use http::{Method, StatusCode};
 use tower_registry_notifications::Action;
 
-use crate::client::{skopeo, write_layout};
-use crate::image::{INDEX, Image, MANIFEST};
+use crate::client::{INDEX, skopeo, write_layout};
+use crate::image::{Image, MANIFEST};
 use crate::node::Node;
 
 /// An image of more than axum's 2 MiB for a body, even when it is compressed.
@@ -41,17 +43,28 @@ async fn an_image_goes_in_and_out() {
     let image = large_image();
     let node = Node::start(false).await;
     let folder = tempdir("image");
-    write_layout(&folder.join("layout"), &[("v1", &image.manifest, &[&image])]);
+    write_layout(
+        &folder.join("layout"),
+        &[("v1", &image.manifest, &[&image])],
+    );
 
     let layout = format!("oci:{}:v1", folder.join("layout").display());
     skopeo(&["copy", &layout, &node.image("live/app:v1")]).await;
     let out = format!("dir:{}", folder.join("out").display());
     skopeo(&["copy", &node.image("live/app:v1"), &out]).await;
-    skopeo(&["copy", &node.image("live/app:v1"), &node.image("other/app:v2")]).await;
+    skopeo(&[
+        "copy",
+        &node.image("live/app:v1"),
+        &node.image("other/app:v2"),
+    ])
+    .await;
 
     for content in [&image.layer, &image.config] {
         let file = content.digest.trim_start_matches("sha256:");
-        assert_eq!(std::fs::read(folder.join("out").join(file)).unwrap(), content.bytes);
+        assert_eq!(
+            std::fs::read(folder.join("out").join(file)).unwrap(),
+            content.bytes
+        );
     }
     let events = node.stop(&[&image], &[]).await;
     let manifest = &*image.manifest.digest;
@@ -75,10 +88,13 @@ async fn an_image_goes_in_and_out() {
 async fn a_multi_platform_index_goes_in_and_out() {
     let amd64 = Image::new("amd64", "a", b"for amd64\n").unwrap();
     let arm64 = Image::new("arm64", "b", b"for arm64\n").unwrap();
-    let index = client::index(&[&amd64, &arm64]);
+    let index = client::index(&[("amd64", &amd64), ("arm64", &arm64)]);
     let node = Node::start(true).await;
     let folder = tempdir("index");
-    write_layout(&folder.join("layout"), &[("all", &index, &[&amd64, &arm64])]);
+    write_layout(
+        &folder.join("layout"),
+        &[("all", &index, &[&amd64, &arm64])],
+    );
 
     let layout = format!("oci:{}:all", folder.join("layout").display());
     skopeo(&["copy", "--all", &layout, &node.image("live/multi:v1")]).await;
@@ -110,7 +126,10 @@ async fn a_multi_platform_index_goes_in_and_out() {
         .collect();
     assert_eq!(
         platforms,
-        [(&*amd64.manifest.digest, "amd64"), (&*arm64.manifest.digest, "arm64")]
+        [
+            (&*amd64.manifest.digest, "amd64"),
+            (&*arm64.manifest.digest, "arm64")
+        ]
     );
     let target = push(&arm64.manifest.digest);
     assert_eq!(target.descriptor.media_type, MANIFEST);
@@ -123,7 +142,10 @@ async fn tags_are_deleted() {
     let image = Image::new("amd64", "a", b"to be deleted\n").unwrap();
     let node = Node::start(true).await;
     let folder = tempdir("tags");
-    write_layout(&folder.join("layout"), &[("v1", &image.manifest, &[&image])]);
+    write_layout(
+        &folder.join("layout"),
+        &[("v1", &image.manifest, &[&image])],
+    );
 
     let layout = format!("oci:{}:v1", folder.join("layout").display());
     for tag in ["v1", "v2", "v3"] {
@@ -131,7 +153,12 @@ async fn tags_are_deleted() {
         skopeo(&["copy", &layout, &to]).await;
     }
     let delete = |reference: &'static str| {
-        node.send(Method::DELETE, &format!("/v2/live/app/manifests/{reference}"), &[], "")
+        node.send(
+            Method::DELETE,
+            &format!("/v2/live/app/manifests/{reference}"),
+            &[],
+            "",
+        )
     };
     // By tag: gone, then not there, and told only once.
     assert_eq!(delete("v1").await.status, StatusCode::ACCEPTED);
@@ -151,22 +178,28 @@ async fn tags_are_deleted() {
 async fn one_request_at_a_time() {
     let image = Image::new("amd64", "a", b"by hand\n").unwrap();
     let node = Node::start(true).await;
-    registry::seed(&node.registry, "live/app", "v1", &image).await.unwrap();
+    node.seed("live/app", "v1", &image).await;
     let blob = &image.layer;
     let uploads = format!("/v2/live/app/blobs/uploads/?digest={}", blob.digest);
     let octets = [("content-type", "application/octet-stream")];
 
     // Pushed in one request.
-    let response = node.send(Method::POST, &uploads, &octets, blob.bytes.clone()).await;
+    let response = node
+        .send(Method::POST, &uploads, &octets, blob.bytes.clone())
+        .await;
     assert_eq!(response.status, StatusCode::CREATED);
     // Refused: the content is another.
     let response = node.send(Method::POST, &uploads, &octets, "other").await;
     assert_eq!(response.status, StatusCode::BAD_REQUEST);
     // Pushed in chunks, so that only the registry knows the size.
-    let begun = node.send(Method::POST, "/v2/live/app/blobs/uploads/", &[], "").await;
+    let begun = node
+        .send(Method::POST, "/v2/live/app/blobs/uploads/", &[], "")
+        .await;
     assert_eq!(begun.status, StatusCode::ACCEPTED);
     let place = begun.headers["location"].to_str().unwrap().to_owned();
-    let response = node.send(Method::PATCH, &place, &octets, blob.bytes.clone()).await;
+    let response = node
+        .send(Method::PATCH, &place, &octets, blob.bytes.clone())
+        .await;
     assert_eq!(response.status, StatusCode::ACCEPTED);
     let place = format!("{place}?digest={}", blob.digest);
     let response = node.send(Method::PUT, &place, &[], "").await;
@@ -189,7 +222,10 @@ async fn one_request_at_a_time() {
         assert_eq!(response.status, StatusCode::OK, "{path}");
     }
     let path = format!("/v2/live/app/blobs/{}", blob.digest);
-    assert_eq!(node.send(Method::GET, &path, &[], "").await.body, blob.bytes);
+    assert_eq!(
+        node.send(Method::GET, &path, &[], "").await.body,
+        blob.bytes
+    );
 
     // Nothing happens.
     for (path, status) in [
@@ -199,7 +235,11 @@ async fn one_request_at_a_time() {
         ("/v2/live/app/manifests/v9", StatusCode::NOT_FOUND),
         ("/v2/none/manifests/v1", StatusCode::NOT_FOUND),
     ] {
-        assert_eq!(node.send(Method::GET, path, &[], "").await.status, status, "{path}");
+        assert_eq!(
+            node.send(Method::GET, path, &[], "").await.status,
+            status,
+            "{path}"
+        );
     }
     let events = node.stop(&[&image], &[]).await;
     let actions: Vec<_> = events.iter().map(|event| event.action).collect();

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
@@ -41,7 +40,6 @@ impl Content {
 /// An image for Linux of one layer.
 #[derive(Clone, Debug)]
 pub struct Image {
-    pub architecture: String,
     pub config: Content,
     pub layer: Content,
     pub manifest: Content,
@@ -68,7 +66,6 @@ impl Image {
             "layers": [layer.descriptor()],
         });
         Ok(Self {
-            architecture: architecture.to_owned(),
             config,
             layer,
             manifest: Content::new(MANIFEST, manifest.to_string().into_bytes()),

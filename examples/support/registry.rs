@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
 use ferro_blob_store::{Digest, InMemoryBlobStore};
 use ferro_oci_server::{AppState, InMemoryRegistryMeta, Reference};
 use tower_registry_notifications::{NotificationLayer, Notifier};
@@ -22,22 +22,15 @@ pub fn empty() -> Arc<AppState> {
 ///
 /// The lookup costs a few requests inside of the process at each delete by
 /// digest, and tells which tags went with the manifest: `skopeo delete` finds
-/// the digest itself and names no tag.
+/// the digest itself and names no tag. The registry raises axum's limit for
+/// bodies (2 MiB) to 512 MiB; the layer sets none.
 pub fn layer(notifier: Notifier) -> NotificationLayer {
     NotificationLayer::new(notifier)
         .untag_lookup(true)
         .peer_addr(|parts| {
-            let peer = parts.extensions.get::<axum::extract::ConnectInfo<_>>()?;
+            let peer = parts.extensions.get::<ConnectInfo<_>>()?;
             Some(peer.0)
         })
-}
-
-/// The registry behind the layer.
-///
-/// A router of `ferro-oci-server` raises axum's limit for bodies (2 MiB) to
-/// 512 MiB; the layer sets none.
-pub fn app(registry: Arc<AppState>, notifier: Notifier) -> Router {
-    ferro_oci_server::router(registry).layer(layer(notifier))
 }
 
 /// Stores an image without a request, so that no event tells of it.

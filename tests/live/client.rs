@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::image::{Content, INDEX, Image};
+use crate::image::{Content, Image};
+
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Runs skopeo; it must succeed.
 pub async fn skopeo(arguments: &[&str]) {
@@ -39,13 +41,13 @@ pub async fn skopeo(arguments: &[&str]) {
     );
 }
 
-/// An index of images, with their platforms.
-pub fn index(images: &[&Image]) -> Content {
+/// An index of images for these architectures.
+pub fn index(images: &[(&str, &Image)]) -> Content {
     let manifests: Vec<Value> = images
         .iter()
-        .map(|image| {
+        .map(|(architecture, image)| {
             let mut descriptor = image.manifest.descriptor();
-            descriptor["platform"] = json!({ "architecture": image.architecture, "os": "linux" });
+            descriptor["platform"] = json!({ "architecture": architecture, "os": "linux" });
             descriptor
         })
         .collect();
