@@ -71,7 +71,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let registry = registry::empty();
     let hello = Image::new("amd64", "hello.txt", b"Hello from an image.\n")?;
     registry::seed(&registry, "demo/hello", "latest", &hello).await?;
-    let app = ferro_oci_server::router(registry).layer(registry::layer(notifier.clone()));
+    let app = registry::with_notifications(ferro_oci_server::router(registry), notifier.clone());
 
     welcome(address, &options);
     let mut printer = tokio::spawn(print::print(events, options.json));

@@ -18,7 +18,7 @@ pub async fn print(mut events: Events, json: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Time, action, target, media type and size, actor and client.
+/// Time, action, target, media type and size, actor, client and method.
 fn line(event: &Event) -> String {
     let time = DateTime::<Local>::from(event.timestamp).format("%H:%M:%S%.3f");
     let actor = match &*event.actor.name {
@@ -62,9 +62,10 @@ fn content(event: &Event) -> String {
     text
 }
 
-/// Address and product; a user agent's comments are left out.
+/// Address, product (a user agent's comments are left out), and method: a HEAD
+/// is a pull too, and clients send many.
 fn client(event: &Event) -> String {
     let request = &event.request;
     let product = request.user_agent.split(' ').next().unwrap_or_default();
-    format!("{}  {product}", request.addr)
+    format!("{}  {product}  {}", request.addr, request.method)
 }

@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::ConnectInfo;
 use ferro_blob_store::{Digest, InMemoryBlobStore};
 use ferro_oci_server::{AppState, InMemoryRegistryMeta, Reference};
+use tower::Layer as _;
 use tower_registry_notifications::{NotificationLayer, Notifier};
 
 use crate::image::Image;
@@ -18,19 +20,24 @@ pub fn empty() -> Arc<AppState> {
     )
 }
 
-/// The layer that the example puts around its registry.
+/// The registry `inside` of the layer.
 ///
-/// The lookup costs a few requests inside of the process at each delete by
-/// digest, and tells which tags went with the manifest: `skopeo delete` finds
-/// the digest itself and names no tag. The registry raises axum's limit for
-/// bodies (2 MiB) to 512 MiB; the layer sets none.
-pub fn layer(notifier: Notifier) -> NotificationLayer {
-    NotificationLayer::new(notifier)
+/// The layer stands around the whole router. `Router::layer` would put one
+/// around each handler, which can only answer what it is for, while the layer
+/// asks the registry itself now and then: for the size of a blob that came in
+/// chunks, and here also for the tags that go with a deleted manifest, since
+/// `skopeo delete` names no tag.
+///
+/// `ferro-oci-server` raises axum's limit for bodies (2 MiB) to 512 MiB; the
+/// layer sets none.
+pub fn with_notifications(inside: Router, notifier: Notifier) -> Router {
+    let layer = NotificationLayer::new(notifier)
         .untag_lookup(true)
         .peer_addr(|parts| {
             let peer = parts.extensions.get::<ConnectInfo<_>>()?;
             Some(peer.0)
-        })
+        });
+    Router::new().fallback_service(layer.layer(inside))
 }
 
 /// Stores an image without a request, so that no event tells of it.

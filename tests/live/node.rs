@@ -12,7 +12,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use ferro_oci_server::AppState;
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
@@ -85,10 +85,11 @@ impl Node {
 
         let registry = registry::empty();
         let log = Log::default();
-        let app = ferro_oci_server::router(registry.clone())
+        let registry_and_more = Router::new()
+            .fallback_service(ferro_oci_server::router(registry.clone()))
             .layer(from_fn_with_state(Untagged::default(), untag))
-            .layer(from_fn_with_state(log.clone(), inside))
-            .layer(registry::layer(notifier.clone()))
+            .layer(from_fn_with_state(log.clone(), inside));
+        let app = registry::with_notifications(registry_and_more, notifier.clone())
             .layer(from_fn_with_state(log.clone(), outside));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -156,6 +157,7 @@ impl Node {
         self.stop.send(()).unwrap();
         let served = timeout(PATIENCE, self.server).await;
         served.expect("requests do not end").unwrap().unwrap();
+
         let report = self.notifier.shutdown(PATIENCE).await;
         assert!(report.is_drained(), "{report}");
 
@@ -250,11 +252,8 @@ async fn outside(
     };
     request.extensions_mut().insert(Number(number));
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let text = |name| match request.headers().get(name) {
-        Some(value) => value.to_str().unwrap().to_owned(),
-        None => String::new(),
-    };
-    let (host, user_agent) = (text(header::HOST), text(header::USER_AGENT));
+    let host = text(request.headers(), header::HOST);
+    let user_agent = text(request.headers(), header::USER_AGENT);
     let response = next.run(request).await;
     let mut seen = log.0.lock().unwrap();
     seen.outside.push(head(number, &method, &uri, &response));
@@ -268,6 +267,13 @@ async fn outside(
         headers: response.headers().clone(),
     });
     response
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> String {
+    match headers.get(name) {
+        Some(value) => value.to_str().unwrap().to_owned(),
+        None => String::new(),
+    }
 }
 
 /// Also sees what the layer asks itself.
