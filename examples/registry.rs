@@ -96,7 +96,12 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         eprintln!("Some requests did not end in time.");
     }
     let report = notifier.shutdown(deadline - Instant::now()).await;
-    eprintln!("{report}");
+    if report.is_drained() {
+        eprintln!("All events were delivered.");
+    }
+    for left in &report.left {
+        eprintln!("{}: {} events are left.", left.endpoint, left.events);
+    }
     // Was the last to hold the channel's sink, so that the printer ends.
     drop(notifier);
     match timeout_at(deadline, printer).await {

@@ -33,13 +33,16 @@
 //! Neither is on by default.
 
 mod bridge;
+mod endpoint;
 mod event;
 mod layer;
 mod listener;
 mod notifier;
+mod queue;
 mod sink;
 
 pub use bridge::{Bridge, UrlBuilder};
+pub use endpoint::{Endpoint, EndpointBuilder, EndpointStatus};
 pub use event::{
     Action, ActorRecord, Descriptor, Envelope, Event, Format, MANIFEST_LIMIT, Manifest,
     ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, media_types,
@@ -49,5 +52,5 @@ pub use layer::{
     ResponseFuture, TrustedProxies,
 };
 pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
-pub use notifier::{BuildError, Notifier, NotifierBuilder};
+pub use notifier::{BuildError, Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
 pub use sink::{Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, Write};

@@ -1,12 +1,22 @@
 //! Owns the endpoints and their tasks: [`Notifier`].
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use serde::Serialize;
+use tokio::task::JoinHandle;
+
+use crate::endpoint::{EndpointBuilder, EndpointStatus, Running};
 use crate::event::SourceRecord;
 use crate::sink::{Broadcaster, Sink};
 
 /// Where events go: the endpoints and other sinks, and what all events share.
+///
+/// A notifier is a handle: its clones are one notifier. When the last of them
+/// is dropped, the endpoints take no more events and deliver what they have, as
+/// long as the runtime runs; [`shutdown`](Self::shutdown) waits for them.
 #[derive(Clone)]
 pub struct Notifier(Arc<Inner>);
 
@@ -14,6 +24,14 @@ struct Inner {
     source: Arc<SourceRecord>,
     include_references: bool,
     sink: Arc<dyn Sink>,
+    endpoints: Vec<Arc<Running>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.endpoints.iter().for_each(|endpoint| endpoint.close());
+    }
 }
 
 impl Notifier {
@@ -36,6 +54,80 @@ impl Notifier {
     pub fn includes_references(&self) -> bool {
         self.0.include_references
     }
+
+    /// What became of the events of each endpoint so far.
+    pub fn status(&self) -> NotifierStatus {
+        NotifierStatus {
+            source: (*self.0.source).clone(),
+            endpoints: self.0.endpoints.iter().map(|it| it.status()).collect(),
+        }
+    }
+
+    /// Takes no more events, waits until all endpoints have delivered theirs,
+    /// at most for `deadline`, and says what is left.
+    ///
+    /// A delivery that is under way at the deadline is given up and counts as
+    /// left: whether the receiver has it is not known. Writes after this fail
+    /// with [`SinkError::is_closed`](crate::SinkError::is_closed). Other sinks
+    /// are not shut down.
+    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        self.0
+            .endpoints
+            .iter()
+            .for_each(|endpoint| endpoint.close());
+        let tasks = self.0.tasks.lock();
+        let tasks = std::mem::take(&mut *tasks.unwrap_or_else(PoisonError::into_inner));
+        let stop: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
+        let all = futures_util::future::join_all(tasks);
+        let mut all = std::pin::pin!(all);
+        if tokio::time::timeout(deadline, &mut all).await.is_err() {
+            stop.iter().for_each(|task| task.abort());
+            all.await;
+        }
+        let left = |endpoint: &Arc<Running>| Left {
+            endpoint: endpoint.status().name,
+            events: endpoint.left(),
+        };
+        let left = self.0.endpoints.iter().map(left);
+        ShutdownReport {
+            left: left.filter(|left| left.events > 0).collect(),
+        }
+    }
+}
+
+/// A snapshot of a [`Notifier`], without secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct NotifierStatus {
+    /// The source of all events.
+    pub source: SourceRecord,
+    /// The endpoints, in the order of the configuration.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// What a [`shutdown`](Notifier::shutdown) could not deliver.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// The endpoints that have events left.
+    pub left: Vec<Left>,
+}
+
+impl ShutdownReport {
+    /// Was everything delivered?
+    pub fn is_drained(&self) -> bool {
+        self.left.is_empty()
+    }
+}
+
+/// The events that one endpoint has left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Left {
+    /// Name of the endpoint.
+    pub endpoint: String,
+    /// How many events it has left.
+    pub events: usize,
 }
 
 impl fmt::Debug for Notifier {
@@ -53,6 +145,7 @@ pub struct NotifierBuilder {
     source: SourceRecord,
     include_references: bool,
     sinks: Vec<Arc<dyn Sink>>,
+    endpoints: Vec<EndpointBuilder>,
 }
 
 impl NotifierBuilder {
@@ -77,16 +170,53 @@ impl NotifierBuilder {
         self
     }
 
-    /// The notifier.
+    /// Adds an endpoint.
+    #[must_use]
+    pub fn endpoint(mut self, endpoint: EndpointBuilder) -> Self {
+        self.endpoints.push(endpoint);
+        self
+    }
+
+    /// The notifier. Spawns a task for each endpoint that is not disabled.
+    /// Install a recorder of metrics before.
     ///
     /// # Errors
     ///
-    /// When a setting makes no sense.
+    /// When a setting of an endpoint makes no sense, two have the same name, or
+    /// there are endpoints but no Tokio runtime. The error names field, value
+    /// and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
+        let mut names = HashSet::new();
+        let mut sinks = self.sinks;
+        let mut endpoints = Vec::new();
+        let mut workers = Vec::new();
+        for endpoint in self.endpoints {
+            if !names.insert(endpoint.name().to_owned()) {
+                let remedy = "give each endpoint a name of its own";
+                return Err(BuildError::new("endpoint name", endpoint.name(), remedy));
+            }
+            let disabled = endpoint.is_disabled();
+            let (running, worker) = endpoint.build()?;
+            if !disabled {
+                sinks.push(running.clone());
+                endpoints.push(running);
+                workers.push(worker);
+            }
+        }
+        let mut tasks = Vec::new();
+        if !workers.is_empty() {
+            let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
+                let remedy = "build the notifier inside of a Tokio runtime";
+                BuildError::new("runtime", "none", remedy)
+            })?;
+            tasks.extend(workers.into_iter().map(|worker| runtime.spawn(worker)));
+        }
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(self.source),
             include_references: self.include_references,
-            sink: Arc::new(Broadcaster::new(self.sinks)),
+            sink: Arc::new(Broadcaster::new(sinks)),
+            endpoints,
+            tasks: Mutex::new(tasks),
         })))
     }
 }
@@ -96,6 +226,7 @@ impl fmt::Debug for NotifierBuilder {
         f.debug_struct("NotifierBuilder")
             .field("source", &self.source)
             .field("include_references", &self.include_references)
+            .field("endpoints", &self.endpoints)
             .finish_non_exhaustive()
     }
 }

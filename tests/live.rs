@@ -5,6 +5,8 @@
 //! What must arrive is derived from the requests that a middleware outside of
 //! the layer saw, and from the images, which the test built itself.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 #[path = "live/client.rs"]
 mod client;
 #[path = "live/expect.rs"]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 A registry in memory that tells what happens in it.
 
 Usage: cargo run --example registry -- [options]
@@ -17,17 +17,17 @@ Options:
 
 /// What the user asked for.
 #[derive(Debug)]
-pub struct Options {
-    pub listen: SocketAddr,
-    pub endpoints: Vec<String>,
-    pub include_references: bool,
-    pub json: bool,
-    pub help: bool,
+pub(crate) struct Options {
+    pub(crate) listen: SocketAddr,
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) include_references: bool,
+    pub(crate) json: bool,
+    pub(crate) help: bool,
 }
 
 impl Options {
     /// Reads the arguments, the program's name not among them.
-    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             endpoints: Vec::new(),

@@ -6,7 +6,7 @@ use chrono::{DateTime, Local};
 use tower_registry_notifications::{Event, Events};
 
 /// Prints each event until the sink of `events` is gone or nobody reads.
-pub async fn print(mut events: Events, json: bool) -> io::Result<()> {
+pub(crate) async fn print(mut events: Events, json: bool) -> io::Result<()> {
     while let Some(event) = events.recv().await {
         let line = if json {
             serde_json::to_string(&*event)?

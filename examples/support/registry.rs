@@ -13,7 +13,7 @@ use tower_registry_notifications::{NotificationLayer, Notifier};
 use crate::image::Image;
 
 /// A registry with nothing in it.
-pub fn empty() -> Arc<AppState> {
+pub(crate) fn empty() -> Arc<AppState> {
     AppState::new(
         Arc::new(InMemoryBlobStore::new()),
         Arc::new(InMemoryRegistryMeta::new()),
@@ -30,7 +30,7 @@ pub fn empty() -> Arc<AppState> {
 ///
 /// `ferro-oci-server` raises axum's limit for bodies (2 MiB) to 512 MiB; the
 /// layer sets none.
-pub fn with_notifications(inside: Router, notifier: Notifier) -> Router {
+pub(crate) fn with_notifications(inside: Router, notifier: Notifier) -> Router {
     let layer = NotificationLayer::new(notifier)
         .untag_lookup(true)
         .peer_addr(|parts| {
@@ -41,7 +41,7 @@ pub fn with_notifications(inside: Router, notifier: Notifier) -> Router {
 }
 
 /// Stores an image without a request, so that no event tells of it.
-pub async fn seed(
+pub(crate) async fn seed(
     registry: &AppState,
     repository: &str,
     tag: &str,

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::descriptor::{Descriptor, Platform};
 pub use self::encode::Format;
+pub(crate) use self::encode::envelope;
 pub use self::manifest::{MANIFEST_LIMIT, Manifest, ParseManifestError, media_types};
 pub use self::shared::SharedEvent;
 

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::image::{Content, Image};
 
-pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Runs skopeo; it must succeed.
-pub async fn skopeo(arguments: &[&str]) {
+pub(crate) async fn skopeo(arguments: &[&str]) {
     let (command, arguments) = arguments.split_first().unwrap();
     let insecure: &[&str] = match *command {
         "copy" => &["--src-tls-verify=false", "--dest-tls-verify=false"],
@@ -42,7 +42,7 @@ pub async fn skopeo(arguments: &[&str]) {
 }
 
 /// An index of images for these architectures.
-pub fn index(images: &[(&str, &Image)]) -> Content {
+pub(crate) fn index(images: &[(&str, &Image)]) -> Content {
     let manifests: Vec<Value> = images
         .iter()
         .map(|(architecture, image)| {
@@ -56,7 +56,7 @@ pub fn index(images: &[(&str, &Image)]) -> Content {
 }
 
 /// Writes an OCI layout with these tags: name, manifest or index, and images.
-pub fn write_layout(folder: &Path, tags: &[(&str, &Content, &[&Image])]) {
+pub(crate) fn write_layout(folder: &Path, tags: &[(&str, &Content, &[&Image])]) {
     let blobs = folder.join("blobs/sha256");
     std::fs::create_dir_all(&blobs).unwrap();
     let write = |content: &Content| {

@@ -10,7 +10,7 @@ use crate::image::{Content, Image};
 use crate::node::Exchange;
 
 /// An event as a line, without what is new each time: ids, timestamp, source.
-pub fn line(event: &Event) -> String {
+pub(crate) fn line(event: &Event) -> String {
     let target = &event.target;
     let content = &target.descriptor;
     let references: Vec<_> = target.references.iter().map(|it| &*it.digest).collect();
@@ -36,10 +36,10 @@ pub fn line(event: &Event) -> String {
 
 /// The events that a sequence of requests must make.
 #[derive(Default)]
-pub struct Expected {
-    pub lines: Vec<String>,
+pub(crate) struct Expected {
+    pub(crate) lines: Vec<String>,
     /// How many of the requests make events.
-    pub requests: usize,
+    pub(crate) requests: usize,
     manifests: BTreeMap<String, Known>,
     blobs: BTreeMap<String, Known>,
     tags: BTreeMap<(String, String), String>,
@@ -53,7 +53,7 @@ struct Known {
 }
 
 impl Expected {
-    pub fn new(images: &[&Image], indexes: &[&Content], include_references: bool) -> Self {
+    pub(crate) fn new(images: &[&Image], indexes: &[&Content], include_references: bool) -> Self {
         let mut this = Self::default();
         let tops = images.iter().map(|image| &image.manifest);
         for content in tops.chain(indexes.iter().copied()) {
@@ -89,12 +89,12 @@ impl Expected {
     }
 
     /// A tag that was there before.
-    pub fn tag(&mut self, repository: &str, tag: &str, digest: &str) {
+    pub(crate) fn tag(&mut self, repository: &str, tag: &str, digest: &str) {
         let tag = (repository.to_owned(), tag.to_owned());
         self.tags.insert(tag, digest.to_owned());
     }
 
-    pub fn add(&mut self, exchange: &Exchange) {
+    pub(crate) fn add(&mut self, exchange: &Exchange) {
         let before = self.lines.len();
         let path = percent_decode_str(exchange.uri.path())
             .decode_utf8()

@@ -30,14 +30,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A request of a client, and the head of its response.
 #[derive(Clone, Debug)]
-pub struct Exchange {
-    pub method: Method,
-    pub uri: Uri,
-    pub host: String,
-    pub addr: String,
-    pub user_agent: String,
-    pub status: StatusCode,
-    pub headers: HeaderMap,
+pub(crate) struct Exchange {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) host: String,
+    pub(crate) addr: String,
+    pub(crate) user_agent: String,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
 }
 
 /// What a response's head was, by the request that it answers.
@@ -59,8 +59,8 @@ struct Seen {
 #[derive(Clone, Copy)]
 struct Number(usize);
 
-pub struct Node {
-    pub address: SocketAddr,
+pub(crate) struct Node {
+    pub(crate) address: SocketAddr,
     registry: Arc<AppState>,
     receiver: Receiver,
     notifier: Notifier,
@@ -73,7 +73,7 @@ pub struct Node {
 }
 
 impl Node {
-    pub async fn start(include_references: bool) -> Self {
+    pub(crate) async fn start(include_references: bool) -> Self {
         let receiver = Receiver::default();
         let url = receiver.start().await;
         let notifier = Notifier::builder()
@@ -110,7 +110,7 @@ impl Node {
     }
 
     /// Stores an image without a request.
-    pub async fn seed(&self, repository: &str, tag: &str, image: &Image) {
+    pub(crate) async fn seed(&self, repository: &str, tag: &str, image: &Image) {
         let seeded = registry::seed(&self.registry, repository, tag, image);
         seeded.await.unwrap();
         let digest = image.manifest.digest.clone();
@@ -119,12 +119,12 @@ impl Node {
     }
 
     /// What skopeo calls an image of this registry.
-    pub fn image(&self, name: &str) -> String {
+    pub(crate) fn image(&self, name: &str) -> String {
         format!("docker://{}/{name}", self.address)
     }
 
     /// Sends a request, its path as it is.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -152,14 +152,15 @@ impl Node {
     /// Stops all, and checks that the receiver has an event for each request
     /// that should make one, and nothing else; `images` and `indexes` are all
     /// that can be in the registry. Answers with the events.
-    pub async fn stop(self, images: &[&Image], indexes: &[&Content]) -> Vec<Event> {
+    pub(crate) async fn stop(self, images: &[&Image], indexes: &[&Content]) -> Vec<Event> {
         drop(self.client);
         self.stop.send(()).unwrap();
         let served = timeout(PATIENCE, self.server).await;
         served.expect("requests do not end").unwrap().unwrap();
 
         let report = self.notifier.shutdown(PATIENCE).await;
-        assert!(report.is_drained(), "{report}");
+        let status = self.notifier.status();
+        assert!(report.is_drained(), "{report:?}\n{status:#?}");
 
         let seen = self.log.0.lock().unwrap();
         for head in &seen.outside {
@@ -180,14 +181,14 @@ impl Node {
 }
 
 /// A response that was read to its end.
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// Tag and digest of each event of this action, sorted.
-pub fn targets<'a>(
+pub(crate) fn targets<'a>(
     events: &'a [Event],
     action: Action,
     repository: &str,

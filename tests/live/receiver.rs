@@ -12,11 +12,11 @@ use tower_registry_notifications::{Envelope, Event, Format};
 
 /// The events that were posted, in order.
 #[derive(Clone, Default)]
-pub struct Receiver(Arc<Mutex<Vec<Event>>>);
+pub(crate) struct Receiver(Arc<Mutex<Vec<Event>>>);
 
 impl Receiver {
     /// Serves as long as the test runs; answers with the URL to post to.
-    pub async fn start(&self) -> String {
+    pub(crate) async fn start(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = Router::new()
@@ -26,7 +26,7 @@ impl Receiver {
         format!("http://{address}/events")
     }
 
-    pub fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.0.lock().unwrap().clone()
     }
 }

@@ -1,0 +1,5 @@
+//! Holds accepted events until they are delivered.
+
+mod memory;
+
+pub(crate) use self::memory::{Limits, MemoryQueue};

@@ -1,0 +1,62 @@
+//! A webhook receiver on loopback.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// A request that the receiver got.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// The connection that it came on.
+    pub(crate) peer: SocketAddr,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// Answers the n-th request (from 0) with a status and headers.
+pub(crate) type Answer = dyn Fn(usize) -> http::response::Builder + Send + Sync;
+
+/// Listens on a port of its own; gives the port and what was received.
+pub(crate) async fn receiver(answer: Box<Answer>) -> (u16, mpsc::UnboundedReceiver<Received>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, received) = mpsc::unbounded_channel();
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let answer: Arc<Answer> = answer.into();
+    tokio::spawn(async move {
+        while let Ok((stream, peer)) = listener.accept().await {
+            let (sender, count, answer) = (sender.clone(), count.clone(), answer.clone());
+            let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let (sender, count, answer) = (sender.clone(), count.clone(), answer.clone());
+                async move {
+                    let (parts, body) = request.into_parts();
+                    let body = body.collect().await.unwrap().to_bytes();
+                    let n = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    // A test that has seen enough hangs up.
+                    let _ = sender.send(Received {
+                        peer,
+                        path: parts.uri.to_string(),
+                        headers: parts.headers,
+                        body,
+                    });
+                    let answer = answer(n).body(Full::<Bytes>::default()).unwrap();
+                    Ok::<Response<_>, Infallible>(answer)
+                }
+            });
+            tokio::spawn(async move {
+                let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    (port, received)
+}

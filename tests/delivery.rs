@@ -1,0 +1,205 @@
+//! Events on their way to endpoints.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::receiver;
+use http::{Request, Response};
+use http_body_util::Full;
+use tokio::time::Instant;
+use tower::{BoxError, service_fn};
+use tower_registry_notifications::{
+    Action, Endpoint, EndpointBuilder, Envelope, Event, Filter, Format, Notifier, SharedEvent,
+    Sink as _, SinkError,
+};
+
+fn notifier(endpoint: EndpointBuilder) -> Notifier {
+    Notifier::builder().endpoint(endpoint).build().unwrap()
+}
+
+async fn write(notifier: &Notifier, action: Action) -> Result<SharedEvent, SinkError> {
+    let event = SharedEvent::from(Event::new(action));
+    notifier.sink().write(&event).await.map(|()| event)
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_receiver_gets_what_the_reference_posts_in_order_on_one_connection() {
+    for format in [Format::V2, Format::V1] {
+        let (port, mut received) = receiver(Box::new(|n| match n {
+            0 => Response::builder()
+                .status(307)
+                .header("location", "/elsewhere"),
+            _ => Response::builder(),
+        }))
+        .await;
+        let url = format!("http://me:secret@127.0.0.1:{port}/events?x=1");
+        let endpoint = Endpoint::builder("e", url).header("x-token", "t");
+        let notifier = notifier(endpoint.format(format).timeout(MINUTE));
+        let mut written = Vec::new();
+        for _ in 0..50 {
+            written.push(write(&notifier, Action::Push).await.unwrap());
+        }
+        assert!(notifier.shutdown(MINUTE).await.is_drained());
+        let mut peers = Vec::new();
+        for event in &written {
+            let got = received.try_recv().unwrap();
+            assert_eq!(got.path, "/events?x=1");
+            assert_eq!(got.body, Envelope::new([(**event).clone()]).encode(format));
+            assert_eq!(got.headers["content-type"], format.content_type());
+            assert_eq!(got.headers["authorization"], "Basic bWU6c2VjcmV0");
+            assert_eq!(got.headers["x-token"], "t");
+            peers.push(got.peer);
+        }
+        assert!(received.try_recv().is_err(), "a redirect was followed");
+        peers.dedup();
+        assert_eq!(peers.len(), 1, "connections");
+        let status = &notifier.status().endpoints[0];
+        assert_eq!(
+            (status.events, status.successes, status.pending),
+            (50, 50, 0)
+        );
+        assert_eq!(status.statuses["200 OK"], 49);
+        assert_eq!(status.statuses["307 Temporary Redirect"], 1);
+        assert!(!serde_json::to_string(&status).unwrap().contains("secret"));
+        assert!(
+            write(&notifier, Action::Pull)
+                .await
+                .unwrap_err()
+                .is_closed()
+        );
+    }
+}
+
+/// When each attempt was made, and whether it is to succeed.
+type Attempts = Arc<Mutex<Vec<Duration>>>;
+
+/// An endpoint whose receiver fails `failures` times.
+fn failing(failures: usize, attempts: &Attempts) -> EndpointBuilder {
+    let start = Instant::now();
+    let attempts = attempts.clone();
+    Endpoint::builder("e", "http://receiver").client(service_fn(move |_: Request<Bytes>| {
+        let mut attempts = attempts.lock().unwrap();
+        attempts.push(start.elapsed());
+        let n = attempts.len();
+        async move {
+            match n {
+                n if n > failures => Ok(Response::new(Full::<Bytes>::default())),
+                n if n % 3 == 0 => std::future::pending().await,
+                n if n % 3 == 1 => Err(BoxError::from("reset")),
+                _ => Ok(Response::builder().status(500).body(Full::default())?),
+            }
+        }
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_receiver_is_tried_as_the_reference_does_and_loses_nothing() {
+    let attempts = Attempts::default();
+    let endpoint = failing(5, &attempts)
+        .threshold(3)
+        .backoff(Duration::from_secs(10));
+    let notifier = notifier(endpoint);
+    write(&notifier, Action::Push).await.unwrap();
+    write(&notifier, Action::Push).await.unwrap();
+    assert!(notifier.shutdown(MINUTE).await.is_drained());
+    let seconds: Vec<_> = attempts
+        .lock()
+        .unwrap()
+        .iter()
+        .map(Duration::as_secs)
+        .collect();
+    // Reset and 500 at once; the third hangs for the second of the timeout,
+    // then the breaker is open until an attempt succeeds.
+    assert_eq!(seconds, [0, 0, 0, 11, 21, 31, 31]);
+    let status = &notifier.status().endpoints[0];
+    assert_eq!(
+        (status.successes, status.failures, status.errors),
+        (2, 2, 3)
+    );
+    assert_eq!(status.last_error, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_at_its_deadline_and_says_what_is_left() {
+    let attempts = Attempts::default();
+    let notifier = notifier(failing(usize::MAX, &attempts));
+    for _ in 0..3 {
+        write(&notifier, Action::Push).await.unwrap();
+    }
+    let start = Instant::now();
+    let report = notifier.shutdown(MINUTE).await;
+    assert_eq!(start.elapsed(), MINUTE);
+    assert_eq!((&*report.left[0].endpoint, report.left[0].events), ("e", 3));
+    let tried = attempts.lock().unwrap().len();
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(attempts.lock().unwrap().len(), tried, "still at work");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_overflows_is_refused_and_counted_and_one_endpoint_harms_no_other() {
+    let (dead, alive) = (Attempts::default(), Attempts::default());
+    let full = failing(usize::MAX, &dead).queue_limits(2, usize::MAX / 2);
+    let other = Endpoint::builder("other", "http://other").client(service_fn({
+        let alive = alive.clone();
+        move |_: Request<Bytes>| {
+            alive.lock().unwrap().push(Duration::ZERO);
+            async { Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())) }
+        }
+    }));
+    let filter = Filter::new().ignore_actions([Action::Pull]);
+    let notifier = Notifier::builder()
+        .endpoint(full.filter(filter))
+        .endpoint(other)
+        .endpoint(Endpoint::builder("off", "http://off").disabled(true))
+        .build()
+        .unwrap();
+    write(&notifier, Action::Push).await.unwrap();
+    write(&notifier, Action::Pull).await.unwrap();
+    write(&notifier, Action::Push).await.unwrap();
+    assert!(write(&notifier, Action::Push).await.unwrap_err().is_full());
+    let left = notifier.shutdown(MINUTE).await.left;
+    assert_eq!(left.len(), 1);
+    assert_eq!((&*left[0].endpoint, left[0].events), ("e", 2));
+    assert_eq!(alive.lock().unwrap().len(), 4);
+    let status = notifier.status().endpoints;
+    assert_eq!(status.len(), 2);
+    assert_eq!((status[0].events, status[0].lost), (2, 1));
+    assert_eq!((status[1].events, status[1].lost), (4, 0));
+}
+
+#[tokio::test]
+async fn mistakes_surface_when_the_notifier_is_built() {
+    let wrong = |endpoint: EndpointBuilder| {
+        let notifier = Notifier::builder().endpoint(endpoint).build();
+        notifier.expect_err("taken").to_string()
+    };
+    let good = || Endpoint::builder("e", "http://h");
+    for (endpoint, words) in [
+        (Endpoint::builder("", "http://h"), "name"),
+        (Endpoint::builder("e", "https:/h"), "https:/h"),
+        (Endpoint::builder("e", "ftp://h"), "ftp://h"),
+        (good().timeout(Duration::ZERO), "timeout"),
+        (good().backoff(Duration::ZERO), "backoff"),
+        (good().queue_limits(0, 1), "most events"),
+        (good().queue_limits(1, 0), "most bytes"),
+        (good().header("a b", "v"), "a b"),
+        (good().header("a", "v\n"), "header"),
+    ] {
+        let message = wrong(endpoint);
+        assert!(message.contains(words), "{message}");
+    }
+    let twice = Notifier::builder().endpoint(good()).endpoint(good());
+    assert!(twice.build().unwrap_err().to_string().contains("name"));
+}
+
+#[test]
+fn without_a_runtime_the_error_says_so() {
+    let endpoint = Endpoint::builder("e", "http://h");
+    let error = Notifier::builder().endpoint(endpoint).build().unwrap_err();
+    assert!(error.to_string().contains("Tokio runtime"), "{error}");
+}
