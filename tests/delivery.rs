@@ -1,5 +1,7 @@
 //! Events on their way to endpoints.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::sync::{Arc, Mutex};

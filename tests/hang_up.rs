@@ -1,5 +1,7 @@
 //! Clients that hang up, and sinks that take their time.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -25,12 +27,12 @@ fn request(method: Method, uri: &str) -> Request<Full<Bytes>> {
 
 /// Takes an event when the test says so.
 #[derive(Clone, Default)]
-struct Slow(Arc<Mutex<Vec<(SharedEvent, oneshot::Sender<bool>)>>>);
+struct Slow(Arc<Mutex<Vec<oneshot::Sender<bool>>>>);
 
 impl Sink for Slow {
-    fn write(&self, event: &SharedEvent) -> Write {
+    fn write(&self, _: &SharedEvent) -> Write {
         let (sender, answer) = oneshot::channel();
-        self.0.lock().unwrap().push((event.clone(), sender));
+        self.0.lock().unwrap().push(sender);
         Write::pending(async move {
             match answer.await {
                 Ok(true) => Ok(()),
@@ -42,7 +44,7 @@ impl Sink for Slow {
 
 impl Slow {
     fn answer(&self, taken: bool) {
-        let (_, sender) = self.0.lock().unwrap().remove(0);
+        let sender = self.0.lock().unwrap().remove(0);
         sender.send(taken).unwrap();
     }
 }

@@ -1,5 +1,7 @@
 //! A request that is no event passes without allocating.
 
+#![allow(clippy::unwrap_used)]
+
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
 use std::task::{Context, Poll, Waker};

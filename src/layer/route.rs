@@ -286,3 +286,6 @@ pub(super) fn is_digest(digest: &str) -> bool {
         && (1..=ENCODED_LENGTH).contains(&encoded.len())
         && encoded.bytes().all(encodes)
 }
+
+#[cfg(test)]
+mod tests;
