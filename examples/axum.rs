@@ -11,6 +11,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
 use http::{StatusCode, header};
+use tower::Layer as _;
 use tower_registry_notifications::{
     ActorRecord, ChannelSink, NotificationLayer, Notifier, SourceRecord,
 };
@@ -23,10 +24,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .sink(sink)
         .build()?;
 
-    // What is added last is outermost: auth runs first, the layer sees what it found.
+    let registry = Router::new().route("/v2/{name}/manifests/{reference}", get(manifest));
+    let registry = NotificationLayer::new(notifier.clone()).layer(registry);
+    // Auth runs first; the layer sees what it has put into the request.
     let app = Router::new()
-        .route("/v2/{name}/manifests/{reference}", get(manifest))
-        .layer(NotificationLayer::new(notifier.clone()))
+        .fallback_service(registry)
         .layer(from_fn(auth));
 
     tokio::spawn(async move {

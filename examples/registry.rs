@@ -33,6 +33,8 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_max_level(tracing::Level::WARN)
+        .with_target(false)
+        .with_ansi(false)
         .init();
     let result = match Options::parse(std::env::args().skip(1)) {
         Ok(options) if options.help => io::stdout()
@@ -100,7 +102,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         eprintln!("All events were delivered.");
     }
     for left in &report.left {
-        eprintln!("{}: {} events are left.", left.endpoint, left.events);
+        eprintln!("Events left for {}: {}", left.endpoint, left.events);
     }
     // Was the last to hold the channel's sink, so that the printer ends.
     drop(notifier);

@@ -54,3 +54,8 @@ pub use layer::{
 pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
 pub use notifier::{BuildError, Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
 pub use sink::{Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, Write};
+
+/// The example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

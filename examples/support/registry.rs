@@ -28,6 +28,8 @@ pub(crate) fn empty() -> Arc<AppState> {
 /// chunks, and here also for the tags that go with a deleted manifest, since
 /// `skopeo delete` names no tag.
 ///
+/// Nobody checks credentials here: the actor is the name that a client gives.
+///
 /// `ferro-oci-server` raises axum's limit for bodies (2 MiB) to 512 MiB; the
 /// layer sets none.
 pub(crate) fn with_notifications(inside: Router, notifier: Notifier) -> Router {

@@ -27,6 +27,13 @@
 //! into the request's extensions) or inside (into the response's). A layer
 //! inside of axum's `Router::nest` sees paths without the nest's prefix: set
 //! [`prefix`](NotificationLayer::prefix) to what it sees.
+//!
+//! In axum write `Router::new().fallback_service(layer.layer(router))`.
+//! `Router::layer` works too, but puts one layer around each handler, which
+//! cannot answer what the layer asks the registry itself. There it asks
+//! nothing, and what only the registry knows is left out of events: the size of
+//! a blob that was mounted or pushed in chunks, references of a HEAD pull, and
+//! the tags of [`untag_lookup`](NotificationLayer::untag_lookup).
 
 mod body;
 mod facts;

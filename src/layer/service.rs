@@ -20,12 +20,28 @@ use super::stat::{Asker, Internal};
 pub struct Notification<S> {
     inner: S,
     settings: Arc<Settings>,
+    /// Does the inner service answer more than one kind of request?
+    may_ask: bool,
 }
 
 impl<S> Notification<S> {
     pub(super) fn new(inner: S, settings: Arc<Settings>) -> Self {
-        Self { inner, settings }
+        Self {
+            inner,
+            settings,
+            may_ask: !is_route::<S>(),
+        }
     }
+}
+
+/// Is this a route of axum, as a layer gets it from `Router::layer`, perhaps
+/// with other layers between?
+///
+/// A route is bound to one handler: it takes any request, a stat too, for what
+/// the handler is for, and so deletes where the layer wanted to look. The name
+/// serves all versions of axum, whose types this crate need not know.
+fn is_route<S>() -> bool {
+    std::any::type_name::<S>().contains("axum::routing::route::Route")
 }
 
 impl<S, B, R> Service<Request<B>> for Notification<S>
@@ -52,8 +68,7 @@ where
             let request = Request::from_parts(parts, RequestBody::plain(body));
             return ResponseFuture::pass(self.inner.call(request));
         };
-        let asker = asked
-            .may_stat()
+        let asker = (self.may_ask && asked.may_stat())
             .then(|| Asker::new(self.inner.clone(), &self.settings.prefix, &parts));
         let body = match &asked.seen {
             Some(seen) => RequestBody::watched(body, seen.clone()),
