@@ -49,9 +49,11 @@ fn request(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Req
     request.body(Full::new(body.to_owned().into())).unwrap()
 }
 
+type Set = fn(NotificationLayer) -> NotificationLayer;
+
 /// A layer to be set up, before a registry that `serve`s.
 struct Case<F> {
-    set: fn(NotificationLayer) -> NotificationLayer,
+    set: Set,
     references: bool,
     serve: F,
 }
@@ -68,7 +70,7 @@ where
         }
     }
 
-    fn set(mut self, set: fn(NotificationLayer) -> NotificationLayer) -> Self {
+    fn set(mut self, set: Set) -> Self {
         self.set = set;
         self
     }
@@ -405,13 +407,12 @@ async fn who_acts() {
 /// Peer, forwarding headers, and what becomes of them.
 #[tokio::test]
 async fn forwarding_headers_are_believed_from_trusted_proxies_only() {
-    let all: fn(NotificationLayer) -> NotificationLayer =
-        |layer| layer.trusted_proxies(TrustedProxies::all());
-    let some: fn(NotificationLayer) -> NotificationLayer = |layer| {
+    let all: Set = |layer| layer.trusted_proxies(TrustedProxies::all());
+    let some: Set = |layer| {
         let networks = TrustedProxies::networks(["10.0.0.0/8", "192.0.2.1"]);
         layer.trusted_proxies(networks.unwrap())
     };
-    let none: fn(NotificationLayer) -> NotificationLayer = |layer| layer;
+    let none: Set = |layer| layer;
     let chain = ("x-forwarded-for", "6.6.6.6, 7.7.7.7, 10.0.0.9");
     let web = [
         chain,
@@ -425,7 +426,15 @@ async fn forwarding_headers_are_believed_from_trusted_proxies_only() {
     );
     let real = ("x-real-ip", "8.8.8.8");
     let plain = "http://registry";
-    let table: &[(_, &str, &[(&str, &str)], &str, &str, bool)] = &[
+    type Row<'a> = (
+        Set,
+        &'a str,
+        &'a [(&'a str, &'a str)],
+        &'a str,
+        &'a str,
+        bool,
+    );
+    let table: &[Row<'_>] = &[
         (none, "10.0.0.1:5", &web, "10.0.0.1:5", plain, false),
         (
             none,
