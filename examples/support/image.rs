@@ -1,0 +1,88 @@
+//! Small valid images: gzip layers with one file each, to push, seed and copy.
+
+use std::io::{self, Write as _};
+
+use flate2::{Compression, write::GzEncoder};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// Some bytes, and what an OCI descriptor says of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
+    pub(crate) media_type: &'static str,
+    pub(crate) digest: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Content {
+    pub(crate) fn new(media_type: &'static str, bytes: Vec<u8>) -> Self {
+        let digest = digest(&bytes);
+        Self {
+            media_type,
+            digest,
+            bytes,
+        }
+    }
+
+    pub(crate) fn descriptor(&self) -> Value {
+        json!({
+            "mediaType": self.media_type,
+            "digest": self.digest,
+            "size": self.bytes.len(),
+        })
+    }
+}
+
+/// An image for Linux of one layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    pub(crate) config: Content,
+    pub(crate) layer: Content,
+    pub(crate) manifest: Content,
+}
+
+impl Image {
+    /// An image whose only file, `name`, holds `content`.
+    pub(crate) fn new(architecture: &str, name: &str, content: &[u8]) -> io::Result<Self> {
+        let tar = tar(name, content)?;
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(&tar)?;
+        let layer = Content::new(LAYER, gzip.finish()?);
+        let config = json!({
+            "architecture": architecture,
+            "os": "linux",
+            "config": {},
+            "rootfs": { "type": "layers", "diff_ids": [digest(&tar)] },
+        });
+        let config = Content::new(CONFIG, config.to_string().into_bytes());
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": config.descriptor(),
+            "layers": [layer.descriptor()],
+        });
+        Ok(Self {
+            config,
+            layer,
+            manifest: Content::new(MANIFEST, manifest.to_string().into_bytes()),
+        })
+    }
+}
+
+/// The digest of some bytes, `sha256:…`.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{:x}", Sha256::digest(bytes))
+}
+
+fn tar(name: &str, content: &[u8]) -> io::Result<Vec<u8>> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_data(&mut header, name, content)?;
+    tar.into_inner()
+}

@@ -1,0 +1,71 @@
+//! Events as lines for people.
+
+use std::io::{self, Write as _};
+
+use chrono::{DateTime, Local};
+use tower_registry_notifications::{Event, Events};
+
+/// Prints each event until the sink of `events` is gone or nobody reads.
+pub(crate) async fn print(mut events: Events, json: bool) -> io::Result<()> {
+    while let Some(event) = events.recv().await {
+        let line = if json {
+            serde_json::to_string(&*event)?
+        } else {
+            line(&event)
+        };
+        writeln!(io::stdout().lock(), "{line}")?;
+    }
+    Ok(())
+}
+
+/// Time, action, target, media type and size, actor, client and method.
+fn line(event: &Event) -> String {
+    let time = DateTime::<Local>::from(event.timestamp).format("%H:%M:%S%.3f");
+    let actor = match &*event.actor.name {
+        "" => "anonymous",
+        name => name,
+    };
+    let line = format!(
+        "{time}  {:<6}  {:<36}  {:<54}  {actor}  {}",
+        event.action.as_str(),
+        target(event),
+        content(event),
+        client(event),
+    );
+    line.trim_end().to_owned()
+}
+
+fn target(event: &Event) -> String {
+    let target = &event.target;
+    let mut text = target.repository.clone();
+    if !target.tag.is_empty() {
+        text = format!("{text}:{}", target.tag);
+    } else if let Some((algorithm, hex)) = target.descriptor.digest.split_once(':') {
+        let short = hex.get(..12).unwrap_or(hex);
+        text = format!("{text}@{algorithm}:{short}");
+    }
+    if !target.from_repository.is_empty() {
+        text = format!("{text} from {}", target.from_repository);
+    }
+    text
+}
+
+fn content(event: &Event) -> String {
+    let target = &event.target;
+    let mut text = target.descriptor.media_type.to_string();
+    if target.descriptor.size > 0 {
+        text = format!("{text}, {} B", target.descriptor.size);
+    }
+    if !target.references.is_empty() {
+        text = format!("{text}, {} references", target.references.len());
+    }
+    text
+}
+
+/// Address, product (a user agent's comments are left out), and method: a HEAD
+/// is a pull too, and clients send many.
+fn client(event: &Event) -> String {
+    let request = &event.request;
+    let product = request.user_agent.split(' ').next().unwrap_or_default();
+    format!("{}  {product}  {}", request.addr, request.method)
+}

@@ -1,0 +1,67 @@
+//! The registry of the example: `ferro-oci-server`, all in memory.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use ferro_blob_store::{Digest, InMemoryBlobStore};
+use ferro_oci_server::{AppState, InMemoryRegistryMeta, Reference};
+use tower::Layer as _;
+use tower_registry_notifications::{NotificationLayer, Notifier};
+
+use crate::image::Image;
+
+/// A registry with nothing in it.
+pub(crate) fn empty() -> Arc<AppState> {
+    AppState::new(
+        Arc::new(InMemoryBlobStore::new()),
+        Arc::new(InMemoryRegistryMeta::new()),
+    )
+}
+
+/// The registry `inside` of the layer.
+///
+/// The layer stands around the whole router. `Router::layer` would put one
+/// around each handler, which can only answer what it is for, while the layer
+/// asks the registry itself now and then: for the size of a blob that came in
+/// chunks, and here also for the tags that go with a deleted manifest, since
+/// `skopeo delete` names no tag.
+///
+/// `ferro-oci-server` raises axum's limit for bodies (2 MiB) to 512 MiB; the
+/// layer sets none.
+pub(crate) fn with_notifications(inside: Router, notifier: Notifier) -> Router {
+    let layer = NotificationLayer::new(notifier)
+        .untag_lookup(true)
+        .peer_addr(|parts| {
+            let peer = parts.extensions.get::<ConnectInfo<_>>()?;
+            Some(peer.0)
+        });
+    Router::new().fallback_service(layer.layer(inside))
+}
+
+/// Stores an image without a request, so that no event tells of it.
+pub(crate) async fn seed(
+    registry: &AppState,
+    repository: &str,
+    tag: &str,
+    image: &Image,
+) -> Result<(), Box<dyn Error>> {
+    for content in [&image.config, &image.layer] {
+        let digest: Digest = content.digest.parse()?;
+        let bytes = content.bytes.clone().into();
+        registry.store_blob_counted(&digest, bytes).await?;
+    }
+    let manifest = &image.manifest;
+    registry
+        .registry
+        .put_manifest(
+            repository,
+            &Reference::Tag(tag.to_owned()),
+            &manifest.digest.parse()?,
+            manifest.media_type,
+            manifest.bytes.clone().into(),
+        )
+        .await?;
+    Ok(())
+}
