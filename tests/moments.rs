@@ -429,7 +429,7 @@ async fn forwarding_headers_are_believed_from_trusted_proxies_only() {
     type Row<'a> = (
         Set,
         &'a str,
-        &'a [(&'a str, &'a str)],
+        &'a [(&'static str, &'a str)],
         &'a str,
         &'a str,
         bool,
