@@ -24,13 +24,10 @@
 //!
 //! Around the whole registry, so that nothing passes beside it, and so that
 //! what the layer asks the registry itself (the size of a blob that was pushed
-//! in chunks) finds its handler. With axum that is
-//! `NotificationLayer::layer(&layer, router)`; `Router::layer` wraps each
-//! handler by itself, and works fully only where one handler serves all of the
-//! API. Auth middleware may stand outside (it puts an [`ActorRecord`]
-//! into the request's extensions) or inside (into the response's). A layer
-//! inside of axum's `Router::nest` sees paths without the nest's prefix: set
-//! [`prefix`](NotificationLayer::prefix) to what it sees.
+//! in chunks) finds its handler. Auth middleware may stand outside (it puts an
+//! [`ActorRecord`] into the request's extensions) or inside (into the
+//! response's). A layer inside of axum's `Router::nest` sees paths without the
+//! nest's prefix: set [`prefix`](NotificationLayer::prefix) to what it sees.
 //!
 //! In axum write `Router::new().fallback_service(layer.layer(router))`.
 //! `Router::layer` works too, but puts one layer around each handler, which
