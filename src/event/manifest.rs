@@ -123,6 +123,14 @@ enum Kind {
     Json(serde_json::Error),
 }
 
+impl ParseManifestError {
+    /// Is the media type not one of those whose references are known? Then
+    /// nothing is wrong with the manifest itself.
+    pub fn is_unknown_media_type(&self) -> bool {
+        matches!(self.0, Kind::UnknownMediaType)
+    }
+}
+
 impl From<Kind> for ParseManifestError {
     fn from(kind: Kind) -> Self {
         Self(kind)

@@ -153,7 +153,10 @@ impl Facts {
             self.references = match Manifest::parse_references(media_type, &content) {
                 Ok(references) => Some(references),
                 Err(error) => {
-                    tracing::debug!(media_type, %error, "event of a manifest lacks its references");
+                    if !error.is_unknown_media_type() {
+                        tracing::warn!(media_type, %error, "an event lacks its references");
+                    }
+                    missing_fact("references");
                     None
                 }
             };
