@@ -236,7 +236,7 @@ fn serve(
 ) -> tokio::task::JoinHandle<std::io::Result<()>> {
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, app);
-    let server = server.with_graceful_shutdown(async { stopped.await.unwrap() });
+    let server = server.with_graceful_shutdown(async { stopped.await.unwrap_or_default() });
     tokio::spawn(server.into_future())
 }
 
