@@ -1,18 +1,23 @@
 #!/usr/bin/env bash
-# Runs all tests. The live test drives the registry with skopeo, which is
-# installed first where it is missing (Debian and Ubuntu).
+# Runs all tests. The live tests need skopeo and docker-registry (the reference
+# registry), which are installed first where they are missing (Debian, Ubuntu).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v skopeo >/dev/null; then
+missing=
+for program in skopeo docker-registry; do
+    command -v "$program" >/dev/null || missing="$missing $program"
+done
+if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then
-        echo "test.sh: please install skopeo (https://github.com/containers/skopeo)" >&2
+        echo "test.sh: please install$missing" >&2
         exit 1
     fi
     sudo=
     [ "$(id -u)" -eq 0 ] || sudo=sudo
     $sudo apt-get update -q
-    $sudo apt-get install -y -q skopeo
+    # shellcheck disable=SC2086 # a list of names
+    $sudo apt-get install -y -q --no-install-recommends $missing
 fi
 
 cargo test --all-features "$@"

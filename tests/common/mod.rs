@@ -1,5 +1,8 @@
 //! A webhook receiver on loopback.
 
+// Each test uses a part of it.
+#![allow(dead_code)]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
