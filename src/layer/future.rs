@@ -10,9 +10,10 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::Service;
 
+use super::asked::Asked;
 use super::body::{RequestBody, ResponseBody};
 use super::facts;
-use super::happening::{Asked, Happening};
+use super::happening::Happening;
 use super::stat::Asker;
 use crate::sink::{Unstoppable, Write};
 

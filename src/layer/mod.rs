@@ -36,6 +36,7 @@
 //! a blob that was mounted or pushed in chunks, references of a HEAD pull, and
 //! the tags of [`untag_lookup`](NotificationLayer::untag_lookup).
 
+mod asked;
 mod body;
 mod facts;
 mod future;

@@ -8,9 +8,9 @@ use http_body::Body;
 use tower::Service;
 
 use super::Settings;
+use super::asked::Asked;
 use super::body::{RequestBody, ResponseBody};
 use super::future::{ResponseFuture, Watch};
-use super::happening::Asked;
 use super::stat::{Asker, Internal};
 
 /// A registry's service with notifications.
