@@ -244,14 +244,11 @@ impl BuildError {
     }
 }
 
-/// A URL fit for messages: its user info is replaced by `…`.
+/// A URL fit for messages: what may be user info is replaced by `…`, also where
+/// the URL is not valid and a password has a slash in it.
 pub(crate) fn without_user_info(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
-    let end = start
-        + url[start..]
-            .find(['/', '?', '#'])
-            .unwrap_or(url.len() - start);
-    match url[start..end].rfind('@') {
+    match url[start..].rfind('@') {
         Some(at) => [&url[..start], "…", &url[start + at..]].concat(),
         None => url.into(),
     }

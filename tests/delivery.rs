@@ -189,7 +189,7 @@ async fn mistakes_surface_when_the_notifier_is_built() {
         (good().backoff(Duration::ZERO), "backoff"),
         (good().queue_limits(0, 1), "most events"),
         (good().queue_limits(1, 0), "most bytes"),
-        (good().header("a b", "v"), "a b"),
+        (good().header("a b", "v"), "header"),
         (good().header("a", "v\n"), "header"),
     ] {
         let message = wrong(endpoint);

@@ -24,8 +24,9 @@ pub(crate) type ProxyBody = http_body_util::combinators::UnsyncBoxBody<Bytes, hy
 pub(crate) type Forwarded =
     Pin<Box<dyn Future<Output = Result<Response<ProxyBody>, Infallible>> + Send>>;
 
-/// How long the upstream may take to begin its answer, once it has the request.
-const ANSWER: Duration = Duration::from_secs(300);
+/// How long the upstream may take to accept a connection. Its answer may take
+/// as long as the client waits: uploads are long.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// Forwards requests to one upstream registry.
 pub(crate) struct Proxy<B> {
@@ -46,37 +47,35 @@ where
         let parts = upstream.parse::<Uri>()?.into_parts();
         let wrong = || format!("--upstream needs http://host:port, not {upstream}");
         let scheme = parts.scheme.filter(|it| *it == Scheme::HTTP);
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT));
         Ok(Self {
             client: Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
-                .build_http(),
+                .build(connector),
             scheme: scheme.ok_or_else(wrong)?,
             upstream: parts.authority.ok_or_else(wrong)?,
             trust_forwarded,
         })
     }
 
-    /// The upstream's answer, or 502 or 504 in the registry's own words.
+    /// The upstream's answer, or 502 in the registry's own words.
     pub(crate) fn forward(&self, mut request: Request<RequestBody<B>>) -> Forwarded {
         if let Err(error) = self.readdress(&mut request) {
             let refusal = refusal(StatusCode::BAD_REQUEST, "UNSUPPORTED", &error.to_string());
             return Box::pin(std::future::ready(Ok(refusal)));
         }
-        let answer = tokio::time::timeout(ANSWER, self.client.request(request));
+        let answer = self.client.request(request);
         Box::pin(async move {
             Ok(match answer.await {
-                Ok(Ok(mut response)) => {
+                Ok(mut response) => {
                     hop_by_hop(response.headers_mut());
                     response.map(http_body_util::BodyExt::boxed_unsync)
                 }
-                Ok(Err(error)) => {
+                Err(error) => {
                     tracing::warn!(%error, "the upstream does not answer");
                     let message = "the registry behind this proxy does not answer";
                     refusal(StatusCode::BAD_GATEWAY, "UNAVAILABLE", message)
-                }
-                Err(_) => {
-                    let message = "the registry behind this proxy takes too long";
-                    refusal(StatusCode::GATEWAY_TIMEOUT, "UNAVAILABLE", message)
                 }
             })
         })

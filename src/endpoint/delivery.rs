@@ -19,6 +19,8 @@ pub(crate) type Delivery = BoxCloneService<Request<Bytes>, StatusCode, BoxError>
 
 /// So much of an answer is read, so that the connection can be used again.
 const ANSWER_LIMIT: usize = 64 << 10;
+/// And for so long.
+const DRAIN: Duration = Duration::from_millis(100);
 /// How long a connection stays open without use.
 const IDLE: Duration = Duration::from_secs(90);
 
@@ -35,27 +37,22 @@ where
         .map_err(Into::into)
         .and_then(async |response: Response<R>| {
             let (head, body) = response.into_parts();
-            drain(body).await?;
+            // The status is the answer; the rest is read for the connection's sake.
+            let _unread = tokio::time::timeout(DRAIN, drain(body)).await;
             Ok(head.status)
         });
     BoxCloneService::new(delivery)
 }
 
-async fn drain<R>(body: R) -> Result<(), BoxError>
-where
-    R: Body<Data = Bytes>,
-    R::Error: Into<BoxError>,
-{
+async fn drain<R: Body<Data = Bytes>>(body: R) {
     let mut body = pin!(body);
     let mut length = 0;
-    while let Some(frame) = body.as_mut().frame().await {
-        let frame = frame.map_err(Into::into)?;
+    while let Some(Ok(frame)) = body.as_mut().frame().await {
         length += frame.data_ref().map_or(0, Bytes::len);
         if length > ANSWER_LIMIT {
             break;
         }
     }
-    Ok(())
 }
 
 /// The client for `url`: keep-alive, no redirects, no proxy; over TLS with the

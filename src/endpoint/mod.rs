@@ -193,7 +193,7 @@ impl EndpointBuilder {
         let remedy = "write a URL like https://receiver.example.com/events";
         let (url, user_info) = target(&self.url).ok_or_else(|| error("url", &shown, remedy))?;
         let headers = headers(&self.headers, user_info)
-            .map_err(|name| error("header", &name, "name or value is no valid HTTP header"))?;
+            .map_err(|number| error("header", &number, "name or value is no valid HTTP header"))?;
         let delivery = match self.delivery {
             Some(delivery) => delivery,
             None => delivery::client(&url)
@@ -232,7 +232,8 @@ fn target(url: &str) -> Option<(Uri, Option<HeaderValue>)> {
         None => (None, authority.as_str()),
     };
     let host: Authority = host.parse().ok()?;
-    (!host.host().is_empty()).then_some(())?;
+    let port = host.as_str().strip_prefix(host.host())?;
+    (!host.host().is_empty() && (port.is_empty() || host.port_u16().is_some())).then_some(())?;
     parts.authority = Some(host);
     let authorization = user_info.map(|user_info| {
         let (name, password) = user_info.split_once(':').unwrap_or((user_info, ""));
@@ -250,16 +251,17 @@ fn target(url: &str) -> Option<(Uri, Option<HeaderValue>)> {
     Some((Uri::from_parts(parts).ok()?, authorization))
 }
 
-/// The headers of every request, or the name of the one that is not valid.
+/// The headers of every request, or the number of the one that is not valid.
 fn headers(
     given: &[(String, String)],
     authorization: Option<HeaderValue>,
-) -> Result<HeaderMap, String> {
+) -> Result<HeaderMap, usize> {
     let mut headers = HeaderMap::new();
-    for (name, value) in given {
+    for (number, (name, value)) in given.iter().enumerate() {
         let valid = name.parse::<HeaderName>().ok();
         let valid = valid.zip(HeaderValue::try_from(value).ok());
-        let (header, mut value) = valid.ok_or(name)?;
+        // A secret may have been given in place of the name.
+        let (header, mut value) = valid.ok_or(number + 1)?;
         value.set_sensitive(true);
         headers.append(header, value);
     }
@@ -347,6 +349,8 @@ mod tests {
             "ftp://me:hush@h",
             "http://",
             "http://me:hush@",
+            "http://me:a/hush@h",
+            "me:hush@h",
             "http://a b",
         ] {
             let Err(error) = Endpoint::builder("e", wrong).build() else {

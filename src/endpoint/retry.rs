@@ -37,7 +37,8 @@ impl Retry for Breaker {
     fn wait(&self, now: Instant) -> Duration {
         let open = self.last.filter(|_| self.failures >= self.threshold);
         open.map_or(Duration::ZERO, |last| {
-            (last + self.backoff).saturating_duration_since(now)
+            self.backoff
+                .saturating_sub(now.saturating_duration_since(last))
         })
     }
 
