@@ -180,6 +180,33 @@ async fn what_a_blob_s_answer_means() {
     }
 }
 
+/// Not even the tags and digests that its answer names.
+#[tokio::test]
+async fn what_failed_has_not_happened() {
+    let by_digest = format!("/v2/a/manifests/{D}?tag=a");
+    let requests = [
+        ("PUT", MANIFEST),
+        ("PUT", &by_digest),
+        ("DELETE", MANIFEST),
+        ("GET", MANIFEST),
+        ("HEAD", MANIFEST),
+        ("DELETE", BLOB),
+        ("HEAD", BLOB),
+        ("POST", "/v2/a/blobs/uploads/?digest=sha256:01"),
+        ("POST", "/v2/a/blobs/uploads/?mount=sha256:01&from=b"),
+        ("PUT", "/v2/a/blobs/uploads/id?digest=sha256:01"),
+    ];
+    for status in [400, 401, 403, 404, 429, 500, 503] {
+        let named = &[("docker-content-digest", D), ("oci-tag", "a")];
+        let case = always!(status, named, full("")).references();
+        for (method, uri) in requests {
+            let request = request(method, uri, &[("content-type", OCI)], IMAGE);
+            let events = case.events(request).await;
+            assert!(events.is_empty(), "{method} {uri} {status}: {events:?}");
+        }
+    }
+}
+
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const OCTETS: (&str, &str) = ("content-type", "application/octet-stream");
 
@@ -555,7 +582,14 @@ async fn a_refusal_shows_nothing_of_the_response() {
         let response = layer.layer(registry).oneshot(delete).await.unwrap();
         assert_eq!(response.status(), status);
         assert_eq!(response.headers().contains_key("x-inner"), !fail_closed);
+        let kind = response.headers().get("content-type").cloned();
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(body == "inner", !fail_closed);
+        if !fail_closed {
+            assert_eq!(body, "inner");
+            continue;
+        }
+        assert_eq!(kind.unwrap(), "application/json");
+        let error: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(error["errors"][0]["code"], "UNAVAILABLE");
     }
 }

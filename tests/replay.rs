@@ -16,13 +16,14 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use tower::Layer as _;
 use tower_registry_notifications::{
-    ChannelSink, Envelope, Event, Events, Format, NotificationLayer, Notifier, TrustedProxies,
+    Action, ChannelSink, Envelope, Event, Events, Format, NotificationLayer, Notifier,
+    TrustedProxies,
 };
 
 /// How an exchange deliberately differs from the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Difference {
-    /// The reference posts a pull for a range that it then refuses.
+    /// The reference posts a pull and then refuses it, or has nothing new to give.
     RefusedPull,
     /// The reference posts a push whose tagging then fails.
     FailedPush,
@@ -71,12 +72,30 @@ where
     }
 }
 
+/// Why the reference posted what comes after the `got` deliveries that are ours too.
 fn explain(exchange: &Exchange, got: usize) -> Option<Difference> {
-    let (method, status) = (&*exchange.request.method, exchange.response.status);
-    match (method, status, got, exchange.deliveries.len()) {
-        ("GET", 304 | 416, 0, 1) => Some(Difference::RefusedPull),
-        ("PUT", 500, 0, 1) => Some(Difference::FailedPush),
-        ("DELETE", 202, 1, 2..) => Some(Difference::Untagged),
+    let theirs = exchange.deliveries.get(got..)?;
+    let theirs: Vec<Event> = theirs
+        .iter()
+        .flat_map(|it| serde_json::from_str::<Envelope>(it).unwrap().events)
+        .collect();
+    let all = |action| !theirs.is_empty() && theirs.iter().all(|it| it.action == action);
+    let of_tag = |event: &Event| {
+        let target = &event.target;
+        !target.tag.is_empty() && target.descriptor.digest.is_empty()
+    };
+    let blob = exchange.request.uri.contains("/blobs/");
+    match (&*exchange.request.method, exchange.response.status, got) {
+        ("GET" | "HEAD", 304 | 416, 0) if blob && all(Action::Pull) => {
+            Some(Difference::RefusedPull)
+        }
+        ("GET" | "HEAD", 400 | 404, 0) if !blob && all(Action::Pull) => {
+            Some(Difference::RefusedPull)
+        }
+        ("PUT", 500, 0) if !blob && all(Action::Push) => Some(Difference::FailedPush),
+        ("DELETE", 202, 1) if all(Action::Delete) && theirs.iter().all(of_tag) => {
+            Some(Difference::Untagged)
+        }
         _ => None,
     }
 }

@@ -238,20 +238,29 @@ impl State {
                 self.blobs.insert(key(digest), size);
             }
             ("POST", "/blobs/uploads/") if response.status == 201 => {
-                let from = parameter("from").zip(parameter("mount"));
-                let mounted = from.map(|source| self.blobs[&source]);
-                let size = mounted.unwrap_or(body.len() as u64);
-                self.blobs.insert(key(digest), size);
+                let size = match parameter("from").zip(parameter("mount")) {
+                    // What another corpus does not show being pushed stays unknown.
+                    Some(source) => self.blobs.get(&source).copied(),
+                    None => Some(body.len() as u64),
+                };
+                self.blobs.extend(size.map(|size| (key(digest), size)));
             }
             ("PUT", "/manifests/") => {
-                if !rest.contains(':') {
-                    self.tags.insert(key(rest), digest.into());
+                let set = response.headers.iter();
+                let set = set.filter(|(name, _)| name.eq_ignore_ascii_case("oci-tag"));
+                let tag = Some(rest).filter(|rest| !rest.contains(':'));
+                for tag in set.map(|(_, tag)| &**tag).chain(tag) {
+                    self.tags.insert(key(tag), digest.into());
                 }
                 let media_type = header(&request.headers, "content-type").unwrap_or_default();
                 self.manifests
                     .insert(key(digest), (media_type.into(), body));
             }
+            ("DELETE", "/blobs/") => {
+                self.blobs.remove(&key(rest));
+            }
             ("DELETE", "/manifests/") if rest.contains(':') => {
+                self.manifests.remove(&key(rest));
                 self.tags
                     .retain(|(name, _), digest| name != repository || digest != rest);
             }
