@@ -74,6 +74,20 @@ pub(super) fn find(prefix: &str, method: &Method, uri: &Uri) -> Option<Route> {
     };
     let length = normalize(path, buffer);
     matched(prefix, method, uri, &buffer[..length])
+        .or_else(|| opaque_upload(prefix, method, uri, buffer))
+}
+
+/// The end of an upload whose id has an encoded slash in it: ids are the
+/// registry's own, and may be spelled as it likes.
+fn opaque_upload(prefix: &str, method: &Method, uri: &Uri, buffer: &mut [u8]) -> Option<Route> {
+    let (above, id) = split(uri.path().as_bytes())?;
+    (*method == Method::PUT && id.contains(&b'%')).then_some(())?;
+    let length = normalize(above, buffer);
+    // An encoded id is longer than what stands for it here.
+    let end = buffer.get_mut(length..length + 2)?;
+    end.copy_from_slice(b"/-");
+    let route = matched(prefix, method, uri, &buffer[..length + 2])?;
+    matches!(route.operation, Operation::FinishUpload(_)).then_some(route)
 }
 
 /// Is the path spelled as it is meant, but for one slash at its end?

@@ -78,6 +78,15 @@ fn the_routes_of_the_spec() {
         operation("PUT", &format!("{uploads}some-id?_state=x&digest=s:1")),
         Some(Operation::FinishUpload(parameters("s:1", "", "")))
     );
+    for id in ["abc%2Fdef", "%2F", "a%2fb%2Fc"] {
+        let uri = format!("{uploads}{id}?digest=s:1");
+        let end = Operation::FinishUpload(parameters("s:1", "", ""));
+        assert_eq!(operation("PUT", &uri), Some(end), "{uri}");
+        assert_eq!(
+            operation("PUT", &format!("/v2/library/debian/manifests/{id}")),
+            None
+        );
+    }
     for (method, uri) in [
         ("PATCH", &*format!("{uploads}id")),
         ("GET", &format!("{uploads}id")),
@@ -120,7 +129,12 @@ fn other_prefixes() {
 }
 
 /// The grammar of the distribution spec, in its own words.
-fn spec() -> [Regex; 3] {
+fn spec() -> &'static [Regex; 3] {
+    static SPEC: std::sync::LazyLock<[Regex; 3]> = std::sync::LazyLock::new(compile);
+    &SPEC
+}
+
+fn compile() -> [Regex; 3] {
     let name = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*";
     let digest = r"[a-z0-9]+([+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+";
     let tag = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}";
