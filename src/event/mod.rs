@@ -21,6 +21,7 @@ pub use self::encode::Format;
 pub(crate) use self::encode::envelope;
 pub use self::manifest::{MANIFEST_LIMIT, Manifest, ParseManifestError, media_types};
 pub use self::shared::SharedEvent;
+pub(crate) use self::timestamp::optional as optional_timestamp;
 
 /// One thing that happened in the registry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

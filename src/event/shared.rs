@@ -1,6 +1,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::time::Instant;
 
 use super::{Event, Format, encode};
 
@@ -14,6 +15,8 @@ pub struct SharedEvent(Arc<Inner>);
 
 struct Inner {
     event: Event,
+    /// When it became one that is on its way.
+    since: Instant,
     encodings: Mutex<Vec<(Format, Weak<[u8]>)>>,
 }
 
@@ -35,6 +38,11 @@ impl SharedEvent {
             None => encodings.push((format, Arc::downgrade(&encoding))),
         }
         encoding
+    }
+
+    /// Since when the event is on its way.
+    pub(crate) fn since(&self) -> Instant {
+        self.0.since
     }
 
     /// The bytes that the event takes in memory, its texts included: what the
@@ -97,6 +105,7 @@ impl From<Event> for SharedEvent {
     fn from(event: Event) -> Self {
         Self(Arc::new(Inner {
             event,
+            since: Instant::now(),
             encodings: Mutex::default(),
         }))
     }
