@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use super::delivery::Delivery;
+use super::delivery::{Deadline, Delivery};
 use super::retry::Retry;
 use super::status::Counts;
 use crate::event::{Format, SharedEvent, envelope};
@@ -65,10 +65,14 @@ impl<T: Retry> Worker<T> {
     }
 
     async fn attempt(&mut self, body: Bytes) -> bool {
-        let delivery = self.delivery.clone().oneshot(self.request(body));
+        let mut request = self.request(body);
+        let deadline = Deadline(Instant::now() + self.timeout);
+        request.extensions_mut().insert(deadline);
+        let delivery = self.delivery.clone().oneshot(request);
         let answer = tokio::time::timeout(self.timeout, delivery).await;
         match answer {
-            Ok(Ok(status)) => {
+            Ok(Ok(answer)) => {
+                let status = answer.status();
                 let accepted = accepts(status);
                 self.counts.answered(status, accepted);
                 accepted
