@@ -37,12 +37,13 @@ mod endpoint;
 mod event;
 mod layer;
 mod listener;
+mod networks;
 mod notifier;
 mod queue;
 mod sink;
 
 pub use bridge::{Bridge, UrlBuilder};
-pub use endpoint::{Endpoint, EndpointBuilder, EndpointStatus};
+pub use endpoint::{AddressPolicy, Delivery, Endpoint, EndpointBuilder, EndpointStatus};
 pub use event::{
     Action, ActorRecord, Descriptor, Envelope, Event, Format, MANIFEST_LIMIT, Manifest,
     ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, media_types,

@@ -3,9 +3,12 @@
 //! This is the place that assembles: filter → queue → worker → retry → timeout
 //! → HTTP POST. Each part can be read without knowing the others.
 
+mod address;
 mod delivery;
 mod retry;
 mod status;
+mod tls;
+mod transport;
 mod worker;
 
 use std::fmt;
@@ -19,12 +22,14 @@ use http::header::AUTHORIZATION;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body::Body;
-use tower::{BoxError, Service};
+use tower::{BoxError, Layer, Service};
 
-use self::delivery::Delivery;
+pub use self::address::AddressPolicy;
+pub use self::delivery::Delivery;
 use self::retry::Breaker;
 use self::status::Counts;
 pub use self::status::EndpointStatus;
+use self::transport::Transport;
 use self::worker::Worker;
 use crate::event::{Format, SharedEvent};
 use crate::notifier::{BuildError, without_user_info};
@@ -58,7 +63,9 @@ impl Endpoint {
                 bytes: 128 << 20,
             },
             disabled: false,
-            delivery: None,
+            client: None,
+            transport: Transport::default(),
+            layers: Vec::new(),
         }
     }
 }
@@ -76,8 +83,13 @@ pub struct EndpointBuilder {
     filter: Filter,
     limits: Limits,
     disabled: bool,
-    delivery: Option<Delivery>,
+    client: Option<Delivery>,
+    transport: Transport,
+    layers: Vec<Wrap>,
 }
+
+/// A layer around an endpoint's delivery.
+type Wrap = Box<dyn FnOnce(Delivery) -> Delivery + Send>;
 
 impl EndpointBuilder {
     /// Adds a header to every request. Its value is a secret: it is sent, and
@@ -142,8 +154,102 @@ impl EndpointBuilder {
         self
     }
 
+    /// Trusts these certificate authorities too: the content of a PEM file, with
+    /// one certificate or more. May be called again. Default: only those that
+    /// the system trusts.
+    ///
+    /// For `https` only.
+    #[must_use]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.transport.root_certificates.push(pem.into());
+        self
+    }
+
+    /// Should the certificate authorities that the system trusts be trusted, or
+    /// only [`root_certificates`](Self::root_certificates)? On Unix they are
+    /// those of OpenSSL, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+    /// Default: yes.
+    ///
+    /// For `https` only.
+    #[must_use]
+    pub fn system_roots(mut self, trust: bool) -> Self {
+        self.transport.system_roots = trust;
+        self
+    }
+
+    /// Shows a certificate to a receiver that asks for one (mutual TLS): the
+    /// contents of two PEM files, the certificate followed by those that it was
+    /// issued with, and its key (PKCS#8, PKCS#1 or SEC1, not encrypted).
+    ///
+    /// The key is a secret and shown nowhere. For `https` only.
+    #[must_use]
+    pub fn client_certificate(
+        mut self,
+        chain_pem: impl Into<Vec<u8>>,
+        key_pem: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.transport.client_certificate = Some((chain_pem.into(), key_pem.into()));
+        self
+    }
+
+    /// How long a connection may take: name, TCP and TLS together. It is part of
+    /// the attempt's [`timeout`](Self::timeout), which bounds it too. Default: 5 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.transport.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// Which addresses may be connected to. Default: all.
+    #[must_use]
+    pub fn addresses(mut self, policy: AddressPolicy) -> Self {
+        self.transport.addresses = policy;
+        self
+    }
+
+    /// Wraps the delivery of each request in a layer. Called again, the next
+    /// layer goes around those before. They all stand inside of the attempt's
+    /// timeout and around the [`client`](Self::client): what they answer is
+    /// judged as the receiver's answer, and their error is an error of the
+    /// attempt.
+    ///
+    /// A header for every request, and not more than four requests at a time:
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::{HeaderValue, Request};
+    /// use tower::ServiceBuilder;
+    /// use tower_registry_notifications::Endpoint;
+    ///
+    /// let region = HeaderValue::from_static("eu-1");
+    /// let layer = ServiceBuilder::new()
+    ///     .concurrency_limit(4)
+    ///     .map_request(move |mut request: Request<Bytes>| {
+    ///         request.headers_mut().insert("x-region", region.clone());
+    ///         request
+    ///     });
+    /// let endpoint = Endpoint::builder("ci", "https://ci.example.com/events").layer(layer);
+    /// # let _ = endpoint;
+    /// ```
+    #[must_use]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Delivery> + Send + 'static,
+        L::Service: Service<Request<Bytes>, Response = Response<Bytes>, Error: Into<BoxError>>,
+        L::Service: Clone + Send + 'static,
+        <L::Service as Service<Request<Bytes>>>::Future: Send,
+    {
+        let wrap = move |delivery| {
+            let wrapped = layer.layer(delivery);
+            Delivery::new(tower::ServiceExt::map_err(wrapped, Into::into))
+        };
+        self.layers.push(Box::new(wrap));
+        self
+    }
+
     /// Replaces the HTTP client. Timeout, retries and the judgement of the
-    /// status stay with the endpoint; redirects must not be followed.
+    /// status stay with the endpoint; redirects must not be followed. Whom to
+    /// trust and where to connect is the client's own matter then.
     #[must_use]
     pub fn client<S, R>(mut self, client: S) -> Self
     where
@@ -153,7 +259,7 @@ impl EndpointBuilder {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        self.delivery = Some(delivery::of_client(client));
+        self.client = Some(delivery::of_client(client));
         self
     }
 
@@ -194,11 +300,12 @@ impl EndpointBuilder {
         let (url, user_info) = target(&self.url).ok_or_else(|| error("url", &shown, remedy))?;
         let headers = headers(&self.headers, user_info)
             .map_err(|number| error("header", &number, "name or value is no valid HTTP header"))?;
-        let delivery = match self.delivery {
-            Some(delivery) => delivery,
-            None => delivery::client(&url)
-                .map_err(|cause| error("url", &shown, &format!("no trusted roots: {cause}")))?,
+        let client = match self.client {
+            Some(client) => self.transport.unused().map(|()| client),
+            None => self.transport.client(&url, self.timeout),
         };
+        let client = client.map_err(|it| error(it.field, &it.value, &it.remedy))?;
+        let delivery = self.layers.into_iter().fold(client, |it, wrap| wrap(it));
         let queue = Arc::new(MemoryQueue::new(self.limits));
         let counts = Arc::new(Counts::new(&self.name, shown));
         let worker = Worker {
@@ -283,6 +390,7 @@ impl fmt::Debug for EndpointBuilder {
             .field("filter", &self.filter)
             .field("limits", &self.limits)
             .field("disabled", &self.disabled)
+            .field("transport", &self.transport)
             .finish_non_exhaustive()
     }
 }
