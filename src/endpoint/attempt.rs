@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use tokio::time::Instant;
 use tower::{BoxError, ServiceExt as _};
 
-use super::delivery::Delivery;
+use super::batch::after;
+use super::delivery::{Deadline, Delivery};
 use super::signature::Signer;
 use crate::event::{Encoding, content_type};
 
@@ -18,7 +20,6 @@ const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// Posts events.
 pub(super) struct Poster {
-    pub(super) delivery: Delivery,
     pub(super) timeout: Duration,
     pub(super) encoding: Encoding,
     /// Do requests carry batches, be they of one event?
@@ -76,8 +77,10 @@ impl Poster {
     }
 
     /// Posts `request`, within the timeout.
-    pub(super) async fn post(&self, delivery: Delivery, request: Request<Bytes>) -> Outcome {
-        match tokio::time::timeout(self.timeout, delivery.oneshot(request)).await {
+    pub(super) async fn post(&self, delivery: Delivery, mut request: Request<Bytes>) -> Outcome {
+        let end = after(Instant::now(), self.timeout);
+        request.extensions_mut().insert(Deadline(end));
+        match tokio::time::timeout_at(end, delivery.oneshot(request)).await {
             Ok(Ok(response)) if self.accepts(response.status()) => {
                 Outcome::Accepted(response.status())
             }

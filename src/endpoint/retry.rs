@@ -58,8 +58,10 @@ pub(super) trait Policy: fmt::Debug + Send + Sync {
     fn honours_retry_after(&self) -> bool;
 
     /// What makes no sense in it.
-    fn check(&self, error: &dyn Fn(&str, &dyn fmt::Display, &str) -> BuildError)
-    -> Result<(), BuildError>;
+    fn check(
+        &self,
+        error: &dyn Fn(&str, &dyn fmt::Display, &str) -> BuildError,
+    ) -> Result<(), BuildError>;
 }
 
 /// The reference's breaker, which never drops an event.

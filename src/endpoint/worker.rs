@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 use super::attempt::{Outcome, Poster, status_text};
 use super::batch::{Batch, Consignment, Forming, Part, Tried, after};
 use super::dead_letter::{Cause, Grave, Reason};
+use super::delivery::Delivery;
 use super::retry::{RetryPolicy, Verdict};
 use super::status::Counts;
 use super::switch::Switch;
@@ -33,6 +34,7 @@ pub(super) struct Worker {
     pub(super) grave: Arc<Grave>,
     pub(super) switch: Arc<Switch>,
     pub(super) poster: Arc<Poster>,
+    pub(super) delivery: Delivery,
     pub(super) retry: RetryPolicy,
     pub(super) concurrency: usize,
     pub(super) batch: Batch,
@@ -196,7 +198,7 @@ impl Worker {
         let request = self
             .poster
             .request(&encoded, &part.id(), part.trace_parent());
-        let (poster, delivery) = (self.poster.clone(), self.poster.delivery.clone());
+        let (poster, delivery) = (self.poster.clone(), self.delivery.clone());
         let attempt = async move {
             let outcome = poster.post(delivery, request).await;
             // Kept until now, so that endpoints which are as far share them.
@@ -306,10 +308,7 @@ impl Worker {
         if self.retry.policy().gives_up(attempts, age) {
             return self.bury(id, Reason::GaveUp, cause);
         }
-        let wait = self
-            .retry
-            .policy()
-            .event_wait(attempts, self.random.f64());
+        let wait = self.retry.policy().event_wait(attempts, self.random.f64());
         self.park(id, after(now, wait));
     }
 
@@ -349,7 +348,9 @@ impl Worker {
             return;
         };
         if let Some(part) = consignment.parts.pop_front() {
-            part.events.iter().for_each(|event| self.queue.settle(event));
+            part.events
+                .iter()
+                .for_each(|event| self.queue.settle(event));
         }
         if !consignment.parts.is_empty() {
             return self.park(id, Instant::now());
@@ -365,8 +366,8 @@ impl Worker {
         let consigned = desk.ages.first().map(|(since, _)| *since);
         let forming = desk.forming.as_ref().and_then(Forming::oldest);
         let oldest = consigned.into_iter().chain(forming).min();
-        self.counts.under_way(oldest);
-        self.counts.waiting(self.queue.size().0, self.queue.oldest());
+        let (events, _) = self.queue.size();
+        self.counts.pending(events, oldest, self.queue.oldest());
     }
 
     /// Gives up what is left, oldest first. Of an attempt that is under way

@@ -22,7 +22,7 @@ struct Inner {
 
 impl SharedEvent {
     /// The event's own encoding, as it stands in an envelope.
-    pub(crate) fn encoded(&self, format: Format) -> Arc<[u8]> {
+    pub(crate) fn encoded_in(&self, format: Format) -> Arc<[u8]> {
         let mut encodings = self
             .0
             .encodings
@@ -133,10 +133,10 @@ mod tests {
     #[test]
     fn deliveries_share_an_encoding_and_free_it_with_the_last() {
         let event = SharedEvent::from(Event::new(Action::Pull));
-        let first = event.encoded(Format::V2);
-        let second = event.clone().encoded(Format::V2);
+        let first = event.encoded_in(Format::V2);
+        let second = event.clone().encoded_in(Format::V2);
         assert!(Arc::ptr_eq(&first, &second));
-        assert_ne!(first, event.encoded(Format::V1));
+        assert_ne!(first, event.encoded_in(Format::V1));
         let gone = Arc::downgrade(&first);
         drop((first, second));
         assert!(gone.upgrade().is_none());

@@ -284,7 +284,8 @@ impl State {
                 return self.take_ready();
             }
             let entry = self.line.pop_front()?;
-            let Some((repository, lane)) = self.lanes.get_key_value(&*entry.event.target.repository)
+            let Some((repository, lane)) =
+                self.lanes.get_key_value(&*entry.event.target.repository)
             else {
                 return Some(entry);
             };

@@ -3,4 +3,4 @@
 mod memory;
 
 pub use self::memory::Overflow;
-pub(crate) use self::memory::{Entry, Limits, MemoryQueue, Refused};
+pub(crate) use self::memory::{Entry, Lanes, Limits, MemoryQueue, Refused};

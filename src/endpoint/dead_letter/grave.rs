@@ -46,7 +46,7 @@ impl Grave {
         reason: Reason,
         cause: &Cause,
         tried: &Tried,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> impl Future<Output = ()> + Send + use<> {
         let first = self.counts.dead(reason);
         let (endpoint, id) = (self.endpoint.clone(), event.id.clone());
         if first {

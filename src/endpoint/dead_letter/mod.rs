@@ -104,10 +104,14 @@ impl DeadLetterChannel {
 
 impl DeadLetterSink for DeadLetterChannel {
     fn bury(&self, letter: &Arc<DeadLetter>) -> Write {
-        Write::ready(self.0.try_send(letter.clone()).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => SinkError::full(),
-            mpsc::error::TrySendError::Closed(_) => SinkError::closed(),
-        }))
+        Write::ready(
+            self.0
+                .try_send(letter.clone())
+                .map_err(|error| match error {
+                    mpsc::error::TrySendError::Full(_) => SinkError::full(),
+                    mpsc::error::TrySendError::Closed(_) => SinkError::closed(),
+                }),
+        )
     }
 }
 
