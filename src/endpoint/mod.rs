@@ -305,7 +305,9 @@ impl EndpointBuilder {
             None => self.transport.client(&url, self.timeout),
         };
         let client = client.map_err(|it| error(it.field, &it.value, &it.remedy))?;
-        let delivery = self.layers.into_iter().fold(client, |it, wrap| wrap(it));
+        // A layer may need the runtime, which there may not be for no use.
+        let layers = self.layers.into_iter().filter(|_| !self.disabled);
+        let delivery = layers.fold(client, |it, wrap| wrap(it));
         let queue = Arc::new(MemoryQueue::new(self.limits));
         let counts = Arc::new(Counts::new(&self.name, shown));
         let worker = Worker {

@@ -26,7 +26,7 @@ use super::tls;
 const IDLE: Duration = Duration::from_secs(90);
 /// How long to connect at most, unless said otherwise.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How much of an answer's headers is read before it is an error: the default
+/// About how much of an answer's headers is read before it is an error: the limit
 /// of most servers, times eight.
 const HEADERS: usize = 64 << 10;
 /// How much of an answer may come over HTTP/2 before it is asked for.

@@ -66,8 +66,7 @@ impl<T: Retry> Worker<T> {
 
     async fn attempt(&mut self, body: Bytes) -> bool {
         let mut request = self.request(body);
-        let deadline = Deadline(Instant::now() + self.timeout);
-        request.extensions_mut().insert(deadline);
+        Deadline::set(&mut request, self.timeout);
         let delivery = self.delivery.clone().oneshot(request);
         let answer = tokio::time::timeout(self.timeout, delivery).await;
         match answer {
