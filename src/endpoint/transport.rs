@@ -16,6 +16,7 @@ use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tower::{BoxError, Service, ServiceExt as _, service_fn};
 
 use super::address::{AddressPolicy, Denied};
@@ -165,6 +166,10 @@ fn server_name(url: &Uri) -> Result<(), Wrong> {
 
 /// Resolves names to addresses that are allowed. These and no others are
 /// connected to: a name is not resolved a second time.
+///
+/// The system's resolver takes a thread of the runtime until it is done, also
+/// when nobody waits for it any more. So there is one lookup at a time, or all
+/// threads would be taken while a name server is down.
 fn allowed<R>(
     resolver: R,
     addresses: Arc<AddressPolicy>,
@@ -178,15 +183,22 @@ where
     R: Clone + Send + Sync + 'static,
     R::Future: Send,
 {
+    let one = Arc::new(Semaphore::new(1));
     service_fn(move |name: Name| {
-        let (resolver, addresses) = (resolver.clone(), addresses.clone());
+        let (resolver, addresses, one) = (resolver.clone(), addresses.clone(), one.clone());
         async move {
             let host = name.to_string();
-            let found = resolver.oneshot(name).await.map_err(Into::into)?;
+            let permit = one.acquire_owned().await?;
+            let lookup = tokio::spawn(async move {
+                let found = resolver.oneshot(name).await;
+                drop(permit);
+                found.map(|it| it.collect::<Vec<_>>()).map_err(Into::into)
+            });
+            let found = lookup.await??.into_iter();
             let (allowed, denied): (Vec<_>, Vec<_>) =
                 found.partition(|address| addresses.allows(address.ip()));
             if allowed.is_empty() && !denied.is_empty() {
-                return Err(BoxError::from(Denied(host)));
+                return Err(Denied(host).into());
             }
             Ok(allowed.into_iter())
         }
@@ -416,6 +428,41 @@ mod tests {
             );
             assert_eq!(start.elapsed().as_secs(), limit);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lookups_that_hang_do_not_pile_up() {
+        let (lookups, answer) = (Arc::new(Mutex::new(0)), Arc::new(Notify::new()));
+        let (count, wait) = (lookups.clone(), answer.clone());
+        let resolver = service_fn(move |_: Name| {
+            *count.lock().unwrap() += 1;
+            let wait = wait.clone();
+            async move {
+                wait.notified().await;
+                let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+                Ok::<_, Infallible>(std::iter::once(nowhere))
+            }
+        });
+        let allowed = allowed(resolver, Arc::default());
+        let second = Duration::from_secs(1);
+        let lookup = || {
+            let name = "receiver".parse().unwrap();
+            timeout(second, allowed.clone().oneshot(name))
+        };
+        for _ in 0..9 {
+            let (one, two) = tokio::join!(lookup(), lookup());
+            assert!(one.is_err() && two.is_err());
+        }
+        assert_eq!(*lookups.lock().unwrap(), 1);
+        // The name server is back: that one ends, and the next is answered.
+        answer.notify_one();
+        let next = async {
+            tokio::task::yield_now().await;
+            answer.notify_one();
+        };
+        let (found, ()) = tokio::join!(lookup(), next);
+        assert_eq!(found.unwrap().unwrap().len(), 1);
+        assert_eq!(*lookups.lock().unwrap(), 2);
     }
 
     /// A connection in memory that speaks HTTP/2.
