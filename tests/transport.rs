@@ -93,12 +93,15 @@ impl Issued {
     }
 }
 
+/// How many bytes an answer has in a header, and how many in its body.
+#[derive(Clone, Copy, Default)]
+struct Answer(usize, usize);
+
 /// What a receiver does with a connection.
 #[derive(Clone)]
 enum Conduct {
-    /// Answers with a body of so many bytes.
-    Http(usize),
-    Tls(Arc<ServerConfig>),
+    Http(Answer),
+    Tls(Arc<ServerConfig>, Answer),
     /// Answers a request with these bytes, and over and over with those.
     Raw(Bytes, Bytes),
     /// Closes the connection after each answer, without a word.
@@ -167,12 +170,12 @@ async fn connection(
 ) {
     let peer = stream.peer_addr().unwrap();
     match conduct {
-        Conduct::Http(length) => serve(stream, peer, false, length, sender).await,
-        Conduct::Tls(config) => {
+        Conduct::Http(answer) => serve(stream, peer, false, answer, sender).await,
+        Conduct::Tls(config, answer) => {
             let acceptor = tokio_rustls::TlsAcceptor::from(config);
             if let Ok(stream) = acceptor.accept(stream).await {
                 let identified = stream.get_ref().1.peer_certificates().is_some();
-                serve(stream, peer, identified, 0, sender).await;
+                serve(stream, peer, identified, answer, sender).await;
             }
         }
         Conduct::Raw(once, ever) => {
@@ -188,7 +191,7 @@ async fn connection(
             stream.write_all(answer).await.unwrap();
             stream.shutdown().await.unwrap();
             // Until the client has closed its side too.
-            assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+            while stream.read_u8().await.is_ok() {}
         }
     }
     let _ = ends.send(peer);
@@ -222,18 +225,22 @@ async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     peer: SocketAddr,
     identified: bool,
-    length: usize,
+    Answer(header, body): Answer,
     sender: mpsc::UnboundedSender<Seen>,
 ) {
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
         let sender = sender.clone();
         async move {
             let version = request.version();
-            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let event = request.into_body().collect().await.unwrap().to_bytes();
             // A test that has seen enough hangs up.
-            let _ = sender.send(seen(&body, peer, version, identified));
-            let answer = Full::<Bytes>::from(vec![b'x'; length]);
-            Ok::<_, Infallible>(Response::new(answer))
+            let _ = sender.send(seen(&event, peer, version, identified));
+            let mut answer = Response::new(Full::<Bytes>::from(vec![b'x'; body]));
+            if header > 0 {
+                let value = HeaderValue::try_from("y".repeat(header)).unwrap();
+                answer.headers_mut().insert("x-long", value);
+            }
+            Ok::<_, Infallible>(answer)
         }
     });
     let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
@@ -287,7 +294,7 @@ async fn private_authority_and_mutual_tls_on_one_connection_of_either_version() 
     for (protocol, version) in [("http/1.1", Version::HTTP_11), ("h2", Version::HTTP_2)] {
         for identified in [true, false] {
             let config = server.server(identified.then_some(&clients), protocol);
-            let mut receiver = Receiver::new(Conduct::Tls(config)).await;
+            let mut receiver = Receiver::new(Conduct::Tls(config, Answer::default())).await;
             let mut endpoint = endpoint(receiver.url("https"))
                 .root_certificates(other.clone())
                 .root_certificates(servers.pem())
@@ -324,7 +331,7 @@ async fn private_authority_and_mutual_tls_on_one_connection_of_either_version() 
 async fn a_broken_receiver_is_an_error_of_the_attempt_and_loses_nothing() {
     let (right, wrong) = (Authority::new("right"), Authority::new("wrong"));
     let good = right.issue("localhost", 4000);
-    let tls = |issued: &Issued| Conduct::Tls(issued.server(None, "h2"));
+    let tls = |issued: &Issued| Conduct::Tls(issued.server(None, "h2"), Answer::default());
     let raw = |once: &str, ever: &str| Conduct::Raw(once.to_owned().into(), ever.to_owned().into());
     let head = "HTTP/1.1 200 OK\r\n";
     let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
@@ -348,7 +355,7 @@ async fn a_broken_receiver_is_an_error_of_the_attempt_and_loses_nothing() {
         ),
         (
             "https",
-            Conduct::Tls(good.server(Some(&wrong), "h2")),
+            Conduct::Tls(good.server(Some(&wrong), "h2"), Answer::default()),
             &["CertificateRequired", "reset", "closed"],
         ),
         (
@@ -385,7 +392,7 @@ async fn a_broken_receiver_is_an_error_of_the_attempt_and_loses_nothing() {
     ] {
         let mut receiver = Receiver::new(broken).await;
         let mut endpoint = endpoint(receiver.url(scheme));
-        let mut repaired = Conduct::Http(0);
+        let mut repaired = Conduct::Http(Answer::default());
         if scheme == "https" {
             endpoint = endpoint.root_certificates(right.pem()).system_roots(false);
             repaired = tls(&good);
@@ -430,9 +437,22 @@ async fn a_connection_that_was_closed_while_idle_costs_no_failure() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_closed_while_it_is_used_loses_nothing() {
+    let mut receiver = Receiver::new(Conduct::Close).await;
+    let notifier = notifier(endpoint(receiver.url("http")));
+    let written = write(&notifier, 50).await;
+    assert!(notifier.shutdown(MINUTE).await.is_drained());
+    assert_eq!(status(&notifier).successes, 50);
+    // The receiver does not read what comes after its answer.
+    let seen = receiver.next(50).await.into_iter().map(|it| it.id);
+    assert_eq!(seen.collect::<Vec<_>>(), written);
+    assert!(receiver.seen.try_recv().is_err(), "posted again");
+}
+
+#[tokio::test]
 async fn an_answer_s_body_costs_the_connection_only_if_it_is_long() {
     for (length, connections) in [(0, 1), (1, 1), (60 << 10, 1), (4 << 20, 5)] {
-        let mut receiver = Receiver::new(Conduct::Http(length)).await;
+        let mut receiver = Receiver::new(Conduct::Http(Answer(0, length))).await;
         let notifier = notifier(endpoint(receiver.url("http")));
         write(&notifier, 5).await;
         assert!(notifier.shutdown(MINUTE).await.is_drained());
@@ -440,6 +460,22 @@ async fn an_answer_s_body_costs_the_connection_only_if_it_is_long() {
         let peers: HashSet<_> = seen.iter().map(|it| it.peer).collect();
         assert_eq!(peers.len(), connections, "{length}");
         assert_eq!(status(&notifier).errors, 0);
+    }
+}
+
+#[tokio::test]
+async fn headers_over_http_2_are_bounded_too() {
+    let authority = Authority::new("private");
+    let config = authority.issue("localhost", 4000).server(None, "h2");
+    for (length, taken) in [(60_000, true), (200 << 10, false)] {
+        let conduct = Conduct::Tls(config.clone(), Answer(length, 0));
+        let mut receiver = Receiver::new(conduct).await;
+        let endpoint = endpoint(receiver.url("https")).root_certificates(authority.pem());
+        let notifier = notifier(endpoint);
+        write(&notifier, 1).await;
+        receiver.next(1).await;
+        let status = until(&notifier, |it| it.successes + it.errors > 0).await;
+        assert_eq!(status.successes > 0, taken, "{status:?}");
     }
 }
 
@@ -452,7 +488,9 @@ async fn answers_that_announce_another_without_end_run_into_the_timeout() {
     let written = write(&notifier, 1).await;
     let failing = until(&notifier, |it| it.errors > 0).await;
     assert_eq!(failing.last_error.unwrap(), "no answer in time");
-    receiver.conduct.send_replace(Conduct::Http(0));
+    receiver
+        .conduct
+        .send_replace(Conduct::Http(Answer::default()));
     assert_eq!(receiver.next(1).await[0].id, written[0]);
 }
 
@@ -474,7 +512,7 @@ async fn an_answer_whose_body_breaks_or_hangs_is_not_asked_for_again() {
 #[tokio::test]
 async fn names_are_denied_by_what_they_resolve_to() {
     let deny = AddressPolicy::deny_private;
-    let mut receiver = Receiver::new(Conduct::Http(0)).await;
+    let mut receiver = Receiver::new(Conduct::Http(Answer::default())).await;
     let port = receiver.port;
     for host in ["localhost", "127.1", "0x7f.1", "2130706433"] {
         let url = format!("http://{host}:{port}/");
