@@ -325,6 +325,21 @@ async fn private_authority_and_mutual_tls_on_one_connection_of_either_version() 
     }
 }
 
+#[tokio::test]
+async fn a_self_signed_certificate_is_trusted_when_it_is_given() {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let pem = certificate.pem();
+    let config = Issued { certificate, key }.server(None, "h2");
+    let mut receiver = Receiver::new(Conduct::Tls(config, Answer::default())).await;
+    let notifier = notifier(endpoint(receiver.url("https")).root_certificates(pem));
+    write(&notifier, 1).await;
+    receiver.next(1).await;
+    assert!(notifier.shutdown(MINUTE).await.is_drained());
+    assert_eq!(status(&notifier).errors, 0);
+}
+
 /// A receiver that is broken, what the status says, and what it is once it is
 /// repaired.
 #[tokio::test]

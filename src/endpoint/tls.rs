@@ -90,7 +90,7 @@ fn identify(
         })?;
     }
     let remedy = "give the content of a PEM file with one key that is not encrypted: \
-                  PKCS#8, PKCS#1 or SEC1; RSA, ECDSA or Ed25519";
+                  PKCS#8, PKCS#1 or SEC1; RSA, P-256, P-384 or Ed25519";
     let wrong = || Wrong::new(KEY, &size(key), remedy);
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| wrong())?;
     let loaded = provider.key_provider.load_private_key(key);
