@@ -215,6 +215,12 @@ impl NotifierBuilder {
     /// there are endpoints but no Tokio runtime. The error names field, value
     /// and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
+        // Before the endpoints: their layers may need it.
+        let runtime = tokio::runtime::Handle::try_current();
+        if runtime.is_err() && self.endpoints.iter().any(|it| !it.is_disabled()) {
+            let remedy = "build the notifier inside of a Tokio runtime";
+            return Err(BuildError::new("runtime", "none", remedy));
+        }
         let mut names = HashSet::new();
         let mut sinks = self.sinks;
         let mut endpoints = Vec::new();
@@ -232,14 +238,8 @@ impl NotifierBuilder {
                 workers.push(worker);
             }
         }
-        let mut tasks = Vec::new();
-        if !workers.is_empty() {
-            let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
-                let remedy = "build the notifier inside of a Tokio runtime";
-                BuildError::new("runtime", "none", remedy)
-            })?;
-            tasks.extend(workers.into_iter().map(|worker| runtime.spawn(worker)));
-        }
+        let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
+        let tasks = workers.into_iter().filter_map(spawn).collect();
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(self.source),
             include_references: self.include_references,

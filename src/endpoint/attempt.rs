@@ -15,6 +15,8 @@ use crate::event::{Encoding, content_type};
 
 /// So much of an answer is kept with a dead letter.
 const ANSWER: usize = 1 << 10;
+/// And so much of an error's text.
+const ERROR: usize = 1 << 10;
 /// Longest wait that a receiver may ask for.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
 
@@ -79,7 +81,7 @@ impl Poster {
     /// Posts `request`, within the timeout.
     pub(super) async fn post(&self, delivery: Delivery, mut request: Request<Bytes>) -> Outcome {
         let end = after(Instant::now(), self.timeout);
-        request.extensions_mut().insert(Deadline(end));
+        Deadline::set(&mut request, self.timeout);
         match tokio::time::timeout_at(end, delivery.oneshot(request)).await {
             Ok(Ok(response)) if self.accepts(response.status()) => {
                 Outcome::Accepted(response.status())
@@ -147,6 +149,9 @@ fn chain(error: BoxError) -> String {
         }
         cause = error.source();
     }
+    // A receiver's certificate may have a say in it.
+    let end = (0..=ERROR.min(text.len())).rfind(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or_default());
     text
 }
 

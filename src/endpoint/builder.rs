@@ -181,7 +181,8 @@ impl EndpointBuilder {
 
     /// Trusts these certificate authorities too: the content of a PEM file, with
     /// one certificate or more. May be called again. Default: only those that
-    /// the system trusts.
+    /// the system trusts. A receiver's own self-signed certificate does as well,
+    /// unless it says that it is an authority (`CA:TRUE`).
     ///
     /// For `https` only.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -202,7 +203,8 @@ impl EndpointBuilder {
 
     /// Shows a certificate to a receiver that asks for one (mutual TLS): the
     /// contents of two PEM files, the certificate followed by those that it was
-    /// issued with, and its key (PKCS#8, PKCS#1 or SEC1, not encrypted).
+    /// issued with, and its key (RSA, P-256, P-384 or Ed25519, as PKCS#8, PKCS#1
+    /// or SEC1, not encrypted).
     ///
     /// The key is a secret and shown nowhere. For `https` only.
     pub fn client_certificate(

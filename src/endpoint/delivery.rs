@@ -21,7 +21,17 @@ pub type Delivery = BoxCloneService<Request<Bytes>, Response<Bytes>, BoxError>;
 /// When an attempt ends, as an extension of its request: the body of the answer
 /// is not read for so long that a status that is already known is lost.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline(pub(crate) Instant);
+pub(crate) struct Deadline(Instant);
+
+impl Deadline {
+    /// The attempt with this request ends after `timeout`.
+    pub(crate) fn set(request: &mut Request<Bytes>, timeout: Duration) {
+        // One that is too far away to be told is none.
+        if let Some(end) = Instant::now().checked_add(timeout) {
+            request.extensions_mut().insert(Self(end));
+        }
+    }
+}
 
 /// So much of an answer's body is kept.
 const KEPT: usize = 1 << 10;
@@ -138,7 +148,7 @@ mod tests {
         });
         let mut request = Request::new(Bytes::new());
         if let Some(deadline) = deadline {
-            request.extensions_mut().insert(Deadline(start + deadline));
+            Deadline::set(&mut request, deadline);
         }
         let answer = of_client(client).oneshot(request);
         let answer = match deadline {

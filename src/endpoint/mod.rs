@@ -165,8 +165,9 @@ impl EndpointBuilder {
             None => self.transport.client(&url, self.timeout),
         };
         let client = client.map_err(|it| self.error(it.field, &it.value, &it.remedy))?;
-        let layers = std::mem::take(&mut self.layers);
-        let delivery = layers.into_iter().fold(client, |it, wrap| wrap(it));
+        // A layer may need the runtime, which there may not be for no use.
+        let layers = self.layers.drain(..).filter(|_| !self.disabled);
+        let delivery = layers.fold(client, |it, wrap| wrap(it));
         let poster = Poster {
             timeout: self.timeout,
             encoding: self.encoding,

@@ -90,7 +90,7 @@ fn identify(
         })?;
     }
     let remedy = "give the content of a PEM file with one key that is not encrypted: \
-                  PKCS#8, PKCS#1 or SEC1; RSA, ECDSA or Ed25519";
+                  PKCS#8, PKCS#1 or SEC1; RSA, P-256, P-384 or Ed25519";
     let wrong = || Wrong::new(KEY, &size(key), remedy);
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| wrong())?;
     let loaded = provider.key_provider.load_private_key(key);
@@ -107,4 +107,31 @@ fn identify(
 /// Shown instead of a file's content.
 fn size(pem: &[u8]) -> String {
     format!("{} bytes", pem.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn without_the_system_s_roots_the_given_ones_do() {
+        let error = roots(Vec::new(), &[]).unwrap_err();
+        assert_eq!(error.field, "root certificates");
+        assert!(error.remedy.contains("ca-certificates"), "{error:?}");
+        let authority = || {
+            let params = CertificateParams::new(["ca".to_owned()]).unwrap();
+            params.self_signed(&KeyPair::generate().unwrap()).unwrap()
+        };
+        let (one, two) = (authority(), authority());
+        let file = [one.pem(), two.pem()].concat().into_bytes();
+        assert_eq!(roots(Vec::new(), &[file]).unwrap().len(), 2);
+        // A system's roots may be of any age; those that are given may not.
+        let bad = CertificateDer::from(b"no certificate".to_vec());
+        let system = vec![one.der().clone(), bad];
+        assert_eq!(roots(system.clone(), &[]).unwrap().len(), 1);
+        let more = two.pem().into_bytes();
+        assert_eq!(roots(system, &[more]).unwrap().len(), 2);
+    }
 }

@@ -16,6 +16,7 @@ use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tower::{BoxError, Service, ServiceExt as _, service_fn};
 
 use super::address::{AddressPolicy, Denied};
@@ -26,7 +27,7 @@ use super::tls;
 const IDLE: Duration = Duration::from_secs(90);
 /// How long to connect at most, unless said otherwise.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How much of an answer's headers is read before it is an error: the default
+/// About how much of an answer's headers is read before it is an error: the limit
 /// of most servers, times eight.
 const HEADERS: usize = 64 << 10;
 /// How much of an answer may come over HTTP/2 before it is asked for.
@@ -165,6 +166,10 @@ fn server_name(url: &Uri) -> Result<(), Wrong> {
 
 /// Resolves names to addresses that are allowed. These and no others are
 /// connected to: a name is not resolved a second time.
+///
+/// The system's resolver takes a thread of the runtime until it is done, also
+/// when nobody waits for it any more. So there is one lookup at a time, or all
+/// threads would be taken while a name server is down.
 fn allowed<R>(
     resolver: R,
     addresses: Arc<AddressPolicy>,
@@ -178,15 +183,22 @@ where
     R: Clone + Send + Sync + 'static,
     R::Future: Send,
 {
+    let one = Arc::new(Semaphore::new(1));
     service_fn(move |name: Name| {
-        let (resolver, addresses) = (resolver.clone(), addresses.clone());
+        let (resolver, addresses, one) = (resolver.clone(), addresses.clone(), one.clone());
         async move {
             let host = name.to_string();
-            let found = resolver.oneshot(name).await.map_err(Into::into)?;
+            let permit = one.acquire_owned().await?;
+            let lookup = tokio::spawn(async move {
+                let found = resolver.oneshot(name).await;
+                drop(permit);
+                found.map(|it| it.collect::<Vec<_>>()).map_err(Into::into)
+            });
+            let found = lookup.await??.into_iter();
             let (allowed, denied): (Vec<_>, Vec<_>) =
                 found.partition(|address| addresses.allows(address.ip()));
             if allowed.is_empty() && !denied.is_empty() {
-                return Err(BoxError::from(Denied(host)));
+                return Err(Denied(host).into());
             }
             Ok(allowed.into_iter())
         }
@@ -268,5 +280,278 @@ impl fmt::Debug for Transport {
             .field("connect_timeout", &self.connect_timeout)
             .field("addresses", &self.addresses)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::{pending, ready};
+    use std::net::IpAddr;
+    use std::pin::Pin;
+    use std::sync::Mutex;
+    use std::task::{Context, Poll};
+
+    use http::Response;
+    use hyper::rt::{Read, ReadBufCursor, Write};
+    use hyper_util::client::legacy::connect::{Connected, Connection};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::net::TcpListener;
+    use tokio::sync::Notify;
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Accepts every request, on all of the loopback's IPv4 addresses; closes
+    /// the connection. The port, and the addresses that were connected to.
+    async fn receiver() -> (u16, Arc<Mutex<Vec<IpAddr>>>) {
+        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let connected = seen.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let local = stream.local_addr().unwrap().ip();
+                connected.lock().unwrap().push(local);
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(stream.read_u8().await.unwrap());
+                }
+                let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+                stream.write_all(answer).await.unwrap();
+            }
+        });
+        (port, seen)
+    }
+
+    /// A client for `http://receiver`, which resolves to each of these in turn.
+    fn resolving(port: u16, policy: AddressPolicy, answers: &[&[&str]]) -> Delivery {
+        let transport = Transport {
+            addresses: policy,
+            ..Transport::default()
+        };
+        let parse = |answer: &&[&str]| -> Vec<SocketAddr> {
+            let addresses = answer.iter().map(|it| it.parse::<IpAddr>().unwrap());
+            addresses.map(|it| (it, 0).into()).collect()
+        };
+        let answers: Vec<_> = answers.iter().map(parse).rev().collect();
+        let answers = Arc::new(Mutex::new(answers));
+        let resolver = service_fn(move |name: Name| {
+            assert_eq!(name.as_str(), "receiver");
+            let answer = answers.lock().unwrap().pop();
+            ready(Ok::<_, Infallible>(
+                answer.expect("resolved again").into_iter(),
+            ))
+        });
+        let url = format!("http://receiver:{port}").parse().unwrap();
+        transport.client_resolving(&url, MINUTE, resolver).unwrap()
+    }
+
+    async fn post(client: &Delivery, url: String) -> Result<(), String> {
+        let request = Request::post(url).body(Bytes::new()).unwrap();
+        let answer = client.clone().oneshot(request).await.map_err(|error| {
+            let mut text = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                text = format!("{text}: {error}");
+                cause = error.source();
+            }
+            text
+        })?;
+        assert_eq!(answer.status(), 200);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_bound_to_a_denied_address_later_does_not_pass() {
+        let (port, seen) = receiver().await;
+        // The first stands for a public address: none can be listened on here.
+        let policy = AddressPolicy::deny_private().allow(["127.0.0.1"]).unwrap();
+        let answers: [&[&str]; 5] = [
+            &["127.0.0.1"],
+            &["127.0.0.2"],
+            &["::ffff:127.0.0.2", "::1", "10.0.0.1", "169.254.169.254"],
+            &["127.0.0.2", "127.0.0.1", "::1"],
+            &["127.0.0.2"],
+        ];
+        let client = resolving(port, policy, &answers);
+        let url = || format!("http://receiver:{port}/");
+        let denied = "the address policy denies receiver";
+        post(&client, url()).await.unwrap();
+        assert!(post(&client, url()).await.unwrap_err().ends_with(denied));
+        assert!(post(&client, url()).await.unwrap_err().ends_with(denied));
+        post(&client, url()).await.unwrap();
+        assert!(post(&client, url()).await.unwrap_err().ends_with(denied));
+        let one: IpAddr = "127.0.0.1".parse().unwrap();
+        assert_eq!(*seen.lock().unwrap(), [one, one]);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_a_layer_puts_into_the_url_is_checked_too() {
+        let (port, seen) = receiver().await;
+        let client = resolving(port, AddressPolicy::deny_private(), &[]);
+        for host in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"] {
+            let error = post(&client, format!("http://{host}:{port}/")).await;
+            let words = format!("the address policy denies {host}");
+            let error = error.unwrap_err();
+            assert!(error.ends_with(&words), "{error}");
+        }
+        assert!(seen.lock().unwrap().is_empty());
+        let client = resolving(port, AddressPolicy::allow_all(), &[]);
+        post(&client, format!("http://127.0.0.1:{port}/"))
+            .await
+            .unwrap();
+        // Nothing for TLS goes out without.
+        let error = post(&client, format!("https://127.0.0.1:{port}/")).await;
+        assert!(error.unwrap_err().contains("scheme is not http"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_takes_too_long_is_an_error() {
+        for (set, attempt, limit) in [(None, 60, 5), (Some(3), 60, 3), (Some(9), 2, 2)] {
+            let transport = Transport {
+                connect_timeout: set.map(Duration::from_secs),
+                ..Transport::default()
+            };
+            let resolver =
+                service_fn(|_: Name| pending::<Result<std::vec::IntoIter<_>, BoxError>>());
+            let url = "http://receiver".parse().unwrap();
+            let attempt = Duration::from_secs(attempt);
+            let client = transport.client_resolving(&url, attempt, resolver).unwrap();
+            let start = Instant::now();
+            let error = post(&client, url.to_string()).await.unwrap_err();
+            assert!(
+                error.ends_with(&format!("no connection within {limit}s")),
+                "{error}"
+            );
+            assert_eq!(start.elapsed().as_secs(), limit);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lookups_that_hang_do_not_pile_up() {
+        let (lookups, answer) = (Arc::new(Mutex::new(0)), Arc::new(Notify::new()));
+        let (count, wait) = (lookups.clone(), answer.clone());
+        let resolver = service_fn(move |_: Name| {
+            *count.lock().unwrap() += 1;
+            let wait = wait.clone();
+            async move {
+                wait.notified().await;
+                let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+                Ok::<_, Infallible>(std::iter::once(nowhere))
+            }
+        });
+        let allowed = allowed(resolver, Arc::default());
+        let second = Duration::from_secs(1);
+        let lookup = || {
+            let name = "receiver".parse().unwrap();
+            timeout(second, allowed.clone().oneshot(name))
+        };
+        for _ in 0..9 {
+            let (one, two) = tokio::join!(lookup(), lookup());
+            assert!(one.is_err() && two.is_err());
+        }
+        assert_eq!(*lookups.lock().unwrap(), 1);
+        // The name server is back: that one ends, and the next is answered.
+        answer.notify_one();
+        let next = async {
+            tokio::task::yield_now().await;
+            answer.notify_one();
+        };
+        let (found, ()) = tokio::join!(lookup(), next);
+        assert_eq!(found.unwrap().unwrap().len(), 1);
+        assert_eq!(*lookups.lock().unwrap(), 2);
+    }
+
+    /// A connection in memory that speaks HTTP/2.
+    struct Pipe(TokioIo<DuplexStream>);
+
+    impl Connection for Pipe {
+        fn connected(&self) -> Connected {
+            Connected::new().negotiated_h2()
+        }
+    }
+
+    impl Read for Pipe {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: ReadBufCursor<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(context, buffer)
+        }
+    }
+
+    impl Write for Pipe {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(context, buffer)
+        }
+
+        fn poll_flush(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(context)
+        }
+
+        fn poll_shutdown(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(context)
+        }
+    }
+
+    /// Serves until frozen: then the connection stays open and nothing moves.
+    async fn serve(stream: DuplexStream, freeze: Arc<Notify>) {
+        let service = hyper::service::service_fn(|_| async {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        });
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            _ = &mut connection => {}
+            () = freeze.notified() => pending().await,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_connection_of_http_2_is_given_up() {
+        let freeze = Arc::new(Notify::new());
+        let first = freeze.clone();
+        let connections = Arc::new(Mutex::new(0));
+        let count = connections.clone();
+        let connector = service_fn(move |_: Uri| {
+            *count.lock().unwrap() += 1;
+            let (ours, theirs) = tokio::io::duplex(1 << 20);
+            let freeze = match *count.lock().unwrap() {
+                1 => first.clone(),
+                _ => Arc::default(),
+            };
+            tokio::spawn(serve(theirs, freeze));
+            ready(Ok::<_, BoxError>(Pipe(TokioIo::new(ours))))
+        });
+        let client = pooled(connector);
+        let url = || "http://receiver/".to_owned();
+        post(&client, url()).await.unwrap();
+        post(&client, url()).await.unwrap();
+        freeze.notify_one();
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        while !matches!(timeout(second, post(&client, url())).await, Ok(Ok(()))) {
+            assert!(start.elapsed() < MINUTE, "still on the dead connection");
+        }
+        assert!(
+            start.elapsed() <= PING + PONG + second,
+            "{:?}",
+            start.elapsed()
+        );
+        assert_eq!(*connections.lock().unwrap(), 2);
     }
 }
