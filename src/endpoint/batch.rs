@@ -57,6 +57,7 @@ pub(super) struct Forming {
     encoded: Vec<Arc<[u8]>>,
     bytes: usize,
     full: bool,
+    /// Since when its first event is on its way.
     since: Instant,
 }
 
@@ -75,7 +76,7 @@ impl Forming {
                 encoded: Vec::new(),
                 bytes: 0,
                 full: false,
-                since: Instant::now(),
+                since: entry.event.since(),
             });
             if let Err(entry) = forming.add(entry, batch, encoding) {
                 queue.put_back(entry);
@@ -105,10 +106,6 @@ impl Forming {
             true => self.since,
             false => after(self.since, batch.linger),
         }
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.full
     }
 
     /// Since when its oldest event is on its way.

@@ -44,9 +44,9 @@ pub(super) trait Policy: fmt::Debug + Send + Sync {
     /// How long an event waits after so many attempts at it.
     fn event_wait(&self, attempts: u32, random: f64) -> Duration;
 
-    /// How long the endpoint is left alone after so many failures in a row, of
-    /// whatever event.
-    fn endpoint_wait(&self, failures: u32, random: f64) -> Duration;
+    /// How long the endpoint is left alone after so many failures in a row, at
+    /// so many different events.
+    fn endpoint_wait(&self, failures: u32, events: u32, random: f64) -> Duration;
 
     /// Will an event not be tried again?
     fn gives_up(&self, attempts: u32, age: Duration) -> bool;
@@ -118,7 +118,7 @@ impl Policy for Breaker {
         Duration::ZERO
     }
 
-    fn endpoint_wait(&self, failures: u32, _: f64) -> Duration {
+    fn endpoint_wait(&self, failures: u32, _: u32, _: f64) -> Duration {
         match failures >= self.threshold {
             true => self.backoff,
             false => Duration::ZERO,
@@ -152,8 +152,8 @@ impl Policy for Breaker {
 ///
 /// After its n-th attempt, an event waits for a random time between nothing
 /// and `base · factorⁿ⁻¹`, at most `cap`. Meanwhile events of other
-/// repositories are delivered. When several attempts in a row fail, whatever
-/// the event, the endpoint as a whole is left alone in the same way.
+/// repositories are delivered. When attempts at several events fail in a row,
+/// the endpoint as a whole is left alone in the same way.
 ///
 /// | answer | what becomes of the event |
 /// | --- | --- |
@@ -245,9 +245,9 @@ impl Policy for Backoff {
         self.wait(attempts, random)
     }
 
-    /// One failure may be the event's own; two in a row are the endpoint's.
-    fn endpoint_wait(&self, failures: u32, random: f64) -> Duration {
-        match failures {
+    /// The failures of one event may be its own; those of two are the endpoint's.
+    fn endpoint_wait(&self, _: u32, events: u32, random: f64) -> Duration {
+        match events {
             0 | 1 => Duration::ZERO,
             more => self.wait(more - 1, random),
         }
@@ -300,9 +300,9 @@ mod tests {
     #[test]
     fn the_breaker_opens_at_the_threshold() {
         let breaker = Breaker::new().threshold(2).backoff(SECOND);
-        assert_eq!(breaker.endpoint_wait(1, 0.5), Duration::ZERO);
-        assert_eq!(breaker.endpoint_wait(2, 0.5), SECOND);
-        assert_eq!(breaker.endpoint_wait(u32::MAX, 0.5), SECOND);
+        assert_eq!(breaker.endpoint_wait(1, 9, 0.5), Duration::ZERO);
+        assert_eq!(breaker.endpoint_wait(2, 1, 0.5), SECOND);
+        assert_eq!(breaker.endpoint_wait(u32::MAX, 1, 0.5), SECOND);
         assert!(!breaker.gives_up(u32::MAX, Duration::MAX));
         assert_eq!(breaker.judge(StatusCode::GONE), Verdict::Retry);
     }
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(waits, [1, 3, 9, 10, 10, 10]);
         assert_eq!(backoff.event_wait(2, 0.5), 3 * SECOND / 2);
         assert_eq!(backoff.event_wait(2, 0.0), Duration::ZERO);
-        let waits = [1, 2, 3].map(|n| backoff.endpoint_wait(n, 1.0).as_secs());
+        let waits = [1, 2, 3].map(|n| backoff.endpoint_wait(9, n, 1.0).as_secs());
         assert_eq!(waits, [0, 1, 3]);
         let huge = Backoff::new().base(Duration::MAX).cap(Duration::MAX);
         assert_eq!(huge.event_wait(9, 1.0), Duration::MAX);

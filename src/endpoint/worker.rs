@@ -63,24 +63,25 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 struct Attempted {
     id: u64,
-    started: Instant,
+    /// That of the gate when it began.
+    epoch: u64,
+    took: Duration,
     outcome: Outcome,
 }
 
 /// Whether the endpoint as a whole is to be left alone.
 #[derive(Debug, Default)]
 struct Gate {
+    /// Failures in a row, and how often another event than before has failed.
     failures: u32,
-    changed: Option<Instant>,
+    events: u32,
+    last: Option<u64>,
     until: Option<Instant>,
+    /// Attempts that began before the gate last changed tell nothing new.
+    epoch: u64,
 }
 
 impl Gate {
-    /// Attempts that began before the gate last changed tell nothing new.
-    fn is_news(&self, started: Instant) -> bool {
-        self.changed.is_none_or(|changed| started >= changed)
-    }
-
     fn is_shut(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| until > now)
     }
@@ -95,8 +96,6 @@ impl Worker {
 
     /// Does what can be done, and waits for what is next. False at the end.
     async fn step(&mut self) -> bool {
-        let encoding = self.poster.encoding;
-        Forming::fill(&mut self.desk.forming, &self.queue, &self.batch, encoding);
         self.launch();
         self.refresh();
         let closed = self.queue.is_closed();
@@ -105,7 +104,7 @@ impl Worker {
             return false;
         }
         let wake = self.wake();
-        let hungry = self.desk.forming.as_ref().is_none_or(|it| !it.is_full());
+        let listens = off || self.may_launch(Instant::now());
         let desk = &mut self.desk;
         tokio::select! {
             Some(attempted) = desk.attempts.next(), if !desk.attempts.is_empty() => {
@@ -113,7 +112,7 @@ impl Worker {
             }
             Some(id) = desk.burials.next(), if !desk.burials.is_empty() => self.part_done(id),
             () = self.switch.changed() => {}
-            () = self.queue.changed(), if hungry || off => {}
+            () = self.queue.changed(), if listens => {}
             () = sleep_until(wake) => {}
         }
         true
@@ -139,25 +138,28 @@ impl Worker {
         [next, refresh].into_iter().flatten().min()
     }
 
-    /// How many may be under way: one, while the endpoint keeps failing.
+    /// How many may be under way: one, while the last attempt has failed.
     fn most(&self) -> usize {
         match self.desk.gate.failures {
-            0 | 1 => self.concurrency,
+            0 => self.concurrency,
             _ => 1,
         }
     }
 
-    /// Begins all attempts that are due.
+    fn may_launch(&self, now: Instant) -> bool {
+        let desk = &self.desk;
+        !self.switch.is_off() && !desk.gate.is_shut(now) && desk.attempts.len() < self.most()
+    }
+
+    /// Begins all attempts that are due. Nothing is taken from the queue before
+    /// it can go out, so that one at a time leave in the order of acceptance.
     fn launch(&mut self) {
         let now = Instant::now();
-        while !self.switch.is_off()
-            && !self.desk.gate.is_shut(now)
-            && self.desk.attempts.len() < self.most()
-        {
+        while self.may_launch(now) {
             let Some(id) = self.parked(now).or_else(|| self.formed(now)) else {
                 return;
             };
-            self.begin(id, now);
+            self.begin(id);
         }
     }
 
@@ -168,6 +170,8 @@ impl Worker {
     }
 
     fn formed(&mut self, now: Instant) -> Option<u64> {
+        let encoding = self.poster.encoding;
+        Forming::fill(&mut self.desk.forming, &self.queue, &self.batch, encoding);
         let due = self.desk.forming.as_ref()?.due(&self.batch);
         if due > now && !self.queue.is_closed() {
             return None;
@@ -177,12 +181,11 @@ impl Worker {
         self.desk.next_id += 1;
         self.desk.ages.insert((consignment.since, id));
         self.desk.consignments.insert(id, consignment);
-        let encoding = self.poster.encoding;
-        Forming::fill(&mut self.desk.forming, &self.queue, &self.batch, encoding);
         Some(id)
     }
 
-    fn begin(&mut self, id: u64, started: Instant) {
+    fn begin(&mut self, id: u64) {
+        let (epoch, started) = (self.desk.gate.epoch, Instant::now());
         let consignment = self.desk.consignments.get_mut(&id);
         let Some(part) = consignment.and_then(|it| it.parts.front_mut()) else {
             return;
@@ -203,9 +206,11 @@ impl Worker {
             let outcome = poster.post(delivery, request).await;
             // Kept until now, so that endpoints which are as far share them.
             drop(encoded);
+            let took = started.elapsed();
             Attempted {
                 id,
-                started,
+                epoch,
+                took,
                 outcome,
             }
         };
@@ -215,17 +220,18 @@ impl Worker {
     fn judge(&mut self, attempted: Attempted) {
         let Attempted {
             id,
-            started,
+            epoch,
+            took,
             outcome,
         } = attempted;
-        self.counts.ended(started.elapsed());
+        self.counts.ended(took);
         let (status, cause, retry_after) = match outcome {
             Outcome::Accepted(status) => {
                 let part = self.part(id);
                 part.into_iter().for_each(|part| {
                     self.counts.accepted(status, &part.events);
                 });
-                self.endpoint_works(started);
+                self.endpoint_works(epoch);
                 return self.part_done(id);
             }
             Outcome::Refused {
@@ -246,9 +252,9 @@ impl Worker {
         self.tell_failure(id, &cause);
         let policy = self.retry.policy();
         match status.map_or(Verdict::Retry, |status| policy.judge(status)) {
-            Verdict::Retry => self.retry(id, started, retry_after, cause),
+            Verdict::Retry => self.retry(id, epoch, retry_after, cause),
             Verdict::Reject => {
-                self.endpoint_works(started);
+                self.endpoint_works(epoch);
                 self.reject(id, cause);
             }
             Verdict::Disable => {
@@ -275,31 +281,36 @@ impl Worker {
         }
     }
 
-    fn endpoint_works(&mut self, started: Instant) {
+    fn endpoint_works(&mut self, epoch: u64) {
         let gate = &mut self.desk.gate;
-        if !gate.is_news(started) {
+        if gate.epoch != epoch || gate.until.is_none() {
             return;
         }
         if gate.failures > 1 {
             tracing::info!(endpoint = &*self.name, "the receiver answers again");
         }
-        *gate = Gate::default();
+        *gate = Gate {
+            epoch: epoch + 1,
+            ..Gate::default()
+        };
         self.counts.gate(0, None);
     }
 
-    fn retry(&mut self, id: u64, started: Instant, retry_after: Option<Duration>, cause: Cause) {
+    fn retry(&mut self, id: u64, epoch: u64, retry_after: Option<Duration>, cause: Cause) {
         let now = Instant::now();
         let retry_after = retry_after.filter(|_| self.retry.policy().honours_retry_after());
         let retry_after = retry_after.unwrap_or_default();
         let gate = &mut self.desk.gate;
-        if gate.is_news(started) {
+        if gate.epoch == epoch {
             gate.failures = gate.failures.saturating_add(1);
-            gate.changed = Some(now);
+            let another = gate.last.replace(id) != Some(id);
+            gate.events = gate.events.saturating_add(another.into());
+            gate.epoch += 1;
         }
         let wait = self
             .retry
             .policy()
-            .endpoint_wait(gate.failures, self.random.f64());
+            .endpoint_wait(gate.failures, gate.events, self.random.f64());
         let until = after(now, wait.max(retry_after));
         gate.until = gate.until.max(Some(until));
         self.counts.gate(gate.failures, gate.until);
