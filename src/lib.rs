@@ -44,7 +44,7 @@ mod sink;
 pub use bridge::{Bridge, UrlBuilder};
 pub use endpoint::{Endpoint, EndpointBuilder, EndpointStatus};
 pub use event::{
-    Action, ActorRecord, Descriptor, Envelope, Event, Format, MANIFEST_LIMIT, Manifest,
+    Action, ActorRecord, Descriptor, Envelope, Event, Format, Kind, MANIFEST_LIMIT, Manifest,
     ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, media_types,
 };
 pub use layer::{

@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 use super::delivery::Delivery;
 use super::retry::Retry;
 use super::status::Counts;
-use crate::event::{Format, SharedEvent, envelope};
+use crate::event::{Encoding, Format, SharedEvent, content_type, envelope};
 use crate::queue::MemoryQueue;
 
 pub(super) struct Worker<T> {
@@ -38,8 +38,11 @@ impl<T: Retry> Worker<T> {
 
     /// Tries until the receiver accepts.
     async fn deliver(&mut self, event: &SharedEvent) {
-        let encoded = event.encoded(self.format);
-        let body = Bytes::from(envelope([encoded]));
+        let encoding = Encoding {
+            format: self.format,
+            compact: false,
+        };
+        let body = Bytes::from(envelope(encoding, false, [event.encoded(encoding)]));
         let mut attempt = 1_u64;
         loop {
             let wait = self.retry.wait(Instant::now());
@@ -89,7 +92,7 @@ impl<T: Retry> Worker<T> {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         let headers = request.headers_mut();
-        let content_type = HeaderValue::from_static(self.format.content_type());
+        let content_type = HeaderValue::from_static(content_type(self.format, false));
         headers.insert(CONTENT_TYPE, content_type);
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         for (name, value) in &self.headers {

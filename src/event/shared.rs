@@ -2,7 +2,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::{Event, Format, encode};
+use super::{Encoding, Event, encode};
 
 /// An [`Event`] on its way to the sinks: immutable, and shared by all of them.
 ///
@@ -14,27 +14,24 @@ pub struct SharedEvent(Arc<Inner>);
 
 struct Inner {
     event: Event,
-    encodings: Mutex<Vec<(Format, Weak<[u8]>)>>,
+    encodings: Mutex<Vec<(Encoding, Weak<[u8]>)>>,
 }
 
 impl SharedEvent {
     /// The event's own encoding, as it stands in an envelope.
-    pub(crate) fn encoded(&self, format: Format) -> Arc<[u8]> {
-        let mut encodings = self
-            .0
-            .encodings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let known = encodings.iter_mut().find(|(known, _)| *known == format);
-        if let Some(encoding) = known.as_ref().and_then(|(_, encoding)| encoding.upgrade()) {
-            return encoding;
+    pub(crate) fn encoded(&self, encoding: Encoding) -> Arc<[u8]> {
+        let slots = self.0.encodings.lock();
+        let mut slots = slots.unwrap_or_else(PoisonError::into_inner);
+        let known = slots.iter_mut().find(|(known, _)| *known == encoding);
+        if let Some(encoded) = known.as_ref().and_then(|(_, encoded)| encoded.upgrade()) {
+            return encoded;
         }
-        let encoding: Arc<[u8]> = encode::event(&self.0.event, format).into();
+        let encoded: Arc<[u8]> = encode::event(&self.0.event, encoding).into();
         match known {
-            Some((_, slot)) => *slot = Arc::downgrade(&encoding),
-            None => encodings.push((format, Arc::downgrade(&encoding))),
+            Some((_, slot)) => *slot = Arc::downgrade(&encoded),
+            None => slots.push((encoding, Arc::downgrade(&encoded))),
         }
-        encoding
+        encoded
     }
 
     /// The bytes that the event takes in memory, its texts included: what the
@@ -89,6 +86,7 @@ impl SharedEvent {
             + request.host.len()
             + request.method.len()
             + request.user_agent.len()
+            + request.trace_parent.len()
             + event.actor.name.len()
     }
 }
@@ -119,15 +117,17 @@ impl fmt::Debug for SharedEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Action;
+    use crate::event::{Action, Format};
 
     #[test]
     fn deliveries_share_an_encoding_and_free_it_with_the_last() {
         let event = SharedEvent::from(Event::new(Action::Pull));
-        let first = event.encoded(Format::V2);
-        let second = event.clone().encoded(Format::V2);
+        let encoding = |format, compact| Encoding { format, compact };
+        let first = event.encoded(encoding(Format::V2, false));
+        let second = event.clone().encoded(encoding(Format::V2, false));
         assert!(Arc::ptr_eq(&first, &second));
-        assert_ne!(first, event.encoded(Format::V1));
+        assert_ne!(first, event.encoded(encoding(Format::V1, false)));
+        assert_ne!(first, event.encoded(encoding(Format::V2, true)));
         let gone = Arc::downgrade(&first);
         drop((first, second));
         assert!(gone.upgrade().is_none());
