@@ -229,7 +229,7 @@ fn descriptor(json: &mut Json, descriptor: &Descriptor, format: Format, v1_platf
         json.key("annotations");
         json.object(|json| {
             for (name, value) in &descriptor.annotations {
-                json.string(name, value);
+                json.entry(name, value);
             }
         });
     }
