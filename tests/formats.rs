@@ -1,6 +1,8 @@
 //! What is written can be read: by ourselves, by any JSON parser, by the schema
 //! of CloudEvents and by its official SDK. For all texts that an event may have.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 

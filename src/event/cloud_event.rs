@@ -21,15 +21,15 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 /// One event; `data` writes the event itself.
 pub(super) fn write(json: &mut Json, event: &Event, data: impl FnOnce(&mut Json)) {
     json.object(|json| {
-        json.string("specversion", "1.0");
+        json.plain("specversion", &["1.0"]);
         json.string("id", &event.id);
-        let kind = event.kind().as_str();
-        json.joined("type", &["registry.", kind, ".", done(event.action), ".v1"]);
+        let (kind, done) = (event.kind().as_str(), done(event.action));
+        json.plain("type", &["registry.", kind, ".", done, ".v1"]);
         source(json, &event.source);
         subject(json, event);
         json.text("time", |out| timestamp::write(out, event.timestamp));
         json.non_empty("traceparent", &event.request.trace_parent);
-        json.string("datacontenttype", "application/json");
+        json.plain("datacontenttype", &["application/json"]);
         json.key("data");
         data(json);
     });
@@ -56,7 +56,7 @@ fn source(json: &mut Json, source: &SourceRecord) {
         } else {
             "urn:uuid:"
         };
-        return json.joined("source", &[start, &*encoded(instance_id)]);
+        return json.plain("source", &[start, &*encoded(instance_id)]);
     }
     let port = addr.rsplit_once(':').filter(|(_, port)| is_port(port));
     let (host, colon, port) = port.map_or((&**addr, "", ""), |(host, port)| (host, ":", port));
@@ -65,7 +65,7 @@ fn source(json: &mut Json, source: &SourceRecord) {
         Some(address) if address.parse::<Ipv6Addr>().is_ok() => host.into(),
         _ => encoded(host),
     };
-    json.joined("source", &["//", &*host, colon, port]);
+    json.plain("source", &["//", &*host, colon, port]);
 }
 
 fn is_port(text: &str) -> bool {

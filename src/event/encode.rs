@@ -154,7 +154,7 @@ pub(crate) fn envelope(
 /// One event as it stands in an envelope, or in CloudEvents as it stands alone.
 pub(crate) fn event(event: &Event, encoding: Encoding) -> Vec<u8> {
     let Encoding { format, compact } = encoding;
-    let capacity = 1280 + 256 * event.target.references.len();
+    let capacity = 1536 + 256 * event.target.references.len();
     // An envelope is an object with an array in it.
     let depth = if format == Format::CloudEvents { 0 } else { 2 };
     let mut json = Json::new(compact, depth, capacity);

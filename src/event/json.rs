@@ -114,12 +114,20 @@ impl Json {
         }
     }
 
-    /// A string that is made of parts.
+    /// A string of these parts.
     pub(super) fn joined(&mut self, name: &'static str, parts: &[&str]) {
         self.text(name, |out| parts.iter().for_each(|part| escape(out, part)));
     }
 
-    /// A string that `write` appends, escaped.
+    /// A string of these parts, which need no escaping.
+    pub(super) fn plain(&mut self, name: &'static str, parts: &[&str]) {
+        self.text(name, |out| {
+            let parts = parts.iter();
+            parts.for_each(|part| out.extend_from_slice(part.as_bytes()));
+        });
+    }
+
+    /// A string that `write` appends as it stands in JSON.
     pub(super) fn text(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
         self.key(name);
         self.out.push(b'"');

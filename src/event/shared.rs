@@ -1,8 +1,9 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::{Encoding, Event, encode};
+use super::{Descriptor, Encoding, Event, Platform, RequestRecord, Target, encode};
 
 /// An [`Event`] on its way to the sinks: immutable, and shared by all of them.
 ///
@@ -34,60 +35,78 @@ impl SharedEvent {
         encoded
     }
 
-    /// The bytes that the event takes in memory, its texts included: what the
-    /// bounds of a queue count.
+    /// The bytes that the event takes in memory, its texts and its request
+    /// included: what the bounds of a queue count. The source is not, for all
+    /// events of a node share one.
     pub fn memory(&self) -> usize {
         let event = &self.0.event;
-        let descriptor = |descriptor: &super::Descriptor| {
-            descriptor.media_type.len()
-                + descriptor.digest.len()
-                + descriptor.data.len()
-                + descriptor.artifact_type.len()
-                + descriptor
-                    .urls
-                    .iter()
-                    .map(|url| 24 + url.len())
-                    .sum::<usize>()
-                + descriptor
-                    .annotations
-                    .iter()
-                    .map(|(name, value)| 64 + name.len() + value.len())
-                    .sum::<usize>()
-                + descriptor.platform.as_ref().map_or(0, |platform| {
-                    size_of::<super::Platform>()
-                        + platform.architecture.len()
-                        + platform.os.len()
-                        + platform.os_version.len()
-                        + platform.variant.len()
-                        + platform
-                            .os_features
-                            .iter()
-                            .map(|feature| 24 + feature.len())
-                            .sum::<usize>()
-                })
-        };
-        let target = &event.target;
-        let request = &event.request;
-        size_of::<Inner>()
-            + 2 * size_of::<usize>()
-            + event.id.len()
-            + descriptor(&target.descriptor)
-            + target.repository.len()
-            + target.from_repository.len()
-            + target.url.len()
-            + target.tag.len()
-            + target
-                .references
-                .iter()
-                .map(|reference| size_of_val(reference) + descriptor(reference))
-                .sum::<usize>()
-            + request.id.len()
-            + request.addr.len()
-            + request.host.len()
-            + request.method.len()
-            + request.user_agent.len()
-            + request.trace_parent.len()
-            + event.actor.name.len()
+        // Each is behind an `Arc`, which has two counters.
+        let counters = 4 * size_of::<usize>();
+        let own = size_of::<Inner>() + event.id.len() + event.actor.name.len();
+        own + counters + target(&event.target) + request(&event.request)
+    }
+}
+
+/// What a target takes besides its place in the event.
+fn target(target: &Target) -> usize {
+    let texts = [
+        &target.repository,
+        &target.from_repository,
+        &target.url,
+        &target.tag,
+    ];
+    let reference = |it| size_of::<Descriptor>() + descriptor(it);
+    let references: usize = target.references.iter().map(reference).sum();
+    lengths(texts) + descriptor(&target.descriptor) + references
+}
+
+fn descriptor(descriptor: &Descriptor) -> usize {
+    let texts = [&descriptor.digest, &descriptor.artifact_type];
+    let annotations = &descriptor.annotations;
+    lengths(texts)
+        + owned(&descriptor.media_type)
+        + descriptor.data.len()
+        + list(&descriptor.urls)
+        + annotations.len() * 2 * size_of::<String>()
+        + lengths(annotations.keys().chain(annotations.values()))
+        + descriptor.platform.as_deref().map_or(0, platform)
+}
+
+fn platform(platform: &Platform) -> usize {
+    let texts = [
+        &platform.architecture,
+        &platform.os,
+        &platform.os_version,
+        &platform.variant,
+    ];
+    size_of::<Platform>() + lengths(texts) + list(&platform.os_features)
+}
+
+fn request(request: &RequestRecord) -> usize {
+    let texts = [
+        &request.id,
+        &request.addr,
+        &request.host,
+        &request.user_agent,
+        &request.trace_parent,
+    ];
+    size_of::<RequestRecord>() + lengths(texts) + owned(&request.method)
+}
+
+fn list(texts: &[String]) -> usize {
+    size_of_val(texts) + lengths(texts)
+}
+
+fn lengths<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
+    texts.into_iter().map(String::len).sum()
+}
+
+/// A text that is part of the program takes nothing.
+#[allow(clippy::ptr_arg)] // whether it is borrowed is the question
+fn owned(text: &Cow<'static, str>) -> usize {
+    match text {
+        Cow::Borrowed(_) => 0,
+        Cow::Owned(text) => text.len(),
     }
 }
 
@@ -131,5 +150,41 @@ mod tests {
         let gone = Arc::downgrade(&first);
         drop((first, second));
         assert!(gone.upgrade().is_none());
+    }
+
+    /// As the allocator counts it, and with nothing left out.
+    #[test]
+    fn memory_is_what_the_event_takes() {
+        let event = || {
+            let text = |length| "x".repeat(length);
+            let mut event = Event::new(Action::Push);
+            let mut descriptor = Descriptor::new(text(30), text(71), 1);
+            descriptor.urls = vec![text(20), text(21)];
+            descriptor.data = vec![1; 9];
+            descriptor.artifact_type = text(22);
+            descriptor.platform = Some(Box::new(Platform {
+                os_features: vec![text(7)],
+                variant: text(2),
+                ..Platform::default()
+            }));
+            event.target.references = vec![descriptor.clone(), Descriptor::new("static", "", 0)];
+            event.target.descriptor = descriptor;
+            event.target.url = text(150);
+            event.target.repository = text(31);
+            let mut request = RequestRecord::new(text(36), "GET");
+            request.user_agent = text(140);
+            request.trace_parent = text(55);
+            event.request = request.into();
+            event.actor.name = text(5);
+            SharedEvent::from(event)
+        };
+        // The empty source, which is shared otherwise.
+        let source = size_of::<crate::event::SourceRecord>() + 2 * size_of::<usize>();
+        // The first has the generator of ids set up.
+        drop(event());
+        let mut kept = None;
+        let taken = allocation_counter::measure(|| kept = Some(event())).bytes_current;
+        let counted = kept.unwrap().memory() + source;
+        assert_eq!(i64::try_from(counted).unwrap(), taken);
     }
 }
