@@ -32,7 +32,7 @@ use crate::notifier::BuildError;
 /// | --- | --- |
 /// | `?` | one character except `/` |
 /// | `*` | any characters except `/`, also none |
-/// | `**` | any segments, `/` included; must be a whole segment: `team/**`, `**/cache` |
+/// | `**` | any segments, also none; must be a whole one itself: `team/**` (and `team`), `**/cache` |
 /// | `[a-z]`, `[!a-z]` | one character of the set, or one that is not in it |
 /// | `{a,b}` | either of them |
 /// | `\` | the next character as it is |
@@ -244,6 +244,8 @@ impl<S: Sink> Sink for Filtered<S> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::event::media_types;
     use crate::sink::ChannelSink;
@@ -311,7 +313,7 @@ mod tests {
             ("*", &["a"][..], &["a/b", ""][..]),
             ("**", &["a", "a/b"], &[""]),
             ("a/*", &["a/b"], &["a/b/c", "a", "b/a/b"]),
-            ("a/**", &["a/b", "a/b/c"], &["ab", "b/a"]),
+            ("a/**", &["a", "a/b", "a/b/c"], &["ab", "b/a"]),
             ("**/a", &["a", "b/a", "c/b/a"], &["ba", "a/b"]),
             (
                 "a/{b,c-*}/?[0-9]",
@@ -392,5 +394,66 @@ mod tests {
         let event = event(Action::Push, "team/a/b/c", "v1-rc");
         let allocations = allocation_counter::measure(|| assert!(filter.wants(&event)));
         assert_eq!(allocations.count_total, 0);
+    }
+
+    #[test]
+    fn hostile_names_are_decided_in_bounded_time() {
+        for (glob, name) in [
+            ("*a*a*a*a*a*a*a*a*a*b", "a".repeat(255)),
+            ("**/*a/**/*a/**/*a/**/*a/b", "a/".repeat(4000)),
+            ("{*a,*b}{*a,*b}{*a,*b}{*a,*b}{*a,*b}c", "ab".repeat(120)),
+            (
+                "{a,a*}{a,a*}{a,a*}{a,a*}{a,a*}{a,a*}{a,a*}{a,a*}{a,a*}{a,a*}c",
+                "a".repeat(255),
+            ),
+        ] {
+            let filter = Filter::new().include_repositories([glob]);
+            filter.check("f").unwrap();
+            assert!(!filter.wants(&event(Action::Push, &name, "")), "{glob}");
+        }
+    }
+
+    /// A part of a glob, and the same as a regular expression.
+    fn part() -> impl Strategy<Value = (&'static str, &'static str)> {
+        prop::sample::select(vec![
+            ("a", "a"),
+            ("b", "b"),
+            (".", r"\."),
+            ("*", "[^/]*"),
+            ("?", "[^/]"),
+            ("[ab]", "[ab]"),
+            ("[!a]", "[^a/]"),
+            ("{a,b*}", "(a|b[^/]*)"),
+        ])
+    }
+
+    fn segment() -> impl Strategy<Value = (String, String)> {
+        let parts = prop::collection::vec(part(), 1..5);
+        let segment = parts.prop_map(|parts| parts.into_iter().unzip());
+        let within = segment.prop_map(|(glob, regex): (String, String)| (glob, regex + "/"));
+        prop_oneof![4 => within, 1 => Just(("**".into(), "([^/]+/)*".into()))]
+    }
+
+    proptest! {
+        #[test]
+        fn globs_mean_what_is_documented(
+            segments in prop::collection::vec(segment(), 1..4),
+            name in "[ab.]{1,4}(/[ab.]{1,4}){0,3}",
+        ) {
+            let (globs, regexes): (Vec<_>, Vec<_>) = segments.into_iter().unzip();
+            let glob = globs.join("/");
+            prop_assert_eq!(check(&glob), Ok(()));
+            let regex = regex::Regex::new(&format!("^{}$", regexes.concat())).unwrap();
+            prop_assert_eq!(names(&glob, &name), regex.is_match(&format!("{name}/")), "{}", glob);
+        }
+
+        #[test]
+        fn no_glob_and_no_name_panic(glob in any::<String>(), stars in "[]ab/*?{},!\\\\\\[-]{0,12}", name in any::<String>()) {
+            for glob in [&glob, &stars] {
+                let _valid = check(glob);
+                names(glob, &name);
+                names(glob, "a/b/a,b]");
+            }
+        }
     }
 }
