@@ -22,6 +22,7 @@ mod signal;
 #[path = "support/tls.rs"]
 mod tls;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +67,7 @@ async fn run(options: &Options) -> Result<(), BoxError> {
     let metrics = options.metrics.map(|_| admin::record()).transpose()?;
     let notifier = notifier(options)?;
     if let (Some(address), Some(metrics)) = (options.metrics, metrics) {
-        admin::serve(address, metrics, notifier.clone()).await?;
+        admin::serve(listen(address).await?, metrics, notifier.clone());
     }
     let tls = match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
@@ -80,9 +81,7 @@ async fn run(options: &Options) -> Result<(), BoxError> {
         trust_forwarded: options.trust_forwarded,
     };
 
-    let address = options.listen;
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let listener = listen(options.listen).await?;
     eprintln!(
         "Proxy on {}, before {}. Ctrl-C stops.",
         listener.local_addr()?,
@@ -131,4 +130,9 @@ fn layer(options: &Options, https: bool, notifier: &Notifier) -> NotificationLay
         } else {
             TrustedProxies::none()
         })
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| format!("cannot listen on {address}: {error}"))
 }

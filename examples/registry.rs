@@ -59,10 +59,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(options.listen).await.map_err(|error| {
-        let address = options.listen;
-        format!("cannot listen on {address}: {error} (try --listen 127.0.0.1:0)")
-    })?;
+    let listener = listen(options.listen).await?;
     let address = reachable(listener.local_addr()?);
 
     // Before the notifier, which counts for the recorder that is there.
@@ -70,7 +67,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let (sink, events) = ChannelSink::new(10_000);
     let notifier = notifier(address, &options).sink(sink).build()?;
     let admin = match options.metrics.zip(metrics) {
-        Some((address, metrics)) => Some(admin::serve(address, metrics, notifier.clone()).await?),
+        Some((address, metrics)) => {
+            let listener = listen(address).await?;
+            Some(admin::serve(listener, metrics, notifier.clone()))
+        }
         None => None,
     };
 
@@ -110,6 +110,13 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         Ok(result) => Ok(result??),
         Err(_) => Ok(()),
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| {
+        format!("cannot listen on {address}: {error} (port 0 takes one that is free)")
+    })
 }
 
 /// Where events go, but for the lines that are printed here.

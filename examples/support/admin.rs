@@ -2,7 +2,6 @@
 //! endpoint as JSON under `/debug/notifications`.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::http::header::CONTENT_TYPE;
@@ -35,18 +34,16 @@ pub(crate) fn record() -> Result<PrometheusHandle, BuildError> {
 /// Serves both paths until the task is aborted. They show no secrets, but who
 /// pushes what is nobody's business either: listen on an address of your own
 /// network.
-pub(crate) async fn serve(
-    address: SocketAddr,
+pub(crate) fn serve(
+    listener: TcpListener,
     metrics: PrometheusHandle,
     notifier: Notifier,
-) -> Result<JoinHandle<io::Result<()>>, String> {
+) -> JoinHandle<io::Result<()>> {
     const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
     let metrics = async move || ([(CONTENT_TYPE, TEXT)], metrics.render());
     let status = async move || Json(notifier.status());
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/debug/notifications", get(status));
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    Ok(tokio::spawn(axum::serve(listener, router).into_future()))
+    tokio::spawn(axum::serve(listener, router).into_future())
 }
