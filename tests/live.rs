@@ -9,6 +9,8 @@
 
 #[path = "live/client.rs"]
 mod client;
+#[path = "live/container_registry.rs"]
+mod container_registry;
 #[path = "live/expect.rs"]
 mod expect;
 #[path = "../examples/support/image.rs"]
@@ -245,7 +247,7 @@ async fn one_request_at_a_time() {
 }
 
 /// A new folder below the one that cargo keeps for tests.
-fn tempdir(name: &str) -> std::path::PathBuf {
+pub(crate) fn tempdir(name: &str) -> std::path::PathBuf {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("live-{name}"));
     let _not_there = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
