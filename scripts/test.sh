@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs all tests. The live tests need skopeo, buildah and docker-registry (the reference
-# registry), which are installed first where they are missing (Debian, Ubuntu).
+# Runs all tests. The live tests need skopeo, buildah and docker-registry (the
+# reference registry), which are installed first where they are missing (Debian,
+# Ubuntu).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -10,8 +10,9 @@ use http::{Method, StatusCode};
 use sec::Secret;
 use tower_registry_notifications::Action;
 
-use crate::client::{skopeo, write_layout};
+use crate::client::skopeo;
 use crate::image::Image;
+use crate::layout::write_layout;
 use crate::node::{Node, targets};
 use crate::tempdir;
 
