@@ -9,8 +9,17 @@ mod admin;
 mod answers;
 #[path = "proxy/bodies.rs"]
 mod bodies;
+#[path = "live/client.rs"]
+mod client;
+#[path = "../examples/support/image.rs"]
+mod image;
+#[path = "live/layout.rs"]
+#[allow(dead_code, reason = "no indexes here")]
+mod layout;
 #[path = "proxy/operation.rs"]
 mod operation;
+#[path = "proxy/other_registry.rs"]
+mod other_registry;
 #[path = "../examples/support/pace.rs"]
 mod pace;
 #[path = "proxy/protocols.rs"]
