@@ -63,11 +63,15 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<(), BoxError> {
+    let listener = listen(options.listen).await?;
+    let address = listener.local_addr()?;
     // Before the notifier, which counts for the recorder that is there.
     let metrics = options.metrics.map(|_| admin::record()).transpose()?;
-    let notifier = notifier(options)?;
+    let notifier = notifier(address, options)?;
     if let (Some(address), Some(metrics)) = (options.metrics, metrics) {
-        admin::serve(listen(address).await?, metrics, notifier.clone());
+        let listener = listen(address).await?;
+        eprintln!("Metrics on {}.", listener.local_addr()?);
+        admin::serve(listener, metrics, notifier.clone());
     }
     let tls = match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
@@ -81,12 +85,8 @@ async fn run(options: &Options) -> Result<(), BoxError> {
         trust_forwarded: options.trust_forwarded,
     };
 
-    let listener = listen(options.listen).await?;
-    eprintln!(
-        "Proxy on {}, before {}. Ctrl-C stops.",
-        listener.local_addr()?,
-        options.upstream
-    );
+    let upstream = &options.upstream;
+    eprintln!("Proxy on {address}, before {upstream}. Ctrl-C stops.");
     let stop = signal::interrupted();
     let ended = if options.without_layer {
         let proxy = Arc::new(Proxy::new(&place)?);
@@ -108,10 +108,10 @@ async fn run(options: &Options) -> Result<(), BoxError> {
 }
 
 /// Where events go.
-fn notifier(options: &Options) -> Result<Notifier, BoxError> {
+fn notifier(address: SocketAddr, options: &Options) -> Result<Notifier, BoxError> {
     let format = if options.v1 { Format::V1 } else { Format::V2 };
     let mut notifier = Notifier::builder()
-        .source(SourceRecord::new(options.listen.to_string()))
+        .source(SourceRecord::new(address.to_string()))
         .include_references(options.include_references);
     for (number, url) in options.endpoints.iter().enumerate() {
         let endpoint = Endpoint::builder(format!("endpoint-{}", number + 1), url);
