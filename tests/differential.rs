@@ -5,6 +5,8 @@
 
 #[path = "differential/by_hand.rs"]
 mod by_hand;
+#[path = "common/certificate.rs"]
+mod certificate;
 #[path = "differential/client.rs"]
 mod client;
 mod common;
@@ -18,7 +20,6 @@ mod proxy;
 mod serve;
 #[path = "differential/table.rs"]
 mod table;
-#[allow(dead_code, reason = "nothing here serves TLS")]
 #[path = "../examples/support/tls.rs"]
 mod tls;
 #[path = "differential/upstream.rs"]
@@ -37,6 +38,7 @@ use tower_registry_notifications::{
     ActorRecord, Endpoint, Envelope, Event, Format, NotificationLayer, Notifier, SourceRecord,
 };
 
+use crate::certificate::Certificate;
 use crate::client::TestClient;
 use crate::proxy::{Place, Proxy};
 use crate::table::Table;
@@ -49,19 +51,21 @@ fn missing(program: &str, error: &std::io::Error) -> String {
     format!("cannot run {program}: {error}. This test needs it: apt-get install {program}")
 }
 
-/// The proxy with the layer; the port that it listens on.
-async fn serve(upstream: &str, notifier: Notifier) -> u16 {
+/// The proxy with the layer, and TLS on both sides if there is a certificate;
+/// the port that it listens on.
+async fn serve(upstream: &str, notifier: Notifier, certificate: Option<&Certificate>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let place = Place {
         upstream,
-        upstream_ca: None,
+        upstream_ca: certificate.map(|it| it.certificate.as_path()),
         patience: MINUTE,
-        https: false,
+        https: certificate.is_some(),
         trust_forwarded: false,
     };
     let proxy = Arc::new(Proxy::new(&place).unwrap());
     let layer = NotificationLayer::new(notifier)
+        .https(certificate.is_some())
         .untag_lookup(true)
         // Whose token this is, the registry knows and HTTP does not show.
         .actor(|parts| {
@@ -72,7 +76,8 @@ async fn serve(upstream: &str, notifier: Notifier) -> u16 {
     let service = layer.layer(service_fn(move |request| proxy.forward(request)));
     let service = BoxCloneService::new(service);
     let never = std::future::pending::<()>();
-    tokio::spawn(serve::serve(listener, None, service, never, MINUTE));
+    let tls = certificate.map(Certificate::acceptor);
+    tokio::spawn(serve::serve(listener, tls, service, never, MINUTE));
     port
 }
 
@@ -96,9 +101,19 @@ async fn until_end(received: &mut UnboundedReceiver<Received>) -> Vec<Event> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_proxy_says_what_distribution_says() {
+    both_say_the_same(None).await;
+}
+
+/// HTTP/2 by ALPN, to a registry that is written in Go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_it_does_over_tls() {
+    both_say_the_same(Some(&Certificate::new())).await;
+}
+
+async fn both_say_the_same(certificate: Option<&Certificate>) {
     let (port_a, mut a) = receiver(Box::new(|_| Response::builder())).await;
     let (port_b, mut b) = receiver(Box::new(|_| Response::builder())).await;
-    let upstream = Upstream::start(port_a).await;
+    let upstream = Upstream::start(port_a, certificate).await;
     let endpoint = Endpoint::builder("b", format!("http://127.0.0.1:{port_b}/"));
     let notifier = Notifier::builder()
         .source(SourceRecord::new("proxy"))
@@ -106,8 +121,11 @@ async fn the_proxy_says_what_distribution_says() {
         .endpoint(endpoint.format(Format::V1).timeout(MINUTE))
         .build()
         .unwrap();
-    let port = serve(&upstream.url, notifier).await;
-    let client = TestClient::new(&format!("http://127.0.0.1:{port}"));
+    let port = serve(&upstream.url, notifier, certificate).await;
+    let scheme = certificate.map_or("http", |_| "https");
+    let base = format!("{scheme}://127.0.0.1:{port}");
+    let authority = certificate.map(|it| it.certificate.as_path());
+    let client = TestClient::new(&base, authority);
     let pushed = by_hand::use_registry(&client).await;
     programs::use_skopeo(port, upstream.folder.path()).await;
     programs::use_buildah(port, upstream.folder.path()).await;
@@ -119,6 +137,17 @@ async fn the_proxy_says_what_distribution_says() {
     let own = |event: &Event| event.request.user_agent.starts_with(env!("CARGO_PKG_NAME"));
     let (stats, a): (Vec<_>, Vec<_>) = a.into_iter().partition(own);
     assert!(!b.iter().any(own), "the layer told of its own requests");
+    let mut a = a;
+    if certificate.is_some() {
+        // An https upstream is asked by its own name.
+        let (_, own_host) = upstream.url.split_once("://").unwrap();
+        a.iter_mut().for_each(|event| {
+            assert_eq!(event.request.host, own_host);
+            let mut request = (*event.request).clone();
+            request.host = format!("127.0.0.1:{port}");
+            event.request = request.into();
+        });
+    }
     let table = Table::new(&a, &b);
     table.print();
     println!(
@@ -126,6 +155,9 @@ async fn the_proxy_says_what_distribution_says() {
         stats.len()
     );
 
+    let urls = b.iter().map(|event| &*event.target.url);
+    let urls: Vec<_> = urls.filter(|url| !url.is_empty()).collect();
+    assert!(urls.iter().all(|url| url.starts_with(&base)), "{urls:?}");
     for program in ["test/", "skopeo/", "Buildah/"] {
         let by = |event: &&Event| event.request.user_agent.starts_with(program);
         let count = a.iter().filter(by).count();

@@ -9,6 +9,8 @@ mod admin;
 mod answers;
 #[path = "proxy/bodies.rs"]
 mod bodies;
+#[path = "common/certificate.rs"]
+mod certificate;
 #[path = "live/client.rs"]
 mod client;
 #[path = "../examples/support/image.rs"]

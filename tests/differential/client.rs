@@ -1,11 +1,13 @@
 //! Requests by hand.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use sha2::Digest as _;
@@ -18,7 +20,7 @@ pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manife
 /// Sends requests by hand, each with a user agent of its own.
 #[derive(Clone)]
 pub(crate) struct TestClient {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     count: Arc<AtomicUsize>,
 }
@@ -26,9 +28,13 @@ pub(crate) struct TestClient {
 pub(crate) type Answer = Response<Bytes>;
 
 impl TestClient {
-    pub(crate) fn new(base: &str) -> Self {
+    /// Believes `authority` only, if there is one.
+    pub(crate) fn new(base: &str, authority: Option<&Path>) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        let connector = crate::tls::connector(authority, tcp).unwrap();
         Self {
-            client: Client::builder(TokioExecutor::new()).build_http(),
+            client: Client::builder(TokioExecutor::new()).build(connector),
             base: base.into(),
             count: Arc::default(),
         }

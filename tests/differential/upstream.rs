@@ -8,6 +8,8 @@ use axum::routing::get;
 use http::{StatusCode, header};
 use tokio::net::TcpListener;
 
+use crate::certificate::Certificate;
+
 /// A docker-registry process, ended with the test.
 pub(crate) struct Upstream {
     process: Child,
@@ -16,9 +18,19 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// Posts to `webhook`. Takes every token, as long as there is one, and
-    /// sends clients to the token service for it.
-    pub(crate) async fn start(webhook: u16) -> Self {
+    /// Posts to `webhook`, and speaks TLS if it has a certificate. Takes every
+    /// token, as long as there is one, and sends clients to the token service
+    /// for it.
+    pub(crate) async fn start(webhook: u16, certificate: Option<&Certificate>) -> Self {
+        let (scheme, tls) = match certificate {
+            None => ("http", String::new()),
+            Some(Certificate {
+                certificate, key, ..
+            }) => (
+                "https",
+                format!(", tls: {{certificate: {certificate:?}, key: {key:?}}}"),
+            ),
+        };
         let tokens = token_service().await;
         let folder = tempfile::tempdir().unwrap();
         let storage = folder.path().join("storage");
@@ -28,7 +40,7 @@ log: {{level: info}}
 storage:
   filesystem: {{rootdirectory: '{}'}}
   delete: {{enabled: true}}
-http: {{addr: '127.0.0.1:0'}}
+http: {{addr: '127.0.0.1:0'{tls}}}
 auth: {{silly: {{realm: 'http://127.0.0.1:{tokens}/token', service: registry}}}}
 notifications:
   events: {{includereferences: true}}
@@ -50,7 +62,7 @@ notifications:
         let address = tokio::task::spawn_blocking(|| address(log)).await.unwrap();
         Self {
             process,
-            url: format!("http://{address}"),
+            url: format!("{scheme}://{address}"),
             folder,
         }
     }
@@ -62,7 +74,8 @@ fn address(log: impl std::io::BufRead + Send + 'static) -> String {
     let mut before = String::new();
     for line in lines.by_ref().map(Result::unwrap) {
         if let Some((_, rest)) = line.split_once("listening on ") {
-            let address = rest.split('"').next().unwrap().to_owned();
+            let end = rest.find(['"', ',']).unwrap();
+            let address = rest[..end].to_owned();
             std::thread::spawn(move || lines.for_each(drop));
             return address;
         }

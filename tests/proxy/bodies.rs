@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -60,6 +60,10 @@ async fn an_upload_waits_for_the_registry() {
     let (address, mut events) = before(FOREVER, move |request: Request<_>| {
         let gate = gate.clone();
         async move {
+            if request.method() == Method::HEAD {
+                // The layer looks what size the blob has.
+                return Response::new(full(""));
+            }
             gate.acquire().await.unwrap().forget();
             assert_eq!(drink(request.into_body()).await, FRAME * FRAMES);
             let response = Response::builder().status(StatusCode::CREATED);
@@ -75,7 +79,7 @@ async fn an_upload_waits_for_the_registry() {
     until_all_wait().await;
     let on_the_way = made.load(Ordering::SeqCst);
     assert!(on_the_way > 0 && on_the_way < ON_THE_WAY, "{on_the_way}");
-    go.add_permits(2);
+    go.add_permits(1);
     assert_eq!(answer.await.unwrap().status(), StatusCode::CREATED);
     assert_eq!(events.recv().await.unwrap().action, Action::Push);
 }
@@ -103,6 +107,10 @@ async fn a_download_waits_for_the_client() {
 #[tokio::test]
 async fn a_client_that_expects_100_continue_gets_it() {
     let (address, _events) = before(PATIENCE, async |request: Request<hyper::body::Incoming>| {
+        if request.method() == Method::HEAD {
+            // The layer looks what size the blob has.
+            return Response::new(full(""));
+        }
         assert!(!request.headers().contains_key("expect"));
         let body = request.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, "hello");

@@ -29,7 +29,8 @@ async fn under_way(stop: impl Future + Send + 'static, drain: Duration) -> Under
         async move {
             arrived.send(()).await.unwrap();
             may_answer.lock().await.recv().await.unwrap();
-            Response::new(full("late"))
+            let response = Response::builder().header("content-type", "a/b");
+            response.body(full("late")).unwrap()
         }
     });
     let upstream = format!("http://{}", upstream.await);

@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use tokio_rustls::TlsAcceptor;
 use tower_registry_notifications::Events;
 
+use crate::certificate::Certificate;
 use crate::proxy::Place;
 use crate::stage::*;
 

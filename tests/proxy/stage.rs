@@ -1,7 +1,6 @@
 //! A client, the proxy, and a registry that answers as the test says.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use tower_registry_notifications::{
     ChannelSink, Events, NotificationLayer, Notifier, ResponseBody,
 };
 
+use crate::certificate::Certificate;
 use crate::proxy::{Place, Proxy, ProxyBody};
 use crate::{serve, tls};
 
@@ -131,33 +131,4 @@ pub(crate) async fn read(response: Response<Incoming>) -> Response<Bytes> {
 pub(crate) fn get(address: SocketAddr, path: &str) -> Request<Body> {
     let request = Request::get(format!("http://{address}{path}"));
     request.body(full("")).unwrap()
-}
-
-/// A certificate for 127.0.0.1 that nobody but the test knows.
-pub(crate) struct Certificate {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-impl Certificate {
-    pub(crate) fn new() -> Self {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let (certificate, key) = (
-            folder.path().join("cert.pem"),
-            folder.path().join("key.pem"),
-        );
-        std::fs::write(&certificate, made.cert.pem()).unwrap();
-        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        Self {
-            certificate,
-            key,
-            _folder: folder,
-        }
-    }
-
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        tls::acceptor(&self.certificate, &self.key).unwrap()
-    }
 }
