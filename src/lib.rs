@@ -37,12 +37,18 @@ mod endpoint;
 mod event;
 mod layer;
 mod listener;
+mod metrics;
+mod networks;
 mod notifier;
 mod queue;
 mod sink;
 
 pub use bridge::{Bridge, UrlBuilder};
-pub use endpoint::{Endpoint, EndpointBuilder, EndpointStatus};
+pub use endpoint::{
+    AddressPolicy, Backoff, Batch, Breaker, DeadLetter, DeadLetterChannel, DeadLetterFile,
+    DeadLetterSink, DeadLetters, Delivery, Endpoint, EndpointBuilder, EndpointState,
+    EndpointStatus, Reason, RetryPolicy,
+};
 pub use event::{
     Action, ActorRecord, Descriptor, Envelope, Event, Format, MANIFEST_LIMIT, Manifest,
     ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, media_types,
@@ -53,6 +59,7 @@ pub use layer::{
 };
 pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
 pub use notifier::{BuildError, Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
+pub use queue::Overflow;
 pub use sink::{Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, Write};
 
 /// The example of the README.

@@ -13,6 +13,7 @@ use super::record::Origin;
 use super::route::{Operation, Reference, Route, UploadParameters};
 use crate::bridge::Bridge;
 use crate::event::{ActorRecord, MANIFEST_LIMIT};
+use crate::metrics::missing_fact;
 
 /// Size in bytes of the largest form body that is looked into for upload
 /// parameters.
@@ -305,7 +306,7 @@ fn located(headers: &HeaderMap, prefix: &str, shown: String) -> Option<String> {
     let named = location.and_then(|location| super::route::blob_repository(prefix, location));
     let repository = named.unwrap_or(shown);
     if repository.is_empty() {
-        facts::missing_fact("repository");
+        missing_fact("repository");
         return None;
     }
     Some(repository)
