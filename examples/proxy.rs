@@ -3,137 +3,136 @@
 //! ```text
 //! cargo run --example proxy -- --upstream http://127.0.0.1:5001 --endpoint http://127.0.0.1:8080/events
 //! ```
+//!
+//! To build one of your own, read on here: [`run`] puts the parts together,
+//! `support/proxy.rs` forwards requests, and `support/serve.rs` is the server.
 
+#[path = "support/admin.rs"]
+mod admin;
+#[path = "support/pace.rs"]
+mod pace;
 #[path = "support/proxy.rs"]
 mod proxy;
+#[path = "support/proxy_options.rs"]
+mod proxy_options;
+#[path = "support/serve.rs"]
+mod serve;
+#[path = "support/signal.rs"]
+mod signal;
+#[path = "support/tls.rs"]
+mod tls;
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use proxy::Proxy;
 use tokio::net::TcpListener;
 use tower::util::BoxCloneService;
-use tower::{BoxError, ServiceBuilder};
+use tower::{BoxError, Layer as _, service_fn};
 use tower_registry_notifications::{
-    Endpoint, Format, NotificationLayer, Notifier, PeerAddr, RequestBody, SourceRecord,
-    TrustedProxies,
+    Endpoint, Format, NotificationLayer, Notifier, SourceRecord, TrustedProxies,
 };
 
-const HELP: &str = "\
-A proxy that tells what happens in the registry behind it.
+use crate::proxy::{Place, Proxy};
+use crate::proxy_options::{HELP, Options};
 
-Usage: cargo run --example proxy -- --upstream URL [options]
-
-Options:
-  --upstream URL        The registry, http://host:port
-  --listen ADDR         Address to serve on (default: 127.0.0.1:5000)
-  --endpoint URL        Post events to this URL; may be given several times
-  --v1                  Post the format of distribution 2.8
-  --include-references  Events of manifests say what the manifest refers to
-  --untag-lookup        Deletions by digest also tell which tags went with it
-  --trust-forwarded     A proxy before this one says who the client is
-";
-
-/// How long requests and deliveries have to end.
+/// How long requests, and after them deliveries, have to end.
 const DRAIN: Duration = Duration::from_secs(10);
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
+async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
-    let mut listen = SocketAddr::from(([127, 0, 0, 1], 5000));
-    let mut upstream = None;
-    let mut endpoints = Vec::new();
-    let (mut v1, mut references, mut untag, mut trust) = (false, false, false, false);
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
-        match &*argument {
-            "--listen" => listen = value()?.parse()?,
-            "--upstream" => upstream = Some(value()?),
-            "--endpoint" => endpoints.push(value()?),
-            "--v1" => v1 = true,
-            "--include-references" => references = true,
-            "--untag-lookup" => untag = true,
-            "--trust-forwarded" => trust = true,
-            "--help" | "-h" => {
-                print!("{HELP}");
-                return Ok(());
-            }
-            _ => return Err(format!("no such option: {argument} (try --help)").into()),
+    let result = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) if options.help => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Ok(options) => run(&options).await,
+        Err(message) => Err(message.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("proxy: {error}");
+            ExitCode::FAILURE
         }
     }
-    let upstream = upstream.ok_or("--upstream URL is needed (try --help)")?;
+}
 
-    let mut notifier = Notifier::builder()
-        .source(SourceRecord::new(listen.to_string()))
-        .include_references(references);
-    for (number, url) in endpoints.iter().enumerate() {
-        let format = if v1 { Format::V1 } else { Format::V2 };
-        let endpoint = Endpoint::builder(format!("endpoint-{}", number + 1), url);
-        notifier = notifier.endpoint(endpoint.format(format));
+async fn run(options: &Options) -> Result<(), BoxError> {
+    let listener = listen(options.listen).await?;
+    let address = listener.local_addr()?;
+    // Before the notifier, which counts for the recorder that is there.
+    let metrics = options.metrics.map(|_| admin::record()).transpose()?;
+    let notifier = notifier(address, options)?;
+    if let (Some(address), Some(metrics)) = (options.metrics, metrics) {
+        let listener = listen(address).await?;
+        eprintln!("Metrics on {}.", listener.local_addr()?);
+        admin::serve(listener, metrics, notifier.clone());
     }
-    let notifier = notifier.build()?;
-    let layer = NotificationLayer::new(notifier.clone())
-        .untag_lookup(untag)
-        .trusted_proxies(if trust {
-            TrustedProxies::all()
-        } else {
-            TrustedProxies::none()
-        });
-    let proxy = Arc::new(Proxy::<Incoming>::new(&upstream, trust)?);
+    let tls = match (&options.tls_cert, &options.tls_key) {
+        (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
+        _ => None,
+    };
+    let place = Place {
+        upstream: &options.upstream,
+        upstream_ca: options.upstream_ca.as_deref(),
+        patience: options.timeout,
+        https: tls.is_some(),
+        trust_forwarded: options.trust_forwarded,
+    };
 
-    let listener = TcpListener::bind(listen).await?;
-    eprintln!("Proxy on {listen}, before {upstream}. Ctrl-C stops.");
-    let server = auto::Builder::new(TokioExecutor::new());
-    let connections = GracefulShutdown::new();
-    let mut stop = std::pin::pin!(tokio::signal::ctrl_c());
-    loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            _ = &mut stop => break,
-        };
-        let proxy = proxy.clone();
-        let service = ServiceBuilder::new()
-            .map_request(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(PeerAddr(peer));
-                request
-            })
-            .layer(&layer)
-            .service_fn(move |request: Request<RequestBody<Incoming>>| proxy.forward(request));
-        let service = TowerToHyperService::new(BoxCloneService::new(service));
-        let connection = server.serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection.into_owned());
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, error, "connection ended");
-            }
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(DRAIN, connections.shutdown())
-        .await
-        .is_err()
-    {
+    let upstream = &options.upstream;
+    eprintln!("Proxy on {address}, before {upstream}. Ctrl-C stops.");
+    let stop = signal::interrupted();
+    let ended = if options.without_layer {
+        let proxy = Arc::new(Proxy::new(&place)?);
+        let service = service_fn(move |request| proxy.forward(request));
+        serve::serve(listener, tls, BoxCloneService::new(service), stop, DRAIN).await
+    } else {
+        let proxy = Arc::new(Proxy::new(&place)?);
+        let service = service_fn(move |request| proxy.forward(request));
+        let service = layer(options, tls.is_some(), &notifier).layer(service);
+        serve::serve(listener, tls, BoxCloneService::new(service), stop, DRAIN).await
+    };
+    if !ended {
         eprintln!("Some requests did not end in time.");
     }
     for left in notifier.shutdown(DRAIN).await.left {
         eprintln!("{}: {} events are left.", left.endpoint, left.events);
     }
     Ok(())
+}
+
+/// Where events go.
+fn notifier(address: SocketAddr, options: &Options) -> Result<Notifier, BoxError> {
+    let format = if options.v1 { Format::V1 } else { Format::V2 };
+    let mut notifier = Notifier::builder()
+        .source(SourceRecord::new(address.to_string()))
+        .include_references(options.include_references);
+    for (number, url) in options.endpoints.iter().enumerate() {
+        let endpoint = Endpoint::builder(format!("endpoint-{}", number + 1), url);
+        notifier = notifier.endpoint(endpoint.format(format));
+    }
+    Ok(notifier.build()?)
+}
+
+/// What makes events of requests.
+fn layer(options: &Options, https: bool, notifier: &Notifier) -> NotificationLayer {
+    NotificationLayer::new(notifier.clone())
+        .https(https)
+        .untag_lookup(options.untag_lookup)
+        .trusted_proxies(if options.trust_forwarded {
+            TrustedProxies::all()
+        } else {
+            TrustedProxies::none()
+        })
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| format!("cannot listen on {address}: {error}"))
 }

@@ -1,6 +1,8 @@
 //! A registry that tells what happens in it: `ferro-oci-server`, all in
 //! memory, behind the layer. `cargo run --example registry -- --help`
 
+#[path = "support/admin.rs"]
+mod admin;
 #[path = "support/image.rs"]
 mod image;
 #[path = "support/options.rs"]
@@ -9,6 +11,8 @@ mod options;
 mod print;
 #[path = "support/registry.rs"]
 mod registry;
+#[path = "support/signal.rs"]
+mod signal;
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -19,7 +23,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
-use tower_registry_notifications::{ChannelSink, Endpoint, Notifier, SourceRecord};
+use tower_registry_notifications::{
+    ChannelSink, Endpoint, Notifier, NotifierBuilder, SourceRecord,
+};
 
 use crate::image::Image;
 use crate::options::{HELP, Options};
@@ -53,22 +59,20 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(options.listen).await.map_err(|error| {
-        let address = options.listen;
-        format!("cannot listen on {address}: {error} (try --listen 127.0.0.1:0)")
-    })?;
+    let listener = listen(options.listen).await?;
     let address = reachable(listener.local_addr()?);
 
+    // Before the notifier, which counts for the recorder that is there.
+    let metrics = options.metrics.map(|_| admin::record()).transpose()?;
     let (sink, events) = ChannelSink::new(10_000);
-    let mut notifier = Notifier::builder()
-        .source(SourceRecord::new(address.to_string()))
-        .include_references(options.include_references)
-        .sink(sink);
-    for (number, url) in options.endpoints.iter().enumerate() {
-        let name = format!("endpoint-{}", number + 1);
-        notifier = notifier.endpoint(Endpoint::builder(name, url));
-    }
-    let notifier = notifier.build()?;
+    let notifier = notifier(address, &options).sink(sink).build()?;
+    let admin = match options.metrics.zip(metrics) {
+        Some((address, metrics)) => {
+            let listener = listen(address).await?;
+            Some(admin::serve(listener, metrics, notifier.clone()))
+        }
+        None => None,
+    };
 
     let registry = registry::empty();
     let hello = Image::new("amd64", "hello.txt", b"Hello from an image.\n")?;
@@ -86,7 +90,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let mut server = tokio::spawn(server.into_future());
 
     tokio::select! {
-        result = interrupted() => result?,
+        result = signal::interrupted() => result?,
         // Nobody reads the events any longer, as in `… | head`.
         result = &mut printer => return Ok(result??),
     }
@@ -97,6 +101,38 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         server.abort();
         eprintln!("Some requests did not end in time.");
     }
+    if let Some(admin) = admin {
+        admin.abort();
+    }
+    // Its notifier is the last to hold the channel's sink: the printer ends.
+    deliver(notifier, deadline).await;
+    match timeout_at(deadline, printer).await {
+        Ok(result) => Ok(result??),
+        Err(_) => Ok(()),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| {
+        format!("cannot listen on {address}: {error} (port 0 takes one that is free)")
+    })
+}
+
+/// Where events go, but for the lines that are printed here.
+fn notifier(address: SocketAddr, options: &Options) -> NotifierBuilder {
+    let mut notifier = Notifier::builder()
+        .source(SourceRecord::new(address.to_string()))
+        .include_references(options.include_references);
+    for (number, url) in options.endpoints.iter().enumerate() {
+        let name = format!("endpoint-{}", number + 1);
+        notifier = notifier.endpoint(Endpoint::builder(name, url));
+    }
+    notifier
+}
+
+/// Delivers the events that wait, and says what is left of them.
+async fn deliver(notifier: Notifier, deadline: Instant) {
     let report = notifier.shutdown(deadline - Instant::now()).await;
     if report.is_drained() {
         eprintln!("All events were delivered.");
@@ -104,27 +140,6 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     for left in &report.left {
         eprintln!("Events left for {}: {}", left.endpoint, left.events);
     }
-    // Was the last to hold the channel's sink, so that the printer ends.
-    drop(notifier);
-    match timeout_at(deadline, printer).await {
-        Ok(result) => Ok(result??),
-        Err(_) => Ok(()),
-    }
-}
-
-/// Resolves at Ctrl-C, and where there are signals at SIGTERM.
-async fn interrupted() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminated = signal(SignalKind::terminate())?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result,
-            _ = terminated.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }
 
 /// Where a client on this machine finds the registry.

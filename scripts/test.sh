@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Runs all tests. The live tests need skopeo and docker-registry (the reference
-# registry), which are installed first where they are missing (Debian, Ubuntu).
+# Runs all tests. The live tests need skopeo, buildah and docker-registry (the
+# reference registry), which are installed first where they are missing (Debian,
+# Ubuntu).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missing=
-for program in skopeo docker-registry; do
+for program in skopeo buildah docker-registry; do
     command -v "$program" >/dev/null || missing="$missing $program"
 done
 if [ -n "$missing" ]; then

@@ -9,10 +9,14 @@
 
 #[path = "live/client.rs"]
 mod client;
+#[path = "live/container_registry.rs"]
+mod container_registry;
 #[path = "live/expect.rs"]
 mod expect;
 #[path = "../examples/support/image.rs"]
 mod image;
+#[path = "live/layout.rs"]
+mod layout;
 #[path = "live/node.rs"]
 mod node;
 #[path = "live/receiver.rs"]
@@ -23,8 +27,9 @@ mod registry;
 use http::{Method, StatusCode};
 use tower_registry_notifications::Action;
 
-use crate::client::{INDEX, skopeo, write_layout};
+use crate::client::skopeo;
 use crate::image::{Image, MANIFEST};
+use crate::layout::{INDEX, write_layout};
 use crate::node::Node;
 
 /// An image of more than axum's 2 MiB for a body, even when it is compressed.
@@ -90,7 +95,7 @@ async fn an_image_goes_in_and_out() {
 async fn a_multi_platform_index_goes_in_and_out() {
     let amd64 = Image::new("amd64", "a", b"for amd64\n").unwrap();
     let arm64 = Image::new("arm64", "b", b"for arm64\n").unwrap();
-    let index = client::index(&[("amd64", &amd64), ("arm64", &arm64)]);
+    let index = layout::index(&[("amd64", &amd64), ("arm64", &arm64)]);
     let node = Node::start(true).await;
     let folder = tempdir("index");
     write_layout(
@@ -245,7 +250,7 @@ async fn one_request_at_a_time() {
 }
 
 /// A new folder below the one that cargo keeps for tests.
-fn tempdir(name: &str) -> std::path::PathBuf {
+pub(crate) fn tempdir(name: &str) -> std::path::PathBuf {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("live-{name}"));
     let _not_there = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();

@@ -11,6 +11,7 @@ Options:
   --listen ADDR         Address to serve on (default: 127.0.0.1:5000)
   --endpoint URL        Post events to this URL; may be given several times
   --include-references  Events of manifests say what the manifest refers to
+  --metrics ADDR        Serve /metrics and /debug/notifications on this address
   --json                Print events as JSON, one a line
   --help                Print this text
 ";
@@ -21,6 +22,7 @@ pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     pub(crate) endpoints: Vec<String>,
     pub(crate) include_references: bool,
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) json: bool,
     pub(crate) help: bool,
 }
@@ -32,6 +34,7 @@ impl Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             endpoints: Vec::new(),
             include_references: false,
+            metrics: None,
             json: false,
             help: false,
         };
@@ -45,12 +48,8 @@ impl Options {
                 value.ok_or_else(|| format!("{name} needs a value"))
             };
             match name {
-                "--listen" => {
-                    let address = value()?;
-                    options.listen = address.parse().map_err(|_| {
-                        format!("--listen needs ip:port, for example 127.0.0.1:5000, not {address}")
-                    })?;
-                }
+                "--listen" => options.listen = address(name, &value()?)?,
+                "--metrics" => options.metrics = Some(address(name, &value()?)?),
                 "--endpoint" => options.endpoints.push(value()?),
                 "--include-references" => options.include_references = true,
                 "--json" => options.json = true,
@@ -60,4 +59,9 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+fn address(name: &str, text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("{name} needs ip:port, for example 127.0.0.1:5000, not {text}"))
 }

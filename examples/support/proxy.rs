@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -10,66 +11,119 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, Scheme, Uri};
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::BoxError;
-use tower_registry_notifications::{PeerAddr, RequestBody};
+use tower_registry_notifications::PeerAddr;
+
+use crate::pace::{Pace, Paced};
+use crate::tls;
 
 /// Bodies stream through, frame by frame, at the pace of the slower side.
-pub(crate) type ProxyBody = http_body_util::combinators::UnsyncBoxBody<Bytes, hyper::Error>;
+pub(crate) type ProxyBody = UnsyncBoxBody<Bytes, hyper::Error>;
 
 /// A response under way.
 pub(crate) type Forwarded =
     Pin<Box<dyn Future<Output = Result<Response<ProxyBody>, Infallible>> + Send>>;
 
-/// How long the upstream may take to accept a connection. Its answer may take
-/// as long as the client waits: uploads are long.
+/// How long the upstream may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Where a proxy stands: what it must know of both sides.
+#[derive(Clone, Debug)]
+pub(crate) struct Place<'a> {
+    /// The registry, `http://host:port` or `https://host:port`.
+    pub(crate) upstream: &'a str,
+    /// The certificates that an `https` upstream is believed by, as PEM;
+    /// without a file the system's.
+    pub(crate) upstream_ca: Option<&'a Path>,
+    /// How long the upstream may take to answer when it has got the request,
+    /// and to take more of a request body.
+    pub(crate) patience: Duration,
+    /// Does the proxy itself speak TLS to clients?
+    pub(crate) https: bool,
+    /// Does a proxy before this one say who the client is?
+    pub(crate) trust_forwarded: bool,
+}
 
 /// Forwards requests to one upstream registry.
 pub(crate) struct Proxy<B> {
-    client: Client<HttpConnector, RequestBody<B>>,
+    client: Client<HttpsConnector<HttpConnector>, Paced<B>>,
     scheme: Scheme,
     upstream: Authority,
-    /// Does a proxy before this one say who the client is?
+    patience: Duration,
+    https: bool,
     trust_forwarded: bool,
 }
 
 impl<B> Proxy<B>
 where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<BoxError>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    /// `upstream` is `http://host:port`.
-    pub(crate) fn new(upstream: &str, trust_forwarded: bool) -> Result<Self, BoxError> {
-        let parts = upstream.parse::<Uri>()?.into_parts();
-        let wrong = || format!("--upstream needs http://host:port, not {upstream}");
-        let scheme = parts.scheme.filter(|it| *it == Scheme::HTTP);
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT));
+    pub(crate) fn new(place: &Place<'_>) -> Result<Self, BoxError> {
+        let upstream = place.upstream;
+        let wrong = || format!("--upstream needs http(s)://host:port, not {upstream}");
+        let parts = upstream.parse::<Uri>().map_err(|_| wrong())?.into_parts();
+        let known = |it: &Scheme| *it == Scheme::HTTP || *it == Scheme::HTTPS;
+        let path = parts.path_and_query.filter(|path| *path != "/");
+        if path.is_some() {
+            return Err(wrong().into());
+        }
+        let mut tcp = HttpConnector::new();
+        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
         Ok(Self {
             client: Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
-                .build(connector),
-            scheme: scheme.ok_or_else(wrong)?,
+                .http2_adaptive_window(true)
+                .build(tls::connector(place.upstream_ca, tcp)?),
+            scheme: parts.scheme.filter(known).ok_or_else(wrong)?,
             upstream: parts.authority.ok_or_else(wrong)?,
-            trust_forwarded,
+            patience: place.patience,
+            https: place.https,
+            trust_forwarded: place.trust_forwarded,
         })
     }
 
-    /// The upstream's answer, or 502 in the registry's own words.
-    pub(crate) fn forward(&self, mut request: Request<RequestBody<B>>) -> Forwarded {
-        if let Err(error) = self.readdress(&mut request) {
+    /// The upstream's answer; or 502 or 504 in the registry's own words.
+    pub(crate) fn forward(&self, request: Request<B>) -> Forwarded {
+        let (mut parts, body) = request.into_parts();
+        if let Err(error) = self.readdress(&mut parts) {
             let refusal = refusal(StatusCode::BAD_REQUEST, "UNSUPPORTED", &error.to_string());
             return Box::pin(std::future::ready(Ok(refusal)));
         }
+        let asked = parts.headers.get(FORWARDED_HOST).cloned();
+        let asked = asked.zip(parts.headers.get(FORWARDED_PROTO).cloned());
+        let (pace, patience) = (Pace::new(), self.patience);
+        let request = Request::from_parts(parts, Paced::new(body, pace.clone()));
         let answer = self.client.request(request);
+        let upstream = self.upstream.clone();
         Box::pin(async move {
-            Ok(match answer.await {
+            let answer = tokio::select! {
+                answer = answer => answer,
+                () = pace.exceeded(patience) => {
+                    tracing::warn!(?patience, "the upstream does not answer in time");
+                    let message = "the registry behind this proxy does not answer in time";
+                    return Ok(refusal(StatusCode::GATEWAY_TIMEOUT, "UNAVAILABLE", message));
+                }
+            };
+            Ok(match answer {
                 Ok(mut response) => {
-                    hop_by_hop(response.headers_mut());
+                    // The server in front knows which version its client speaks.
+                    *response.version_mut() = Version::HTTP_11;
+                    let headers = response.headers_mut();
+                    hop_by_hop(headers);
+                    lead_back(headers, &upstream, asked.as_ref());
                     response.map(http_body_util::BodyExt::boxed_unsync)
                 }
                 Err(error) => {
@@ -81,53 +135,90 @@ where
         })
     }
 
-    /// Towards the upstream; but the Host stays what the client asked for, so
-    /// that the upstream's Location headers lead back through the proxy.
-    fn readdress(&self, request: &mut Request<RequestBody<B>>) -> Result<(), BoxError> {
-        let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        let asked = parts.authority.take();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.upstream.clone());
-        *request.uri_mut() = Uri::from_parts(parts)?;
-        *request.version_mut() = Version::HTTP_11;
-        let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0);
-        let headers = request.headers_mut();
+    /// Towards the upstream.
+    ///
+    /// Over HTTP the Host stays what the client asked for, so that what the
+    /// upstream makes of it leads back through the proxy. One that speaks
+    /// HTTPS is asked by the name in its certificate: it may serve many.
+    fn readdress(&self, parts: &mut http::request::Parts) -> Result<(), BoxError> {
+        let mut uri = std::mem::take(&mut parts.uri).into_parts();
+        let asked = uri.authority.replace(self.upstream.clone());
+        uri.scheme = Some(self.scheme.clone());
+        parts.uri = Uri::from_parts(uri)?;
+        let via = match std::mem::replace(&mut parts.version, Version::HTTP_11) {
+            Version::HTTP_2 => "2.0 tower-registry-notifications",
+            Version::HTTP_10 => "1.0 tower-registry-notifications",
+            _ => "1.1 tower-registry-notifications",
+        };
+        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
+        let headers = &mut parts.headers;
         hop_by_hop(headers);
-        // The server has answered it; the upstream gets the body without asking.
+        // The server answers it; the upstream gets the body without asking.
         headers.remove(header::EXPECT);
+        headers.append(header::VIA, HeaderValue::from_static(via));
         if let Some(asked) = asked {
             headers.insert(header::HOST, HeaderValue::from_str(asked.as_str())?);
         }
-        forwarded(headers, peer, self.trust_forwarded)
+        self.say_who_asks(headers, peer)?;
+        if self.scheme == Scheme::HTTPS {
+            headers.remove(header::HOST);
+        }
+        Ok(())
+    }
+
+    /// Says who the client is and what it asked for. What it says of itself
+    /// counts only behind a proxy that is trusted.
+    fn say_who_asks(
+        &self,
+        headers: &mut HeaderMap,
+        peer: Option<SocketAddr>,
+    ) -> Result<(), BoxError> {
+        if !self.trust_forwarded {
+            for name in [
+                FORWARDED_FOR,
+                FORWARDED_HOST,
+                FORWARDED_PROTO,
+                REAL_IP,
+                header::FORWARDED,
+            ] {
+                headers.remove(name);
+            }
+        }
+        if let Some(peer) = peer {
+            let address = HeaderValue::from_str(&peer.ip().to_string())?;
+            headers.append(FORWARDED_FOR, address);
+        }
+        if let Some(host) = headers.get(header::HOST).cloned() {
+            headers.entry(FORWARDED_HOST).or_insert(host);
+        }
+        let scheme = if self.https { "https" } else { "http" };
+        let scheme = HeaderValue::from_static(scheme);
+        headers.entry(FORWARDED_PROTO).or_insert(scheme);
+        Ok(())
     }
 }
 
-/// Says who the client is. What it says of itself counts only behind a proxy
-/// that is trusted.
-fn forwarded(
+/// A Location at the upstream's own address leads back through the proxy; one
+/// at a storage elsewhere stays.
+fn lead_back(
     headers: &mut HeaderMap,
-    peer: Option<SocketAddr>,
-    trusted: bool,
-) -> Result<(), BoxError> {
-    const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-    const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-    const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-    const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-    if !trusted {
-        for name in [FOR, HOST, PROTO, REAL_IP, header::FORWARDED] {
-            headers.remove(name);
-        }
+    upstream: &Authority,
+    asked: Option<&(HeaderValue, HeaderValue)>,
+) {
+    let location = headers
+        .get(header::LOCATION)
+        .and_then(|it| it.to_str().ok());
+    let location = location.and_then(|it| it.parse::<Uri>().ok());
+    let (Some(location), Some((host, proto))) = (location, asked) else {
+        return;
+    };
+    let path = location.path_and_query().map_or("/", |path| path.as_str());
+    let back = [proto.as_bytes(), b"://", host.as_bytes(), path.as_bytes()].concat();
+    if location.authority() == Some(upstream)
+        && let Ok(back) = HeaderValue::from_bytes(&back)
+    {
+        headers.insert(header::LOCATION, back);
     }
-    if let Some(peer) = peer {
-        headers.append(FOR, HeaderValue::from_str(&peer.ip().to_string())?);
-    }
-    if let Some(host) = headers.get(header::HOST).cloned() {
-        headers.entry(HOST).or_insert(host);
-    }
-    headers
-        .entry(PROTO)
-        .or_insert(HeaderValue::from_static("http"));
-    Ok(())
 }
 
 /// Removes what concerns one connection only (RFC 9110, section 7.6.1).

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::header::LOCATION;
 use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::Settings;
@@ -12,6 +13,7 @@ use super::record::Origin;
 use super::route::{Operation, Reference, Route, UploadParameters};
 use crate::bridge::Bridge;
 use crate::event::{ActorRecord, MANIFEST_LIMIT};
+use crate::metrics::missing_fact;
 
 /// Size in bytes of the largest form body that is looked into for upload
 /// parameters.
@@ -86,12 +88,10 @@ impl Asked {
 
     /// Must the layer be able to ask the inner service more?
     pub(super) fn may_stat(&self) -> bool {
-        let references = self.settings.notifier.includes_references();
         match self.route.as_ref().map(|route| &route.operation) {
             None | Some(Operation::DeleteBlob(_)) => false,
             Some(Operation::DeleteManifest(_)) => self.settings.untag_lookup,
             Some(Operation::PullBlob(_)) => !self.head,
-            Some(Operation::PullManifest(_)) => references || !self.head,
             Some(_) => true,
         }
     }
@@ -130,8 +130,14 @@ impl Asked {
                     content: self.content,
                     seen: self.seen.as_ref(),
                 };
+                let repository = match route.operation {
+                    Operation::FinishForeignUpload(_) => {
+                        located(headers, &self.settings.prefix, route.repository)?
+                    }
+                    _ => route.repository,
+                };
                 let (what, facts) = observed.what(route.operation)?;
-                (route.repository, what, facts)
+                (repository, what, facts)
             }
             None => {
                 let repository = told?.repository_deleted.clone()?;
@@ -197,7 +203,9 @@ impl Observed<'_> {
         match operation {
             Operation::PullManifest(reference) => {
                 (status == StatusCode::OK).then_some(())?;
-                let facts = Facts::of_content(status, headers).or(digest(reference.digest()));
+                let mut facts = Facts::of_content(status, headers).or(digest(reference.digest()));
+                // No manifest is empty; some registries say so in a HEAD's answer.
+                facts.size = facts.size.filter(|size| *size > 0);
                 let tag = reference.tag();
                 Some((What::ManifestPulled { tag }, facts))
             }
@@ -240,7 +248,7 @@ impl Observed<'_> {
                 (status == StatusCode::CREATED).then_some(())?;
                 Some(self.uploaded(query))
             }
-            Operation::FinishUpload(query) => {
+            Operation::FinishUpload(query) | Operation::FinishForeignUpload(query) => {
                 (status == StatusCode::CREATED).then_some(())?;
                 let parameters = query.or(self.form_parameters());
                 let facts = digest(facts::content_digest(headers))
@@ -289,6 +297,19 @@ fn digest(digest: Option<String>) -> Facts {
         digest,
         ..Facts::default()
     }
+}
+
+/// Where a blob was pushed to: the answer names the blob, and where it does not,
+/// the upload's URL may have shown it.
+fn located(headers: &HeaderMap, prefix: &str, shown: String) -> Option<String> {
+    let location = headers.get(LOCATION).and_then(|it| it.to_str().ok());
+    let named = location.and_then(|location| super::route::blob_repository(prefix, location));
+    let repository = named.unwrap_or(shown);
+    if repository.is_empty() {
+        missing_fact("repository");
+        return None;
+    }
+    Some(repository)
 }
 
 /// Those of the requested tags that the registry says it has set.

@@ -85,9 +85,11 @@ impl Happening {
         };
         match &self.what {
             What::ManifestPulled { tag } => {
-                let unknown = self.wants_references() || (!described && !self.head);
+                let unknown = self.wants_references() || !described;
                 let asks = !self.body_is_content && unknown;
-                asks.then(|| manifest(tag.as_ref(), self.wants_references()))?
+                // A HEAD that was answered incompletely would be so again.
+                let content = self.wants_references() || self.head;
+                asks.then(|| manifest(tag.as_ref(), content))?
             }
             What::ManifestPushed { tags } => {
                 let unread = |seen: &Seen| !seen.complete;
@@ -95,8 +97,10 @@ impl Happening {
                 let content = self.wants_references() && unread;
                 (content || !described).then(|| manifest(tags.first(), content))?
             }
-            // A HEAD that was answered incompletely would be so again.
-            What::BlobPulled if self.head || self.body_is_content => None,
+            // Nothing but its bytes would tell more, and they may be many.
+            What::BlobPulled if self.head => None,
+            // They pass by here.
+            What::BlobPulled if self.body_is_content && self.facts.media_type.is_some() => None,
             What::BlobPulled | What::BlobPushed | What::BlobMounted { .. } if !described => {
                 let digest = self.facts.digest.as_ref()?;
                 let path = [&*self.repository, "/blobs/", digest].concat();
@@ -125,7 +129,7 @@ impl Happening {
             if manifest {
                 self.facts = self.facts.read_manifest(seen, references);
             } else if seen.complete {
-                self.facts.size = self.facts.size.or(Some(seen.length));
+                self.facts.size = Some(seen.length);
             }
         }
         let settings = self.settings.clone();

@@ -12,8 +12,12 @@
 //! | DELETE `<name>/manifests/<ref>` | any 2xx | delete of the tag, or of the digest |
 //! | GET, HEAD `<name>/blobs/<digest>` | 200, 206, 302, 303, 307 | pull |
 //! | DELETE `<name>/blobs/<digest>` | any 2xx | delete |
-//! | PUT `<name>/blobs/uploads/<id>` | 201 | push |
+//! | PUT `<name>/blobs/uploads/<id>`, or another URL with a `digest` | 201 | push |
 //! | POST `<name>/blobs/uploads/` | 201 | push, or mount if the request has `mount` |
+//!
+//! The spec lets a registry choose the URLs of its uploads. Where one is not of
+//! the form above, the response's Location names the repository, or the URL
+//! itself does, as `<name>/uploads/<id>` and `<name>/blobs/upload/<id>` do.
 //!
 //! The event is written before the client gets the response; that of a GET
 //! with a body when its last byte is about to be handed over. A client that

@@ -24,6 +24,10 @@ pub struct PeerAddr(pub SocketAddr);
 ///
 /// Anybody can send these headers; believe them only when every request comes
 /// through a proxy that sets or removes them. The reference believes everyone.
+///
+/// With the feature `tower-http`, an id that a server has set counts first. But
+/// `SetRequestIdLayer` takes the one that the client has sent, if there is one:
+/// remove that header outside of it where clients are not to choose ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Trust);
 

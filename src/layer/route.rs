@@ -32,6 +32,8 @@ pub(super) enum Operation {
     StartUpload(UploadParameters),
     /// PUT to an upload's own URL.
     FinishUpload(UploadParameters),
+    /// The same at a URL that is not of the spec's form.
+    FinishForeignUpload(UploadParameters),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +63,8 @@ pub(super) fn find(prefix: &str, method: &Method, uri: &Uri) -> Option<Route> {
     }
     let path = uri.path().as_bytes();
     if is_plain(path) {
-        return matched(prefix, method, uri, path);
+        return matched(prefix, method, uri, path)
+            .or_else(|| foreign_upload(prefix, method, uri, path));
     }
     let mut stack = [0; STACK_PATH];
     let mut heap;
@@ -75,6 +78,38 @@ pub(super) fn find(prefix: &str, method: &Method, uri: &Uri) -> Option<Route> {
     let length = normalize(path, buffer);
     matched(prefix, method, uri, &buffer[..length])
         .or_else(|| opaque_upload(prefix, method, uri, buffer))
+        .or_else(|| {
+            let length = normalize(path, buffer);
+            foreign_upload(prefix, method, uri, &buffer[..length])
+        })
+}
+
+/// The repository of a blob that a response's Location names.
+pub(super) fn blob_repository(prefix: &str, location: &str) -> Option<String> {
+    let route = find(prefix, &Method::GET, &location.parse().ok()?)?;
+    matches!(route.operation, Operation::PullBlob(_)).then_some(route.repository)
+}
+
+/// The end of an upload at a URL that only the registry understands: the spec
+/// lets it choose, and registries do. The digest that ends an upload shows
+/// what it is; the repository may be empty here, as the URL need not name it.
+fn foreign_upload(prefix: &str, method: &Method, uri: &Uri, path: &[u8]) -> Option<Route> {
+    (*method == Method::PUT && uri.query().is_some()).then_some(())?;
+    let parameters = parameters(uri);
+    parameters.digest.as_ref()?;
+    Some(Route {
+        repository: upload_repository(prefix, path).unwrap_or_default().into(),
+        operation: Operation::FinishForeignUpload(parameters),
+    })
+}
+
+/// The name in `<name>/uploads/<id>`, `<name>/blobs/upload/<id>` and the like.
+fn upload_repository<'a>(prefix: &str, path: &'a [u8]) -> Option<&'a str> {
+    let path = path.strip_prefix(prefix.as_bytes())?;
+    let (rest, _id) = split(path.strip_suffix(b"/").unwrap_or(path))?;
+    let (name, _kind) = split(rest).filter(|(_, kind)| matches!(*kind, b"uploads" | b"upload"))?;
+    let name = name.strip_suffix(b"/blobs").unwrap_or(name);
+    text(name).filter(|name| is_repository(name))
 }
 
 /// The end of an upload whose id has an encoded slash in it: ids are the
@@ -82,7 +117,10 @@ pub(super) fn find(prefix: &str, method: &Method, uri: &Uri) -> Option<Route> {
 fn opaque_upload(prefix: &str, method: &Method, uri: &Uri, buffer: &mut [u8]) -> Option<Route> {
     let (above, id) = split(uri.path().as_bytes())?;
     (*method == Method::PUT && id.contains(&b'%')).then_some(())?;
-    let length = normalize(above, buffer);
+    let mut length = normalize(above, buffer);
+    if buffer[..length].ends_with(b"/") {
+        length -= 1;
+    }
     // An encoded id is longer than what stands for it here.
     let end = buffer.get_mut(length..length + 2)?;
     end.copy_from_slice(b"/-");
@@ -198,7 +236,7 @@ fn blob(method: &Method, digest: &[u8]) -> Option<Operation> {
 
 fn tags(uri: &Uri) -> Vec<String> {
     let mut tags: Vec<String> = Vec::new();
-    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+    for (name, value) in pairs(uri.query().unwrap_or_default().as_bytes()) {
         if tags.len() == PUSH_TAGS {
             break;
         }
@@ -207,6 +245,22 @@ fn tags(uri: &Uri) -> Vec<String> {
         }
     }
     tags
+}
+
+/// The pairs of `application/x-www-form-urlencoded` text. As in Go, one that is
+/// not well encoded or has a `;` in it is left out, so that the next of its
+/// name counts.
+fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let is_encoded = |escape: &[u8]| {
+        let digits = escape.get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    text.split(|byte| *byte == b'&')
+        .filter(move |pair| {
+            let mut escapes = pair.split(|byte| *byte == b'%').skip(1);
+            !pair.contains(&b';') && escapes.all(is_encoded)
+        })
+        .flat_map(form_urlencoded::parse)
 }
 
 /// The parameters of an upload, from the query or from a form body. What is
@@ -223,11 +277,11 @@ fn parameters(uri: &Uri) -> UploadParameters {
 }
 
 impl UploadParameters {
-    /// Reads `application/x-www-form-urlencoded` text; of a name that is
-    /// given twice the first value counts, as in Go.
+    /// Reads `application/x-www-form-urlencoded` text. As in Go, the first
+    /// value counts of a name that is given twice.
     pub(super) fn parse(text: &[u8]) -> Self {
         let (mut digest, mut mount, mut from) = (None, None, None);
-        for (name, value) in form_urlencoded::parse(text) {
+        for (name, value) in pairs(text) {
             let place = match &*name {
                 "digest" => &mut digest,
                 "mount" => &mut mount,

@@ -1,17 +1,25 @@
-//! What the clients need: skopeo, and images in an OCI layout.
+//! skopeo.
 
-use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
-use crate::image::{Content, Image};
-
-pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-
 /// Runs skopeo; it must succeed.
 pub(crate) async fn skopeo(arguments: &[&str]) {
+    let output = run_skopeo(arguments).await;
+    assert!(
+        output.status.success(),
+        "skopeo {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Does skopeo succeed?
+#[allow(dead_code, reason = "not every test has it fail")]
+pub(crate) async fn try_skopeo(arguments: &[&str]) -> bool {
+    run_skopeo(arguments).await.status.success()
+}
+
+async fn run_skopeo(arguments: &[&str]) -> Output {
     let (command, arguments) = arguments.split_first().unwrap();
     let insecure: &[&str] = match *command {
         "copy" => &["--src-tls-verify=false", "--dest-tls-verify=false"],
@@ -25,7 +33,7 @@ pub(crate) async fn skopeo(arguments: &[&str]) {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output: Output = tokio::time::timeout(Duration::from_secs(60), output)
+    tokio::time::timeout(Duration::from_secs(60), output)
         .await
         .expect("skopeo takes longer than a minute")
         .unwrap_or_else(|error| {
@@ -33,50 +41,5 @@ pub(crate) async fn skopeo(arguments: &[&str]) {
                 "cannot run skopeo: {error}. This test needs it: `apt-get install skopeo`, \
                  `dnf install skopeo` or `brew install skopeo`; scripts/test.sh does it on Debian"
             )
-        });
-    assert!(
-        output.status.success(),
-        "skopeo {command} {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// An index of images for these architectures.
-pub(crate) fn index(images: &[(&str, &Image)]) -> Content {
-    let manifests: Vec<Value> = images
-        .iter()
-        .map(|(architecture, image)| {
-            let mut descriptor = image.manifest.descriptor();
-            descriptor["platform"] = json!({ "architecture": architecture, "os": "linux" });
-            descriptor
         })
-        .collect();
-    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
-    Content::new(INDEX, index.to_string().into_bytes())
-}
-
-/// Writes an OCI layout with these tags: name, manifest or index, and images.
-pub(crate) fn write_layout(folder: &Path, tags: &[(&str, &Content, &[&Image])]) {
-    let blobs = folder.join("blobs/sha256");
-    std::fs::create_dir_all(&blobs).unwrap();
-    let write = |content: &Content| {
-        let name = content.digest.trim_start_matches("sha256:");
-        std::fs::write(blobs.join(name), &content.bytes).unwrap();
-    };
-    let mut manifests = Vec::new();
-    for (tag, top, images) in tags {
-        write(top);
-        for image in *images {
-            write(&image.config);
-            write(&image.layer);
-            write(&image.manifest);
-        }
-        let mut descriptor = top.descriptor();
-        descriptor["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
-        manifests.push(descriptor);
-    }
-    let index = json!({ "schemaVersion": 2, "manifests": manifests });
-    std::fs::write(folder.join("index.json"), index.to_string()).unwrap();
-    let version = json!({ "imageLayoutVersion": "1.0.0" });
-    std::fs::write(folder.join("oci-layout"), version.to_string()).unwrap();
 }

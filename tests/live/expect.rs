@@ -102,7 +102,9 @@ impl Expected {
         let path = path.strip_prefix("/v2/").unwrap();
         if let Some((repository, reference)) = path.rsplit_once("/manifests/") {
             self.add_manifest(exchange, repository, reference);
-        } else if let Some((repository, _)) = path.rsplit_once("/blobs/uploads/") {
+        } else if let Some((repository, _)) = path.rsplit_once("/uploads/") {
+            // Not every registry has them below its blobs.
+            let repository = repository.strip_suffix("/blobs").unwrap_or(repository);
             if exchange.status == StatusCode::CREATED {
                 let query = exchange.uri.query().unwrap().as_bytes();
                 let mut parameters = form_urlencoded::parse(query);
@@ -181,10 +183,11 @@ impl Expected {
             _ => Default::default(),
         };
         self.lines.push(format!(
-            "{action} {repository}:{tag} {digest} {} {} from= url={url} references={:?} by= {} {host} {} {}",
+            "{action} {repository}:{tag} {digest} {} {} from= url={url} references={:?} by={} {} {host} {} {}",
             known.media_type,
             known.size,
             known.references,
+            exchange.actor,
             exchange.method,
             exchange.addr,
             exchange.user_agent,

@@ -10,6 +10,8 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ferro_oci_server::AppState;
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
@@ -36,6 +38,8 @@ pub(crate) struct Exchange {
     pub(crate) host: String,
     pub(crate) addr: String,
     pub(crate) user_agent: String,
+    /// Who asks, by Basic authentication.
+    pub(crate) actor: String,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
 }
@@ -61,7 +65,7 @@ struct Number(usize);
 
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
-    registry: Arc<AppState>,
+    registry: Option<Arc<AppState>>,
     receiver: Receiver,
     notifier: Notifier,
     include_references: bool,
@@ -73,7 +77,19 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// The registry of the example.
     pub(crate) async fn start(include_references: bool) -> Self {
+        let registry = registry::empty();
+        let router = Router::new()
+            .fallback_service(ferro_oci_server::router(registry.clone()))
+            .layer(from_fn_with_state(Untagged::default(), untag));
+        let mut node = Self::around(router, include_references).await;
+        node.registry = Some(registry);
+        node
+    }
+
+    /// Any registry.
+    pub(crate) async fn around(registry: Router, include_references: bool) -> Self {
         let receiver = Receiver::default();
         let url = receiver.start().await;
         let notifier = Notifier::builder()
@@ -83,13 +99,9 @@ impl Node {
             .build()
             .unwrap();
 
-        let registry = registry::empty();
         let log = Log::default();
-        let registry_and_more = Router::new()
-            .fallback_service(ferro_oci_server::router(registry.clone()))
-            .layer(from_fn_with_state(Untagged::default(), untag))
-            .layer(from_fn_with_state(log.clone(), inside));
-        let app = registry::with_notifications(registry_and_more, notifier.clone())
+        let registry = registry.layer(from_fn_with_state(log.clone(), inside));
+        let app = registry::with_notifications(registry, notifier.clone())
             .layer(from_fn_with_state(log.clone(), outside));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -97,7 +109,7 @@ impl Node {
         let server = serve(listener, app, stopped);
         Self {
             address,
-            registry,
+            registry: None,
             receiver,
             notifier,
             include_references,
@@ -111,7 +123,8 @@ impl Node {
 
     /// Stores an image without a request.
     pub(crate) async fn seed(&self, repository: &str, tag: &str, image: &Image) {
-        let seeded = registry::seed(&self.registry, repository, tag, image);
+        let registry = self.registry.as_ref().unwrap();
+        let seeded = registry::seed(registry, repository, tag, image);
         seeded.await.unwrap();
         let digest = image.manifest.digest.clone();
         let mut seeded = self.seeded.lock().unwrap();
@@ -255,6 +268,7 @@ async fn outside(
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let host = text(request.headers(), header::HOST);
     let user_agent = text(request.headers(), header::USER_AGENT);
+    let actor = user(&text(request.headers(), header::AUTHORIZATION));
     let response = next.run(request).await;
     let mut seen = log.0.lock().unwrap();
     seen.outside.push(head(number, &method, &uri, &response));
@@ -264,6 +278,7 @@ async fn outside(
         host,
         addr: peer.to_string(),
         user_agent,
+        actor,
         status: response.status(),
         headers: response.headers().clone(),
     });
@@ -275,6 +290,14 @@ fn text(headers: &HeaderMap, name: HeaderName) -> String {
         Some(value) => value.to_str().unwrap().to_owned(),
         None => String::new(),
     }
+}
+
+fn user(authorization: &str) -> String {
+    let Some(encoded) = authorization.strip_prefix("Basic ") else {
+        return String::new();
+    };
+    let credentials = String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap();
+    credentials.split_once(':').unwrap().0.to_owned()
 }
 
 /// Also sees what the layer asks itself.

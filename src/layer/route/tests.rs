@@ -106,6 +106,91 @@ fn the_routes_of_the_spec() {
     }
 }
 
+/// The spec leaves it to the registry where an upload goes on.
+#[test]
+fn uploads_end_where_the_registry_likes() {
+    let end = |uri: &str| match route("PUT", uri) {
+        Some(Route {
+            repository,
+            operation: Operation::FinishForeignUpload(parameters),
+        }) => {
+            assert_eq!(parameters.digest.as_deref(), Some("s:1"));
+            Some(repository)
+        }
+        Some(other) => panic!("{uri}: {other:?}"),
+        None => None,
+    };
+    for (path, repository) in [
+        ("/v2/a/b/uploads/id", "a/b"),
+        ("/v2/a/b/blobs/upload/id", "a/b"),
+        ("/v2/a/b/upload/blobs/upload/id", "a/b/upload"),
+        ("/v2//a/%62/uploads/id/", "a/b"),
+        ("/v2/a/B/uploads/id", ""),
+        ("/v2/uploads/id", ""),
+        ("/uploads/a/b/id", ""),
+        ("/", ""),
+    ] {
+        let found = end(&format!("{path}?state=x&digest=s%3A1"));
+        assert_eq!(found.as_deref(), Some(repository), "{path}");
+        for query in ["", "?digest=none", "?digest=", "?Digest=s:1"] {
+            assert_eq!(end(&format!("{path}{query}")), None, "{path}{query}");
+        }
+    }
+    for method in ["POST", "PATCH", "GET", "DELETE"] {
+        assert_eq!(route(method, "/v2/a/b/uploads/id?digest=s:1"), None);
+    }
+    for (location, repository) in [
+        ("/v2/a/b/blobs/s:1", Some("a/b")),
+        ("https://registry.example/v2/a/blobs/s%3A1", Some("a")),
+        ("/v2/a/b/uploads/id", None),
+        ("/v2/a/manifests/s:1", None),
+        ("a blob", None),
+        ("", None),
+    ] {
+        let found = blob_repository("/v2/", location);
+        assert_eq!(found.as_deref(), repository, "{location}");
+    }
+}
+
+/// As in Go: `url.ParseQuery` goes on after a pair that it cannot read.
+#[test]
+fn pairs_that_are_not_well_encoded_do_not_count() {
+    for query in [
+        "mount=%zz&mount=s:1",
+        "mount=%&mount=s:1",
+        "mount=s:2%4&mount=s:1",
+        "mo%unt=s:2&mount=s:1",
+        "mount=s:2;x&mount=s:1",
+        "&&mount=%73%3A1",
+        "mount=s:1&mount=%zz",
+        "mount=s:1&mount=s:2",
+    ] {
+        let mount = UploadParameters::parse(query.as_bytes()).mount;
+        assert_eq!(mount.as_deref(), Some("s:1"), "{query}");
+    }
+    let digest = format!("/v2/library/debian/manifests/{DIGEST}?tag=a%2&tag=b;c&tag=d");
+    let Some(Operation::PushManifest { tags, .. }) = operation("PUT", &digest) else {
+        panic!("{digest}");
+    };
+    assert_eq!(tags, ["d"]);
+}
+
+#[test]
+fn of_many_tags_a_hundred_count() {
+    let tags = |count: usize| {
+        let list: Vec<_> = (0..count).map(|n| format!("tag=t{n}&tag=-")).collect();
+        let uri = format!("/v2/library/debian/manifests/{DIGEST}?{}", list.join("&"));
+        match operation("PUT", &uri) {
+            Some(Operation::PushManifest { tags, .. }) => tags,
+            other => panic!("{other:?}"),
+        }
+    };
+    let wanted: Vec<_> = (0..100).map(|n| format!("t{n}")).collect();
+    assert_eq!(tags(99), wanted[..99]);
+    assert_eq!(tags(100), wanted);
+    assert_eq!(tags(1000), wanted);
+}
+
 #[test]
 fn names_may_hold_the_words_of_the_api() {
     for (method, uri, repository) in [
@@ -208,6 +293,24 @@ proptest! {
         prop_assert_eq!(route(method, &spelled), plain.clone(), "{}", &spelled);
         let absolute = format!("http://host:5000{spelled}?x=/../");
         prop_assert_eq!(route(method, &absolute), plain, "{}", absolute);
+    }
+
+    /// An id with encoded slashes in it is one segment still, however the path
+    /// before it is spelled.
+    #[test]
+    fn no_spelling_of_an_opaque_id_evades(
+        name in name(),
+        id in "[a-zA-Z0-9._~=-]{0,9}(%2[Ff][a-zA-Z0-9._~=-]{0,9}){1,3}",
+        dice in prop::collection::vec(any::<u8>(), 1..200),
+    ) {
+        let above = respell(&format!("/v2/{name}/blobs/uploads"), &dice);
+        let uri = format!("{above}/{id}?digest=s:1");
+        let end = Operation::FinishUpload(UploadParameters {
+            digest: Some("s:1".into()),
+            ..UploadParameters::default()
+        });
+        let wanted = Route { repository: name, operation: end };
+        prop_assert_eq!(route("PUT", &uri), Some(wanted), "{}", uri);
     }
 
     #[test]

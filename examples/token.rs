@@ -1,0 +1,67 @@
+//! A registry that asks for tokens: auth stands outside of the layer, and tells
+//! it who acts. `cargo run --example token`, then
+//!
+//! ```text
+//! skopeo --insecure-policy copy --dest-tls-verify=false --dest-creds alice:secret \
+//!     oci:some/image docker://127.0.0.1:5000/team/app:v1
+//! ```
+//!
+//! `alice` may do everything; `bob`, whose password is `reading`, may only pull.
+
+#[path = "support/image.rs"]
+#[allow(dead_code, reason = "the registry here begins with nothing in it")]
+mod image;
+#[path = "support/print.rs"]
+mod print;
+#[path = "support/registry.rs"]
+#[allow(dead_code, reason = "the registry here begins with nothing in it")]
+mod registry;
+#[path = "support/signal.rs"]
+mod signal;
+#[path = "support/token.rs"]
+mod token;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::middleware::from_fn_with_state;
+use tokio::net::TcpListener;
+use tower_registry_notifications::{ChannelSink, Notifier, SourceRecord};
+
+use crate::token::{Tokens, User};
+
+const ADDRESS: &str = "127.0.0.1:5000";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (sink, events) = ChannelSink::new(1000);
+    let notifier = Notifier::builder()
+        .source(SourceRecord::new(ADDRESS))
+        .sink(sink)
+        .build()?;
+    let user = |password, may| User { password, may };
+    let users = HashMap::from([
+        ("alice", user("secret", &["pull", "push", "delete"][..])),
+        ("bob", user("reading", &["pull"])),
+    ]);
+    let tokens = Tokens::new(ADDRESS, users)?;
+
+    let registry = ferro_oci_server::router(registry::empty());
+    // The token is checked first; the layer sees what that has put into the
+    // request, and never a request that was sent away.
+    let app = registry::with_notifications(registry, notifier.clone())
+        .layer(from_fn_with_state(tokens.clone(), token::require))
+        .merge(token::service(tokens));
+
+    tokio::spawn(print::print(events, false));
+    let listener = TcpListener::bind(ADDRESS).await?;
+    axum::serve(
+        listener,
+        app.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(async { signal::interrupted().await.unwrap_or_default() })
+    .await?;
+    notifier.shutdown(Duration::from_secs(10)).await;
+    Ok(())
+}

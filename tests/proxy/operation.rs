@@ -1,0 +1,203 @@
+//! How the proxy is run: options, signals, and what operators see.
+
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tower_registry_notifications::{Bridge, Endpoint, Notifier};
+
+use crate::proxy_options::{HELP, Options};
+use crate::stage::*;
+use crate::{admin, serve, signal};
+
+/// A proxy whose upstream has got a request and answers when it may.
+struct UnderWay {
+    answer: mpsc::Sender<()>,
+    address: std::net::SocketAddr,
+    served: tokio::task::JoinHandle<bool>,
+    client: tokio::task::JoinHandle<Response<bytes::Bytes>>,
+}
+
+async fn under_way(stop: impl Future + Send + 'static, drain: Duration) -> UnderWay {
+    let (arrived, mut arrival) = mpsc::channel(1);
+    let (answer, may_answer) = mpsc::channel::<()>(1);
+    let may_answer = std::sync::Arc::new(tokio::sync::Mutex::new(may_answer));
+    let upstream = upstream(None, move |_: Request<Incoming>| {
+        let (arrived, may_answer) = (arrived.clone(), may_answer.clone());
+        async move {
+            arrived.send(()).await.unwrap();
+            may_answer.lock().await.recv().await.unwrap();
+            let response = Response::builder().header("content-type", "a/b");
+            response.body(full("late")).unwrap()
+        }
+    });
+    let upstream = format!("http://{}", upstream.await);
+    let place = crate::proxy::Place {
+        patience: FOREVER,
+        ..place(&upstream)
+    };
+    let (service, _events) = service(&place);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = tokio::spawn(serve::serve(listener, None, service, stop, drain));
+    let client = tokio::spawn(send(get(address, BLOB)));
+    arrival.recv().await.unwrap();
+    UnderWay {
+        answer,
+        address,
+        served,
+        client,
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_lets_requests_under_way_end() {
+    for name in ["-TERM", "-INT"] {
+        let mut stop = Box::pin(signal::interrupted());
+        // From here on the process minds the signal.
+        assert!(futures_util::poll!(&mut stop).is_pending());
+        let (stopped, mut at_stop) = mpsc::channel(1);
+        let stop = async move {
+            stop.await.unwrap();
+            stopped.send(()).await.unwrap();
+        };
+        let under_way = under_way(stop, PATIENCE).await;
+        let pid = std::process::id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args([name, &pid])
+            .status();
+        assert!(sent.unwrap().success());
+        at_stop.recv().await.unwrap();
+        under_way.answer.send(()).await.unwrap();
+        let answer = under_way.client.await.unwrap();
+        assert_eq!(
+            (answer.status(), &answer.body()[..]),
+            (StatusCode::OK, &b"late"[..])
+        );
+        assert!(under_way.served.await.unwrap(), "{name}");
+        let refused = TcpStream::connect(under_way.address).await;
+        assert!(refused.is_err(), "still listens after {name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_never_ends_is_left() {
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let drain = Duration::from_secs(10);
+    let under_way = under_way(stopped, drain).await;
+    let start = tokio::time::Instant::now();
+    stop.send(()).unwrap();
+    assert!(!under_way.served.await.unwrap());
+    assert!(start.elapsed() >= drain);
+}
+
+#[tokio::test]
+async fn operators_see_metrics_and_status() {
+    let metrics = admin::record().unwrap();
+    let refuse = async |_: Request<Incoming>| {
+        let response = Response::builder().status(StatusCode::NO_CONTENT);
+        response.body(full("")).unwrap()
+    };
+    let receiver = upstream(None, refuse).await;
+    let url = format!("http://user:secret@{receiver}/events");
+    let notifier = Notifier::builder().endpoint(Endpoint::builder("operators", url));
+    let notifier = notifier.build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let _admin = admin::serve(listener, metrics, notifier.clone());
+
+    let request = tower_registry_notifications::RequestRecord::new("1", "GET");
+    let bridge = Bridge::new(
+        tower_registry_notifications::UrlBuilder::relative(),
+        notifier.source(),
+        tower_registry_notifications::ActorRecord::new("alice"),
+        request,
+        notifier.sink(),
+    );
+    use tower_registry_notifications::RepositoryListener as _;
+    bridge.repo_deleted("team/app").await.unwrap();
+    assert!(notifier.shutdown(PATIENCE).await.is_drained());
+
+    let answer = send(get(address, "/metrics")).await;
+    let text = String::from_utf8(answer.body().to_vec()).unwrap();
+    let lines = text.lines().map(|line| Ok(line.to_owned()));
+    let scraped = prometheus_parse::Scrape::parse(lines).unwrap();
+    let events = scraped.samples.iter().find(|sample| {
+        sample.metric == "registry_notifications_events_total"
+            && sample.labels.get("endpoint") == Some("operators")
+            && sample.labels.get("type") == Some("Successes")
+    });
+    let events = events.map(|sample| sample.value.clone());
+    assert_eq!(
+        events,
+        Some(prometheus_parse::Value::Counter(1.0)),
+        "{text}"
+    );
+
+    let answer = send(get(address, "/debug/notifications")).await;
+    let status: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    assert_eq!(status["endpoints"][0]["name"], "operators");
+    assert_eq!(status["endpoints"][0]["successes"], 1);
+    for shown in [text, status.to_string()] {
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}
+
+fn parse(line: &str) -> Result<Options, String> {
+    Options::parse(line.split(' ').map(str::to_owned))
+}
+
+#[test]
+fn every_option_that_helps_is_taken() {
+    for line in HELP.lines().filter(|line| line.starts_with("  --")) {
+        let (option, text) = line.trim().split_once(' ').unwrap();
+        let value = match text.split_once(' ').unwrap().0 {
+            "URL" => "=http://a",
+            "FILE" => "=a.pem",
+            "SECONDS" => "=5",
+            "ADDR" => "=127.0.0.1:0",
+            _ => "",
+        };
+        // Certificate and key go together.
+        let line = format!("--upstream http://r --tls-cert=c --tls-key k {option}{value}");
+        parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+#[test]
+fn wrong_options_are_named() {
+    for (line, message) in [
+        ("--listen 127.0.0.1:0", "--upstream URL is needed"),
+        (
+            "--upstream http://r --listen here",
+            "--listen needs ip:port",
+        ),
+        (
+            "--upstream http://r --metrics=5000",
+            "--metrics needs ip:port",
+        ),
+        (
+            "--upstream http://r --timeout 0",
+            "--timeout needs a number",
+        ),
+        ("--upstream http://r --tls-cert c", "go together"),
+        ("--upstream", "--upstream needs a value"),
+        ("--downstream", "no such option: --downstream"),
+    ] {
+        let error = parse(line).expect_err(line);
+        assert!(error.contains(message), "{line}: {error}");
+    }
+    for upstream in [
+        "registry:5000",
+        "ftp://registry",
+        "http://registry/v2",
+        "http://",
+    ] {
+        let error = crate::proxy::Proxy::<Incoming>::new(&place(upstream)).err();
+        let error = error.expect(upstream).to_string();
+        assert!(error.contains("--upstream needs"), "{error}");
+    }
+}
