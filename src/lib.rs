@@ -33,6 +33,8 @@
 //! Neither is on by default.
 
 mod bridge;
+#[cfg(feature = "config")]
+mod config;
 mod endpoint;
 mod event;
 mod layer;
@@ -42,6 +44,8 @@ mod queue;
 mod sink;
 
 pub use bridge::{Bridge, UrlBuilder};
+#[cfg(feature = "config")]
+pub use config::{Config, ConfigError};
 pub use endpoint::{Endpoint, EndpointBuilder, EndpointStatus};
 pub use event::{
     Action, ActorRecord, Descriptor, Envelope, Event, Format, MANIFEST_LIMIT, Manifest,
