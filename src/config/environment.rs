@@ -71,7 +71,10 @@ fn read(name: &str, parts: &[&str], value: &OsStr) -> Result<Variable> {
     let value = value.ok_or_else(|| error("is not valid UTF-8: write it again"))?;
     let mut parts: Vec<Part> = parts.iter().map(|it| part(it)).collect();
     // The reference's environment has another word for this key than its file.
-    if let Some(Part::Key(key)) = parts.first_mut().filter(|it| **it == Part::Key("eventconfig".into())) {
+    if let Some(Part::Key(key)) = parts
+        .first_mut()
+        .filter(|it| **it == Part::Key("eventconfig".into()))
+    {
         *key = "events".into();
     }
     Ok(Variable {
@@ -82,7 +85,10 @@ fn read(name: &str, parts: &[&str], value: &OsStr) -> Result<Variable> {
 }
 
 fn part(text: &str) -> Part {
-    let index = text.parse().ok().filter(|_| text.bytes().all(|it| it.is_ascii_digit()));
+    let index = text
+        .parse()
+        .ok()
+        .filter(|_| text.bytes().all(|it| it.is_ascii_digit()));
     index.map_or_else(|| Part::Key(text.to_lowercase()), Part::Index)
 }
 
@@ -107,9 +113,10 @@ fn set(node: &mut Arc<Node>, variable: &Variable, parts: &[Part], path: &str) ->
             }
             (&mut items[*index], format!("{path}[{index}]"))
         }
-        (Kind::Map(entries), Part::Key(key)) => {
-            (&mut entry(entries, key, &place).value, format!("{path}.{key}"))
-        }
+        (Kind::Map(entries), Part::Key(key)) => (
+            &mut entry(entries, key, &place).value,
+            format!("{path}.{key}"),
+        ),
         (kind, _) => return Err(ConfigError::new(&place, path, unfit(kind, part))),
     };
     set(slot, variable, rest, &path)?;

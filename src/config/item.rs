@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::error::{ConfigError, Place};
 use super::scalar::{self, Scalar, resolve};
-use super::tree::{Entry, Kind, Node};
+use super::tree::{Kind, Node};
 use crate::notifier::without_user_info;
 
 type Result<T> = std::result::Result<T, ConfigError>;
@@ -38,10 +38,6 @@ impl Item {
         self
     }
 
-    pub(super) fn place(&self) -> &Place {
-        &self.node.place
-    }
-
     /// What is wrong here.
     pub(super) fn error(&self, message: impl Into<String>) -> ConfigError {
         ConfigError::new(&self.node.place, &self.path, message)
@@ -49,7 +45,12 @@ impl Item {
 
     /// It is not what it should be.
     pub(super) fn wrong(&self, what: &str, remedy: &str) -> ConfigError {
-        self.error(format!("{} is not {what}: {remedy}", self.shown()))
+        self.wrong_with(&format!("is not {what}: {remedy}"))
+    }
+
+    /// Something is wrong with the value, which is shown.
+    pub(super) fn wrong_with(&self, message: &str) -> ConfigError {
+        self.error(format!("{} {message}", self.shown()))
     }
 
     /// The value as a message shows it, or what kind of value it is.
@@ -77,8 +78,16 @@ impl Item {
     pub(super) fn text(&self) -> Result<&str> {
         match &self.node.kind {
             Kind::Plain(text) | Kind::Text(text) if !self.node.is_null() => Ok(text),
-            _ => Err(self.wrong("a text", "write one value, in quotes if it is a special one")),
+            _ => Err(self.wrong(
+                "a text",
+                "write one value, in quotes if it is a special one",
+            )),
         }
+    }
+
+    /// A text of one's own.
+    pub(super) fn owned(&self) -> Result<String> {
+        self.text().map(Into::into)
     }
 
     pub(super) fn flag(&self) -> Result<bool> {
@@ -158,7 +167,11 @@ impl Item {
         let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         let remedy = nearest(text, all.iter().copied()).unwrap_or_default();
         let known = format!("write {}", all.join(" or "));
-        let remedy = if remedy.is_empty() { known } else { format!("{known}; {remedy}") };
+        let remedy = if remedy.is_empty() {
+            known
+        } else {
+            format!("{known}; {remedy}")
+        };
         Err(self.wrong("known here", &remedy))
     }
 
@@ -174,16 +187,21 @@ impl Item {
                     secret: self.secret,
                 })
                 .collect()),
-            _ => Err(self.wrong("a list", "write one item a line, each with a dash before it")),
+            _ => Err(self.wrong(
+                "a list",
+                "write one item a line, each with a dash before it",
+            )),
         }
     }
 
-    pub(super) fn is_list(&self) -> bool {
-        matches!(self.node.kind, Kind::List(_))
-    }
-
-    pub(super) fn is_map(&self) -> bool {
-        matches!(self.node.kind, Kind::Map(_))
+    /// The items of a list, or the one that stands in its place; none if
+    /// nothing does.
+    pub(super) fn list_or_one(&self) -> Result<Vec<Item>> {
+        match &self.node.kind {
+            Kind::Plain(_) if self.node.is_null() => Ok(Vec::new()),
+            Kind::List(_) => self.list(),
+            _ => Ok(vec![self.clone()]),
+        }
     }
 
     /// The texts of a list.
@@ -207,7 +225,11 @@ impl Item {
             })?;
             let path = format!("{}.{}", self.path, shown_key(key));
             if !seen.insert(key) {
-                return Err(ConfigError::new(place, &path, "stands here twice: remove one"));
+                return Err(ConfigError::new(
+                    place,
+                    &path,
+                    "stands here twice: remove one",
+                ));
             }
             pairs.push(Pair {
                 key: key.into(),

@@ -1,4 +1,6 @@
-//! DOCS
+//! A configuration file: [`Config`].
+
+mod endpoint;
 mod environment;
 mod error;
 mod item;
@@ -18,7 +20,7 @@ use self::error::{Place, Source};
 use self::item::{Item, nearest};
 use self::section::Phase;
 use self::tree::{Kind, Node, TEXT_LIMIT};
-use crate::notifier::NotifierBuilder;
+use crate::notifier::{Notifier, NotifierBuilder};
 
 const KEY: &str = "notifications";
 
@@ -51,7 +53,8 @@ impl Config {
         let path = path.as_ref();
         let source = Source::File(path.display().to_string().into());
         let text = read_file(path);
-        let text = text.map_err(|message| ConfigError::new(&Place::whole(source.clone()), "", message))?;
+        let text =
+            text.map_err(|message| ConfigError::new(&Place::whole(source.clone()), "", message))?;
         Self::read(&text, source)
     }
 
@@ -62,7 +65,7 @@ impl Config {
     }
 
     /// Overrides what the file says by variables of the environment whose name
-    /// begins with `REGISTRY_NOTIFICATIONS`; see the [module](self).
+    /// begins with `REGISTRY_NOTIFICATIONS`; see [`Config`].
     ///
     /// # Errors
     ///
@@ -114,8 +117,10 @@ impl Config {
     }
 
     fn describe(&self, phase: Phase) -> Result<NotifierBuilder, ConfigError> {
-        let item = Item::new(self.section.clone(), KEY);
-        section::notifier(Some(&item).filter(|_| !self.section.is_null()), phase)
+        if self.section.is_null() {
+            return Ok(Notifier::builder());
+        }
+        section::notifier(&Item::new(self.section.clone(), KEY), phase)
     }
 }
 

@@ -233,7 +233,11 @@ impl Loader {
     fn spend(&mut self, size: usize, place: &Place) -> Result<(), ConfigError> {
         let left = self.budget.checked_sub(size);
         self.budget = left.ok_or_else(|| {
-            ConfigError::new(place, "", "makes the configuration too large: use fewer aliases")
+            ConfigError::new(
+                place,
+                "",
+                "makes the configuration too large: use fewer aliases",
+            )
         })?;
         Ok(())
     }
@@ -259,8 +263,10 @@ impl Loader {
 /// say what a plain scalar says itself.
 fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Kind {
     let core = tag.map(Tag::core_suffix);
-    let local = |tag: &Tag| tag.handle().is_empty() && tag.suffix() == "!"
-        || tag.handle() == "!" && tag.suffix().is_empty();
+    let local = |tag: &Tag| {
+        tag.handle().is_empty() && tag.suffix() == "!"
+            || tag.handle() == "!" && tag.suffix().is_empty()
+    };
     match (core, style) {
         (None, ScalarStyle::Plain) => Kind::Plain(text.into()),
         (None, _) | (Some(Some("str")), _) => Kind::Text(text.into()),
