@@ -45,25 +45,28 @@ impl Item {
 
     /// It is not what it should be.
     pub(super) fn wrong(&self, what: &str, remedy: &str) -> ConfigError {
-        self.wrong_with(&format!("is not {what}: {remedy}"))
+        self.error(match self.shown() {
+            Ok(value) => format!("{value} is not {what}: {remedy}"),
+            Err(kind) => format!("is {kind}, not {what}: {remedy}"),
+        })
     }
 
     /// Something is wrong with the value, which is shown.
     pub(super) fn wrong_with(&self, message: &str) -> ConfigError {
-        self.error(format!("{} {message}", self.shown()))
+        let (Ok(value) | Err(value)) = self.shown();
+        self.error(format!("{value} {message}"))
     }
 
-    /// The value as a message shows it, or what kind of value it is.
-    fn shown(&self) -> String {
-        let text = match &self.node.kind {
-            Kind::List(_) => return "a list".into(),
-            Kind::Map(_) => return "a map".into(),
-            Kind::Tagged => return "a value with a tag".into(),
-            Kind::Plain(_) if self.node.is_null() => return "nothing".into(),
-            Kind::Plain(_) | Kind::Text(_) if self.secret => return "the value".into(),
-            Kind::Plain(text) | Kind::Text(text) => text,
-        };
-        quoted(&without_user_info(text))
+    /// A scalar as messages show it, or else what kind of value it is.
+    fn shown(&self) -> std::result::Result<String, String> {
+        match &self.node.kind {
+            Kind::List(_) => Err("a list".into()),
+            Kind::Map(_) => Err("a map".into()),
+            Kind::Tagged => Err("a value with a tag".into()),
+            Kind::Plain(_) if self.node.is_null() => Err("nothing".into()),
+            Kind::Plain(_) | Kind::Text(_) if self.secret => Ok("the value".into()),
+            Kind::Plain(text) | Kind::Text(text) => Ok(quoted(&without_user_info(text))),
+        }
     }
 
     fn scalar(&self) -> Option<Scalar<'_>> {
@@ -99,11 +102,10 @@ impl Item {
 
     /// A whole number that the type can hold.
     pub(super) fn number<T: TryFrom<i128>>(&self) -> Result<T> {
-        let number = match self.scalar() {
-            Some(Scalar::Int(number)) => T::try_from(number).ok(),
-            _ => None,
+        let Some(Scalar::Int(number)) = self.scalar() else {
+            return Err(self.wrong("a whole number", "write one like 10"));
         };
-        number.ok_or_else(|| self.wrong("a number that fits", "write a whole number like 10"))
+        T::try_from(number).map_err(|_| self.wrong_with("is out of range: write a number like 10"))
     }
 
     /// A whole number that is not 0.
@@ -164,15 +166,10 @@ impl Item {
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Ok(*value);
         }
-        let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        let remedy = nearest(text, all.iter().copied()).unwrap_or_default();
-        let known = format!("write {}", all.join(" or "));
-        let remedy = if remedy.is_empty() {
-            known
-        } else {
-            format!("{known}; {remedy}")
-        };
-        Err(self.wrong("known here", &remedy))
+        let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        let remedy = nearest(text, words.iter().copied());
+        let remedy = remedy.unwrap_or_else(|| format!("write {}", words.join(" or ")));
+        Err(self.wrong_with(&format!("is not known here: {remedy}")))
     }
 
     /// The items of a list.
@@ -291,7 +288,7 @@ impl Fields {
             return Ok(());
         };
         let hint = nearest(key, self.known.iter().copied());
-        let hint = hint.unwrap_or_else(|| format!("known are {}", self.known.join(", ")));
+        let hint = hint.unwrap_or_else(|| format!("the keys here are {}", self.known.join(", ")));
         let message = format!("is not known here: {hint}");
         Err(ConfigError::new(place, &item.path, message))
     }
@@ -309,7 +306,7 @@ fn quoted(text: &str) -> String {
 /// A key as messages show it. What does not look like a key may be a value that
 /// was written in a key's place.
 pub(super) fn shown_key(key: &str) -> impl fmt::Display + '_ {
-    let like_a_key = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let like_a_key = |c: char| c.is_ascii_alphanumeric() || "-_.<".contains(c);
     if key.len() <= 40 && key.chars().all(like_a_key) {
         key
     } else {

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::error::{ConfigError, Place, Source};
 
@@ -144,7 +144,10 @@ impl Loader {
     /// but a single character.
     fn scan_error(&self, error: &ScanError) -> ConfigError {
         let place = self.place(error.marker());
-        ConfigError::new(&place, "", format!("is not valid YAML: {}", error.kind()))
+        match error.kind() {
+            ErrorKind::RecursionLimitExceeded => too_deep(&place),
+            kind => ConfigError::new(&place, "", format!("is not valid YAML: {kind}")),
+        }
     }
 
     fn place(&self, marker: &granit_parser::Marker) -> Place {
@@ -244,8 +247,7 @@ impl Loader {
 
     fn put(&mut self, node: Arc<Node>) -> Result<(), ConfigError> {
         if node.depth + self.open.len() > DEPTH_LIMIT {
-            let message = format!("is nested more than {DEPTH_LIMIT} deep: no configuration is");
-            return Err(ConfigError::new(&node.place, "", message));
+            return Err(too_deep(&node.place));
         }
         match self.open.last_mut().map(|open| &mut open.items) {
             None => self.root = Some(node),
@@ -257,6 +259,11 @@ impl Loader {
         }
         Ok(())
     }
+}
+
+fn too_deep(place: &Place) -> ConfigError {
+    let message = format!("is nested more than {DEPTH_LIMIT} deep: no configuration is");
+    ConfigError::new(place, "", message)
 }
 
 /// `!!str` and `!` make a text of anything; the other tags of the core schema

@@ -93,3 +93,79 @@ fn quote(text: &mut String, content: &str) {
     }
     text.push('"');
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::error::{Place, Source};
+    use crate::config::tree;
+
+    fn node(kind: Kind) -> Arc<Node> {
+        Arc::new(Node::new(kind, Place::whole(Source::Text)))
+    }
+
+    /// Any tree, of any texts.
+    fn trees() -> impl Strategy<Value = Arc<Node>> {
+        let text = prop_oneof![
+            any::<String>(),
+            "[ -~\n\t]{0,12}",
+            "[-?:,\\[\\]{}#&*!|>'\"%@` a]{0,4}",
+            Just("<<".to_owned()),
+        ];
+        // What a parser leaves plain.
+        let plain = r"|~|null|Yes|off|y|-?[0-9]{1,5}|0x[0-9a-f]{1,4}|\.5|1e[0-9]|1_0|[a-z]{1,5}";
+        let leaf = prop_oneof![
+            text.prop_map(|it| node(Kind::Text(it))),
+            plain.prop_map(|it| node(Kind::Plain(it))),
+        ];
+        leaf.clone().prop_recursive(4, 24, 4, move |inner| {
+            let entry = (leaf.clone(), inner.clone());
+            let entry = entry.prop_map(|(key, value)| Entry { key, value });
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(|it| node(Kind::List(it))),
+                prop::collection::vec(entry, 0..4).prop_map(|it| node(Kind::Map(it))),
+            ]
+        })
+    }
+
+    /// Do both mean the same?
+    fn same(a: &Node, b: &Node) -> bool {
+        match (&a.kind, &b.kind) {
+            (Kind::List(a), Kind::List(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+            }
+            (Kind::Map(a), Kind::Map(b)) => {
+                let all =
+                    |(a, b): (&Entry, &Entry)| same(&a.key, &b.key) && same(&a.value, &b.value);
+                a.len() == b.len() && a.iter().zip(b).all(all)
+            }
+            _ => meaning(a) == meaning(b) && meaning(a).is_some(),
+        }
+    }
+
+    fn meaning(node: &Node) -> Option<Scalar<'_>> {
+        match &node.kind {
+            Kind::Plain(text) => Some(resolve(text)),
+            Kind::Text(text) => Some(Scalar::Text(text)),
+            _ => None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_the_same(tree in trees()) {
+            let text = document("key", &tree);
+            let read = tree::parse(&text, Source::Text);
+            let read = read.unwrap_or_else(|error| panic!("{error}\n{text}"));
+            let Kind::Map(entries) = &read.kind else {
+                panic!("{text}");
+            };
+            prop_assert!(same(&entries[0].value, &tree), "{text}");
+            prop_assert_eq!(document("key", &entries[0].value), text);
+        }
+    }
+}
