@@ -29,8 +29,9 @@
 //! | --- | --- |
 //! | `axum` | peer addresses from axum 0.8's `ConnectInfo` |
 //! | `tower-http` | request ids from tower-http 0.6's `RequestId` |
+//! | `config` | [`Config`]: endpoints from distribution's configuration file |
 //!
-//! Neither is on by default.
+//! None is on by default.
 
 mod bridge;
 #[cfg(feature = "config")]

@@ -1,68 +1,61 @@
-//! One endpoint: from its entry in the tree to its builder. Every key that an
-//! endpoint can have stands here.
+//! One endpoint: from its entry in the tree to its builder. Its keys stand here
+//! in the order in which the reference and then this crate got them.
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue};
 
 use super::error::ConfigError;
-use super::item::{Fields, Item};
+use super::item::Item;
 use super::section::Phase;
-use crate::endpoint::{Endpoint, EndpointBuilder};
-use crate::event::Action;
-use crate::sink::Filter;
+use super::{delivery, filter, transport};
+use crate::endpoint::{Endpoint, EndpointBuilder, target};
+use crate::event::Format;
 
 type Result<T> = std::result::Result<T, ConfigError>;
 
-const ACTIONS: [(&str, Action); 4] = [
-    ("push", Action::Push),
-    ("pull", Action::Pull),
-    ("mount", Action::Mount),
-    ("delete", Action::Delete),
+/// The reference's default where the builder has another.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+
+const FORMATS: [(&str, Format); 3] = [
+    ("v2", Format::V2),
+    ("v1", Format::V1),
+    ("cloudevents", Format::CloudEvents),
 ];
 
-pub(super) fn builder(item: &Item, _phase: Phase) -> Result<EndpointBuilder> {
+pub(super) fn builder(item: &Item, phase: Phase) -> Result<EndpointBuilder> {
     let mut fields = item.fields()?;
     let name = fields.get("name", Item::owned)?.unwrap_or_default();
     let url = fields.get("url", url)?.unwrap_or_default();
-    let builder = Endpoint::builder(name, url);
-    let builder = of_the_reference(builder, &mut fields)?;
-    fields.finish()?;
-    Ok(builder)
-}
-
-/// The keys that the reference knows, with its defaults.
-fn of_the_reference(mut it: EndpointBuilder, fields: &mut Fields) -> Result<EndpointBuilder> {
-    it = set(
-        it,
-        fields.get("disabled", Item::flag)?,
-        EndpointBuilder::disabled,
-    );
+    let disabled = fields.get("disabled", Item::flag)?.unwrap_or_default();
+    // What is disabled need not have its files.
+    let phase = if disabled { Phase::Check } else { phase };
+    let mut it = Endpoint::builder(name, url).disabled(disabled);
     if let Some(item) = fields.take("headers") {
         it = headers(it, item)?;
     }
-    // 0 is the default there.
+    // 0 is the default in the reference.
     let timeout = fields.get("timeout", Item::duration)?;
+    it = it.timeout(timeout.filter(|it| !it.is_zero()).unwrap_or(TIMEOUT));
+    it = it.retry(delivery::retry(&mut fields)?);
+    it = it.accept_redirects(fields.get("acceptredirects", Item::flag)?.unwrap_or(true));
+    it = it.filter(filter::filter(&mut fields)?);
     it = set(
         it,
-        timeout.filter(|it| !it.is_zero()),
-        EndpointBuilder::timeout,
+        fields.get("format", |it| it.word(&FORMATS))?,
+        EndpointBuilder::format,
     );
-    let threshold = fields.get("threshold", Item::number::<u32>)?;
     it = set(
         it,
-        threshold.filter(|it| *it > 0),
-        EndpointBuilder::threshold,
+        fields.get("compact", Item::flag)?,
+        EndpointBuilder::compact,
     );
-    let backoff = fields.get("backoff", Item::duration)?;
-    it = set(
-        it,
-        backoff.filter(|it| !it.is_zero()),
-        EndpointBuilder::backoff,
-    );
-    Ok(it.filter(filter(fields)?))
+    it = delivery::settings(it, &mut fields, phase)?;
+    it = transport::settings(it, &mut fields, phase)?;
+    fields.finish()?;
+    Ok(it)
 }
 
 /// Sets what is there.
-fn set<T>(
+pub(super) fn set<T>(
     builder: EndpointBuilder,
     value: Option<T>,
     with: impl FnOnce(EndpointBuilder, T) -> EndpointBuilder,
@@ -74,13 +67,9 @@ fn set<T>(
 }
 
 fn url(item: &Item) -> Result<String> {
-    let valid = |it: Uri| {
-        matches!(it.scheme_str(), Some("http" | "https"))
-            && it.host().is_some_and(|it| !it.is_empty())
-    };
-    match item.text()?.parse().map(valid) {
-        Ok(true) => item.owned(),
-        _ => Err(item.wrong(
+    match target(item.text()?) {
+        Some(_) => item.owned(),
+        None => Err(item.wrong(
             "a URL",
             "write one like https://receiver.example.com/events",
         )),
@@ -105,27 +94,4 @@ fn headers(mut builder: EndpointBuilder, item: Item) -> Result<EndpointBuilder> 
         }
     }
     Ok(builder)
-}
-
-/// Both spellings of what to ignore.
-fn filter(fields: &mut Fields) -> Result<Filter> {
-    let mut filter = Filter::new();
-    if let Some(media_types) = fields.get("ignoredmediatypes", Item::texts)? {
-        filter = filter.ignore_media_types(media_types);
-    }
-    if let Some(item) = fields.take("ignore") {
-        let mut fields = item.fields()?;
-        if let Some(media_types) = fields.get("mediatypes", Item::texts)? {
-            filter = filter.ignore_media_types(media_types);
-        }
-        if let Some(actions) = fields.get("actions", actions)? {
-            filter = filter.ignore_actions(actions);
-        }
-        fields.finish()?;
-    }
-    Ok(filter)
-}
-
-fn actions(item: &Item) -> Result<Vec<Action>> {
-    item.list()?.iter().map(|it| it.word(&ACTIONS)).collect()
 }

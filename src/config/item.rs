@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,6 +134,11 @@ impl Item {
         duration.ok_or_else(|| self.wrong("a duration", "write it like 500ms or 1m30s"))
     }
 
+    /// A duration that is not 0.
+    pub(super) fn span(&self) -> Result<Duration> {
+        self.not_zero(self.duration()?)
+    }
+
     /// A size in bytes, at least 1.
     pub(super) fn size<T: TryFrom<u64> + Default + PartialEq>(&self) -> Result<T> {
         let size = match self.scalar() {
@@ -149,15 +153,9 @@ impl Item {
 
     fn not_zero<T: Default + PartialEq>(&self, number: T) -> Result<T> {
         if number == T::default() {
-            return Err(self.error("must be at least 1: leave it out for the default"));
+            return Err(self.error("must be more than 0: leave it out for the default"));
         }
         Ok(number)
-    }
-
-    /// What the type reads, one of `words` if it is a word.
-    pub(super) fn parse<T: FromStr>(&self, what: &str, remedy: &str) -> Result<T> {
-        let parsed = self.text()?.parse();
-        parsed.map_err(|_| self.wrong(what, remedy))
     }
 
     /// One of some words.
@@ -199,6 +197,10 @@ impl Item {
             Kind::List(_) => self.list(),
             _ => Ok(vec![self.clone()]),
         }
+    }
+
+    pub(super) fn is_map(&self) -> bool {
+        matches!(self.node.kind, Kind::Map(_))
     }
 
     /// The texts of a list.
@@ -323,7 +325,7 @@ pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> O
     let text = plain(text);
     let distance = |word: &'a str| (distance(&text, &plain(word)), word);
     let (distance, word) = words.map(distance).min()?;
-    (distance * 3 <= word.len().max(3)).then(|| format!("did you mean {word:?}?"))
+    (distance * 3 <= word.len()).then(|| format!("did you mean {word:?}?"))
 }
 
 /// How many characters must be put in, left out or changed (Levenshtein).

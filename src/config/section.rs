@@ -38,7 +38,14 @@ pub(super) fn notifier(section: &Item, phase: Phase) -> Result<NotifierBuilder> 
         complete(&endpoints)?;
     }
     for item in endpoints {
-        builder = builder.endpoint(endpoint::builder(&item, phase)?);
+        let endpoint = endpoint::builder(&item, phase)?;
+        if phase == Phase::Build {
+            // What only the settings together tell.
+            endpoint
+                .check()
+                .map_err(|error| item.error(error.to_string()))?;
+        }
+        builder = builder.endpoint(endpoint);
     }
     Ok(builder)
 }

@@ -90,7 +90,7 @@ fn extent<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> (usize, usize) {
 pub(super) fn parse(text: &str, source: Source) -> Result<Arc<Node>, ConfigError> {
     let mut loader = Loader::new(source);
     if text.len() > TEXT_LIMIT {
-        return Err(loader.whole("is larger than 1 MiB: no configuration is"));
+        return Err(loader.whole("is larger than 1 MiB"));
     }
     let limit = DEPTH_LIMIT;
     let options = granit_parser::options! { flow_nesting_limit: limit, block_nesting_limit: limit };

@@ -9,10 +9,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tower_registry_notifications::{
-    Action, Config, Endpoint, EndpointBuilder, Filter, Notifier, NotifierBuilder,
+    Action, Breaker, Config, EndpointBuilder, Filter, Notifier, NotifierBuilder,
 };
 
-use crate::told;
+use crate::{of_reference, told};
 
 const FILE: &str = include_str!("reference.yml");
 
@@ -89,10 +89,13 @@ fn builder(endpoint: &Value) -> EndpointBuilder {
         .ignore_media_types(texts(&endpoint["IgnoredMediaTypes"]))
         .ignore_media_types(texts(&ignore["MediaTypes"]))
         .ignore_actions(texts(&ignore["Actions"]).into_iter().map(action));
-    let mut builder = Endpoint::builder(text("name"), text("url"))
+    let threshold = u32::try_from(endpoint["Threshold"].as_u64().unwrap()).unwrap();
+    let breaker = Breaker::new()
+        .threshold(threshold)
+        .backoff(nanos("Backoff"));
+    let mut builder = of_reference(text("name"), text("url"))
         .timeout(nanos("Timeout"))
-        .threshold(u32::try_from(endpoint["Threshold"].as_u64().unwrap()).unwrap())
-        .backoff(nanos("Backoff"))
+        .retry(breaker)
         .filter(filter);
     for (name, values) in endpoint["Headers"].as_object().into_iter().flatten() {
         for value in texts(values) {
