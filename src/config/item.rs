@@ -325,7 +325,7 @@ pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> O
     let text = plain(text);
     let distance = |word: &'a str| (distance(&text, &plain(word)), word);
     let (distance, word) = words.map(distance).min()?;
-    (distance * 3 <= word.len()).then(|| format!("did you mean {word:?}?"))
+    (distance <= 2 && distance * 3 <= word.len()).then(|| format!("did you mean {word:?}?"))
 }
 
 /// How many characters must be put in, left out or changed (Levenshtein).

@@ -140,7 +140,7 @@ const KEY: &str = "notifications";
 /// | knows `…_EVENTCONFIG_INCLUDEREFERENCES` only | `…_EVENTS_…` as well | that is the key in the file |
 /// | sends the header of a variable besides that of the file where they are spelt differently | the variable replaces it | it overrides |
 /// | applies variables of items as text, 10 before 2 | by number | the items before an item come before it |
-/// | before version 3, has no variables for items of a list | has them | |
+/// | before version 3, has no variables that lead into a list | as in version 3 | there is no other way to set one endpoint's secret |
 ///
 /// # Limits
 ///

@@ -68,7 +68,7 @@ fn scalar(text: &mut String, node: &Node) {
     let is_text = matches!(resolve(content), Scalar::Text(_));
     let simple = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     let word =
-        content.starts_with(|c: char| c.is_ascii_alphabetic()) && content.chars().all(simple);
+        content.starts_with(|c: char| c.is_ascii_alphanumeric()) && content.chars().all(simple);
     match (plain, is_text) {
         (true, false) if content.is_empty() => text.push('~'),
         (true, false) => text.push_str(content),

@@ -24,7 +24,7 @@ fn the_environment_goes_before_the_file() {
         (vec![("_ENDPOINTS_0_HEADERS_AUTHORIZATION_0", "Bearer new")], header("\"Bearer new\"")),
         (vec![("_ENDPOINTS_0_HEADERS_AUTHORIZATION_1", "new")], header("\"Bearer old\"\n          - new")),
         (vec![("_ENDPOINTS_0_HEADERS_X-A", "[c]")], after("- b\n", "- c\n")),
-        (vec![("_ENDPOINTS_0_TIMEOUT", "5s")], more("      timeout: \"5s\"\n")),
+        (vec![("_ENDPOINTS_0_TIMEOUT", "5s")], more("      timeout: 5s\n")),
         // Each in its order, however they come.
         (
             vec![
@@ -36,7 +36,7 @@ fn the_environment_goes_before_the_file() {
         ),
         (
             vec![("_ENDPOINTS", "\n- name: portus \n  url: https://h/v2\n  timeout: 2000ms\n"), ("_ENDPOINTS_0_NAME", "p")],
-            "notifications:\n  endpoints:\n    - name: p\n      url: \"https://h/v2\"\n      timeout: \"2000ms\"\n".into(),
+            "notifications:\n  endpoints:\n    - name: p\n      url: \"https://h/v2\"\n      timeout: 2000ms\n".into(),
         ),
         // The reference's own word, and the one of the file.
         (vec![("_EVENTCONFIG_INCLUDEREFERENCES", "true")], more("  events:\n    includereferences: true\n")),

@@ -106,7 +106,6 @@ fn what_is_left_out_is_the_default() {
 /// The last parts of all keys in the tables of `Config`.
 fn documented() -> BTreeSet<String> {
     let rows = SOURCE.lines().filter_map(|it| it.strip_prefix("/// | `"));
-    let rows = rows.take_while(|it| !it.contains("…"));
     let cells = rows.map(|row| row.split('|').next().unwrap());
     let keys = cells.flat_map(|cell| cell.split('`').step_by(2));
     let keys = keys.filter_map(|key| key.rsplit('.').next());
@@ -190,21 +189,14 @@ async fn secrets_in_files_sign() {
     std::fs::write(&file, "hush").unwrap();
     let error = config.notifier().unwrap_err().to_string();
     let path = "notifications.endpoints[0].signingsecrets[0]";
-    assert_eq!(
-        error,
-        format!("line 1, column 106: {path}: the value is not a signing secret: write whsec_ and the base64 of 24 to 64 bytes, or file: and a path")
-            .replace("106", &column(&text, "'file:"))
-    );
+    assert!(error.contains(&format!("{path}: the value is not a signing secret: ")));
+    assert!(!error.contains("hush"), "{error}");
     std::fs::remove_file(&file).unwrap();
     let error = config.notifier().unwrap_err().to_string();
     assert!(
         error.contains("cannot be read: No such file or directory"),
         "{error}"
     );
-}
-
-fn column(text: &str, part: &str) -> String {
-    (text.find(part).unwrap() + 1).to_string()
 }
 
 #[test]
@@ -230,18 +222,14 @@ fn certificates_are_read_from_their_files() {
     let same = of_reference("a", "https://h")
         .root_certificates("ca")
         .client_certificate("certificate", "key");
-    let read = config.notifier().unwrap();
-    assert_eq!(told(&read), told(&Notifier::builder().endpoint(same)));
+    let builder = config.notifier().unwrap();
+    assert_eq!(told(&builder), told(&Notifier::builder().endpoint(same)));
 
     let disabled = text.replace("name: a", "name: a, disabled: true");
     std::fs::remove_file(path("ca")).unwrap();
+    let builder = read(&disabled).unwrap();
     assert!(
-        read_disabled(&disabled),
+        builder.build().is_ok(),
         "a disabled endpoint needs no files"
     );
-}
-
-fn read_disabled(text: &str) -> bool {
-    let builder = read(text).unwrap();
-    builder.build().is_ok()
 }
