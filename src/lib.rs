@@ -40,6 +40,8 @@ mod endpoint;
 mod event;
 mod layer;
 mod listener;
+mod metrics;
+mod networks;
 mod notifier;
 mod queue;
 mod sink;
@@ -47,7 +49,11 @@ mod sink;
 pub use bridge::{Bridge, UrlBuilder};
 #[cfg(feature = "config")]
 pub use config::{Config, ConfigError};
-pub use endpoint::{Endpoint, EndpointBuilder, EndpointStatus};
+pub use endpoint::{
+    AddressPolicy, Backoff, Batch, Breaker, DeadLetter, DeadLetterChannel, DeadLetterFile,
+    DeadLetterSink, DeadLetters, Delivery, Endpoint, EndpointBuilder, EndpointState,
+    EndpointStatus, Reason, RetryPolicy,
+};
 pub use event::{
     Action, ActorRecord, Descriptor, Envelope, Event, Format, MANIFEST_LIMIT, Manifest,
     ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, media_types,
@@ -58,6 +64,7 @@ pub use layer::{
 };
 pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
 pub use notifier::{BuildError, Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
+pub use queue::Overflow;
 pub use sink::{Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, Write};
 
 /// The example of the README.

@@ -2,15 +2,17 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use crate::endpoint::{EndpointBuilder, EndpointStatus, Running};
-use crate::event::SourceRecord;
-use crate::sink::{Broadcaster, Sink};
+use crate::endpoint::{DeadLetter, EndpointBuilder, EndpointStatus, Running};
+use crate::event::{SharedEvent, SourceRecord};
+use crate::sink::{Broadcaster, Sink, SinkError, Write};
 
 /// Where events go: the endpoints and other sinks, and what all events share.
 ///
@@ -63,40 +65,67 @@ impl Notifier {
         }
     }
 
+    /// Lets an endpoint deliver again that was disabled because its receiver
+    /// said that it is gone (410). False if there is no such endpoint, or it
+    /// was not disabled.
+    pub fn enable(&self, endpoint: &str) -> bool {
+        self.endpoint(endpoint).is_some_and(|it| it.enable())
+    }
+
+    /// Gives a dead letter back to its endpoint, whatever that one's filter
+    /// says: with a new place in the order, and as many attempts as any event.
+    ///
+    /// The write fails with [`SinkError::is_closed`] if there is no endpoint of
+    /// that name.
+    pub fn send_again(&self, letter: &DeadLetter) -> Write {
+        match self.endpoint(&letter.endpoint) {
+            Some(endpoint) => endpoint.accept(&SharedEvent::from(letter.event.clone())),
+            None => Write::failed(SinkError::closed()),
+        }
+    }
+
+    fn endpoint(&self, name: &str) -> Option<&Arc<Running>> {
+        self.0.endpoints.iter().find(|it| it.name() == name)
+    }
+
     /// Takes no more events, waits until all endpoints have delivered theirs,
     /// at most for `deadline`, and says what is left.
     ///
-    /// A delivery that is under way at the deadline is given up and counts as
-    /// left: whether the receiver has it is not known. Writes after this fail
-    /// with [`SinkError::is_closed`](crate::SinkError::is_closed). Other sinks
-    /// are not shut down.
+    /// Events that are left become dead letters, for which their sinks have
+    /// another 5 s. An attempt that is under way at the deadline is given up,
+    /// and its events count as left: whether the receiver has them is not
+    /// known. An endpoint that is disabled is not waited for. Writes after this
+    /// fail with [`SinkError::is_closed`]. Other sinks are not shut down.
+    ///
+    /// Called again, it waits for the first call to end, and reports the same.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        self.0
-            .endpoints
-            .iter()
-            .for_each(|endpoint| endpoint.close());
-        let tasks = self.0.tasks.lock();
-        let tasks = std::mem::take(&mut *tasks.unwrap_or_else(PoisonError::into_inner));
+        let endpoints = &self.0.endpoints;
+        endpoints.iter().for_each(|endpoint| endpoint.close());
+        let mut tasks = self.0.tasks.lock().await;
         let stop: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
-        let all = futures_util::future::join_all(tasks);
-        let mut all = std::pin::pin!(all);
-        if tokio::time::timeout(deadline, &mut all).await.is_err() {
-            stop.iter().for_each(|task| task.abort());
-            all.await;
+        let mut all = std::pin::pin!(futures_util::future::join_all(tasks.drain(..)));
+        if timeout(deadline, &mut all).await.is_err() {
+            endpoints.iter().for_each(|endpoint| endpoint.stop());
+            if timeout(BURIAL, &mut all).await.is_err() {
+                stop.iter().for_each(|task| task.abort());
+                all.await;
+            }
         }
-        let left = |endpoint: &Arc<Running>| Left {
-            endpoint: endpoint.status().name,
+        let left = endpoints.iter().map(|endpoint| Left {
+            endpoint: endpoint.name().into(),
             events: endpoint.left(),
-        };
-        let left = self.0.endpoints.iter().map(left);
+        });
         ShutdownReport {
             left: left.filter(|left| left.events > 0).collect(),
         }
     }
 }
 
+/// How long sinks of dead letters have for all that is left at the end.
+const BURIAL: Duration = Duration::from_secs(5);
+
 /// A snapshot of a [`Notifier`], without secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct NotifierStatus {
     /// The source of all events.
@@ -186,6 +215,12 @@ impl NotifierBuilder {
     /// there are endpoints but no Tokio runtime. The error names field, value
     /// and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
+        // Before the endpoints: their layers may need it.
+        let runtime = tokio::runtime::Handle::try_current();
+        if runtime.is_err() && self.endpoints.iter().any(|it| !it.is_disabled()) {
+            let remedy = "build the notifier inside of a Tokio runtime";
+            return Err(BuildError::new("runtime", "none", remedy));
+        }
         let mut names = HashSet::new();
         let mut sinks = self.sinks;
         let mut endpoints = Vec::new();
@@ -203,14 +238,8 @@ impl NotifierBuilder {
                 workers.push(worker);
             }
         }
-        let mut tasks = Vec::new();
-        if !workers.is_empty() {
-            let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
-                let remedy = "build the notifier inside of a Tokio runtime";
-                BuildError::new("runtime", "none", remedy)
-            })?;
-            tasks.extend(workers.into_iter().map(|worker| runtime.spawn(worker)));
-        }
+        let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
+        let tasks = workers.into_iter().filter_map(spawn).collect();
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(self.source),
             include_references: self.include_references,

@@ -14,8 +14,8 @@ use http_body_util::Full;
 use tokio::time::Instant;
 use tower::{BoxError, service_fn};
 use tower_registry_notifications::{
-    Action, Endpoint, EndpointBuilder, Envelope, Event, Filter, Format, Notifier, SharedEvent,
-    Sink as _, SinkError,
+    Action, Breaker, Endpoint, EndpointBuilder, Envelope, Event, Filter, Format, Notifier,
+    SharedEvent, Sink as _, SinkError,
 };
 
 fn notifier(endpoint: EndpointBuilder) -> Notifier {
@@ -41,7 +41,12 @@ async fn a_receiver_gets_what_the_reference_posts_in_order_on_one_connection() {
         .await;
         let url = format!("http://me:secret@127.0.0.1:{port}/events?x=1");
         let endpoint = Endpoint::builder("e", url).header("x-token", "t");
-        let notifier = notifier(endpoint.format(format).timeout(MINUTE));
+        let notifier = notifier(
+            endpoint
+                .format(format)
+                .timeout(MINUTE)
+                .accept_redirects(true),
+        );
         let mut written = Vec::new();
         for _ in 0..50 {
             written.push(write(&notifier, Action::Push).await.unwrap());
@@ -103,8 +108,8 @@ fn failing(failures: usize, attempts: &Attempts) -> EndpointBuilder {
 async fn a_failing_receiver_is_tried_as_the_reference_does_and_loses_nothing() {
     let attempts = Attempts::default();
     let endpoint = failing(5, &attempts)
-        .threshold(3)
-        .backoff(Duration::from_secs(10));
+        .timeout(Duration::from_secs(1))
+        .retry(Breaker::new().threshold(3).backoff(Duration::from_secs(10)));
     let notifier = notifier(endpoint);
     write(&notifier, Action::Push).await.unwrap();
     write(&notifier, Action::Push).await.unwrap();
@@ -123,7 +128,10 @@ async fn a_failing_receiver_is_tried_as_the_reference_does_and_loses_nothing() {
         (status.successes, status.failures, status.errors),
         (2, 2, 3)
     );
-    assert_eq!(status.last_error, None);
+    assert_eq!(
+        status.last_error.as_deref(),
+        Some("500 Internal Server Error")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +178,7 @@ async fn what_overflows_is_refused_and_counted_and_one_endpoint_harms_no_other()
     assert_eq!(alive.lock().unwrap().len(), 4);
     let status = notifier.status().endpoints;
     assert_eq!(status.len(), 2);
-    assert_eq!((status[0].events, status[0].lost), (2, 1));
+    assert_eq!((status[0].events, status[0].lost), (2, 3));
     assert_eq!((status[1].events, status[1].lost), (4, 0));
 }
 
@@ -186,7 +194,10 @@ async fn mistakes_surface_when_the_notifier_is_built() {
         (Endpoint::builder("e", "https:/h"), "https:/h"),
         (Endpoint::builder("e", "ftp://h"), "ftp://h"),
         (good().timeout(Duration::ZERO), "timeout"),
-        (good().backoff(Duration::ZERO), "backoff"),
+        (
+            good().retry(Breaker::new().backoff(Duration::ZERO)),
+            "retry backoff",
+        ),
         (good().queue_limits(0, 1), "most events"),
         (good().queue_limits(1, 0), "most bytes"),
         (good().header("a b", "v"), "header"),

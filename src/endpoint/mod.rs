@@ -1,41 +1,66 @@
 //! A named webhook target: [`Endpoint`].
 //!
-//! This is the place that assembles: filter → queue → worker → retry → timeout
+//! This is the place that assembles: filter → queue → batch → retry → timeout
 //! → HTTP POST. Each part can be read without knowing the others.
 
+mod address;
+mod attempt;
+mod batch;
+mod builder;
+mod dead_letter;
 mod delivery;
 mod retry;
+mod running;
+mod signature;
 mod status;
+mod switch;
+mod target;
+mod tls;
+mod transport;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use http::header::AUTHORIZATION;
-use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
-use http_body::Body;
-use tower::{BoxError, Service};
-
-use self::delivery::Delivery;
-use self::retry::Breaker;
+pub use self::address::AddressPolicy;
+use self::attempt::Poster;
+pub use self::batch::Batch;
+pub use self::builder::EndpointBuilder;
+use self::dead_letter::Grave;
+pub use self::dead_letter::{
+    DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, DeadLetters, Reason,
+};
+pub use self::delivery::Delivery;
+pub use self::retry::{Backoff, Breaker, RetryPolicy};
+pub(crate) use self::running::Running;
+pub(crate) use self::signature::Signer;
 use self::status::Counts;
-pub use self::status::EndpointStatus;
-use self::worker::Worker;
-use crate::event::{Format, SharedEvent};
+pub use self::status::{EndpointState, EndpointStatus};
+use self::switch::Switch;
+pub(crate) use self::target::target;
+use self::worker::{Desk, Worker};
 use crate::notifier::{BuildError, without_user_info};
-use crate::queue::{Limits, MemoryQueue};
-use crate::sink::{Filter, Sink, Write};
+use crate::queue::MemoryQueue;
 
 /// A named webhook target with its own filter, queue, retry policy and delivery.
 ///
 /// Events are posted one at a time and one in each request, in the order of
-/// their acceptance, and tried until the receiver accepts: the defaults, which
-/// are those of the reference. 2xx and 3xx accept; redirects are not followed.
+/// their acceptance, and tried again until the receiver accepts or rejects
+/// them. What a [`Backoff`], the default, makes of each answer stands there;
+/// with a [`Breaker`] everything but success is tried again.
+///
+/// | the receiver | what it means with a [`Backoff`] |
+/// | --- | --- |
+/// | refuses connections, resets them, or has a certificate that is not trusted | tried again |
+/// | hangs, before the status or while sending it | tried again after the [timeout](EndpointBuilder::timeout) |
+/// | answers 2xx, and its body hangs, breaks or never ends | accepted: the status alone decides |
+/// | answers 5xx for a while | tried again; events of other repositories go on, unless they fail too |
+/// | answers 429 or 503 with `Retry-After` | left alone for so long |
+/// | answers 400 for one event of many | a dead letter; all others go on |
+/// | answers 410 | the endpoint is disabled, its events wait |
+/// | answers 3xx | tried again; a redirect is not followed |
+/// | answers something that is not HTTP | tried again |
 #[derive(Debug)]
 pub enum Endpoint {}
 
@@ -44,291 +69,136 @@ impl Endpoint {
     /// the URL is `http` or `https`, and its user info is sent as Basic
     /// authorization.
     pub fn builder(name: impl Into<String>, url: impl Into<String>) -> EndpointBuilder {
-        EndpointBuilder {
-            name: name.into(),
-            url: url.into(),
-            headers: Vec::new(),
-            format: Format::V2,
-            timeout: Duration::from_secs(1),
-            threshold: 10,
-            backoff: Duration::from_secs(1),
-            filter: Filter::new(),
-            limits: Limits {
-                events: 100_000,
-                bytes: 128 << 20,
-            },
-            disabled: false,
-            delivery: None,
-        }
+        EndpointBuilder::new(name.into(), url.into())
     }
-}
-
-/// Configures an [`Endpoint`]. What is wrong comes out when the
-/// [`Notifier`](crate::Notifier) is built.
-pub struct EndpointBuilder {
-    name: String,
-    url: String,
-    headers: Vec<(String, String)>,
-    format: Format,
-    timeout: Duration,
-    threshold: u32,
-    backoff: Duration,
-    filter: Filter,
-    limits: Limits,
-    disabled: bool,
-    delivery: Option<Delivery>,
 }
 
 impl EndpointBuilder {
-    /// Adds a header to every request. Its value is a secret: it is sent, and
-    /// shown nowhere.
-    #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
-    /// How events are written. Default: [`Format::V2`].
-    #[must_use]
-    pub fn format(mut self, format: Format) -> Self {
-        self.format = format;
-        self
-    }
-
-    /// How long an attempt may take, until the answer was read. Default: 1 s.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// After how many failures in a row the endpoint is only tried once in
-    /// every [`backoff`](Self::backoff); before, it is tried again at once.
-    /// Default: 10.
-    #[must_use]
-    pub fn threshold(mut self, threshold: u32) -> Self {
-        self.threshold = threshold;
-        self
-    }
-
-    /// How long to wait between attempts at an endpoint that keeps failing.
-    /// Default: 1 s.
-    #[must_use]
-    pub fn backoff(mut self, backoff: Duration) -> Self {
-        self.backoff = backoff;
-        self
-    }
-
-    /// Which events the endpoint wants. Default: all.
-    #[must_use]
-    pub fn filter(mut self, filter: Filter) -> Self {
-        self.filter = filter;
-        self
-    }
-
-    /// How many events may wait, and how many bytes of memory they may take.
-    /// When either is reached, the newest event is lost: counted, logged, and
-    /// the write fails. Default: 100,000 events and 128 MiB.
-    #[must_use]
-    pub fn queue_limits(mut self, events: usize, bytes: usize) -> Self {
-        self.limits = Limits { events, bytes };
-        self
-    }
-
-    /// Leaves the endpoint out. Default: no.
-    #[must_use]
-    pub fn disabled(mut self, disabled: bool) -> Self {
-        self.disabled = disabled;
-        self
-    }
-
-    /// Replaces the HTTP client. Timeout, retries and the judgement of the
-    /// status stay with the endpoint; redirects must not be followed.
-    #[must_use]
-    pub fn client<S, R>(mut self, client: S) -> Self
-    where
-        S: Service<Request<Bytes>, Response = Response<R>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send,
-        R: Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
-        self.delivery = Some(delivery::of_client(client));
-        self
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn is_disabled(&self) -> bool {
-        self.disabled
-    }
-
     /// The endpoint's own part of a notifier, and its worker to be spawned.
     pub(crate) fn build(
-        self,
+        mut self,
     ) -> Result<(Arc<Running>, impl Future<Output = ()> + Send + 'static), BuildError> {
-        let field = |field: &str| format!("endpoint {:?}: {field}", self.name);
-        let error = |name: &str, value: &dyn fmt::Display, remedy: &str| {
-            BuildError::new(&field(name), value, remedy)
-        };
-        if self.name.is_empty() {
-            return Err(error("name", &"", "give each endpoint a name of its own"));
-        }
-        for (name, duration) in [("timeout", self.timeout), ("backoff", self.backoff)] {
-            if duration.is_zero() {
-                return Err(error(name, &"0", "must be longer than nothing"));
-            }
-        }
-        for (name, number) in [
-            ("most events", self.limits.events),
-            ("most bytes", self.limits.bytes),
-        ] {
-            if number == 0 {
-                return Err(error(name, &number, "must be at least 1"));
-            }
-        }
+        self.check()?;
         let shown = without_user_info(&self.url);
-        let remedy = "write a URL like https://receiver.example.com/events";
-        let (url, user_info) = target(&self.url).ok_or_else(|| error("url", &shown, remedy))?;
-        let headers = headers(&self.headers, user_info)
-            .map_err(|number| error("header", &number, "name or value is no valid HTTP header"))?;
-        let delivery = match self.delivery {
-            Some(delivery) => delivery,
-            None => delivery::client(&url)
-                .map_err(|cause| error("url", &shown, &format!("no trusted roots: {cause}")))?,
-        };
+        let settings = self.settings();
+        let (poster, delivery) = self.poster(&shown)?;
+        let name: Arc<str> = self.name.as_str().into();
         let queue = Arc::new(MemoryQueue::new(self.limits));
-        let counts = Arc::new(Counts::new(&self.name, shown));
+        let counts = Arc::new(Counts::new(&name));
+        let dead_letters = self.dead_letters.map(Arc::from);
+        let grave = Arc::new(Grave::new(name.clone(), dead_letters, counts.clone()));
+        let switch = Arc::new(Switch::default());
         let worker = Worker {
-            name: self.name.clone(),
+            name: name.clone(),
             queue: queue.clone(),
             counts: counts.clone(),
-            retry: Breaker::new(self.threshold, self.backoff),
+            grave: grave.clone(),
+            switch: switch.clone(),
+            poster: Arc::new(poster),
             delivery,
-            timeout: self.timeout,
-            format: self.format,
-            url,
-            headers,
+            retry: self.retry,
+            concurrency: self.concurrency,
+            batch: self.batch,
+            random: fastrand::Rng::new(),
+            desk: Desk::default(),
         };
         let running = Running {
-            name: self.name,
+            name,
+            url: shown,
+            settings,
             filter: self.filter,
+            overflow: self.overflow,
             queue,
             counts,
+            grave,
+            switch,
         };
         Ok((Arc::new(running), worker.run()))
     }
-}
 
-/// The URL without user info, and that as an `Authorization` header.
-fn target(url: &str) -> Option<(Uri, Option<HeaderValue>)> {
-    let mut parts = url.parse::<Uri>().ok()?.into_parts();
-    matches!(parts.scheme.as_ref()?.as_str(), "http" | "https").then_some(())?;
-    let authority = parts.authority.clone()?;
-    let (user_info, host) = match authority.as_str().rsplit_once('@') {
-        Some((user_info, host)) => (Some(user_info), host),
-        None => (None, authority.as_str()),
-    };
-    let host: Authority = host.parse().ok()?;
-    let port = host.as_str().strip_prefix(host.host())?;
-    (!host.host().is_empty() && (port.is_empty() || host.port_u16().is_some())).then_some(())?;
-    parts.authority = Some(host);
-    let authorization = user_info.map(|user_info| {
-        let (name, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-        let decode = |text| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
-        let pair = [decode(name), vec![b':'], decode(password)].concat();
-        let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    });
-    let authorization = match authorization {
-        Some(None) => return None,
-        Some(value) => value,
-        None => None,
-    };
-    Some((Uri::from_parts(parts).ok()?, authorization))
-}
-
-/// The headers of every request, or the number of the one that is not valid.
-fn headers(
-    given: &[(String, String)],
-    authorization: Option<HeaderValue>,
-) -> Result<HeaderMap, usize> {
-    let mut headers = HeaderMap::new();
-    for (number, (name, value)) in given.iter().enumerate() {
-        let valid = name.parse::<HeaderName>().ok();
-        let valid = valid.zip(HeaderValue::try_from(value).ok());
-        // A secret may have been given in place of the name.
-        let (header, mut value) = valid.ok_or(number + 1)?;
-        value.set_sensitive(true);
-        headers.append(header, value);
-    }
-    if let Some(value) = authorization {
-        headers.entry(AUTHORIZATION).or_insert(value);
-    }
-    Ok(headers)
-}
-
-impl fmt::Debug for EndpointBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EndpointBuilder")
-            .field("name", &self.name)
-            .field("url", &without_user_info(&self.url))
-            .field("format", &self.format)
-            .field("timeout", &self.timeout)
-            .field("threshold", &self.threshold)
-            .field("backoff", &self.backoff)
-            .field("filter", &self.filter)
-            .field("limits", &self.limits)
-            .field("disabled", &self.disabled)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The side of an endpoint that events are written to.
-pub(crate) struct Running {
-    name: String,
-    filter: Filter,
-    queue: Arc<MemoryQueue>,
-    counts: Arc<Counts>,
-}
-
-impl Running {
-    pub(crate) fn status(&self) -> EndpointStatus {
-        self.counts.snapshot()
+    fn error(&self, field: &str, value: &dyn fmt::Display, remedy: &str) -> BuildError {
+        BuildError::new(&format!("endpoint {:?}: {field}", self.name), value, remedy)
     }
 
-    pub(crate) fn close(&self) {
-        self.queue.close();
-    }
-
-    pub(crate) fn left(&self) -> usize {
-        self.queue.len()
-    }
-}
-
-impl Sink for Running {
-    fn write(&self, event: &SharedEvent) -> Write {
-        if !self.filter.wants(event) {
-            return Write::accepted();
+    /// Do the settings make sense?
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        if self.name.is_empty() {
+            let remedy = "give each endpoint a name of its own";
+            return Err(self.error("name", &"", remedy));
         }
-        // Counted before the worker can have delivered it.
-        self.counts.offered();
-        let answer = match self.queue.write(event).answer() {
-            Ok(answer) => answer,
-            Err(pending) => return pending,
+        if self.timeout.is_zero() {
+            return Err(self.error("timeout", &"0", "must be longer than nothing"));
+        }
+        for (field, number) in [
+            ("most events", self.limits.events),
+            ("most bytes", self.limits.bytes),
+            ("concurrency", self.concurrency),
+            ("batch events", self.batch.events),
+            ("batch bytes", self.batch.bytes),
+        ] {
+            if number == 0 {
+                return Err(self.error(field, &number, "must be at least 1"));
+            }
+        }
+        let error = |field: &str, value: &dyn fmt::Display, remedy: &str| {
+            self.error(&format!("retry {field}"), value, remedy)
         };
-        if answer.is_ok() {
-            self.counts.taken();
-        } else if self.counts.refused() {
-            tracing::error!(
-                endpoint = self.name,
-                "the queue takes no events; they are lost until it does"
-            );
-        }
-        Write::ready(answer)
+        self.retry.policy().check(&error)
+    }
+
+    /// Takes what it needs; the URL is shown as `shown`.
+    fn poster(&mut self, shown: &str) -> Result<(Poster, Delivery), BuildError> {
+        let remedy = "write a URL like https://receiver.example.com/events";
+        let (url, user_info) =
+            target(&self.url).ok_or_else(|| self.error("url", &shown, remedy))?;
+        let headers = target::headers(&self.headers, user_info).map_err(|number| {
+            let remedy = "name or value is no valid HTTP header";
+            self.error("header", &number, remedy)
+        })?;
+        let signer = match &*self.signing_secrets {
+            [] => None,
+            secrets => Some(Signer::new(secrets).map_err(|number| {
+                let remedy = "write whsec_ and the base64 of 24 to 64 bytes";
+                self.error("signing secret", &number, remedy)
+            })?),
+        };
+        let client = match self.client.take() {
+            Some(client) => self.transport.unused().map(|()| client),
+            None => self.transport.client(&url, self.timeout),
+        };
+        let client = client.map_err(|it| self.error(it.field, &it.value, &it.remedy))?;
+        // A layer may need the runtime, which there may not be for no use.
+        let layers = self.layers.drain(..).filter(|_| !self.disabled);
+        let delivery = layers.fold(client, |it, wrap| wrap(it));
+        let poster = Poster {
+            timeout: self.timeout,
+            encoding: self.encoding,
+            batch: self.batch.events > 1,
+            url,
+            headers,
+            signer,
+            accept_redirects: self.accept_redirects,
+        };
+        Ok((poster, delivery))
+    }
+
+    /// What the status tells of the configuration: no secrets.
+    fn settings(&self) -> BTreeMap<&'static str, String> {
+        BTreeMap::from([
+            ("format", format!("{:?}", self.encoding.format)),
+            ("compact", self.encoding.compact.to_string()),
+            ("headers", self.headers.len().to_string()),
+            ("signatures", self.signing_secrets.len().to_string()),
+            ("timeout", format!("{:?}", self.timeout)),
+            ("retry", format!("{:?}", self.retry.policy())),
+            ("accept_redirects", self.accept_redirects.to_string()),
+            ("concurrency", self.concurrency.to_string()),
+            ("batch", format!("{:?}", self.batch)),
+            ("filter", format!("{:?}", self.filter)),
+            ("queue_limits", format!("{:?}", self.limits)),
+            ("overflow", format!("{:?}", self.overflow)),
+            ("dead_letters", self.dead_letters.is_some().to_string()),
+        ])
     }
 }
 

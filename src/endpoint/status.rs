@@ -1,145 +1,265 @@
+//! What an endpoint tells of itself: as a snapshot, and as metrics.
+
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
-use metrics::{Counter, Gauge};
-use serde::Serialize;
+use metrics::Counter;
+use serde::{Serialize, Serializer};
+use tokio::time::Instant;
 
-/// What became of an endpoint's events so far.
+use super::attempt::status_text;
+use super::dead_letter::Reason;
+use crate::event::SharedEvent;
+use crate::metrics::EndpointMetrics;
+
+/// What became of an endpoint's events so far, and how it is now.
 ///
-/// The counters are those of the reference.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+/// The fields of the reference's status page are among them. No secret is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct EndpointStatus {
     /// Name of the endpoint.
     pub name: String,
     /// Where it posts, without user info.
     pub url: String,
+    /// Its other settings, as text.
+    pub settings: BTreeMap<&'static str, String>,
+    /// Does it deliver?
+    pub state: EndpointState,
+    /// Attempts in a row that have failed, of whatever event.
+    pub failures_in_a_row: u32,
+    /// For how long the endpoint is left alone. In JSON in seconds, as are all
+    /// durations here.
+    #[serde(serialize_with = "seconds")]
+    pub left_alone_for: Option<Duration>,
     /// Events that wait or are under way.
     pub pending: u64,
+    /// The bytes that they take in memory.
+    pub pending_bytes: u64,
+    /// How long the oldest of them has waited.
+    #[serde(serialize_with = "seconds")]
+    pub oldest_pending: Option<Duration>,
     /// Events that the queue has taken.
     pub events: u64,
-    /// Events that were accepted by the receiver.
+    /// Events that the receiver has accepted.
     pub successes: u64,
     /// Attempts that the receiver answered, but not with success.
     pub failures: u64,
     /// Attempts that got no answer.
     pub errors: u64,
-    /// Events that were lost because the queue was full.
+    /// Attempts that were not the first at their events.
+    pub retries: u64,
+    /// Events that will not be tried again, for whatever reason.
+    pub dead_letters: u64,
+    /// Those of them that no sink of dead letters has.
     pub lost: u64,
     /// Answers by status, `200 OK`.
     pub statuses: BTreeMap<String, u64>,
-    /// Why the last attempt failed, until one succeeds.
+    /// What the last attempt that failed came to.
     pub last_error: Option<String>,
+    /// When that was.
+    #[serde(with = "crate::event::optional_timestamp")]
+    pub last_error_at: Option<SystemTime>,
+    /// When the receiver has accepted something last.
+    #[serde(with = "crate::event::optional_timestamp")]
+    pub last_success_at: Option<SystemTime>,
 }
 
-/// Counts what happens to an endpoint's events, for its status and as metrics.
-pub(crate) struct Counts {
-    status: Mutex<EndpointStatus>,
-    events: Counter,
-    successes: Counter,
-    failures: Counter,
-    errors: Counter,
-    lost: Counter,
-    pending: Gauge,
-    /// Events are being lost.
+/// Does an endpoint deliver?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum EndpointState {
+    /// Yes.
+    Delivering,
+    /// It is left alone for a while, after failures or because the receiver
+    /// has asked for it. In the words of the reference: the breaker is open.
+    Waiting,
+    /// It gets nothing: the receiver said that it is gone, and nobody has
+    /// [enabled](crate::Notifier::enable) it again.
+    Disabled,
+}
+
+fn seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration
+        .map(|duration| duration.as_secs_f64())
+        .serialize(serializer)
+}
+
+/// Counts what happens to an endpoint's events.
+pub(super) struct Counts {
+    metrics: EndpointMetrics,
+    events: AtomicU64,
+    dead_letters: AtomicU64,
+    lost: AtomicU64,
+    tally: Mutex<Tally>,
+    /// Events are being given up, or lost: told once, until one is delivered.
+    giving_up: AtomicBool,
     losing: AtomicBool,
 }
 
+/// What only the worker changes.
+#[derive(Default)]
+struct Tally {
+    successes: u64,
+    failures: u64,
+    errors: u64,
+    retries: u64,
+    statuses: BTreeMap<StatusCode, (u64, Counter)>,
+    last_error: Option<(String, SystemTime)>,
+    last_success: Option<SystemTime>,
+    failures_in_a_row: u32,
+    left_alone_until: Option<Instant>,
+    /// Since when the oldest event that the worker has is on its way.
+    oldest: Option<Instant>,
+}
+
 impl Counts {
-    pub(crate) fn new(name: &str, url: String) -> Self {
-        let of = |kind: &'static str| {
-            metrics::counter!(
-                "registry_notifications_events_total",
-                "type" => kind,
-                "endpoint" => name.to_owned()
-            )
-        };
+    pub(super) fn new(name: &str) -> Self {
         Self {
-            events: of("Events"),
-            successes: of("Successes"),
-            failures: of("Failures"),
-            errors: of("Errors"),
-            lost: of("Lost"),
-            pending: metrics::gauge!(
-                "registry_notifications_pending_total",
-                "endpoint" => name.to_owned()
-            ),
+            metrics: EndpointMetrics::new(name),
+            events: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            tally: Mutex::default(),
+            giving_up: AtomicBool::new(false),
             losing: AtomicBool::new(false),
-            status: Mutex::new(EndpointStatus {
-                name: name.into(),
-                url,
-                ..EndpointStatus::default()
-            }),
         }
     }
 
-    fn status(&self) -> MutexGuard<'_, EndpointStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn snapshot(&self) -> EndpointStatus {
-        self.status().clone()
+    /// The queue has taken an event.
+    pub(super) fn taken(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        self.metrics.events.increment(1);
     }
 
-    /// An event is offered to the queue, and counts as taken until it is
-    /// [`refused`](Self::refused).
-    pub(crate) fn offered(&self) {
-        let mut status = self.status();
-        status.events += 1;
-        status.pending += 1;
-        self.pending.increment(1.0);
+    /// An event will not be tried again. True for the first of a burst.
+    pub(super) fn dead(&self, reason: Reason) -> bool {
+        self.dead_letters.fetch_add(1, Ordering::Relaxed);
+        self.metrics.dead_letter(reason);
+        !self.giving_up.swap(true, Ordering::Relaxed)
     }
 
-    /// The queue has taken it.
-    pub(crate) fn taken(&self) {
-        self.events.increment(1);
-    }
-
-    /// The queue did not take it after all. True for the first of a burst: a
-    /// burst is over when an event was delivered again.
-    pub(crate) fn refused(&self) -> bool {
-        let mut status = self.status();
-        status.events -= 1;
-        status.pending -= 1;
-        status.lost += 1;
-        self.pending.decrement(1.0);
-        self.lost.increment(1);
+    /// Nothing has the event. True for the first of a burst.
+    pub(super) fn lost(&self) -> bool {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        self.metrics.lost.increment(1);
         !self.losing.swap(true, Ordering::Relaxed)
     }
 
-    /// The receiver answered.
-    pub(crate) fn answered(&self, code: StatusCode, accepted: bool) {
-        let mut status = self.status();
-        let reason = code.canonical_reason().unwrap_or_default();
-        let text = format!("{} {reason}", code.as_u16());
-        metrics::counter!(
-            "registry_notifications_status_total",
-            "code" => text.clone(),
-            "endpoint" => status.name.clone()
-        )
-        .increment(1);
-        if accepted {
-            status.successes += 1;
-            status.pending = status.pending.saturating_sub(1);
-            status.last_error = None;
-            self.losing.store(false, Ordering::Relaxed);
-            self.successes.increment(1);
-            self.pending.decrement(1.0);
-        } else {
-            status.failures += 1;
-            status.last_error = Some(text.clone());
-            self.failures.increment(1);
+    /// The n-th attempt at so many events begins.
+    pub(super) fn began(&self, events: usize, attempt: u32) {
+        self.metrics.batch.record(events as f64);
+        if attempt > 1 {
+            self.tally().retries += 1;
+            self.metrics.retries.increment(1);
         }
-        *status.statuses.entry(text).or_default() += 1;
     }
 
-    /// There was no answer.
-    pub(crate) fn failed(&self, error: &str) {
-        let mut status = self.status();
-        status.errors += 1;
-        status.last_error = Some(error.into());
-        self.errors.increment(1);
+    /// An attempt took so long.
+    pub(super) fn ended(&self, duration: Duration) {
+        self.metrics.delivery.record(duration);
+    }
+
+    pub(super) fn accepted(&self, status: StatusCode, events: &[SharedEvent]) {
+        let mut tally = self.tally();
+        tally.successes += events.len() as u64;
+        tally.last_success = Some(SystemTime::now());
+        self.answered(&mut tally, status);
+        drop(tally);
+        self.metrics.successes.increment(events.len() as u64);
+        for event in events {
+            self.metrics.end_to_end.record(event.since().elapsed());
+        }
+        self.giving_up.store(false, Ordering::Relaxed);
+        self.losing.store(false, Ordering::Relaxed);
+    }
+
+    /// An attempt failed, with the receiver's answer or without.
+    pub(super) fn failed(&self, status: Option<StatusCode>, error: &str) {
+        let mut tally = self.tally();
+        match status {
+            Some(status) => {
+                tally.failures += 1;
+                self.metrics.failures.increment(1);
+                self.answered(&mut tally, status);
+            }
+            None => {
+                tally.errors += 1;
+                self.metrics.errors.increment(1);
+            }
+        }
+        tally.last_error = Some((error.into(), SystemTime::now()));
+    }
+
+    fn answered(&self, tally: &mut Tally, status: StatusCode) {
+        let of_status = || (0, self.metrics.status(&status_text(status)));
+        let (count, metric) = tally.statuses.entry(status).or_insert_with(of_status);
+        *count += 1;
+        metric.increment(1);
+    }
+
+    pub(super) fn gate(&self, failures_in_a_row: u32, until: Option<Instant>) {
+        let mut tally = self.tally();
+        tally.failures_in_a_row = failures_in_a_row;
+        tally.left_alone_until = until;
+    }
+
+    /// So many events are not delivered; since when the oldest ones are on
+    /// their way, of those that the worker has and of those in the queue.
+    pub(super) fn pending(&self, events: usize, ours: Option<Instant>, queued: Option<Instant>) {
+        self.tally().oldest = ours;
+        let oldest = ours.into_iter().chain(queued).min();
+        let age = oldest.map_or(Duration::ZERO, |since| since.elapsed());
+        self.metrics.pending.set(events as f64);
+        self.metrics.queue_age.set(age.as_secs_f64());
+    }
+
+    /// All that is known here; the rest is empty.
+    pub(super) fn snapshot(&self, queued: Option<Instant>) -> EndpointStatus {
+        let tally = self.tally();
+        let now = Instant::now();
+        let left_alone_for = tally
+            .left_alone_until
+            .and_then(|until| until.checked_duration_since(now))
+            .filter(|wait| !wait.is_zero());
+        let oldest = tally.oldest.into_iter().chain(queued).min();
+        let (last_error, last_error_at) = tally.last_error.clone().unzip();
+        EndpointStatus {
+            name: String::new(),
+            url: String::new(),
+            settings: BTreeMap::new(),
+            state: match left_alone_for {
+                Some(_) => EndpointState::Waiting,
+                None => EndpointState::Delivering,
+            },
+            failures_in_a_row: tally.failures_in_a_row,
+            left_alone_for,
+            pending: 0,
+            pending_bytes: 0,
+            oldest_pending: oldest.map(|since| now.saturating_duration_since(since)),
+            events: self.events.load(Ordering::Relaxed),
+            successes: tally.successes,
+            failures: tally.failures,
+            errors: tally.errors,
+            retries: tally.retries,
+            dead_letters: self.dead_letters.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+            statuses: tally
+                .statuses
+                .iter()
+                .map(|(status, (count, _))| (status_text(*status), *count))
+                .collect(),
+            last_error,
+            last_error_at,
+            last_success_at: tally.last_success,
+        }
     }
 }

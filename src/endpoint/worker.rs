@@ -1,121 +1,410 @@
-//! Takes events out of an endpoint's queue and delivers them, one at a time.
+//! Takes events out of an endpoint's queue and delivers them.
+//!
+//! One task does it all: it forms batches, posts as many at a time as the
+//! endpoint may, and keeps those that wait for another attempt. Repositories
+//! with a batch under way or waiting are busy, so that their order holds.
 
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, USER_AGENT};
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
-use tower::ServiceExt as _;
+use tracing::Instrument as _;
 
+use super::attempt::{Outcome, Poster, status_text};
+use super::batch::{Batch, Consignment, Forming, Part, Tried, after};
+use super::dead_letter::{Cause, Grave, Reason};
 use super::delivery::Delivery;
-use super::retry::Retry;
+use super::retry::{RetryPolicy, Verdict};
 use super::status::Counts;
-use crate::event::{Format, SharedEvent, envelope};
+use super::switch::Switch;
 use crate::queue::MemoryQueue;
 
-pub(super) struct Worker<T> {
-    pub(super) name: String,
+/// How often what the metrics say of waiting events is brought up to date.
+const REFRESH: Duration = Duration::from_secs(10);
+
+pub(super) struct Worker {
+    pub(super) name: Arc<str>,
     pub(super) queue: Arc<MemoryQueue>,
     pub(super) counts: Arc<Counts>,
-    pub(super) retry: T,
+    pub(super) grave: Arc<Grave>,
+    pub(super) switch: Arc<Switch>,
+    pub(super) poster: Arc<Poster>,
     pub(super) delivery: Delivery,
-    pub(super) timeout: Duration,
-    pub(super) format: Format,
-    pub(super) url: Uri,
-    pub(super) headers: HeaderMap,
+    pub(super) retry: RetryPolicy,
+    pub(super) concurrency: usize,
+    pub(super) batch: Batch,
+    pub(super) random: fastrand::Rng,
+    pub(super) desk: Desk,
 }
 
-impl<T: Retry> Worker<T> {
-    /// Runs until the queue is closed and empty.
+/// Where batches are between the queue and their end.
+#[derive(Default)]
+pub(super) struct Desk {
+    forming: Option<Forming>,
+    /// All that went out and is not done with.
+    consignments: HashMap<u64, Consignment>,
+    /// Those that wait for another attempt, by when it is due.
+    parked: BTreeSet<(Instant, u64)>,
+    /// All of them, by how long their oldest event is on its way.
+    ages: BTreeSet<(Instant, u64)>,
+    attempts: FuturesUnordered<Boxed<Attempted>>,
+    /// Those whose first part is becoming dead letters.
+    burials: FuturesUnordered<Boxed<u64>>,
+    next_id: u64,
+    gate: Gate,
+}
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+struct Attempted {
+    id: u64,
+    /// That of the gate when it began.
+    epoch: u64,
+    took: Duration,
+    outcome: Outcome,
+}
+
+/// Whether the endpoint as a whole is to be left alone.
+#[derive(Debug, Default)]
+struct Gate {
+    /// Failures in a row, and how often another event than before has failed.
+    failures: u32,
+    events: u32,
+    last: Option<u64>,
+    until: Option<Instant>,
+    /// Attempts that began before the gate last changed tell nothing new.
+    epoch: u64,
+}
+
+impl Gate {
+    fn is_shut(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until > now)
+    }
+}
+
+impl Worker {
+    /// Runs until the queue is closed and all is delivered, or it is stopped.
     pub(super) async fn run(mut self) {
-        while let Some(event) = self.queue.front().await {
-            self.deliver(&event).await;
-            self.queue.pop();
+        while self.step().await {}
+        self.abandon().await;
+    }
+
+    /// Does what can be done, and waits for what is next. False at the end.
+    async fn step(&mut self) -> bool {
+        self.launch();
+        self.refresh();
+        let closed = self.queue.is_closed();
+        let off = self.switch.is_off();
+        if self.switch.is_stopped() || (closed && (self.is_done() || off)) {
+            return false;
+        }
+        let wake = self.wake();
+        let listens = off || self.may_launch(Instant::now());
+        let desk = &mut self.desk;
+        tokio::select! {
+            Some(attempted) = desk.attempts.next(), if !desk.attempts.is_empty() => {
+                self.judge(attempted);
+            }
+            Some(id) = desk.burials.next(), if !desk.burials.is_empty() => self.part_done(id),
+            () = self.switch.changed() => {}
+            () = self.queue.changed(), if listens => {}
+            () = sleep_until(wake) => {}
+        }
+        true
+    }
+
+    fn is_done(&self) -> bool {
+        self.desk.forming.is_none() && self.desk.consignments.is_empty()
+    }
+
+    /// When there will be something to do if nothing happens.
+    fn wake(&self) -> Option<Instant> {
+        let desk = &self.desk;
+        let now = Instant::now();
+        let busy = !self.is_done();
+        let refresh = busy.then(|| now + REFRESH);
+        if self.switch.is_off() || desk.attempts.len() >= self.most() {
+            return refresh;
+        }
+        let parked = desk.parked.first().map(|(due, _)| *due);
+        let forming = desk.forming.as_ref().map(|it| it.due(&self.batch));
+        let next = [parked, forming].into_iter().flatten().min();
+        let next = next.map(|next| desk.gate.until.map_or(next, |until| until.max(next)));
+        [next, refresh].into_iter().flatten().min()
+    }
+
+    /// How many may be under way: one, while the last attempt has failed.
+    fn most(&self) -> usize {
+        match self.desk.gate.failures {
+            0 => self.concurrency,
+            _ => 1,
         }
     }
 
-    /// Tries until the receiver accepts.
-    async fn deliver(&mut self, event: &SharedEvent) {
-        let encoded = event.encoded(self.format);
-        let body = Bytes::from(envelope([encoded]));
-        let mut attempt = 1_u64;
-        loop {
-            let wait = self.retry.wait(Instant::now());
-            if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
-            }
-            if self.attempt(body.clone()).await {
-                self.retry.succeeded();
+    fn may_launch(&self, now: Instant) -> bool {
+        let desk = &self.desk;
+        !self.switch.is_off() && !desk.gate.is_shut(now) && desk.attempts.len() < self.most()
+    }
+
+    /// Begins all attempts that are due. Nothing is taken from the queue before
+    /// it can go out, so that one at a time leave in the order of acceptance.
+    fn launch(&mut self) {
+        let now = Instant::now();
+        while self.may_launch(now) {
+            let Some(id) = self.parked(now).or_else(|| self.formed(now)) else {
                 return;
-            }
-            self.retry.failed(Instant::now());
-            // Once for each event, and not for each attempt.
-            if attempt == 1 {
-                tracing::warn!(
-                    endpoint = self.name,
-                    id = event.id,
-                    error = self.counts.snapshot().last_error,
-                    "delivery failed; trying on"
-                );
-            }
-            attempt += 1;
+            };
+            self.begin(id);
         }
     }
 
-    async fn attempt(&mut self, body: Bytes) -> bool {
-        let delivery = self.delivery.clone().oneshot(self.request(body));
-        let answer = tokio::time::timeout(self.timeout, delivery).await;
-        match answer {
-            Ok(Ok(status)) => {
-                let accepted = accepts(status);
-                self.counts.answered(status, accepted);
-                accepted
+    fn parked(&mut self, now: Instant) -> Option<u64> {
+        let (due, id) = *self.desk.parked.first()?;
+        (due <= now).then(|| self.desk.parked.remove(&(due, id)))?;
+        Some(id)
+    }
+
+    fn formed(&mut self, now: Instant) -> Option<u64> {
+        let encoding = self.poster.encoding;
+        Forming::fill(&mut self.desk.forming, &self.queue, &self.batch, encoding);
+        let due = self.desk.forming.as_ref()?.due(&self.batch);
+        if due > now && !self.queue.is_closed() {
+            return None;
+        }
+        let consignment = self.desk.forming.take()?.seal(&self.queue);
+        let id = self.desk.next_id;
+        self.desk.next_id += 1;
+        self.desk.ages.insert((consignment.since, id));
+        self.desk.consignments.insert(id, consignment);
+        Some(id)
+    }
+
+    fn begin(&mut self, id: u64) {
+        let (epoch, started) = (self.desk.gate.epoch, Instant::now());
+        let consignment = self.desk.consignments.get_mut(&id);
+        let Some(part) = consignment.and_then(|it| it.parts.front_mut()) else {
+            return;
+        };
+        let encoded = part.begin(self.poster.encoding);
+        self.counts.began(part.events.len(), part.attempts);
+        let span = tracing::debug_span!(
+            "delivery",
+            endpoint = &*self.name,
+            events = part.events.len(),
+            attempt = part.attempts
+        );
+        let request = self
+            .poster
+            .request(&encoded, &part.id(), part.trace_parent());
+        let (poster, delivery) = (self.poster.clone(), self.delivery.clone());
+        let attempt = async move {
+            let outcome = poster.post(delivery, request).await;
+            // Kept until now, so that endpoints which are as far share them.
+            drop(encoded);
+            let took = started.elapsed();
+            Attempted {
+                id,
+                epoch,
+                took,
+                outcome,
             }
-            Ok(Err(error)) => {
-                self.counts.failed(&chain(&*error));
-                false
+        };
+        self.desk.attempts.push(Box::pin(attempt.instrument(span)));
+    }
+
+    fn judge(&mut self, attempted: Attempted) {
+        let Attempted {
+            id,
+            epoch,
+            took,
+            outcome,
+        } = attempted;
+        self.counts.ended(took);
+        let (status, cause, retry_after) = match outcome {
+            Outcome::Accepted(status) => {
+                let part = self.part(id);
+                part.into_iter().for_each(|part| {
+                    self.counts.accepted(status, &part.events);
+                });
+                self.endpoint_works(epoch);
+                return self.part_done(id);
             }
-            Err(_) => {
-                self.counts.failed("no answer in time");
-                false
+            Outcome::Refused {
+                status,
+                retry_after,
+                answer,
+            } => {
+                let error = status_text(status);
+                let cause = Cause { error, answer };
+                (Some(status), cause, retry_after)
+            }
+            Outcome::Failed(error) => {
+                let answer = String::new();
+                (None, Cause { error, answer }, None)
+            }
+        };
+        self.counts.failed(status, &cause.error);
+        self.tell_failure(id, &cause);
+        let policy = self.retry.policy();
+        match status.map_or(Verdict::Retry, |status| policy.judge(status)) {
+            Verdict::Retry => self.retry(id, epoch, retry_after, cause),
+            Verdict::Reject => {
+                self.endpoint_works(epoch);
+                self.reject(id, cause);
+            }
+            Verdict::Disable => {
+                if self.switch.turn_off() {
+                    tracing::error!(
+                        endpoint = &*self.name,
+                        "the receiver is gone (410): the endpoint is disabled"
+                    );
+                }
+                self.park(id, Instant::now());
             }
         }
     }
 
-    fn request(&self, body: Bytes) -> Request<Bytes> {
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.url.clone();
-        let headers = request.headers_mut();
-        let content_type = HeaderValue::from_static(self.format.content_type());
-        headers.insert(CONTENT_TYPE, content_type);
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        for (name, value) in &self.headers {
-            headers.append(name, value.clone());
+    /// Once for each part, and not for each attempt.
+    fn tell_failure(&self, id: u64, cause: &Cause) {
+        let Some(part) = self.part(id) else { return };
+        let (endpoint, error) = (&*self.name, &*cause.error);
+        let (event, attempts) = (part.events.first().map(|event| &*event.id), part.attempts);
+        if attempts == 1 && self.desk.gate.failures == 0 {
+            tracing::warn!(endpoint, event, error, "delivery failed");
+        } else {
+            tracing::debug!(endpoint, event, error, attempts, "delivery failed again");
         }
-        request
+    }
+
+    fn endpoint_works(&mut self, epoch: u64) {
+        let gate = &mut self.desk.gate;
+        if gate.epoch != epoch || gate.until.is_none() {
+            return;
+        }
+        if gate.failures > 1 {
+            tracing::info!(endpoint = &*self.name, "the receiver answers again");
+        }
+        *gate = Gate {
+            epoch: epoch + 1,
+            ..Gate::default()
+        };
+        self.counts.gate(0, None);
+    }
+
+    fn retry(&mut self, id: u64, epoch: u64, retry_after: Option<Duration>, cause: Cause) {
+        let now = Instant::now();
+        let retry_after = retry_after.filter(|_| self.retry.policy().honours_retry_after());
+        let retry_after = retry_after.unwrap_or_default();
+        let gate = &mut self.desk.gate;
+        if gate.epoch == epoch {
+            gate.failures = gate.failures.saturating_add(1);
+            let another = gate.last.replace(id) != Some(id);
+            gate.events = gate.events.saturating_add(another.into());
+            gate.epoch += 1;
+        }
+        let wait = self
+            .retry
+            .policy()
+            .endpoint_wait(gate.failures, gate.events, self.random.f64());
+        let until = after(now, wait.max(retry_after));
+        gate.until = gate.until.max(Some(until));
+        self.counts.gate(gate.failures, gate.until);
+        let Some(part) = self.part(id) else { return };
+        let (attempts, age) = (part.attempts, part.age());
+        if self.retry.policy().gives_up(attempts, age) {
+            return self.bury(id, Reason::GaveUp, cause);
+        }
+        let wait = self.retry.policy().event_wait(attempts, self.random.f64());
+        self.park(id, after(now, wait));
+    }
+
+    fn reject(&mut self, id: u64, cause: Cause) {
+        let consignment = self.desk.consignments.get_mut(&id);
+        if consignment.is_some_and(Consignment::split) {
+            self.park(id, Instant::now());
+        } else {
+            self.bury(id, Reason::Rejected, cause);
+        }
+    }
+
+    fn part(&self, id: u64) -> Option<&Part> {
+        self.desk.consignments.get(&id)?.parts.front()
+    }
+
+    fn park(&mut self, id: u64, due: Instant) {
+        self.desk.parked.insert((due, id));
+    }
+
+    fn bury(&mut self, id: u64, reason: Reason, cause: Cause) {
+        let Some(part) = self.part(id) else { return };
+        let grave = self.grave.clone();
+        let (events, tried) = (part.events.clone(), part.tried());
+        let burial = async move {
+            for event in &events {
+                grave.bury(event, reason, &cause, &tried).await;
+            }
+            id
+        };
+        self.desk.burials.push(Box::pin(burial));
+    }
+
+    /// The first part of a consignment was delivered, or is a dead letter.
+    fn part_done(&mut self, id: u64) {
+        let Some(consignment) = self.desk.consignments.get_mut(&id) else {
+            return;
+        };
+        if let Some(part) = consignment.parts.pop_front() {
+            part.events
+                .iter()
+                .for_each(|event| self.queue.settle(event));
+        }
+        if !consignment.parts.is_empty() {
+            return self.park(id, Instant::now());
+        }
+        if let Some(consignment) = self.desk.consignments.remove(&id) {
+            self.desk.ages.remove(&(consignment.since, id));
+            self.queue.release(consignment.lanes);
+        }
+    }
+
+    fn refresh(&self) {
+        let desk = &self.desk;
+        let consigned = desk.ages.first().map(|(since, _)| *since);
+        let forming = desk.forming.as_ref().and_then(Forming::oldest);
+        let oldest = consigned.into_iter().chain(forming).min();
+        let (events, _) = self.queue.size();
+        self.counts.pending(events, oldest, self.queue.oldest());
+    }
+
+    /// Gives up what is left, oldest first. Of an attempt that is under way
+    /// nobody knows whether the receiver has it.
+    async fn abandon(mut self) {
+        self.desk.attempts.clear();
+        while let Some(id) = self.desk.burials.next().await {
+            self.part_done(id);
+        }
+        let mut left: Vec<_> = self.desk.consignments.into_iter().collect();
+        left.sort_by_key(|(id, _)| *id);
+        let consigned = left.into_iter().flat_map(|(_, it)| it.into_events());
+        let forming = self.desk.forming.map(Forming::into_events);
+        let waiting = forming.into_iter().flatten().chain(self.queue.drain());
+        for (event, tried) in consigned.chain(waiting.map(|event| (event, Tried::default()))) {
+            let cause = Cause::default();
+            self.grave
+                .bury(&event, Reason::Shutdown, &cause, &tried)
+                .await;
+        }
     }
 }
 
-const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-
-/// As in the reference: a redirect, which is not followed, is an answer too.
-fn accepts(status: StatusCode) -> bool {
-    status.is_success() || status.is_redirection()
-}
-
-/// An error with its causes, which say more than it does.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
     }
-    text
 }

@@ -8,6 +8,7 @@ mod descriptor;
 mod encode;
 mod manifest;
 mod shared;
+mod stub;
 mod timestamp;
 
 use std::borrow::Cow;
@@ -18,9 +19,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::descriptor::{Descriptor, Platform};
 pub use self::encode::Format;
-pub(crate) use self::encode::envelope;
 pub use self::manifest::{MANIFEST_LIMIT, Manifest, ParseManifestError, media_types};
 pub use self::shared::SharedEvent;
+pub(crate) use self::stub::{Encoding, content_type, envelope};
+pub(crate) use self::timestamp::optional as optional_timestamp;
 
 /// One thing that happened in the registry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -152,6 +154,9 @@ pub struct RequestRecord {
     /// The client's `User-Agent`.
     #[serde(rename = "useragent")]
     pub user_agent: String,
+    /// The W3C trace context of the request.
+    #[serde(skip)]
+    pub trace_parent: String,
 }
 
 impl RequestRecord {

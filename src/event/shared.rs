@@ -1,6 +1,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::time::Instant;
 
 use super::{Event, Format, encode};
 
@@ -14,12 +15,14 @@ pub struct SharedEvent(Arc<Inner>);
 
 struct Inner {
     event: Event,
+    /// When it became one that is on its way.
+    since: Instant,
     encodings: Mutex<Vec<(Format, Weak<[u8]>)>>,
 }
 
 impl SharedEvent {
     /// The event's own encoding, as it stands in an envelope.
-    pub(crate) fn encoded(&self, format: Format) -> Arc<[u8]> {
+    pub(crate) fn encoded_in(&self, format: Format) -> Arc<[u8]> {
         let mut encodings = self
             .0
             .encodings
@@ -35,6 +38,11 @@ impl SharedEvent {
             None => encodings.push((format, Arc::downgrade(&encoding))),
         }
         encoding
+    }
+
+    /// Since when the event is on its way.
+    pub(crate) fn since(&self) -> Instant {
+        self.0.since
     }
 
     /// The bytes that the event takes in memory, its texts included: what the
@@ -97,6 +105,7 @@ impl From<Event> for SharedEvent {
     fn from(event: Event) -> Self {
         Self(Arc::new(Inner {
             event,
+            since: Instant::now(),
             encodings: Mutex::default(),
         }))
     }
@@ -124,10 +133,10 @@ mod tests {
     #[test]
     fn deliveries_share_an_encoding_and_free_it_with_the_last() {
         let event = SharedEvent::from(Event::new(Action::Pull));
-        let first = event.encoded(Format::V2);
-        let second = event.clone().encoded(Format::V2);
+        let first = event.encoded_in(Format::V2);
+        let second = event.clone().encoded_in(Format::V2);
         assert!(Arc::ptr_eq(&first, &second));
-        assert_ne!(first, event.encoded(Format::V1));
+        assert_ne!(first, event.encoded_in(Format::V1));
         let gone = Arc::downgrade(&first);
         drop((first, second));
         assert!(gone.upgrade().is_none());

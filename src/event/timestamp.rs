@@ -23,6 +23,30 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         .map_err(serde::de::Error::custom)
 }
 
+/// The same for a time that need not be there.
+pub(crate) mod optional {
+    use super::{Deserialize, Deserializer, Serializer, SystemTime};
+
+    #[derive(Deserialize)]
+    struct Time(#[serde(with = "super")] SystemTime);
+
+    pub(crate) fn serialize<S: Serializer>(
+        time: &Option<SystemTime>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => super::serialize(time, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SystemTime>, D::Error> {
+        Ok(Option::<Time>::deserialize(deserializer)?.map(|time| time.0))
+    }
+}
+
 /// Appends `time`, in UTC.
 pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
     let time = DateTime::<Utc>::from(time);

@@ -156,7 +156,7 @@ impl Facts {
                     if !error.is_unknown_media_type() {
                         tracing::warn!(media_type, %error, "an event lacks its references");
                     }
-                    missing_fact("references");
+                    crate::metrics::missing_fact("references");
                     None
                 }
             };
@@ -175,7 +175,7 @@ impl Facts {
             ("size", self.size.is_none()),
         ] {
             if missing {
-                missing_fact(fact);
+                crate::metrics::missing_fact(fact);
             }
         }
         Descriptor::new(
@@ -191,12 +191,6 @@ impl Facts {
 }
 
 const OCTETS: &str = "application/octet-stream";
-
-/// Counts a fact that no source had.
-pub(super) fn missing_fact(fact: &'static str) {
-    metrics::counter!("registry_notifications_missing_facts_total", "fact" => fact).increment(1);
-}
-
 /// The media type in `Content-Type`, without its parameters.
 pub(super) fn content_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;

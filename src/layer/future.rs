@@ -166,7 +166,7 @@ impl<S> Watch<S> {
             Ok(tags) => self.untagged = tags,
             Err(_) => {
                 tracing::warn!(repository, "lookup of tags took too long");
-                facts::missing_fact("untagged");
+                crate::metrics::missing_fact("untagged");
             }
         }
     }

@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, FORWARDED, HOST, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri};
-use ipnet::IpNet;
 
 use super::Settings;
 use crate::bridge::UrlBuilder;
 use crate::event::{ActorRecord, RequestRecord, new_id};
+use crate::networks::Networks;
 use crate::notifier::BuildError;
 
 /// Address of the client, as a request extension: for servers that are not
@@ -32,7 +32,7 @@ enum Trust {
     #[default]
     None,
     All,
-    Networks(Vec<IpNet>),
+    Networks(Networks),
 }
 
 impl TrustedProxies {
@@ -58,19 +58,7 @@ impl TrustedProxies {
     pub fn networks<T: AsRef<str>>(
         networks: impl IntoIterator<Item = T>,
     ) -> Result<Self, BuildError> {
-        let parse = |network: T| {
-            let text = network.as_ref();
-            text.parse::<IpNet>()
-                .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-                .map_err(|_| {
-                    BuildError::new(
-                        "trusted proxies",
-                        text,
-                        "write a network like 10.0.0.0/8 or an address like 192.0.2.1",
-                    )
-                })
-        };
-        let networks = networks.into_iter().map(parse).collect::<Result<_, _>>()?;
+        let networks = Networks::parse("trusted proxies", networks)?;
         Ok(Self(Trust::Networks(networks)))
     }
 
@@ -78,10 +66,7 @@ impl TrustedProxies {
         match &self.0 {
             Trust::None => false,
             Trust::All => true,
-            Trust::Networks(networks) => peer.is_some_and(|peer| {
-                let peer = peer.to_canonical();
-                networks.iter().any(|network| network.contains(&peer))
-            }),
+            Trust::Networks(networks) => peer.is_some_and(|peer| networks.contain(peer)),
         }
     }
 

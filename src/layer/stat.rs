@@ -167,7 +167,7 @@ impl<S> Asker<S> {
             }
             if tags.len() >= TAG_LIMIT {
                 tracing::warn!(repository, "more than {TAG_LIMIT} tags: not all looked at");
-                facts::missing_fact("untagged");
+                crate::metrics::missing_fact("untagged");
                 break;
             }
         }

@@ -2,4 +2,5 @@
 
 mod memory;
 
-pub(crate) use self::memory::{Limits, MemoryQueue};
+pub use self::memory::Overflow;
+pub(crate) use self::memory::{Entry, Lanes, Limits, MemoryQueue, Refused};

@@ -3,6 +3,8 @@
 // Each test uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod scripted;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;

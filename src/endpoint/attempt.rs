@@ -1,0 +1,184 @@
+//! One attempt at a delivery: the request, and what comes of it.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER, USER_AGENT};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use tokio::time::Instant;
+use tower::{BoxError, ServiceExt as _};
+
+use super::batch::after;
+use super::delivery::{Deadline, Delivery};
+use super::signature::Signer;
+use crate::event::{Encoding, content_type};
+
+/// So much of an answer is kept with a dead letter.
+const ANSWER: usize = 1 << 10;
+/// And so much of an error's text.
+const ERROR: usize = 1 << 10;
+/// Longest wait that a receiver may ask for.
+const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
+
+/// Posts events.
+pub(super) struct Poster {
+    pub(super) timeout: Duration,
+    pub(super) encoding: Encoding,
+    /// Do requests carry batches, be they of one event?
+    pub(super) batch: bool,
+    pub(super) url: Uri,
+    pub(super) headers: HeaderMap,
+    pub(super) signer: Option<Signer>,
+    pub(super) accept_redirects: bool,
+}
+
+/// What came of an attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Accepted(StatusCode),
+    /// The receiver answered something else.
+    Refused {
+        status: StatusCode,
+        retry_after: Option<Duration>,
+        answer: String,
+    },
+    /// The receiver did not answer.
+    Failed(String),
+}
+
+impl Poster {
+    /// The request that posts `events`, encoded as they are in an envelope.
+    pub(super) fn request(
+        &self,
+        events: &[std::sync::Arc<[u8]>],
+        id: &str,
+        trace_parent: Option<&str>,
+    ) -> Request<Bytes> {
+        let body = crate::event::envelope(self.encoding, self.batch, events);
+        let mut request = Request::new(Bytes::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.url.clone();
+        let signature = self
+            .signer
+            .as_ref()
+            .map(|signer| signer.sign(id, SystemTime::now(), request.body()));
+        let headers = request.headers_mut();
+        let content_type = content_type(self.encoding.format, self.batch);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.extend(signature.into_iter().flatten());
+        for (name, value) in &self.headers {
+            headers.append(name, value.clone());
+        }
+        headers
+            .entry(USER_AGENT)
+            .or_insert(HeaderValue::from_static(AGENT));
+        if let Some(Ok(trace)) = trace_parent.map(HeaderValue::from_str) {
+            headers.entry(TRACE_PARENT).or_insert(trace);
+        }
+        request
+    }
+
+    /// Posts `request`, within the timeout.
+    pub(super) async fn post(&self, delivery: Delivery, mut request: Request<Bytes>) -> Outcome {
+        let end = after(Instant::now(), self.timeout);
+        Deadline::set(&mut request, self.timeout);
+        match tokio::time::timeout_at(end, delivery.oneshot(request)).await {
+            Ok(Ok(response)) if self.accepts(response.status()) => {
+                Outcome::Accepted(response.status())
+            }
+            Ok(Ok(response)) => self.refused(&response),
+            Ok(Err(error)) => Outcome::Failed(chain(error)),
+            Err(_) => Outcome::Failed("no answer in time".into()),
+        }
+    }
+
+    /// 2xx; and, as in the reference, a redirect if the endpoint is told so.
+    fn accepts(&self, status: StatusCode) -> bool {
+        status.is_success() || (self.accept_redirects && status.is_redirection())
+    }
+
+    fn refused(&self, response: &Response<Bytes>) -> Outcome {
+        let body = response.body();
+        let answer = String::from_utf8_lossy(&body[..body.len().min(ANSWER)]).into_owned();
+        Outcome::Refused {
+            status: response.status(),
+            retry_after: retry_after(response.headers()),
+            answer: self.without_secrets(answer),
+        }
+    }
+
+    /// A receiver that repeats what it got must not give our secrets away.
+    fn without_secrets(&self, mut text: String) -> String {
+        for value in self.headers.values().filter(|value| value.is_sensitive()) {
+            let Ok(value) = value.to_str() else { continue };
+            let parts = value.split_ascii_whitespace().filter(|it| it.len() > 3);
+            for secret in [value].into_iter().chain(parts) {
+                if !secret.is_empty() && text.contains(secret) {
+                    text = text.replace(secret, "…");
+                }
+            }
+        }
+        text
+    }
+}
+
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
+/// `Retry-After` (RFC 9110, section 10.2.3), in seconds or as a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(value)
+            .ok()?
+            .duration_since(SystemTime::now())
+            .unwrap_or_default(),
+    };
+    Some(wait.min(RETRY_AFTER_LIMIT))
+}
+
+/// An error with its causes, which say more than it does.
+fn chain(error: BoxError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    // A receiver's certificate may have a say in it.
+    let end = (0..=ERROR.min(text.len())).rfind(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or_default());
+    text
+}
+
+/// A status as the reference counts it: `200 OK`.
+pub(super) fn status_text(status: StatusCode) -> String {
+    let reason = status.canonical_reason().unwrap_or_default();
+    format!("{} {reason}", status.as_u16()).trim_end().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_within_bounds() {
+        let wait = |value: &str| {
+            let value = HeaderValue::from_str(value).unwrap();
+            retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value)]))
+        };
+        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("999999999"), Some(RETRY_AFTER_LIMIT));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(90));
+        let soon = wait(&soon).unwrap().as_secs();
+        assert!((80..=90).contains(&soon), "{soon}");
+        for bad in ["", "-1", "soon", "1.5"] {
+            assert_eq!(wait(bad), None, "{bad}");
+        }
+    }
+}

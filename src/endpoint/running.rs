@@ -1,0 +1,141 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::dead_letter::{Cause, Grave, Reason};
+use super::status::{Counts, EndpointState, EndpointStatus};
+use super::switch::Switch;
+use crate::event::SharedEvent;
+use crate::queue::{MemoryQueue, Overflow, Refused};
+use crate::sink::{Filter, Sink, SinkError, Write};
+
+/// The side of an endpoint that events are written to.
+pub(crate) struct Running {
+    pub(super) name: Arc<str>,
+    pub(super) url: String,
+    pub(super) settings: BTreeMap<&'static str, String>,
+    pub(super) filter: Filter,
+    pub(super) overflow: Overflow,
+    pub(super) queue: Arc<MemoryQueue>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) grave: Arc<Grave>,
+    pub(super) switch: Arc<Switch>,
+}
+
+impl Running {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn status(&self) -> EndpointStatus {
+        let (events, bytes) = self.queue.size();
+        let mut status = self.counts.snapshot(self.queue.oldest());
+        status.name = self.name.to_string();
+        status.url.clone_from(&self.url);
+        status.settings.clone_from(&self.settings);
+        status.pending = events as u64;
+        status.pending_bytes = bytes as u64;
+        if self.switch.is_off() {
+            status.state = EndpointState::Disabled;
+        }
+        status
+    }
+
+    /// Takes no more events.
+    pub(crate) fn close(&self) {
+        self.queue.close();
+    }
+
+    /// Gives up what is not delivered.
+    pub(crate) fn stop(&self) {
+        self.queue.close();
+        self.switch.stop();
+    }
+
+    /// Delivers again; true if it did not.
+    pub(crate) fn enable(&self) -> bool {
+        self.switch.turn_on()
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.queue.size().0
+    }
+
+    /// Takes the event, whatever the filter says.
+    pub(crate) fn accept(&self, event: &SharedEvent) -> Write {
+        match self.overflow {
+            Overflow::RejectNewest => self.done(event, self.queue.push(event)),
+            Overflow::DropOldest => {
+                let mut dropped = Vec::new();
+                let answer = self.queue.push_dropping(event, &mut dropped);
+                let burials = dropped.iter().map(|event| self.overflowed(event));
+                let burials: Vec<_> = burials.collect();
+                Write::all(burials.into_iter().chain([self.done(event, answer)]))
+            }
+            Overflow::Wait => match self.queue.push(event) {
+                Err(Refused::Full) => self.wait(event.clone()),
+                answer => self.done(event, answer),
+            },
+        }
+    }
+
+    fn wait(&self, event: SharedEvent) -> Write {
+        let (queue, counts) = (self.queue.clone(), self.counts.clone());
+        let grave = self.grave.clone();
+        Write::pending(async move {
+            match queue.push_waiting(&event).await {
+                Ok(()) => {
+                    counts.taken();
+                    Ok(())
+                }
+                Err(refused) => {
+                    bury(&grave, &event).await;
+                    Err(refused.into())
+                }
+            }
+        })
+    }
+
+    fn done(&self, event: &SharedEvent, answer: Result<(), Refused>) -> Write {
+        let Err(refused) = answer else {
+            self.counts.taken();
+            return Write::accepted();
+        };
+        let burial = bury(&self.grave, event);
+        Write::pending(async move {
+            burial.await;
+            Err(refused.into())
+        })
+    }
+
+    fn overflowed(&self, event: &SharedEvent) -> Write {
+        let burial = bury(&self.grave, event);
+        Write::pending(async move {
+            burial.await;
+            Ok(())
+        })
+    }
+}
+
+/// An event that did not fit is a dead letter, never tried.
+fn bury(grave: &Grave, event: &SharedEvent) -> impl Future<Output = ()> + Send + use<> {
+    let (cause, never) = (Cause::default(), Default::default());
+    grave.bury(event, Reason::Overflow, &cause, &never)
+}
+
+impl From<Refused> for SinkError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => Self::full(),
+            Refused::Closed => Self::closed(),
+        }
+    }
+}
+
+impl Sink for Running {
+    fn write(&self, event: &SharedEvent) -> Write {
+        match self.filter.wants(event) {
+            true => self.accept(event),
+            false => Write::accepted(),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Receivers that fail, in all the ways that they do: nothing is lost, nothing
+//! blocked, order kept.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::scripted::{Log, Reply, event, scripted};
+use tokio::time::sleep;
+use tower_registry_notifications::{
+    Backoff, Batch, Breaker, DeadLetterChannel, DeadLetters, Endpoint, EndpointBuilder,
+    EndpointState, EndpointStatus, Notifier, Reason, Sink as _,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// An endpoint whose receiver follows the script, and what that saw.
+fn endpoint(
+    script: impl Fn(usize, &[String]) -> Reply + Send + Sync + 'static,
+) -> (EndpointBuilder, Log) {
+    let (client, log) = scripted(script);
+    let endpoint = Endpoint::builder("e", "http://receiver").client(client);
+    (endpoint.timeout(SECOND), log)
+}
+
+fn notifier(endpoint: EndpointBuilder) -> Notifier {
+    Notifier::builder().endpoint(endpoint).build().unwrap()
+}
+
+fn with_letters(endpoint: EndpointBuilder) -> (Notifier, DeadLetters) {
+    let (channel, letters) = DeadLetterChannel::new(1000);
+    (notifier(endpoint.dead_letters(channel)), letters)
+}
+
+async fn write(notifier: &Notifier, repository: &str, tags: std::ops::Range<usize>) {
+    for tag in tags {
+        notifier
+            .sink()
+            .write(&event(repository, tag))
+            .await
+            .unwrap();
+    }
+}
+
+fn status(notifier: &Notifier) -> EndpointStatus {
+    notifier.status().endpoints.remove(0)
+}
+
+fn names(repository: &str, tags: std::ops::Range<usize>) -> Vec<String> {
+    tags.map(|tag| format!("{repository}/{tag}")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_any_kind_delays_and_loses_nothing() {
+    for reply in [
+        Reply::Reset,
+        Reply::Hang,
+        Reply::Status(500),
+        Reply::Status(503),
+        Reply::Status(408),
+        Reply::Status(425),
+        Reply::Status(302),
+    ] {
+        for breaker in [false, true] {
+            let reply = reply.clone();
+            let (mut endpoint, log) = endpoint(move |n, _| match n {
+                3..20 => reply.clone(),
+                _ => Reply::Status(200),
+            });
+            if breaker {
+                endpoint = endpoint.retry(Breaker::new());
+            }
+            let notifier = notifier(endpoint);
+            write(&notifier, "a", 0..10).await;
+            assert!(notifier.shutdown(HOUR).await.is_drained());
+            assert_eq!(log.accepted(), names("a", 0..10));
+            assert_eq!(log.most_at_once(), 1);
+            let status = status(&notifier);
+            assert_eq!((status.successes, status.retries), (10, 17));
+            assert_eq!((status.lost, status.dead_letters), (0, 0));
+            assert_eq!((status.pending, status.pending_bytes), (0, 0));
+            assert_eq!(status.failures + status.errors, 17);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_breaker_holds_up_all_that_is_behind_as_the_reference_does() {
+    let (endpoint, log) = endpoint(|n, _| match n {
+        0..4 => Reply::Status(400),
+        4..6 => Reply::Answer(429, ("retry-after", "3000"), String::new()),
+        _ => Reply::Status(200),
+    });
+    let breaker = Breaker::new().threshold(3).backoff(10 * SECOND);
+    let notifier = notifier(endpoint.retry(breaker).concurrency(4));
+    write(&notifier, "a", 0..1).await;
+    sleep(MINUTE).await;
+    write(&notifier, "b", 0..1).await;
+    assert!(notifier.shutdown(HOUR).await.is_drained());
+    assert_eq!(log.seconds(), [0, 0, 0, 10, 20, 30, 40, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_honoured() {
+    let (endpoint, log) = endpoint(|n, _| match n {
+        0 => Reply::Answer(429, ("retry-after", "100"), String::new()),
+        1 => Reply::Answer(503, ("retry-after", "9999999"), String::new()),
+        _ => Reply::Status(204),
+    });
+    let notifier = notifier(endpoint.concurrency(9));
+    write(&notifier, "a", 0..1).await;
+    sleep(SECOND).await;
+    // The endpoint is left alone, not only the event.
+    write(&notifier, "b", 0..1).await;
+    sleep(SECOND).await;
+    let now = status(&notifier);
+    assert_eq!(now.state, EndpointState::Waiting);
+    assert_eq!(now.left_alone_for, Some(98 * SECOND));
+    assert_eq!(now.oldest_pending, Some(2 * SECOND));
+    assert!(notifier.shutdown(3 * HOUR).await.is_drained());
+    assert_eq!(log.seconds(), [0, 100, 3700, 3700]);
+    assert_eq!(log.accepted().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_event_is_a_dead_letter_and_the_queue_goes_on() {
+    let (endpoint, log) = endpoint(|_, events| match &*events[0] {
+        "a/2" => Reply::Answer(422, ("x", "y"), "no <such> field".repeat(100)),
+        _ => Reply::Status(200),
+    });
+    let (notifier, mut letters) = with_letters(endpoint);
+    write(&notifier, "a", 0..5).await;
+    assert!(notifier.shutdown(MINUTE).await.is_drained());
+    assert_eq!(log.seconds(), [0; 5]);
+    assert_eq!(log.accepted(), ["a/0", "a/1", "a/3", "a/4"]);
+    let letter = letters.recv().await.unwrap();
+    assert_eq!((&*letter.endpoint, letter.reason), ("e", Reason::Rejected));
+    assert_eq!(letter.error.as_deref(), Some("422 Unprocessable Entity"));
+    assert!(letter.answer.starts_with("no <such> field"));
+    assert_eq!(letter.answer.len(), 1024);
+    assert_eq!(letter.attempts, 1);
+    assert!(letter.first_attempt.is_some() && letter.first_attempt == letter.last_attempt);
+    assert_eq!(letter.event.target.tag, "2");
+    let status = status(&notifier);
+    assert_eq!((status.dead_letters, status.lost), (1, 0));
+    assert_eq!(status.state, EndpointState::Delivering);
+    assert!(letters.try_recv().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_batch_is_split_until_the_culprit_is_alone() {
+    let (endpoint, log) = endpoint(|n, events| match n {
+        _ if events.iter().any(|it| it == "a/5") => Reply::Status(400),
+        2 => Reply::Status(500),
+        _ => Reply::Status(200),
+    });
+    let batch = Batch::of(16).linger(SECOND);
+    let (notifier, mut letters) = with_letters(endpoint.batch(batch));
+    write(&notifier, "a", 0..16).await;
+    assert!(notifier.shutdown(MINUTE).await.is_drained());
+    let mut expected = names("a", 0..16);
+    expected.remove(5);
+    assert_eq!(log.accepted(), expected);
+    let sizes: Vec<_> = log.got().iter().map(|got| got.events.len()).collect();
+    assert_eq!(sizes, [16, 8, 4, 4, 4, 2, 1, 1, 2, 8]);
+    assert_eq!(letters.recv().await.unwrap().event.target.tag, "5");
+    assert!(letters.try_recv().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_gone_gets_nothing_until_it_is_enabled() {
+    let (endpoint, log) = endpoint(|n, _| match n {
+        1 | 5 => Reply::Status(410),
+        _ => Reply::Status(200),
+    });
+    let (notifier, mut letters) = with_letters(endpoint);
+    write(&notifier, "a", 0..3).await;
+    sleep(HOUR).await;
+    assert_eq!(log.seconds(), [0, 0]);
+    assert_eq!(status(&notifier).state, EndpointState::Disabled);
+    write(&notifier, "b", 0..1).await;
+    assert!(!notifier.enable("other"));
+    assert!(notifier.enable("e"));
+    assert!(!notifier.enable("e"));
+    sleep(SECOND).await;
+    assert_eq!(log.accepted(), ["a/0", "a/1", "a/2", "b/0"]);
+    assert_eq!(status(&notifier).state, EndpointState::Delivering);
+    assert_eq!(log.seconds()[2..], [3600; 3]);
+    write(&notifier, "a", 3..6).await;
+    sleep(SECOND).await;
+    let start = tokio::time::Instant::now();
+    let report = notifier.shutdown(HOUR).await;
+    assert_eq!(start.elapsed(), Duration::ZERO, "waited for nothing");
+    assert_eq!(report.left[0].events, 3);
+    for (tag, attempts) in [("3", 1), ("4", 0), ("5", 0)] {
+        let letter = letters.recv().await.unwrap();
+        assert_eq!(letter.reason, Reason::Shutdown);
+        assert_eq!(
+            (&*letter.event.target.tag, letter.attempts),
+            (tag, attempts)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_always_fails_holds_up_its_repository_and_no_other() {
+    let (endpoint, log) = endpoint(|_, events| match &*events[0] {
+        "bad/0" => Reply::Status(500),
+        _ => Reply::Status(200),
+    });
+    let backoff = Backoff::new().attempts(8).cap(MINUTE);
+    let (notifier, mut letters) = with_letters(endpoint.retry(backoff));
+    write(&notifier, "bad", 0..3).await;
+    write(&notifier, "good", 0..3).await;
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(log.accepted(), names("good", 0..3));
+    for tag in 3..300 {
+        write(&notifier, "good", tag..tag + 1).await;
+        sleep(SECOND).await;
+        assert!(log.accepted().contains(&format!("good/{tag}")));
+    }
+    assert!(notifier.shutdown(HOUR).await.is_drained());
+    let letter = letters.recv().await.unwrap();
+    assert_eq!((letter.reason, letter.attempts), (Reason::GaveUp, 8));
+    assert_eq!(letter.error.as_deref(), Some("500 Internal Server Error"));
+    let accepted = log.accepted();
+    let of = |repository: &str| -> Vec<_> {
+        let of = accepted.iter().filter(|it| it.starts_with(repository));
+        of.cloned().collect()
+    };
+    assert_eq!(of("bad"), names("bad", 1..3));
+    assert_eq!(of("good"), names("good", 0..300));
+}
