@@ -29,10 +29,13 @@
 //! | --- | --- |
 //! | `axum` | peer addresses from axum 0.8's `ConnectInfo` |
 //! | `tower-http` | request ids from tower-http 0.6's `RequestId` |
+//! | `config` | [`Config`]: endpoints from distribution's configuration file |
 //!
-//! Neither is on by default.
+//! None is on by default.
 
 mod bridge;
+#[cfg(feature = "config")]
+mod config;
 mod endpoint;
 mod event;
 mod layer;
@@ -44,6 +47,8 @@ mod queue;
 mod sink;
 
 pub use bridge::{Bridge, UrlBuilder};
+#[cfg(feature = "config")]
+pub use config::{Config, ConfigError};
 pub use endpoint::{
     AddressPolicy, Backoff, Batch, Breaker, DeadLetter, DeadLetterChannel, DeadLetterFile,
     DeadLetterSink, DeadLetters, Delivery, Endpoint, EndpointBuilder, EndpointState,

@@ -38,6 +38,7 @@ use self::signature::Signer;
 use self::status::Counts;
 pub use self::status::{EndpointState, EndpointStatus};
 use self::switch::Switch;
+pub(crate) use self::target::target;
 use self::worker::{Desk, Worker};
 use crate::notifier::{BuildError, without_user_info};
 use crate::queue::MemoryQueue;
@@ -119,7 +120,8 @@ impl EndpointBuilder {
         BuildError::new(&format!("endpoint {:?}: {field}", self.name), value, remedy)
     }
 
-    fn check(&self) -> Result<(), BuildError> {
+    /// Do the settings make sense?
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
         if self.name.is_empty() {
             let remedy = "give each endpoint a name of its own";
             return Err(self.error("name", &"", remedy));
@@ -149,7 +151,7 @@ impl EndpointBuilder {
     fn poster(&mut self, shown: &str) -> Result<(Poster, Delivery), BuildError> {
         let remedy = "write a URL like https://receiver.example.com/events";
         let (url, user_info) =
-            target::target(&self.url).ok_or_else(|| self.error("url", &shown, remedy))?;
+            target(&self.url).ok_or_else(|| self.error("url", &shown, remedy))?;
         let headers = target::headers(&self.headers, user_info).map_err(|number| {
             let remedy = "name or value is no valid HTTP header";
             self.error("header", &number, remedy)
@@ -209,7 +211,7 @@ mod tests {
     fn secrets_are_not_shown() {
         let builder = Endpoint::builder("e", "http://me:hush@h/p?q").header("x", "hush");
         assert!(!format!("{builder:?}").contains("hush"));
-        let (url, authorization) = target::target("http://me:hu%73h@h/p?q").unwrap();
+        let (url, authorization) = target("http://me:hu%73h@h/p?q").unwrap();
         assert_eq!(url, "http://h/p?q");
         assert_eq!(authorization.unwrap(), "Basic bWU6aHVzaA==");
         for wrong in [

@@ -7,7 +7,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 /// The URL without user info, and that as an `Authorization` header.
-pub(super) fn target(url: &str) -> Option<(Uri, Option<HeaderValue>)> {
+pub(crate) fn target(url: &str) -> Option<(Uri, Option<HeaderValue>)> {
     let mut parts = url.parse::<Uri>().ok()?.into_parts();
     matches!(parts.scheme.as_ref()?.as_str(), "http" | "https").then_some(())?;
     let authority = parts.authority.clone()?;

@@ -1,0 +1,316 @@
+//! YAML as a tree that knows where everything stands and that hostile input
+//! cannot make large or deep.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag};
+
+use super::error::{ConfigError, Place, Source};
+
+/// The most bytes of a text.
+pub(super) const TEXT_LIMIT: usize = 1 << 20;
+/// The deepest nesting, aliases followed.
+pub(super) const DEPTH_LIMIT: usize = 64;
+/// The largest tree: nodes and bytes of their texts, aliases followed.
+const SIZE_LIMIT: usize = 4 << 20;
+
+/// A value and where it stands. Aliases share what they stand for.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) kind: Kind,
+    pub(super) place: Place,
+    size: usize,
+    depth: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// A plain scalar may be more than a text: a number, a boolean, nothing.
+    Plain(String),
+    /// A scalar that is a text whatever it looks like.
+    Text(String),
+    /// A scalar with a tag that means nothing here.
+    Tagged,
+    List(Vec<Arc<Node>>),
+    /// In the order of the text, merge keys resolved; keys may stand twice.
+    Map(Vec<Entry>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: Arc<Node>,
+    pub(super) value: Arc<Node>,
+}
+
+impl Node {
+    pub(super) fn new(kind: Kind, place: Place) -> Self {
+        let (size, depth) = match &kind {
+            Kind::Plain(text) | Kind::Text(text) => (text.len(), 0),
+            Kind::Tagged => (0, 0),
+            Kind::List(items) => extent(items.iter()),
+            Kind::Map(entries) => extent(entries.iter().flat_map(|it| [&it.key, &it.value])),
+        };
+        Self {
+            kind,
+            place,
+            size: size.saturating_add(1),
+            depth: depth + 1,
+        }
+    }
+
+    /// Nothing: what an empty text or `null` gives.
+    pub(super) fn null(place: Place) -> Self {
+        Self::new(Kind::Plain(String::new()), place)
+    }
+
+    /// Is it nothing, as YAML 1.1 and Go's yaml package write that?
+    pub(super) fn is_null(&self) -> bool {
+        matches!(&self.kind, Kind::Plain(text)
+            if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// The text of a scalar, as a key of a map is read.
+    pub(super) fn as_key(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Plain(text) | Kind::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Size of all nodes together, and depth of the deepest.
+fn extent<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> (usize, usize) {
+    nodes.fold((0, 0), |(size, depth), node| {
+        (node.size.saturating_add(size), node.depth.max(depth))
+    })
+}
+
+/// The one document of `text`.
+pub(super) fn parse(text: &str, source: Source) -> Result<Arc<Node>, ConfigError> {
+    let mut loader = Loader::new(source);
+    if text.len() > TEXT_LIMIT {
+        return Err(loader.whole("is larger than 1 MiB"));
+    }
+    let limit = DEPTH_LIMIT;
+    let options = granit_parser::options! { flow_nesting_limit: limit, block_nesting_limit: limit };
+    for next in Parser::new_from_str_with_options(text, options) {
+        let (event, span) = next.map_err(|error| loader.scan_error(&error))?;
+        loader.take(event, &span)?;
+    }
+    let nothing = || Arc::new(Node::null(Place::whole(loader.source.clone())));
+    Ok(loader.root.unwrap_or_else(nothing))
+}
+
+/// Builds the tree from the parser's events.
+struct Loader {
+    source: Source,
+    /// The lists and maps that are not complete yet, outermost first.
+    open: Vec<Open>,
+    anchors: HashMap<usize, Arc<Node>>,
+    /// What the tree may still grow by.
+    budget: usize,
+    root: Option<Arc<Node>>,
+}
+
+struct Open {
+    place: Place,
+    anchor: usize,
+    items: Items,
+}
+
+enum Items {
+    List(Vec<Arc<Node>>),
+    /// The entries, and the key of the next.
+    Map(Vec<Entry>, Option<Arc<Node>>),
+}
+
+impl Loader {
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            budget: SIZE_LIMIT,
+            root: None,
+        }
+    }
+
+    fn whole(&self, message: &str) -> ConfigError {
+        ConfigError::new(&Place::whole(self.source.clone()), "", message)
+    }
+
+    /// The parser's messages are fixed sentences: they show nothing of the text
+    /// but a single character.
+    fn scan_error(&self, error: &ScanError) -> ConfigError {
+        let place = self.place(error.marker());
+        match error.kind() {
+            ErrorKind::RecursionLimitExceeded => too_deep(&place),
+            kind => ConfigError::new(&place, "", format!("is not valid YAML: {kind}")),
+        }
+    }
+
+    fn place(&self, marker: &granit_parser::Marker) -> Place {
+        Place {
+            source: self.source.clone(),
+            line: marker.line() as u64,
+            column: marker.col() as u64 + 1,
+        }
+    }
+
+    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), ConfigError> {
+        let place = self.place(&span.start);
+        match event {
+            Event::DocumentStart(..) if self.root.is_some() => Err(ConfigError::new(
+                &place,
+                "",
+                "begins a second document: put everything into one",
+            )),
+            Event::Scalar(text, style, anchor, tag) => {
+                let kind = scalar(&text, style, tag.as_deref());
+                self.complete(Node::new(kind, place), anchor)
+            }
+            Event::SequenceStart(_, anchor, _) => {
+                self.open(place, anchor, Items::List(Vec::new()));
+                Ok(())
+            }
+            Event::MappingStart(_, anchor, _) => {
+                self.open(place, anchor, Items::Map(Vec::new(), None));
+                Ok(())
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::Alias(id) => self.alias(id, place),
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&mut self, place: Place, anchor: usize, items: Items) {
+        self.open.push(Open {
+            place,
+            anchor,
+            items,
+        });
+    }
+
+    fn close(&mut self) -> Result<(), ConfigError> {
+        let Some(open) = self.open.pop() else {
+            return Ok(());
+        };
+        let kind = match open.items {
+            Items::List(items) => Kind::List(items),
+            Items::Map(entries, _) => {
+                let before = entries.len();
+                let entries = merged(entries);
+                // A merge copies entries, if not what they hold.
+                self.spend(entries.len().saturating_sub(before), &open.place)?;
+                Kind::Map(entries)
+            }
+        };
+        self.complete(Node::new(kind, open.place), open.anchor)
+    }
+
+    /// What an alias stands for counts again each time: a small text may stand
+    /// for a tree that no memory holds.
+    fn alias(&mut self, id: usize, place: Place) -> Result<(), ConfigError> {
+        let Some(node) = self.anchors.get(&id).cloned() else {
+            let message = "is an alias inside of what it stands for: write it out";
+            return Err(ConfigError::new(&place, "", message));
+        };
+        self.spend(node.size, &place)?;
+        self.put(node)
+    }
+
+    fn complete(&mut self, node: Node, anchor: usize) -> Result<(), ConfigError> {
+        let text = match &node.kind {
+            Kind::Plain(text) | Kind::Text(text) => text.len(),
+            _ => 0,
+        };
+        self.spend(text + 1, &node.place)?;
+        let node = Arc::new(node);
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        self.put(node)
+    }
+
+    fn spend(&mut self, size: usize, place: &Place) -> Result<(), ConfigError> {
+        let left = self.budget.checked_sub(size);
+        self.budget = left.ok_or_else(|| {
+            ConfigError::new(
+                place,
+                "",
+                "makes the configuration too large: use fewer aliases",
+            )
+        })?;
+        Ok(())
+    }
+
+    fn put(&mut self, node: Arc<Node>) -> Result<(), ConfigError> {
+        if node.depth + self.open.len() > DEPTH_LIMIT {
+            return Err(too_deep(&node.place));
+        }
+        match self.open.last_mut().map(|open| &mut open.items) {
+            None => self.root = Some(node),
+            Some(Items::List(items)) => items.push(node),
+            Some(Items::Map(entries, key)) => match key.take() {
+                None => *key = Some(node),
+                Some(key) => entries.push(Entry { key, value: node }),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn too_deep(place: &Place) -> ConfigError {
+    let message = format!("is nested more than {DEPTH_LIMIT} deep: no configuration is");
+    ConfigError::new(place, "", message)
+}
+
+/// `!!str` and `!` make a text of anything; the other tags of the core schema
+/// say what a plain scalar says itself.
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Kind {
+    let core = tag.map(Tag::core_suffix);
+    let local = |tag: &Tag| {
+        tag.handle().is_empty() && tag.suffix() == "!"
+            || tag.handle() == "!" && tag.suffix().is_empty()
+    };
+    match (core, style) {
+        (None, ScalarStyle::Plain) => Kind::Plain(text.into()),
+        (None, _) | (Some(Some("str")), _) => Kind::Text(text.into()),
+        (Some(Some(_)), _) => Kind::Plain(text.into()),
+        (Some(None), _) if tag.is_some_and(local) => Kind::Text(text.into()),
+        (Some(None), _) => Kind::Tagged,
+    }
+}
+
+/// The entries of a map with those of its merge keys (`<<`), as YAML 1.1 has
+/// it: what stands in the map itself goes before what is merged into it, and
+/// of several maps the first. What cannot be merged stays, as a key like another.
+fn merged(entries: Vec<Entry>) -> Vec<Entry> {
+    if !entries.iter().any(|it| sources(it).is_some()) {
+        return entries;
+    }
+    let (merges, mut entries): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|it| sources(it).is_some());
+    let own = entries.iter().filter_map(|it| it.key.as_key());
+    let mut known: HashSet<String> = own.map(Into::into).collect();
+    for source in merges.iter().filter_map(sources).flatten() {
+        let Kind::Map(others) = &source.kind else {
+            continue;
+        };
+        let new = |it: &&Entry| it.key.as_key().is_some_and(|key| known.insert(key.into()));
+        entries.extend(others.iter().filter(new).cloned());
+    }
+    entries
+}
+
+/// The maps that an entry merges, if it is a merge.
+fn sources(entry: &Entry) -> Option<&[Arc<Node>]> {
+    let is_map = |node: &Arc<Node>| matches!(node.kind, Kind::Map(_));
+    matches!(&entry.key.kind, Kind::Plain(key) if key == "<<").then_some(())?;
+    match &entry.value.kind {
+        Kind::Map(_) => Some(std::slice::from_ref(&entry.value)),
+        Kind::List(items) if items.iter().all(is_map) => Some(items),
+        _ => None,
+    }
+}

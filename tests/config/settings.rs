@@ -1,0 +1,181 @@
+//! What this crate adds to the section.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tower_registry_notifications::{
+    Action, AddressPolicy, Backoff, Batch, Breaker, Config, DeadLetterFile, Endpoint, Filter,
+    Format, Notifier, Overflow,
+};
+
+use crate::{of_reference, read, told};
+
+const EXAMPLE: &str = include_str!("../../examples/notifications.yml");
+const SOURCE: &str = include_str!("../../src/config/mod.rs");
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn every_setting_reaches_its_builder() {
+    let scanner = of_reference("scanner", "https://scanner.example.com/events")
+        .header("Authorization", "Bearer secret")
+        .filter(
+            Filter::new()
+                .ignore_media_types(["application/octet-stream"])
+                .ignore_media_types(["application/vnd.oci.image.layer.v1.tar+gzip"])
+                .ignore_actions([Action::Pull]),
+        );
+    let backoff = Backoff::new().base(SECOND).factor(2.0).cap(300 * SECOND);
+    let deployer = Endpoint::builder("deployer", "https://deployer.example.com/hook")
+        .format(Format::V1)
+        .compact(true)
+        .timeout(SECOND)
+        .retry(backoff.attempts(20).age(24 * 3600 * SECOND))
+        .accept_redirects(false)
+        .concurrency(4)
+        .batch(Batch::of(100).bytes(1 << 20).linger(SECOND / 20))
+        .queue_limits(100_000, 128 << 20)
+        .overflow(Overflow::DropOldest)
+        .dead_letters(DeadLetterFile::new("/var/lib/registry/dead-letters.jsonl"));
+    let partner = of_reference("partner", "https://partner.example.com/hook")
+        .disabled(true)
+        .connect_timeout(5 * SECOND)
+        .sign(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+        .system_roots(false)
+        .addresses(
+            AddressPolicy::deny_private()
+                .allow(["10.20.0.0/16"])
+                .unwrap(),
+        );
+    let same = Notifier::builder()
+        .source(tower_registry_notifications::SourceRecord::new(
+            "registry.example.com:5000",
+        ))
+        .include_references(true)
+        .endpoint(scanner)
+        .endpoint(deployer)
+        .endpoint(partner);
+    assert_eq!(told(&read(EXAMPLE).unwrap()), told(&same));
+}
+
+#[test]
+fn what_is_left_out_is_the_default() {
+    let text = "notifications: {endpoints: [{name: a, url: 'http://h/', retry: RETRY, batch: , \
+                queue: {}, addresses: {}, ignore: {}, deadletters: , rootcertificates: []}]}";
+    for (retry, policy) in [
+        ("breaker", Breaker::new().into()),
+        ("{}", Backoff::new().into()),
+        (
+            "backoff",
+            tower_registry_notifications::RetryPolicy::from(Backoff::new()),
+        ),
+    ] {
+        let same = of_reference("a", "http://h/").retry(policy);
+        let read = read(&text.replace("RETRY", retry)).unwrap();
+        assert_eq!(told(&read), told(&Notifier::builder().endpoint(same)));
+    }
+    let queue = |settings: &str| {
+        let text = format!(
+            "notifications: {{endpoints: [{{name: a, url: 'http://h/', queue: {{{settings}}}}}]}}"
+        );
+        told(&read(&text).unwrap())
+    };
+    let same = |events, bytes| {
+        let endpoint = of_reference("a", "http://h/").queue_limits(events, bytes);
+        told(&Notifier::builder().endpoint(endpoint))
+    };
+    assert_eq!(queue("events: 5"), same(5, 128 << 20));
+    assert_eq!(queue("bytes: 5KiB"), same(100_000, 5 << 10));
+}
+
+/// The last parts of all keys in the tables of `Config`.
+fn documented() -> BTreeSet<String> {
+    let rows = SOURCE.lines().filter_map(|it| it.strip_prefix("/// | `"));
+    let cells = rows.map(|row| row.split('|').next().unwrap());
+    let keys = cells.flat_map(|cell| cell.split('`').step_by(2));
+    let keys = keys.filter_map(|key| key.rsplit('.').next());
+    keys.filter(|it| !it.is_empty()).map(Into::into).collect()
+}
+
+#[test]
+fn the_example_has_every_key_that_is_documented() {
+    let documented = documented();
+    assert!(documented.len() > 35, "{documented:?}");
+    for key in &documented {
+        let line = |it: &str| {
+            it.trim_start_matches([' ', '-'])
+                .starts_with(&format!("{key}:"))
+        };
+        assert!(EXAMPLE.lines().any(line), "{key} is not in the example");
+    }
+    // And no key is known that is not documented.
+    for map in [
+        "",
+        "retry: {",
+        "batch: {",
+        "queue: {",
+        "deadletters: {",
+        "clientcertificate: {",
+        "addresses: {",
+        "ignore: {",
+    ] {
+        let end = if map.is_empty() { "" } else { "}" };
+        let text = format!("notifications: {{endpoints: [{{{map}xxxxxxxxxxxx: 1{end}}}]}}");
+        let error = read(&text).unwrap_err().to_string();
+        let (_, keys) = error.split_once("the keys here are ").unwrap();
+        for key in keys.split(", ") {
+            let is = |it: &str| {
+                it == key
+                    || matches!(
+                        key,
+                        "retry"
+                            | "batch"
+                            | "queue"
+                            | "ignore"
+                            | "include"
+                            | "deadletters"
+                            | "addresses"
+                            | "clientcertificate"
+                    )
+            };
+            assert!(
+                documented.iter().any(|it| is(it)),
+                "{key} is not documented"
+            );
+        }
+    }
+}
+
+#[test]
+fn certificates_are_read_from_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let text = format!(
+        "notifications: {{endpoints: [{{name: a, url: 'https://h', rootcertificates: ['{}'], \
+         clientcertificate: {{certificate: '{}', key: '{}'}}}}]}}",
+        path("ca"),
+        path("certificate"),
+        path("key")
+    );
+    let config = Config::from_yaml(&text).unwrap();
+    for name in ["ca", "certificate", "key"] {
+        let error = config.notifier().unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("the file {:?} cannot be read", path(name))),
+            "{error}"
+        );
+        std::fs::write(path(name), name).unwrap();
+    }
+    let same = of_reference("a", "https://h")
+        .root_certificates("ca")
+        .client_certificate("certificate", "key");
+    let builder = config.notifier().unwrap();
+    assert_eq!(told(&builder), told(&Notifier::builder().endpoint(same)));
+
+    let disabled = text.replace("name: a", "name: a, disabled: true");
+    std::fs::remove_file(path("ca")).unwrap();
+    let builder = read(&disabled).unwrap();
+    assert!(
+        builder.build().is_ok(),
+        "a disabled endpoint needs no files"
+    );
+}
