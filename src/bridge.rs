@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::event::{
-    Action, ActorRecord, Descriptor, Event, Manifest, RequestRecord, SharedEvent, SourceRecord,
+    Action, ActorRecord, Descriptor, Event, Kind, Manifest, RequestRecord, SharedEvent,
+    SourceRecord,
 };
 use crate::listener::{BlobListener, ManifestListener, RepositoryListener};
 use crate::sink::{Sink, Write};
@@ -80,8 +81,9 @@ impl Bridge {
         self
     }
 
-    fn event(&self, action: Action, repository: &str) -> Event {
+    fn event(&self, action: Action, kind: Kind, repository: &str) -> Event {
         let mut event = Event::new(action);
+        event.kind = Some(kind);
         event.target.repository = repository.into();
         event.request = self.request.clone();
         event.actor = self.actor.clone();
@@ -100,7 +102,7 @@ impl Bridge {
         manifest: Manifest,
         tag: Option<&str>,
     ) -> Write {
-        let mut event = self.event(action, repository);
+        let mut event = self.event(action, Kind::Manifest, repository);
         let target = &mut event.target;
         target.url = self
             .urls
@@ -115,7 +117,7 @@ impl Bridge {
     }
 
     fn blob(&self, action: Action, repository: &str, blob: Descriptor, from: &str) -> Write {
-        let mut event = self.event(action, repository);
+        let mut event = self.event(action, Kind::Blob, repository);
         let target = &mut event.target;
         target.url = self.urls.blob_url(repository, &blob.digest);
         target.length = blob.size;
@@ -125,8 +127,8 @@ impl Bridge {
     }
 
     /// A deletion says no more of its target than repository and digest.
-    fn deleted(&self, repository: &str, digest: &str) -> Write {
-        let mut event = self.event(Action::Delete, repository);
+    fn deleted(&self, kind: Kind, repository: &str, digest: &str) -> Write {
+        let mut event = self.event(Action::Delete, kind, repository);
         event.target.descriptor.digest = digest.into();
         self.write(event)
     }
@@ -142,7 +144,7 @@ impl ManifestListener for Bridge {
     }
 
     fn manifest_deleted(&self, repository: &str, digest: &str) -> Write {
-        self.deleted(repository, digest)
+        self.deleted(Kind::Manifest, repository, digest)
     }
 }
 
@@ -160,19 +162,19 @@ impl BlobListener for Bridge {
     }
 
     fn blob_deleted(&self, repository: &str, digest: &str) -> Write {
-        self.deleted(repository, digest)
+        self.deleted(Kind::Blob, repository, digest)
     }
 }
 
 impl RepositoryListener for Bridge {
     fn tag_deleted(&self, repository: &str, tag: &str) -> Write {
-        let mut event = self.event(Action::Delete, repository);
+        let mut event = self.event(Action::Delete, Kind::Tag, repository);
         event.target.tag = tag.into();
         self.write(event)
     }
 
     fn repo_deleted(&self, repository: &str) -> Write {
-        let event = self.event(Action::Delete, repository);
+        let event = self.event(Action::Delete, Kind::Repository, repository);
         self.write(event)
     }
 }

@@ -50,7 +50,7 @@ pub use endpoint::{
     EndpointStatus, Reason, RetryPolicy,
 };
 pub use event::{
-    Action, ActorRecord, Descriptor, Envelope, Event, Format, MANIFEST_LIMIT, Manifest,
+    Action, ActorRecord, Descriptor, Envelope, Event, Format, Kind, MANIFEST_LIMIT, Manifest,
     ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, media_types,
 };
 pub use layer::{

@@ -10,7 +10,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    ActorRecord, BaseUrl, ChannelSink, Descriptor, NotificationLayer, Notifier, PeerAddr,
+    ActorRecord, BaseUrl, ChannelSink, Descriptor, Kind, NotificationLayer, Notifier, PeerAddr,
     RequestBody, ResponseFacts, SharedEvent, TrustedProxies,
 };
 
@@ -383,6 +383,8 @@ async fn deletions() {
         told(case.events(delete(BLOB)).await),
         ["delete a sha256:01 "]
     );
+    let kind = case.events(delete(BLOB)).await[0].kind();
+    assert_eq!(kind, Kind::Blob, "though it looks like a manifest's");
     let events = case.events(delete(&format!("/v2/a/manifests/{D}"))).await;
     assert_eq!(
         told(events),
@@ -428,6 +430,16 @@ async fn who_acts() {
     for (event, name) in cases {
         assert_eq!(event.actor.name, name);
         assert!(!format!("{event:?}").contains("secret"));
+    }
+}
+
+#[tokio::test]
+async fn the_trace_of_a_request_goes_with_its_events() {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let case = always!(200, &[], full(""));
+    for (sent, kept) in [(trace, trace), ("00-junk-junk-01", "")] {
+        let get = request("HEAD", BLOB, &[("traceparent", sent)], "");
+        assert_eq!(case.event(get).await.request.trace_parent, kept);
     }
 }
 

@@ -25,8 +25,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tower::{BoxError, ServiceBuilder, service_fn};
 use tower_registry_notifications::{
-    Action, AddressPolicy, Endpoint, EndpointBuilder, EndpointStatus, Envelope, Event, Notifier,
-    SharedEvent, Sink as _,
+    Action, AddressPolicy, Breaker, Endpoint, EndpointBuilder, EndpointStatus, Envelope, Event,
+    Notifier, SharedEvent, Sink as _,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -249,7 +249,11 @@ async fn serve(
 
 fn endpoint(url: String) -> EndpointBuilder {
     let endpoint = Endpoint::builder("e", url).timeout(MINUTE);
-    endpoint.threshold(1).backoff(Duration::from_millis(10))
+    endpoint.retry(
+        Breaker::new()
+            .threshold(1)
+            .backoff(Duration::from_millis(10)),
+    )
 }
 
 fn notifier(endpoint: EndpointBuilder) -> Notifier {

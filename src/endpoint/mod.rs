@@ -138,6 +138,7 @@ impl EndpointBuilder {
                 return Err(self.error(field, &number, "must be at least 1"));
             }
         }
+        self.filter.check(&format!("endpoint {:?}", self.name))?;
         let error = |field: &str, value: &dyn fmt::Display, remedy: &str| {
             self.error(&format!("retry {field}"), value, remedy)
         };

@@ -1,12 +1,12 @@
-//! The formats on the wire, written by hand: byte for byte what Go's
-//! `json.MarshalIndent` makes of the reference's structs.
-
-use std::fmt::Write as _;
+//! The formats on the wire, written by hand: v2 and v1 are byte for byte what
+//! Go's `json.MarshalIndent`, or if compact `json.Marshal`, makes of the
+//! reference's structs.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Descriptor, Event, Platform, timestamp};
+use super::json::Json;
+use super::{Descriptor, Event, Platform, cloud_event, timestamp};
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,66 +23,172 @@ pub enum Format {
     /// empty; `data`, `artifactType` and the platform of an index entry are
     /// not known to it.
     V1,
+    /// [CloudEvents 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md)
+    /// in JSON: an event alone in structured mode, several as a batch.
+    ///
+    /// | attribute | value |
+    /// | --- | --- |
+    /// | `specversion` | `1.0` |
+    /// | `id` | the event's id |
+    /// | `type` | `registry.<kind>.<done>.v1`, see below |
+    /// | `source` | `//<host>:<port>` of the event's source; if it has no address, `urn:uuid:<instance id>`; without that too, `/v2/` |
+    /// | `subject` | `<repository>:<tag>`; without a tag `<repository>@<digest>`; without either `<repository>` |
+    /// | `time` | the event's timestamp |
+    /// | `traceparent` | the trace of the request, if it has one ([Distributed Tracing]) |
+    /// | `datacontenttype` | `application/json` |
+    /// | `data` | the whole event as in format v2, so that what reads those can read this |
+    ///
+    /// The types are named after what the bridge is told:
+    ///
+    /// - `registry.manifest.pushed.v1`, `registry.manifest.pulled.v1`,
+    ///   `registry.manifest.deleted.v1`
+    /// - `registry.blob.pushed.v1`, `registry.blob.pulled.v1`,
+    ///   `registry.blob.mounted.v1`, `registry.blob.deleted.v1`
+    /// - `registry.tag.deleted.v1`
+    /// - `registry.repository.deleted.v1`
+    ///
+    /// The number at their end changes when `data` does so that a receiver must
+    /// know. As in Harbor's CloudEvents no domain stands before them: they mean
+    /// the same whichever registry they come from.
+    ///
+    /// [Distributed Tracing]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md
+    CloudEvents,
 }
 
 impl Format {
-    /// The `Content-Type` of an envelope in this format.
+    /// The `Content-Type` of a request with one event: in CloudEvents that of
+    /// structured mode, in the other formats that of an envelope.
+    ///
+    /// None has a `charset`: JSON is UTF-8 and its media types define no such
+    /// parameter, and receivers of the reference's formats compare exactly.
     pub fn content_type(self) -> &'static str {
-        match self {
-            Self::V2 => "application/vnd.docker.distribution.events.v2+json",
-            Self::V1 => "application/vnd.docker.distribution.events.v1+json",
+        content_type(self, false)
+    }
+
+    /// The `Content-Type` of an [encoded](super::Envelope::encode) envelope: in
+    /// CloudEvents that of a batch, in the other formats no other one than
+    /// [`content_type`](Self::content_type).
+    pub fn batch_content_type(self) -> &'static str {
+        content_type(self, true)
+    }
+}
+
+/// The `Content-Type` of what [`envelope`] makes.
+pub(crate) fn content_type(format: Format, batch: bool) -> &'static str {
+    match (format, batch) {
+        (Format::V2, _) => "application/vnd.docker.distribution.events.v2+json",
+        (Format::V1, _) => "application/vnd.docker.distribution.events.v1+json",
+        (Format::CloudEvents, false) => "application/cloudevents+json",
+        (Format::CloudEvents, true) => "application/cloudevents-batch+json",
+    }
+}
+
+/// A format, with or without white space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Encoding {
+    pub(crate) format: Format,
+    /// Nothing but what the receiver's parser needs: a third fewer bytes.
+    pub(crate) compact: bool,
+}
+
+/// What stands around events and between them.
+struct Frame {
+    open: &'static str,
+    before: &'static str,
+    after: &'static str,
+    close: &'static str,
+}
+
+impl Encoding {
+    fn frame(self) -> Frame {
+        let (open, before, after, close) = match (self.format, self.compact) {
+            (Format::CloudEvents, true) => ("[", "", "", "]"),
+            (Format::CloudEvents, false) => ("[", "\n", "\n", "]"),
+            (Format::V2 | Format::V1, true) => ("{\"events\":[", "", "", "]}"),
+            (Format::V2 | Format::V1, false) => {
+                ("{\n   \"events\": [", "\n      ", "\n   ", "]\n}")
+            }
+        };
+        Frame {
+            open,
+            before,
+            after,
+            close,
         }
     }
 }
 
-/// An envelope around events that are encoded already.
-pub(crate) fn envelope<T: AsRef<[u8]>>(events: impl IntoIterator<Item = T>) -> Vec<u8> {
+/// The body of a request, of events that are encoded already. Without `batch`,
+/// CloudEvents has no frame and there must be one event; in the other formats
+/// it makes no difference.
+pub(crate) fn envelope(
+    encoding: Encoding,
+    batch: bool,
+    events: impl IntoIterator<Item: AsRef<[u8]>>,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(2048);
-    out.extend_from_slice(b"{\n   \"events\": [");
+    let mut events = events.into_iter();
+    if encoding.format == Format::CloudEvents && !batch {
+        if let Some(event) = events.next() {
+            out.extend_from_slice(event.as_ref());
+        }
+        debug_assert!(events.next().is_none(), "one event without a batch");
+        return out;
+    }
+    let frame = encoding.frame();
+    out.extend_from_slice(frame.open.as_bytes());
     let start = out.len();
     for event in events {
         let separator: &[u8] = if out.len() == start { b"" } else { b"," };
         out.extend_from_slice(separator);
-        out.extend_from_slice(b"\n      ");
+        out.extend_from_slice(frame.before.as_bytes());
         out.extend_from_slice(event.as_ref());
     }
     if out.len() > start {
-        out.extend_from_slice(b"\n   ");
+        out.extend_from_slice(frame.after.as_bytes());
     }
-    out.extend_from_slice(b"]\n}");
+    out.extend_from_slice(frame.close.as_bytes());
     out
 }
 
-/// One event, indented as it stands in an envelope.
-pub(crate) fn event(event: &Event, format: Format) -> Vec<u8> {
-    let mut json = Json::new(1024 + 256 * event.target.references.len());
+/// One event as it stands in an envelope, or in CloudEvents as it stands alone.
+pub(crate) fn event(event: &Event, encoding: Encoding) -> Vec<u8> {
+    let Encoding { format, compact } = encoding;
+    let capacity = 1536 + 256 * event.target.references.len();
+    // An envelope is an object with an array in it.
+    let depth = if format == Format::CloudEvents { 0 } else { 2 };
+    let mut json = Json::new(compact, depth, capacity);
+    match format {
+        Format::CloudEvents => cloud_event::write(&mut json, event, |json| {
+            json.object(|json| fields(json, event, Format::V2));
+        }),
+        Format::V2 | Format::V1 => json.object(|json| fields(json, event, format)),
+    }
+    json.into_bytes()
+}
+
+fn fields(json: &mut Json, event: &Event, format: Format) {
+    json.string("id", &event.id);
+    json.text("timestamp", |out| timestamp::write(out, event.timestamp));
+    json.string("action", event.action.as_str());
+    json.key("target");
+    json.object(|json| target(json, event, format));
+    json.key("request");
     json.object(|json| {
-        json.string("id", &event.id);
-        json.key("timestamp");
-        json.out.push(b'"');
-        timestamp::write(&mut json.out, event.timestamp);
-        json.out.push(b'"');
-        json.string("action", event.action.as_str());
-        json.key("target");
-        json.object(|json| target(json, event, format));
-        json.key("request");
-        json.object(|json| {
-            let request = &event.request;
-            json.string("id", &request.id);
-            json.non_empty("addr", &request.addr);
-            json.non_empty("host", &request.host);
-            json.string("method", &request.method);
-            json.string("useragent", &request.user_agent);
-        });
-        json.key("actor");
-        json.object(|json| json.non_empty("name", &event.actor.name));
-        json.key("source");
-        json.object(|json| {
-            json.non_empty("addr", &event.source.addr);
-            json.non_empty("instanceID", &event.source.instance_id);
-        });
+        let request = &event.request;
+        json.string("id", &request.id);
+        json.non_empty("addr", &request.addr);
+        json.non_empty("host", &request.host);
+        json.string("method", &request.method);
+        json.string("useragent", &request.user_agent);
     });
-    json.out
+    json.key("actor");
+    json.object(|json| json.non_empty("name", &event.actor.name));
+    json.key("source");
+    json.object(|json| {
+        json.non_empty("addr", &event.source.addr);
+        json.non_empty("instanceID", &event.source.instance_id);
+    });
 }
 
 fn target(json: &mut Json, event: &Event, format: Format) {
@@ -106,7 +212,7 @@ fn target(json: &mut Json, event: &Event, format: Format) {
 }
 
 fn descriptor(json: &mut Json, descriptor: &Descriptor, format: Format, v1_platform: bool) {
-    let v2 = format == Format::V2;
+    let v2 = format != Format::V1;
     if v2 {
         json.string("mediaType", &descriptor.media_type);
         json.string("digest", &descriptor.digest);
@@ -123,7 +229,7 @@ fn descriptor(json: &mut Json, descriptor: &Descriptor, format: Format, v1_platf
         json.key("annotations");
         json.object(|json| {
             for (name, value) in &descriptor.annotations {
-                json.string(name, value);
+                json.entry(name, value);
             }
         });
     }
@@ -149,182 +255,10 @@ fn platform(json: &mut Json, platform: &Platform) {
     json.non_empty("variant", &platform.variant);
 }
 
-/// A JSON text in the making, indented by three spaces.
-struct Json {
-    out: Vec<u8>,
-    depth: usize,
-    /// Nothing stands yet in the innermost object or array.
-    empty: bool,
-}
-
-/// Depth of an event in its envelope.
-const EVENT_DEPTH: usize = 2;
-
-impl Json {
-    fn new(capacity: usize) -> Self {
-        Self {
-            out: Vec::with_capacity(capacity),
-            depth: EVENT_DEPTH,
-            empty: true,
-        }
-    }
-
-    fn object(&mut self, fields: impl FnOnce(&mut Self)) {
-        self.nest(b'{', b'}', fields);
-    }
-
-    fn array<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
-        self.nest(b'[', b']', |json| {
-            for item in items {
-                json.next();
-                write(json, item);
-            }
-        });
-    }
-
-    fn nest(&mut self, open: u8, close: u8, content: impl FnOnce(&mut Self)) {
-        self.out.push(open);
-        self.depth += 1;
-        self.empty = true;
-        content(self);
-        self.depth -= 1;
-        if !self.empty {
-            self.line();
-        }
-        self.empty = false;
-        self.out.push(close);
-    }
-
-    /// Makes room for the next field or item.
-    fn next(&mut self) {
-        if !self.empty {
-            self.out.push(b',');
-        }
-        self.empty = false;
-        self.line();
-    }
-
-    fn line(&mut self) {
-        const INDENT: &[u8] = b"\n                                          ";
-        let end = (1 + 3 * self.depth).min(INDENT.len());
-        self.out.extend_from_slice(&INDENT[..end]);
-    }
-
-    fn key(&mut self, name: &str) {
-        self.next();
-        escape(&mut self.out, name);
-        self.out.extend_from_slice(b": ");
-    }
-
-    fn string(&mut self, name: &str, value: &str) {
-        self.key(name);
-        escape(&mut self.out, value);
-    }
-
-    fn non_empty(&mut self, name: &str, value: &str) {
-        if !value.is_empty() {
-            self.string(name, value);
-        }
-    }
-
-    fn strings(&mut self, name: &str, values: &[String]) {
-        if !values.is_empty() {
-            self.key(name);
-            self.array(values, |json, value| escape(&mut json.out, value));
-        }
-    }
-
-    fn number(&mut self, name: &str, value: u64) {
-        self.key(name);
-        let mut text = Text(&mut self.out);
-        let _infallible = write!(text, "{value}");
-    }
-}
-
-struct Text<'a>(&'a mut Vec<u8>);
-
-impl std::fmt::Write for Text<'_> {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
-    }
-}
-
-/// Appends `text` as a JSON string, escaped as Go's `encoding/json` does: `<`,
-/// `>`, `&`, U+2028 and U+2029 are written `\u…`, so that the text can stand in
-/// HTML and JavaScript.
-fn escape(out: &mut Vec<u8>, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let bytes = text.as_bytes();
-    out.push(b'"');
-    let mut written = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if !NEEDS_LOOK[usize::from(byte)] {
-            continue;
-        }
-        let short: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0x08 => b"\\b",
-            0x0c => b"\\f",
-            0xe2 => match bytes.get(at + 1..at + 3) {
-                Some([0x80, 0xa8]) => b"\\u2028",
-                Some([0x80, 0xa9]) => b"\\u2029",
-                _ => continue,
-            },
-            _ => b"",
-        };
-        out.extend_from_slice(&bytes[written..at]);
-        if short.is_empty() {
-            out.extend_from_slice(b"\\u00");
-            out.push(HEX[usize::from(byte >> 4)]);
-            out.push(HEX[usize::from(byte & 15)]);
-        } else {
-            out.extend_from_slice(short);
-        }
-        written = at + if byte == 0xe2 { 3 } else { 1 };
-    }
-    out.extend_from_slice(&bytes[written..]);
-    out.push(b'"');
-}
-
-/// Bytes that are escaped, or (0xE2) may begin a character that is.
-const NEEDS_LOOK: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = true;
-        byte += 1;
-    }
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
-    table[b'<' as usize] = true;
-    table[b'>' as usize] = true;
-    table[b'&' as usize] = true;
-    table[0xe2] = true;
-    table
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::{Action, Envelope};
-
-    #[test]
-    fn strings_are_escaped_as_go_does() {
-        let mut out = Vec::new();
-        escape(
-            &mut out,
-            "a<b>&\"\\\u{8}\u{c}\n\r\t\u{0}\u{1f}\u{7f}\u{2028}\u{2029}\u{2027}é😀",
-        );
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "\"a\\u003cb\\u003e\\u0026\\\"\\\\\\b\\f\\n\\r\\t\\u0000\\u001f\u{7f}\\u2028\\u2029\u{2027}é😀\""
-        );
-    }
 
     #[test]
     fn what_serde_writes_is_v2_without_white_space() {

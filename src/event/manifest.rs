@@ -23,6 +23,11 @@ pub mod media_types {
     /// Docker manifest list.
     pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
+    /// Is this a manifest of a known kind?
+    pub(crate) fn is_known(media_type: &str) -> bool {
+        is_index(media_type) || media_type == OCI_MANIFEST || media_type == DOCKER_MANIFEST
+    }
+
     /// Is this an index or a list, whose references are manifests?
     pub(crate) fn is_index(media_type: &str) -> bool {
         media_type == OCI_INDEX || media_type == DOCKER_LIST

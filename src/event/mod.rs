@@ -4,11 +4,12 @@
 //! (distribution's `notifications/event.go`); [`Format`] says how they are
 //! written.
 
+mod cloud_event;
 mod descriptor;
 mod encode;
+mod json;
 mod manifest;
 mod shared;
-mod stub;
 mod timestamp;
 
 use std::borrow::Cow;
@@ -19,9 +20,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::descriptor::{Descriptor, Platform};
 pub use self::encode::Format;
+pub(crate) use self::encode::{Encoding, content_type, envelope};
 pub use self::manifest::{MANIFEST_LIMIT, Manifest, ParseManifestError, media_types};
 pub use self::shared::SharedEvent;
-pub(crate) use self::stub::{Encoding, content_type, envelope};
 pub(crate) use self::timestamp::optional as optional_timestamp;
 
 /// One thing that happened in the registry.
@@ -48,6 +49,9 @@ pub struct Event {
     /// The registry node that saw it.
     #[serde(default)]
     pub source: Arc<SourceRecord>,
+    /// What the bridge was told of, which formats v2 and v1 do not show.
+    #[serde(skip)]
+    pub(crate) kind: Option<Kind>,
 }
 
 impl Event {
@@ -61,6 +65,40 @@ impl Event {
             request: Arc::default(),
             actor: ActorRecord::default(),
             source: Arc::default(),
+            kind: None,
+        }
+    }
+
+    /// What the event is about.
+    ///
+    /// An event that a [`Bridge`](crate::Bridge) made knows it. For any other,
+    /// one that was parsed for example, it follows from the rest:
+    ///
+    /// - A mount is of a blob.
+    /// - A deletion is of a manifest if there is a digest (it may have been a
+    ///   blob's, but that does not show), else of a tag if there is one, else
+    ///   of a repository.
+    /// - A push or a pull is of what the URL names. Without a URL it is of a
+    ///   manifest if there is a tag or the media type is one of
+    ///   [`media_types`], else of a blob.
+    pub fn kind(&self) -> Kind {
+        self.kind.unwrap_or_else(|| self.apparent_kind())
+    }
+
+    fn apparent_kind(&self) -> Kind {
+        let target = &self.target;
+        match self.action {
+            Action::Mount => Kind::Blob,
+            Action::Delete if !target.descriptor.digest.is_empty() => Kind::Manifest,
+            Action::Delete if !target.tag.is_empty() => Kind::Tag,
+            Action::Delete => Kind::Repository,
+            Action::Push | Action::Pull => match target.url.rsplit('/').nth(1) {
+                Some("manifests") => Kind::Manifest,
+                Some("blobs") => Kind::Blob,
+                _ if !target.tag.is_empty() => Kind::Manifest,
+                _ if media_types::is_known(&target.descriptor.media_type) => Kind::Manifest,
+                _ => Kind::Blob,
+            },
         }
     }
 }
@@ -98,6 +136,39 @@ impl Action {
 }
 
 impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Kind {
+    /// A manifest, whether it has a tag or not: images, indexes, artifacts.
+    Manifest,
+    /// A blob: layers, configurations.
+    Blob,
+    /// A tag that was deleted. To set a tag is to push a manifest.
+    Tag,
+    /// A repository that was deleted.
+    Repository,
+}
+
+impl Kind {
+    /// The word that stands in the types of CloudEvents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Blob => "blob",
+            Self::Tag => "tag",
+            Self::Repository => "repository",
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
     }
@@ -154,7 +225,9 @@ pub struct RequestRecord {
     /// The client's `User-Agent`.
     #[serde(rename = "useragent")]
     pub user_agent: String,
-    /// The W3C trace context of the request.
+    /// The trace that the request belongs to, as its client says: `traceparent`
+    /// of [W3C Trace Context](https://www.w3.org/TR/trace-context/#traceparent-header),
+    /// or nothing. Formats v2 and v1 do not have it.
     #[serde(skip)]
     pub trace_parent: String,
 }
@@ -239,8 +312,29 @@ impl Envelope {
         }
     }
 
-    /// The envelope in the given format, to the byte as an endpoint gets it.
+    /// The envelope in the given format, indented: to the byte as an endpoint
+    /// gets it. In [CloudEvents](Format::CloudEvents) it is a batch.
     pub fn encode(&self, format: Format) -> Vec<u8> {
-        encode::envelope(self.events.iter().map(|event| encode::event(event, format)))
+        self.encode_as(Encoding {
+            format,
+            compact: false,
+        })
+    }
+
+    /// The same without white space.
+    pub fn encode_compact(&self, format: Format) -> Vec<u8> {
+        self.encode_as(Encoding {
+            format,
+            compact: true,
+        })
+    }
+
+    fn encode_as(&self, encoding: Encoding) -> Vec<u8> {
+        let events = self.events.iter();
+        envelope(
+            encoding,
+            true,
+            events.map(|event| encode::event(event, encoding)),
+        )
     }
 }

@@ -1,9 +1,11 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+
 use tokio::time::Instant;
 
-use super::{Event, Format, encode};
+use super::{Descriptor, Encoding, Event, Platform, RequestRecord, Target, encode};
 
 /// An [`Event`] on its way to the sinks: immutable, and shared by all of them.
 ///
@@ -17,27 +19,24 @@ struct Inner {
     event: Event,
     /// When it became one that is on its way.
     since: Instant,
-    encodings: Mutex<Vec<(Format, Weak<[u8]>)>>,
+    encodings: Mutex<Vec<(Encoding, Weak<[u8]>)>>,
 }
 
 impl SharedEvent {
     /// The event's own encoding, as it stands in an envelope.
-    pub(crate) fn encoded_in(&self, format: Format) -> Arc<[u8]> {
-        let mut encodings = self
-            .0
-            .encodings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let known = encodings.iter_mut().find(|(known, _)| *known == format);
-        if let Some(encoding) = known.as_ref().and_then(|(_, encoding)| encoding.upgrade()) {
-            return encoding;
+    pub(crate) fn encoded(&self, encoding: Encoding) -> Arc<[u8]> {
+        let slots = self.0.encodings.lock();
+        let mut slots = slots.unwrap_or_else(PoisonError::into_inner);
+        let known = slots.iter_mut().find(|(known, _)| *known == encoding);
+        if let Some(encoded) = known.as_ref().and_then(|(_, encoded)| encoded.upgrade()) {
+            return encoded;
         }
-        let encoding: Arc<[u8]> = encode::event(&self.0.event, format).into();
+        let encoded: Arc<[u8]> = encode::event(&self.0.event, encoding).into();
         match known {
-            Some((_, slot)) => *slot = Arc::downgrade(&encoding),
-            None => encodings.push((format, Arc::downgrade(&encoding))),
+            Some((_, slot)) => *slot = Arc::downgrade(&encoded),
+            None => slots.push((encoding, Arc::downgrade(&encoded))),
         }
-        encoding
+        encoded
     }
 
     /// Since when the event is on its way.
@@ -45,59 +44,78 @@ impl SharedEvent {
         self.0.since
     }
 
-    /// The bytes that the event takes in memory, its texts included: what the
-    /// bounds of a queue count.
+    /// The bytes that the event takes in memory, its texts and its request
+    /// included: what the bounds of a queue count. The source is not, for all
+    /// events of a node share one.
     pub fn memory(&self) -> usize {
         let event = &self.0.event;
-        let descriptor = |descriptor: &super::Descriptor| {
-            descriptor.media_type.len()
-                + descriptor.digest.len()
-                + descriptor.data.len()
-                + descriptor.artifact_type.len()
-                + descriptor
-                    .urls
-                    .iter()
-                    .map(|url| 24 + url.len())
-                    .sum::<usize>()
-                + descriptor
-                    .annotations
-                    .iter()
-                    .map(|(name, value)| 64 + name.len() + value.len())
-                    .sum::<usize>()
-                + descriptor.platform.as_ref().map_or(0, |platform| {
-                    size_of::<super::Platform>()
-                        + platform.architecture.len()
-                        + platform.os.len()
-                        + platform.os_version.len()
-                        + platform.variant.len()
-                        + platform
-                            .os_features
-                            .iter()
-                            .map(|feature| 24 + feature.len())
-                            .sum::<usize>()
-                })
-        };
-        let target = &event.target;
-        let request = &event.request;
-        size_of::<Inner>()
-            + 2 * size_of::<usize>()
-            + event.id.len()
-            + descriptor(&target.descriptor)
-            + target.repository.len()
-            + target.from_repository.len()
-            + target.url.len()
-            + target.tag.len()
-            + target
-                .references
-                .iter()
-                .map(|reference| size_of_val(reference) + descriptor(reference))
-                .sum::<usize>()
-            + request.id.len()
-            + request.addr.len()
-            + request.host.len()
-            + request.method.len()
-            + request.user_agent.len()
-            + event.actor.name.len()
+        // Each is behind an `Arc`, which has two counters.
+        let counters = 4 * size_of::<usize>();
+        let own = size_of::<Inner>() + event.id.len() + event.actor.name.len();
+        own + counters + target(&event.target) + request(&event.request)
+    }
+}
+
+/// What a target takes besides its place in the event.
+fn target(target: &Target) -> usize {
+    let texts = [
+        &target.repository,
+        &target.from_repository,
+        &target.url,
+        &target.tag,
+    ];
+    let reference = |it| size_of::<Descriptor>() + descriptor(it);
+    let references: usize = target.references.iter().map(reference).sum();
+    lengths(texts) + descriptor(&target.descriptor) + references
+}
+
+fn descriptor(descriptor: &Descriptor) -> usize {
+    let texts = [&descriptor.digest, &descriptor.artifact_type];
+    let annotations = &descriptor.annotations;
+    lengths(texts)
+        + owned(&descriptor.media_type)
+        + descriptor.data.len()
+        + list(&descriptor.urls)
+        + annotations.len() * 2 * size_of::<String>()
+        + lengths(annotations.keys().chain(annotations.values()))
+        + descriptor.platform.as_deref().map_or(0, platform)
+}
+
+fn platform(platform: &Platform) -> usize {
+    let texts = [
+        &platform.architecture,
+        &platform.os,
+        &platform.os_version,
+        &platform.variant,
+    ];
+    size_of::<Platform>() + lengths(texts) + list(&platform.os_features)
+}
+
+fn request(request: &RequestRecord) -> usize {
+    let texts = [
+        &request.id,
+        &request.addr,
+        &request.host,
+        &request.user_agent,
+        &request.trace_parent,
+    ];
+    size_of::<RequestRecord>() + lengths(texts) + owned(&request.method)
+}
+
+fn list(texts: &[String]) -> usize {
+    size_of_val(texts) + lengths(texts)
+}
+
+fn lengths<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
+    texts.into_iter().map(String::len).sum()
+}
+
+/// A text that is part of the program takes nothing.
+#[allow(clippy::ptr_arg)] // whether it is borrowed is the question
+fn owned(text: &Cow<'static, str>) -> usize {
+    match text {
+        Cow::Borrowed(_) => 0,
+        Cow::Owned(text) => text.len(),
     }
 }
 
@@ -128,17 +146,55 @@ impl fmt::Debug for SharedEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Action;
+    use crate::event::{Action, Format};
 
     #[test]
     fn deliveries_share_an_encoding_and_free_it_with_the_last() {
         let event = SharedEvent::from(Event::new(Action::Pull));
-        let first = event.encoded_in(Format::V2);
-        let second = event.clone().encoded_in(Format::V2);
+        let encoding = |format, compact| Encoding { format, compact };
+        let first = event.encoded(encoding(Format::V2, false));
+        let second = event.clone().encoded(encoding(Format::V2, false));
         assert!(Arc::ptr_eq(&first, &second));
-        assert_ne!(first, event.encoded_in(Format::V1));
+        assert_ne!(first, event.encoded(encoding(Format::V1, false)));
+        assert_ne!(first, event.encoded(encoding(Format::V2, true)));
         let gone = Arc::downgrade(&first);
         drop((first, second));
         assert!(gone.upgrade().is_none());
+    }
+
+    /// As the allocator counts it, and with nothing left out.
+    #[test]
+    fn memory_is_what_the_event_takes() {
+        let event = || {
+            let text = |length| "x".repeat(length);
+            let mut event = Event::new(Action::Push);
+            let mut descriptor = Descriptor::new(text(30), text(71), 1);
+            descriptor.urls = vec![text(20), text(21)];
+            descriptor.data = vec![1; 9];
+            descriptor.artifact_type = text(22);
+            descriptor.platform = Some(Box::new(Platform {
+                os_features: vec![text(7)],
+                variant: text(2),
+                ..Platform::default()
+            }));
+            event.target.references = vec![descriptor.clone(), Descriptor::new("static", "", 0)];
+            event.target.descriptor = descriptor;
+            event.target.url = text(150);
+            event.target.repository = text(31);
+            let mut request = RequestRecord::new(text(36), "GET");
+            request.user_agent = text(140);
+            request.trace_parent = text(55);
+            event.request = request.into();
+            event.actor.name = text(5);
+            SharedEvent::from(event)
+        };
+        // The empty source, which is shared otherwise.
+        let source = size_of::<crate::event::SourceRecord>() + 2 * size_of::<usize>();
+        // The first has the generator of ids set up.
+        drop(event());
+        let mut kept = None;
+        let taken = allocation_counter::measure(|| kept = Some(event())).bytes_current;
+        let counted = kept.unwrap().memory() + source;
+        assert_eq!(i64::try_from(counted).unwrap(), taken);
     }
 }

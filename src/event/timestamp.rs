@@ -1,6 +1,6 @@
 //! RFC 3339 timestamps as Go writes them: nanoseconds, trailing zeros trimmed.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::{Deserialize, Deserializer, Serializer};
@@ -47,9 +47,10 @@ pub(crate) mod optional {
     }
 }
 
-/// Appends `time`, in UTC.
+/// Appends `time`, in UTC. RFC 3339 knows the years 0 to 9999; what is not in
+/// them becomes the nearest that is.
 pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
-    let time = DateTime::<Utc>::from(time);
+    let time = utc(time);
     digits(out, time.year().unsigned_abs(), 4);
     for (separator, number) in [
         (b'-', time.month()),
@@ -70,6 +71,16 @@ pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
         }
     }
     out.push(b'Z');
+}
+
+fn utc(time: SystemTime) -> DateTime<Utc> {
+    const BEFORE_1970: Duration = Duration::from_secs(62_167_219_200);
+    const SINCE_1970: Duration = Duration::new(253_402_300_799, 999_999_999);
+    // Where one of them is out of the clock's range, so is what lies beyond it.
+    let first = SystemTime::UNIX_EPOCH.checked_sub(BEFORE_1970);
+    let last = SystemTime::UNIX_EPOCH.checked_add(SINCE_1970);
+    let time = time.max(first.unwrap_or(time)).min(last.unwrap_or(time));
+    DateTime::from(time)
 }
 
 /// Appends `number` in decimal with at least `width` digits, zeros first.
@@ -105,5 +116,14 @@ mod tests {
         assert_eq!(text(1, 5), "1970-01-01T00:00:01.000000005Z");
         assert_eq!(text(1, 650_000_000), "1970-01-01T00:00:01.65Z");
         assert_eq!(text(253_402_300_799, 0), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn a_time_that_has_no_text_becomes_the_nearest_that_has() {
+        assert_eq!(text(1 << 62, 0), "9999-12-31T23:59:59.999999999Z");
+        let long_ago = SystemTime::UNIX_EPOCH - Duration::from_secs(1 << 62);
+        let mut out = Vec::new();
+        super::write(&mut out, long_ago);
+        assert_eq!(String::from_utf8(out).unwrap(), "0000-01-01T00:00:00Z");
     }
 }

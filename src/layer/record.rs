@@ -157,6 +157,7 @@ impl Origin {
             .or_else(|| peer.map(|peer| peer.to_string()))
             .unwrap_or_default();
         request.user_agent = headers.get(USER_AGENT).map(text).unwrap_or_default();
+        request.trace_parent = trace_parent(headers).unwrap_or_default();
         let urls = match &settings.base_url.0 {
             Base::Fixed(urls) => urls.clone(),
             Base::FromRequest => requested_base(parts, settings, &host, trusted),
@@ -211,6 +212,39 @@ fn request_id(parts: &Parts, trusted: bool) -> String {
     sent.and_then(|id| id.to_str().ok())
         .filter(sane)
         .map_or_else(new_id, Into::into)
+}
+
+/// The `traceparent` of a request, if it is valid by [W3C Trace Context] and
+/// the only one. What a later version than 00 adds is left out, as it asks for.
+///
+/// [W3C Trace Context]: https://www.w3.org/TR/trace-context/#traceparent-header
+fn trace_parent(headers: &HeaderMap) -> Option<String> {
+    const LENGTH: usize = 55;
+    let mut values = headers.get_all("traceparent").iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let (known, more) = value.to_str().ok()?.split_at_checked(LENGTH)?;
+    let mut fields = known.split('-');
+    let mut field = |length| fields.next().filter(|it| is_hex(it, length));
+    let (version, trace) = (field(2)?, field(32)?);
+    let (parent, flags) = (field(16)?, field(2)?);
+    let set = |id: &str| id.bytes().any(|digit| digit != b'0');
+    let ends = more.is_empty() || (version != "00" && more.starts_with('-'));
+    if version == "ff" || !set(trace) || !set(parent) || !ends {
+        return None;
+    }
+    // The one flag of version 00: the trace is recorded.
+    let sampled = u8::from_str_radix(flags, 16).ok()? & 1;
+    Some(match version {
+        "00" => known.into(),
+        _ => format!("00-{trace}-{parent}-0{sampled}"),
+    })
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    let digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == length && text.bytes().all(digit)
 }
 
 /// The host of an absolute URI (HTTP/2's `:authority`) is the one that counts
@@ -337,4 +371,73 @@ fn text(value: &HeaderValue) -> String {
         text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDS: &str = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
+
+    fn given<const N: usize>(values: [&str; N]) -> Option<String> {
+        let value = |text: &str| HeaderValue::from_str(text).unwrap();
+        let name = http::HeaderName::from_static("traceparent");
+        trace_parent(
+            &values
+                .map(|text| (name.clone(), value(text)))
+                .into_iter()
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn a_valid_trace_parent_is_kept_and_a_later_one_brought_to_version_00() {
+        for (version, end, kept) in [
+            ("00", "-01", Some("01")),
+            ("00", "-a2", Some("a2")),
+            ("00", "-01-", None),
+            ("00", "-01-more", None),
+            ("cc", "-03", Some("01")),
+            ("cc", "-02-what-comes", Some("00")),
+            ("cc", "-02.what-comes", None),
+            ("ff", "-01", None),
+            ("0", "-01", None),
+            ("0A", "-01", None),
+            ("00", "-0", None),
+            ("00", "-0x", None),
+            ("00", "", None),
+        ] {
+            let kept = kept.map(|flags| format!("00-{IDS}-{flags}"));
+            assert_eq!(
+                given([&*format!("{version}-{IDS}{end}")]),
+                kept,
+                "{version} {end}"
+            );
+        }
+    }
+
+    #[test]
+    fn trace_parents_that_are_not_valid_are_none() {
+        let (trace, parent) = IDS.split_once('-').unwrap();
+        for wrong in [
+            "".into(),
+            format!("00-{trace}-0000000000000000-01"),
+            format!("00-00000000000000000000000000000000-{parent}-01"),
+            format!("00-{}-{parent}-01", trace.to_uppercase()),
+            format!("00-{trace}{parent}--01"),
+            format!("00-{trace}-{parent}_01"),
+            format!(" 00-{trace}-{parent}-01"),
+        ] {
+            assert_eq!(given([&*wrong]), None, "{wrong:?}");
+        }
+        let right = format!("00-{IDS}-01");
+        assert_eq!(given([&*right, &*right]), None, "two of them");
+        assert_eq!(given([]), None);
+        let text = HeaderValue::from_bytes(
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0é".as_bytes(),
+        );
+        let headers =
+            HeaderMap::from_iter([(http::HeaderName::from_static("traceparent"), text.unwrap())]);
+        assert_eq!(trace_parent(&headers), None);
+    }
 }

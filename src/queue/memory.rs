@@ -167,14 +167,12 @@ impl MemoryQueue {
         let turn = self.turn.lock().await;
         loop {
             let room = self.room.notified();
-            match self.push_into(&mut self.state(), event) {
-                Err(Refused::Full) => {}
-                answer => {
-                    drop(waiting);
-                    drop(turn);
-                    self.changed.notify_one();
-                    return answer;
-                }
+            let answer = self.push_into(&mut self.state(), event);
+            if answer != Err(Refused::Full) {
+                drop(waiting);
+                drop(turn);
+                self.changed.notify_one();
+                return answer;
             }
             room.await;
         }

@@ -1,14 +1,59 @@
-use crate::event::{Action, Event, SharedEvent};
+use fast_glob::glob_match;
 
 use super::{Sink, Write};
+use crate::event::{Action, Event, Kind, SharedEvent};
+use crate::notifier::BuildError;
 
 /// Which events a sink or an endpoint wants.
 ///
-/// Without any rule it wants them all.
+/// Without any rule it wants them all. An event passes if
+///
+/// - none of the rules that exclude or ignore matches it, and
+/// - of each sort (repositories, tags, actions, media types, kinds) that has
+///   rules that include, at least one matches.
+///
+/// ```
+/// use tower_registry_notifications::{Action, Filter, Kind};
+///
+/// let releases = Filter::new()
+///     .include_actions([Action::Push])
+///     .include_kinds([Kind::Manifest])
+///     .include_repositories(["team/**", "library/{debian,ubuntu}"])
+///     .include_tags(["v[0-9]*"])
+///     .exclude_tags(["*-rc*"]);
+/// ```
+///
+/// # Globs
+///
+/// Repositories and tags are told by globs that must match the whole name.
+/// Upper and lower case differ.
+///
+/// | glob | matches |
+/// | --- | --- |
+/// | `?` | one character except `/` |
+/// | `*` | any characters except `/`, also none |
+/// | `**` | any segments: at the end one or more (`team/**`), elsewhere also none (`**/cache`); must be a whole segment itself |
+/// | `[a-z]`, `[!a-z]` | one character of the set, or one that is not in it |
+/// | `{a,b}` | either of them |
+/// | `\` | the next character as it is |
+///
+/// A glob that is not valid, which is an unclosed `[` or `{`, a `\` at the end or a `!`
+/// at the start, is an error when the [`Notifier`](crate::Notifier) is built or
+/// the filter put [before](Self::before) a sink.
+///
+/// # What an event lacks
+///
+/// A glob matches no empty name, not even `*` and `**`: an event without a tag
+/// fails every `include_tags` and passes every `exclude_tags`. Blobs have no
+/// tags, and neither has what is pushed, pulled or deleted by its digest. The
+/// repository that a blob was mounted from is not looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    ignored_media_types: Vec<String>,
-    ignored_actions: Vec<Action>,
+    repositories: Rules<String>,
+    tags: Rules<String>,
+    media_types: Rules<String>,
+    actions: Rules<Action>,
+    kinds: Rules<Kind>,
 }
 
 impl Filter {
@@ -17,35 +62,168 @@ impl Filter {
         Self::default()
     }
 
+    /// Keeps events of repositories that one of these globs matches.
+    #[must_use]
+    pub fn include_repositories<T: Into<String>>(
+        mut self,
+        globs: impl IntoIterator<Item = T>,
+    ) -> Self {
+        extend(&mut self.repositories.include, globs);
+        self
+    }
+
+    /// Drops events of repositories that one of these globs matches.
+    #[must_use]
+    pub fn exclude_repositories<T: Into<String>>(
+        mut self,
+        globs: impl IntoIterator<Item = T>,
+    ) -> Self {
+        extend(&mut self.repositories.exclude, globs);
+        self
+    }
+
+    /// Keeps events with a tag that one of these globs matches.
+    #[must_use]
+    pub fn include_tags<T: Into<String>>(mut self, globs: impl IntoIterator<Item = T>) -> Self {
+        extend(&mut self.tags.include, globs);
+        self
+    }
+
+    /// Drops events with a tag that one of these globs matches.
+    #[must_use]
+    pub fn exclude_tags<T: Into<String>>(mut self, globs: impl IntoIterator<Item = T>) -> Self {
+        extend(&mut self.tags.exclude, globs);
+        self
+    }
+
+    /// Keeps events whose target has one of these media types.
+    #[must_use]
+    pub fn include_media_types<T: Into<String>>(
+        mut self,
+        media_types: impl IntoIterator<Item = T>,
+    ) -> Self {
+        extend(&mut self.media_types.include, media_types);
+        self
+    }
+
     /// Drops events whose target has one of these media types.
     #[must_use]
     pub fn ignore_media_types<T: Into<String>>(
         mut self,
         media_types: impl IntoIterator<Item = T>,
     ) -> Self {
-        self.ignored_media_types
-            .extend(media_types.into_iter().map(Into::into));
+        extend(&mut self.media_types.exclude, media_types);
+        self
+    }
+
+    /// Keeps events of these actions.
+    #[must_use]
+    pub fn include_actions(mut self, actions: impl IntoIterator<Item = Action>) -> Self {
+        extend(&mut self.actions.include, actions);
         self
     }
 
     /// Drops events of these actions.
     #[must_use]
     pub fn ignore_actions(mut self, actions: impl IntoIterator<Item = Action>) -> Self {
-        self.ignored_actions.extend(actions);
+        extend(&mut self.actions.exclude, actions);
         self
     }
 
-    /// Does the event pass?
+    /// Keeps events of these kinds of targets.
+    #[must_use]
+    pub fn include_kinds(mut self, kinds: impl IntoIterator<Item = Kind>) -> Self {
+        extend(&mut self.kinds.include, kinds);
+        self
+    }
+
+    /// Drops events of these kinds of targets.
+    #[must_use]
+    pub fn exclude_kinds(mut self, kinds: impl IntoIterator<Item = Kind>) -> Self {
+        extend(&mut self.kinds.exclude, kinds);
+        self
+    }
+
+    /// Does the event pass? Allocates nothing.
     pub fn wants(&self, event: &Event) -> bool {
-        let media_type = &*event.target.descriptor.media_type;
-        !self.ignored_actions.contains(&event.action)
-            && !self.ignored_media_types.iter().any(|it| it == media_type)
+        let target = &event.target;
+        let media_type = &*target.descriptor.media_type;
+        self.actions.pass(|action| *action == event.action)
+            && self.kinds.pass(|kind| *kind == event.kind())
+            && self.media_types.pass(|it| it == media_type)
+            && self
+                .repositories
+                .pass(|glob| names(glob, &target.repository))
+            && self.tags.pass(|glob| names(glob, &target.tag))
     }
 
     /// A sink that passes on to `sink` what the filter wants. What it does not
     /// want counts as accepted.
-    pub fn before<S: Sink>(self, sink: S) -> impl Sink {
-        Filtered { filter: self, sink }
+    ///
+    /// # Errors
+    ///
+    /// When a glob is not valid.
+    pub fn before<S: Sink>(self, sink: S) -> Result<impl Sink, BuildError> {
+        self.check("filter")?;
+        Ok(Filtered { filter: self, sink })
+    }
+
+    /// Are all globs valid? `of` says whose filter it is in the error.
+    pub(crate) fn check(&self, of: &str) -> Result<(), BuildError> {
+        for (rule, globs) in [
+            ("include_repositories", &self.repositories.include),
+            ("exclude_repositories", &self.repositories.exclude),
+            ("include_tags", &self.tags.include),
+            ("exclude_tags", &self.tags.exclude),
+        ] {
+            for glob in globs {
+                let error = |remedy: &str| BuildError::new(&format!("{of}: {rule}"), glob, remedy);
+                check(glob).map_err(|remedy| error(&remedy))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a glob, if anything is.
+fn check(glob: &str) -> Result<(), String> {
+    if glob.is_empty() {
+        return Err("write a glob like team/** or v1.*".into());
+    }
+    if glob.starts_with('!') {
+        return Err("a glob cannot be turned round; use the rule that excludes".into());
+    }
+    fast_glob::validate(glob).map_err(|error| error.to_string())
+}
+
+fn names(glob: &str, name: &str) -> bool {
+    !name.is_empty() && glob_match(glob, name)
+}
+
+fn extend<T, U: Into<T>>(rules: &mut Vec<T>, more: impl IntoIterator<Item = U>) {
+    rules.extend(more.into_iter().map(Into::into));
+}
+
+/// The rules of one sort.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rules<T> {
+    include: Vec<T>,
+    exclude: Vec<T>,
+}
+
+impl<T> Rules<T> {
+    fn pass(&self, matches: impl Fn(&T) -> bool) -> bool {
+        let included = self.include.is_empty() || self.include.iter().any(&matches);
+        included && !self.exclude.iter().any(matches)
+    }
+}
+
+impl<T> Default for Rules<T> {
+    fn default() -> Self {
+        Self {
+            include: Vec::new(),
+            exclude: Vec::new(),
+        }
     }
 }
 
@@ -66,23 +244,225 @@ impl<S: Sink> Sink for Filtered<S> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::event::media_types;
     use crate::sink::ChannelSink;
+
+    const BLOB: &str = "application/octet-stream";
+
+    fn event(action: Action, repository: &str, tag: &str) -> Event {
+        let mut event = Event::new(action);
+        event.target.repository = repository.into();
+        event.target.tag = tag.into();
+        event.target.descriptor.media_type = match tag {
+            "" => BLOB.into(),
+            _ => media_types::OCI_MANIFEST.into(),
+        };
+        event
+    }
 
     #[tokio::test]
     async fn what_is_ignored_counts_as_accepted() {
         let (sink, mut events) = ChannelSink::new(8);
         let sink = Filter::new()
             .ignore_actions([Action::Pull])
-            .ignore_media_types(["application/octet-stream"])
-            .before(sink);
-        let mut blob = Event::new(Action::Push);
-        blob.target.descriptor.media_type = "application/octet-stream".into();
+            .ignore_media_types([BLOB])
+            .before(sink)
+            .unwrap();
         let wanted = SharedEvent::from(Event::new(Action::Push));
-        for event in [blob.into(), Event::new(Action::Pull).into(), wanted.clone()] {
+        for event in [
+            event(Action::Push, "a", "").into(),
+            Event::new(Action::Pull).into(),
+            wanted.clone(),
+        ] {
             sink.write(&event).await.unwrap();
         }
         assert_eq!(events.try_recv().unwrap().id, wanted.id);
         assert!(events.try_recv().is_none());
+    }
+
+    #[test]
+    fn each_sort_with_includes_needs_one_and_excludes_win() {
+        let filter = Filter::new()
+            .include_repositories(["team/**", "library/debian"])
+            .exclude_repositories(["**/cache"])
+            .include_actions([Action::Push, Action::Delete]);
+        let wants = |action, repository| filter.wants(&event(action, repository, "t"));
+        assert!(wants(Action::Push, "team/a/b"));
+        assert!(wants(Action::Delete, "library/debian"));
+        assert!(!wants(Action::Pull, "team/a"), "an action not included");
+        assert!(
+            !wants(Action::Push, "library/ubuntu"),
+            "a repository not included"
+        );
+        assert!(
+            !wants(Action::Push, "team/a/cache"),
+            "excluded, though included"
+        );
+        let both = Filter::new()
+            .include_actions([Action::Push])
+            .ignore_actions([Action::Push]);
+        assert!(!both.wants(&event(Action::Push, "a", "")));
+    }
+
+    #[test]
+    fn a_star_stays_within_a_segment_and_two_do_not() {
+        for (glob, matched, not) in [
+            ("*", &["a"][..], &["a/b", ""][..]),
+            ("**", &["a", "a/b"], &[""]),
+            ("a/*", &["a/b"], &["a/b/c", "a", "b/a/b"]),
+            ("a/**", &["a/b", "a/b/c"], &["a", "ab", "b/a"]),
+            ("**/a", &["a", "b/a", "c/b/a"], &["ba", "a/b"]),
+            (
+                "a/{b,c-*}/?[0-9]",
+                &["a/b/x1", "a/c-d/y2"],
+                &["a/d/x1", "a/b/x", "a/b/x1y"],
+            ),
+            ("A", &["A"], &["a"]),
+            (r"a\*", &["a*"], &["ab"]),
+        ] {
+            let filter = Filter::new().include_repositories([glob]);
+            filter.check("f").unwrap();
+            for (names, wanted) in [(matched, true), (not, false)] {
+                for name in names {
+                    let wants = filter.wants(&event(Action::Push, name, ""));
+                    assert_eq!(wants, wanted, "{glob:?} and {name:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_without_a_tag_fails_includes_and_passes_excludes() {
+        let (tagged, bare) = (event(Action::Push, "a", "v1"), event(Action::Push, "a", ""));
+        let include = Filter::new().include_tags(["*"]);
+        let exclude = Filter::new().exclude_tags(["*"]);
+        assert_eq!(
+            (include.wants(&tagged), include.wants(&bare)),
+            (true, false)
+        );
+        assert_eq!(
+            (exclude.wants(&tagged), exclude.wants(&bare)),
+            (false, true)
+        );
+    }
+
+    #[test]
+    fn media_types_and_kinds_are_told_exactly() {
+        let manifests = Filter::new().include_media_types([media_types::OCI_MANIFEST]);
+        let no_blobs = Filter::new().exclude_kinds([Kind::Blob]);
+        let blobs = Filter::new().include_kinds([Kind::Blob, Kind::Repository]);
+        let (image, blob) = (event(Action::Pull, "a", "t"), event(Action::Pull, "a", ""));
+        for (filter, wants_image) in [(manifests, true), (no_blobs, true), (blobs, false)] {
+            assert_eq!(filter.wants(&image), wants_image, "{filter:?}");
+            assert_eq!(filter.wants(&blob), !wants_image, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_glob_that_is_not_valid_is_named_with_its_rule() {
+        for glob in ["", "!a", "a[", "{a", "a\\"] {
+            for (rule, filter) in [
+                (
+                    "include_repositories",
+                    Filter::new().include_repositories([glob]),
+                ),
+                (
+                    "exclude_repositories",
+                    Filter::new().exclude_repositories([glob]),
+                ),
+                ("include_tags", Filter::new().include_tags(["v*", glob])),
+                ("exclude_tags", Filter::new().exclude_tags([glob])),
+            ] {
+                let error = filter.check("endpoint \"ci\"").unwrap_err().to_string();
+                let start = format!("endpoint \"ci\": {rule}: {glob:?} is not valid: ");
+                assert!(error.starts_with(&start), "{error}");
+                assert!(filter.before(ChannelSink::new(1).0).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_allocated_to_decide() {
+        let filter = Filter::new()
+            .include_repositories(["x", "team/{a,b}/**"])
+            .exclude_tags(["*-rc?", "[a-m]*"])
+            .ignore_media_types([BLOB])
+            .include_kinds([Kind::Manifest]);
+        let event = event(Action::Push, "team/a/b/c", "v1-rc");
+        let allocations = allocation_counter::measure(|| assert!(filter.wants(&event)));
+        assert_eq!(allocations.count_total, 0);
+    }
+
+    #[test]
+    fn hostile_names_are_decided_in_bounded_time() {
+        for (glob, name) in [
+            ("*a*a*a*a*a*a*a*a*a*b", "a".repeat(255)),
+            ("**/*a/**/*a/**/*a/**/*a/b", "a/".repeat(4000)),
+            ("{*a,*b}{*a,*b}{*a,*b}{*a,*b}{*a,*b}c", "ab".repeat(120)),
+            (
+                "{a,a*}{a,a*}{a,a*}{a,a*}{a,a*}{a,a*}{a,a*}{a,a*}{a,a*}{a,a*}c",
+                "a".repeat(255),
+            ),
+        ] {
+            let filter = Filter::new().include_repositories([glob]);
+            filter.check("f").unwrap();
+            assert!(!filter.wants(&event(Action::Push, &name, "")), "{glob}");
+        }
+    }
+
+    /// A part of a glob, and the same as a regular expression.
+    fn part() -> impl Strategy<Value = (&'static str, &'static str)> {
+        prop::sample::select(vec![
+            ("a", "a"),
+            ("b", "b"),
+            (".", r"\."),
+            ("*", "[^/]*"),
+            ("?", "[^/]"),
+            ("[ab]", "[ab]"),
+            ("[!a]", "[^a/]"),
+            ("{a,b*}", "(a|b[^/]*)"),
+        ])
+    }
+
+    fn segment() -> impl Strategy<Value = (String, String)> {
+        let parts = prop::collection::vec(part(), 1..5);
+        let segment = parts.prop_map(|parts| parts.into_iter().unzip());
+        let segment =
+            segment.prop_filter("two stars", |it: &(String, String)| !it.0.contains("**"));
+        let within = segment.prop_map(|(glob, regex)| (glob, regex + "/"));
+        prop_oneof![4 => within, 1 => Just(("**".into(), "([^/]+/)*".into()))]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn globs_mean_what_is_documented(
+            segments in prop::collection::vec(segment(), 1..4),
+            name in "[ab.]{1,4}(/[ab.]{1,4}){0,3}",
+        ) {
+            let mut segments = segments;
+            segments.dedup_by(|a, b| a.0 == "**" && b.0 == "**");
+            let (globs, mut regexes): (Vec<_>, Vec<_>) = segments.into_iter().unzip();
+            if globs.ends_with(&["**".into()]) {
+                regexes.push("[^/]+/".into());
+            }
+            let glob = globs.join("/");
+            prop_assert_eq!(check(&glob), Ok(()));
+            let regex = regex::Regex::new(&format!("^{}$", regexes.concat())).unwrap();
+            prop_assert_eq!(names(&glob, &name), regex.is_match(&format!("{name}/")), "{}", glob);
+        }
+
+        #[test]
+        fn no_glob_and_no_name_panic(glob in any::<String>(), stars in "[]ab/*?{},!\\\\\\[-]{0,12}", name in any::<String>()) {
+            for glob in [&glob, &stars] {
+                let _valid = check(glob);
+                names(glob, &name);
+                names(glob, "a/b/a,b]");
+            }
+        }
     }
 }

@@ -1,0 +1,89 @@
+//! Events as [CloudEvents 1.0] in their [JSON format].
+//!
+//! [CloudEvents 1.0]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
+//! [JSON format]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
+
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::json::Json;
+use super::{Action, Event, SourceRecord, timestamp};
+
+/// What a URI leaves as it is (RFC 3986, section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// One event; `data` writes the event itself.
+pub(super) fn write(json: &mut Json, event: &Event, data: impl FnOnce(&mut Json)) {
+    json.object(|json| {
+        json.plain("specversion", &["1.0"]);
+        json.string("id", &event.id);
+        let (kind, done) = (event.kind().as_str(), done(event.action));
+        json.plain("type", &["registry.", kind, ".", done, ".v1"]);
+        source(json, &event.source);
+        subject(json, event);
+        json.text("time", |out| timestamp::write(out, event.timestamp));
+        json.non_empty("traceparent", &event.request.trace_parent);
+        json.plain("datacontenttype", &["application/json"]);
+        json.key("data");
+        data(json);
+    });
+}
+
+/// The action as what was done, which types of events are named after.
+fn done(action: Action) -> &'static str {
+    match action {
+        Action::Push => "pushed",
+        Action::Pull => "pulled",
+        Action::Mount => "mounted",
+        Action::Delete => "deleted",
+    }
+}
+
+/// A URI reference that is never empty and always valid, whatever the source
+/// says of itself.
+fn source(json: &mut Json, source: &SourceRecord) {
+    let SourceRecord { addr, instance_id } = source;
+    if addr.is_empty() {
+        // The root of every registry's API.
+        let start = if instance_id.is_empty() {
+            "/v2/"
+        } else {
+            "urn:uuid:"
+        };
+        return json.plain("source", &[start, &*encoded(instance_id)]);
+    }
+    let port = addr.rsplit_once(':').filter(|(_, port)| is_port(port));
+    let (host, colon, port) = port.map_or((&**addr, "", ""), |(host, port)| (host, ":", port));
+    let address = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let host = match address {
+        Some(address) if address.parse::<Ipv6Addr>().is_ok() => host.into(),
+        _ => encoded(host),
+    };
+    json.plain("source", &["//", &*host, colon, port]);
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+fn encoded(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, RESERVED).into()
+}
+
+fn subject(json: &mut Json, event: &Event) {
+    let target = &event.target;
+    let (separator, reference) = match (&*target.tag, &*target.descriptor.digest) {
+        ("", "") => ("", ""),
+        ("", digest) => ("@", digest),
+        (tag, _) => (":", tag),
+    };
+    if !target.repository.is_empty() {
+        json.joined("subject", &[&*target.repository, separator, reference]);
+    }
+}

@@ -1,0 +1,199 @@
+//! Queues that are full, and one dead endpoint among live ones.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::scripted::{Log, Reply, event, scripted};
+use tokio::time::{sleep, timeout};
+use tower_registry_notifications::{
+    Batch, DeadLetterChannel, DeadLetters, Endpoint, EndpointBuilder, Notifier, Overflow, Reason,
+    Sink as _, SinkError,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// An endpoint that takes three events and delivers them after an hour.
+fn slow(overflow: Overflow) -> (Notifier, Log, DeadLetters) {
+    let (client, log) = scripted(|n, _| match n {
+        0 => Reply::Late(HOUR),
+        _ => Reply::Status(200),
+    });
+    let (channel, letters) = DeadLetterChannel::new(100);
+    let endpoint = Endpoint::builder("e", "http://receiver")
+        .client(client)
+        .timeout(2 * HOUR)
+        .queue_limits(3, usize::MAX)
+        .overflow(overflow)
+        .dead_letters(channel);
+    let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
+    (notifier, log, letters)
+}
+
+async fn write(notifier: &Notifier, tag: usize) -> Result<(), SinkError> {
+    let written = notifier.sink().write(&event("a", tag)).await;
+    // The first one is under way before the next comes.
+    tokio::task::yield_now().await;
+    written
+}
+
+fn tags(letters: &mut DeadLetters) -> Vec<String> {
+    std::iter::from_fn(|| letters.try_recv())
+        .map(|letter| {
+            assert_eq!((letter.reason, letter.attempts), (Reason::Overflow, 0));
+            letter.event.target.tag.clone()
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_is_rejected() {
+    let (notifier, log, mut letters) = slow(Overflow::RejectNewest);
+    for tag in 0..3 {
+        write(&notifier, tag).await.unwrap();
+    }
+    for tag in 3..5 {
+        assert!(write(&notifier, tag).await.unwrap_err().is_full());
+    }
+    assert!(notifier.shutdown(2 * HOUR).await.is_drained());
+    assert_eq!(log.accepted(), ["a/0", "a/1", "a/2"]);
+    assert_eq!(tags(&mut letters), ["3", "4"]);
+    let status = notifier.status().endpoints.remove(0);
+    assert_eq!((status.events, status.dead_letters, status.lost), (3, 2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_makes_room_but_not_what_is_under_way() {
+    let (notifier, log, mut letters) = slow(Overflow::DropOldest);
+    for tag in 0..6 {
+        write(&notifier, tag).await.unwrap();
+    }
+    assert!(notifier.shutdown(2 * HOUR).await.is_drained());
+    assert_eq!(log.accepted(), ["a/0", "a/4", "a/5"]);
+    assert_eq!(tags(&mut letters), ["1", "2", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writers_wait_for_room() {
+    let (notifier, log, mut letters) = slow(Overflow::Wait);
+    for tag in 0..3 {
+        write(&notifier, tag).await.unwrap();
+    }
+    assert!(timeout(SECOND, write(&notifier, 3)).await.is_err());
+    let waiting = tokio::spawn({
+        let notifier = notifier.clone();
+        async move { write(&notifier, 4).await }
+    });
+    sleep(2 * HOUR).await;
+    waiting.await.unwrap().unwrap();
+    write(&notifier, 5).await.unwrap();
+    assert!(notifier.shutdown(HOUR).await.is_drained());
+    assert_eq!(log.accepted(), ["a/0", "a/1", "a/2", "a/4", "a/5"]);
+    assert_eq!(tags(&mut letters), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_sink_of_dead_letters_what_overflows_is_counted_as_lost() {
+    let (client, _) = scripted(|_, _| Reply::Hang);
+    let endpoint = Endpoint::builder("e", "http://receiver").client(client);
+    let endpoint = endpoint.queue_limits(1, usize::MAX);
+    let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
+    write(&notifier, 0).await.unwrap();
+    write(&notifier, 1).await.unwrap_err();
+    notifier.shutdown(SECOND).await;
+    let status = notifier.status().endpoints.remove(0);
+    assert_eq!((status.dead_letters, status.lost), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_goes_back_to_its_endpoint() {
+    let (client, log) = scripted(|n, _| match n {
+        0 => Reply::Status(400),
+        _ => Reply::Status(200),
+    });
+    let (channel, mut letters) = DeadLetterChannel::new(1);
+    let endpoint = Endpoint::builder("e", "http://receiver").client(client);
+    let endpoint = endpoint.dead_letters(channel);
+    let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
+    write(&notifier, 0).await.unwrap();
+    let letter = letters.recv().await.unwrap();
+    notifier.send_again(&letter).await.unwrap();
+    let mut other = (*letter).clone();
+    other.endpoint = "other".into();
+    assert!(notifier.send_again(&other).await.unwrap_err().is_closed());
+    assert!(notifier.shutdown(HOUR).await.is_drained());
+    assert_eq!(log.accepted(), ["a/0"]);
+}
+
+/// Bytes that each endpoint's events may take.
+const BOUND: usize = 16 << 20;
+const EVENTS: usize = 100_000;
+
+fn endpoint(
+    name: &str,
+    script: impl Fn(usize, &[String]) -> Reply + Send + Sync + 'static,
+) -> (EndpointBuilder, Log) {
+    let (client, log) = scripted(script);
+    let endpoint = Endpoint::builder(name, "http://receiver").client(client);
+    (endpoint.queue_limits(EVENTS, BOUND), log)
+}
+
+#[test]
+fn a_dead_endpoint_takes_its_memory_and_nothing_from_others() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let (one, one_log) = endpoint("one", |_, _| Reply::Status(200));
+    let (two, two_log) = endpoint("two", |n, _| match n % 100 {
+        7 => Reply::Status(500),
+        _ => Reply::Status(200),
+    });
+    let (dead, dead_log) = endpoint("dead", |_, _| Reply::Reset);
+    let two = two.batch(Batch::of(50)).concurrency(4);
+    let peak = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            let notifier = Notifier::builder()
+                .endpoint(one)
+                .endpoint(two)
+                .endpoint(dead);
+            let notifier = notifier.build().unwrap();
+            for tag in 0..EVENTS {
+                let event = event(&format!("r{}", tag % 10), tag);
+                // The dead one's queue is full some day.
+                let _ = notifier.sink().write(&event).await;
+                match tag % 100 {
+                    0 => sleep(Duration::from_millis(100)).await,
+                    _ => tokio::task::yield_now().await,
+                }
+            }
+            let report = notifier.shutdown(HOUR).await;
+            assert_eq!(report.left.len(), 1, "{report:?}");
+            let status = notifier.status().endpoints;
+            println!("{}", serde_json::to_string_pretty(&status).unwrap());
+            for alive in &status[..2] {
+                assert_eq!(alive.successes, EVENTS as u64);
+            }
+            assert!(status[2].pending_bytes <= BOUND as u64);
+            assert!(status[2].events > 10_000);
+        });
+    });
+    for log in [&one_log, &two_log] {
+        let accepted = log.accepted();
+        assert_eq!(accepted.len(), EVENTS);
+        for repository in 0..10 {
+            let prefix = format!("r{repository}/");
+            let tags = accepted.iter().filter_map(|it| it.strip_prefix(&prefix));
+            let tags: Vec<usize> = tags.map(|tag| tag.parse().unwrap()).collect();
+            let expected = (repository..EVENTS).step_by(10);
+            assert!(tags.iter().copied().eq(expected), "r{repository}");
+        }
+    }
+    let attempts = dead_log.got().len();
+    println!("{attempts} attempts at the dead one; peak {peak:?}");
+    assert!(attempts < 200, "{attempts} attempts in an hour");
+}
