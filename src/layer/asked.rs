@@ -149,16 +149,6 @@ impl Asked {
                 )
             }
         };
-        let what = match what {
-            What::ManifestDeleted { digest, .. } => What::ManifestDeleted {
-                digest,
-                untagged: match told {
-                    Some(told) if !told.untagged.is_empty() => told.untagged.clone(),
-                    _ => untagged,
-                },
-            },
-            other => other,
-        };
         let notifier = &self.settings.notifier;
         let references = notifier.includes_references();
         let mut facts = Facts::told(told).or(content);
@@ -179,10 +169,22 @@ impl Asked {
             seen: self.seen,
             settings: self.settings,
             repository,
-            what,
+            what: with_tags(what, told, untagged),
             facts,
         })
     }
+}
+
+/// A deletion with the tags that went with it: those that the registry names,
+/// or those that were looked up before.
+fn with_tags(what: What, told: Option<&ResponseFacts>, looked_up: Vec<String>) -> What {
+    let What::ManifestDeleted { digest, .. } = what else {
+        return what;
+    };
+    let told = told.map(|told| &told.untagged);
+    let told = told.filter(|tags| !tags.is_empty()).cloned();
+    let untagged = told.unwrap_or(looked_up);
+    What::ManifestDeleted { digest, untagged }
 }
 
 /// A successful response to a route.
@@ -211,14 +213,7 @@ impl Observed<'_> {
             }
             Operation::PushManifest { reference, tags } => {
                 status.is_success().then_some(())?;
-                let facts = digest(facts::content_digest(headers))
-                    .or(self.content)
-                    .or(digest(reference.digest()));
-                let tags = match reference.tag() {
-                    Some(tag) => vec![tag],
-                    None => accepted(headers, tags),
-                };
-                Some((What::ManifestPushed { tags }, facts))
+                Some(self.manifest_pushed(&reference, tags))
             }
             Operation::DeleteManifest(reference) => {
                 status.is_success().then_some(())?;
@@ -261,6 +256,17 @@ impl Observed<'_> {
                 Some((What::BlobPushed, facts))
             }
         }
+    }
+
+    fn manifest_pushed(self, reference: &Reference, tags: Vec<String>) -> (What, Facts) {
+        let facts = digest(facts::content_digest(self.headers))
+            .or(self.content)
+            .or(digest(reference.digest()));
+        let tags = match reference.tag() {
+            Some(tag) => vec![tag],
+            None => accepted(self.headers, tags),
+        };
+        (What::ManifestPushed { tags }, facts)
     }
 
     /// A POST that ended the upload which it began.
