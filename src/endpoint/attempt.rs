@@ -1,8 +1,10 @@
 //! One attempt at a delivery: the request, and what comes of it.
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tokio::time::Instant;
@@ -10,6 +12,7 @@ use tower::{BoxError, ServiceExt as _};
 
 use super::batch::after;
 use super::delivery::{Deadline, Delivery};
+use super::secrets::Secrets;
 use super::signature::Signer;
 use crate::event::{Encoding, content_type};
 
@@ -30,6 +33,7 @@ pub(super) struct Poster {
     pub(super) headers: HeaderMap,
     pub(super) signer: Option<Signer>,
     pub(super) accept_redirects: bool,
+    pub(super) secrets: Secrets,
 }
 
 /// What came of an attempt.
@@ -78,16 +82,21 @@ impl Poster {
         request
     }
 
-    /// Posts `request`, within the timeout.
+    /// Posts `request`, within the timeout. What a user's client does, the
+    /// worker outlives.
     pub(super) async fn post(&self, delivery: Delivery, mut request: Request<Bytes>) -> Outcome {
         let end = after(Instant::now(), self.timeout);
         Deadline::set(&mut request, self.timeout);
-        match tokio::time::timeout_at(end, delivery.oneshot(request)).await {
+        let answer = tokio::time::timeout_at(end, delivery.oneshot(request));
+        let Ok(answer) = AssertUnwindSafe(answer).catch_unwind().await else {
+            return Outcome::Failed("the client panicked".into());
+        };
+        match answer {
             Ok(Ok(response)) if self.accepts(response.status()) => {
                 Outcome::Accepted(response.status())
             }
             Ok(Ok(response)) => self.refused(&response),
-            Ok(Err(error)) => Outcome::Failed(chain(error)),
+            Ok(Err(error)) => Outcome::Failed(short(self.secrets.hide(chain(error)))),
             Err(_) => Outcome::Failed("no answer in time".into()),
         }
     }
@@ -100,25 +109,15 @@ impl Poster {
     fn refused(&self, response: &Response<Bytes>) -> Outcome {
         let body = response.body();
         let answer = String::from_utf8_lossy(&body[..body.len().min(ANSWER)]).into_owned();
+        let answer = match body.len() < ANSWER {
+            true => self.secrets.hide(answer),
+            false => self.secrets.hide_cut(answer),
+        };
         Outcome::Refused {
             status: response.status(),
             retry_after: retry_after(response.headers()),
-            answer: self.without_secrets(answer),
+            answer,
         }
-    }
-
-    /// A receiver that repeats what it got must not give our secrets away.
-    fn without_secrets(&self, mut text: String) -> String {
-        for value in self.headers.values().filter(|value| value.is_sensitive()) {
-            let Ok(value) = value.to_str() else { continue };
-            let parts = value.split_ascii_whitespace().filter(|it| it.len() > 3);
-            for secret in [value].into_iter().chain(parts) {
-                if !secret.is_empty() && text.contains(secret) {
-                    text = text.replace(secret, "…");
-                }
-            }
-        }
-        text
     }
 }
 
@@ -149,7 +148,11 @@ fn chain(error: BoxError) -> String {
         }
         cause = error.source();
     }
-    // A receiver's certificate may have a say in it.
+    text
+}
+
+/// A receiver's certificate may have a say in an error.
+fn short(mut text: String) -> String {
     let end = (0..=ERROR.min(text.len())).rfind(|end| text.is_char_boundary(*end));
     text.truncate(end.unwrap_or_default());
     text
