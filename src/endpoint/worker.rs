@@ -69,6 +69,16 @@ struct Attempted {
     outcome: Outcome,
 }
 
+/// Closes the queue when the worker ends, however it does: nobody writes to
+/// what nobody reads.
+struct Closing(Arc<MemoryQueue>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// Whether the endpoint as a whole is to be left alone.
 #[derive(Debug, Default)]
 struct Gate {
@@ -90,6 +100,7 @@ impl Gate {
 impl Worker {
     /// Runs until the queue is closed and all is delivered, or it is stopped.
     pub(super) async fn run(mut self) {
+        let _closing = Closing(self.queue.clone());
         while self.step().await {}
         self.abandon().await;
     }
