@@ -322,3 +322,20 @@ async fn after_a_failure_one_attempt_at_a_time_until_one_succeeds() {
     assert!(notifier.shutdown(HOUR).await.is_drained());
     assert_eq!(log.seconds(), [0, 0, 0, 1, 2, 2, 2]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_lingers_and_a_shutdown_cuts_it_short() {
+    let (endpoint, log) = endpoint(|_, _| Reply::Status(200));
+    let notifier = notifier(endpoint.batch(Batch::of(3).linger(MINUTE)));
+    write(&notifier, "a", 0..1).await;
+    sleep(40 * SECOND).await;
+    write(&notifier, "a", 1..2).await;
+    sleep(30 * SECOND).await;
+    write(&notifier, "a", 2..3).await;
+    sleep(SECOND).await;
+    let start = tokio::time::Instant::now();
+    assert!(notifier.shutdown(SECOND).await.is_drained());
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let sizes: Vec<_> = log.got().iter().map(|got| got.events.len()).collect();
+    assert_eq!((sizes, log.seconds()), (vec![2, 1], vec![60, 71]));
+}
