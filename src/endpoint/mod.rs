@@ -34,7 +34,7 @@ pub use self::dead_letter::{
 pub use self::delivery::Delivery;
 pub use self::retry::{Backoff, Breaker, RetryPolicy};
 pub(crate) use self::running::Running;
-use self::signature::Signer;
+pub(crate) use self::signature::Signer;
 use self::status::Counts;
 pub use self::status::{EndpointState, EndpointStatus};
 use self::switch::Switch;
