@@ -11,7 +11,7 @@ use tower::{BoxError, ServiceExt as _};
 use super::batch::after;
 use super::delivery::{Deadline, Delivery};
 use super::signature::Signer;
-use crate::event::{Encoding, content_type};
+use crate::event::{Encoded, Encoding, content_type};
 
 /// So much of an answer is kept with a dead letter.
 const ANSWER: usize = 1 << 10;
@@ -50,10 +50,11 @@ impl Poster {
     /// The request that posts `events`, encoded as they are in an envelope.
     pub(super) fn request(
         &self,
-        events: &[std::sync::Arc<[u8]>],
+        events: &[Encoded],
         id: &str,
         trace_parent: Option<&str>,
     ) -> Request<Bytes> {
+        let events = events.iter().map(|event| &***event);
         let body = crate::event::envelope(self.encoding, self.batch, events);
         let mut request = Request::new(Bytes::from(body));
         *request.method_mut() = Method::POST;

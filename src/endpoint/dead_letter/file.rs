@@ -148,6 +148,9 @@ mod tests {
 
     fn letter(answer: &str) -> Arc<DeadLetter> {
         let first = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_500);
+        let mut event = Event::new(Action::Push);
+        // Of one length in each letter.
+        event.timestamp = first;
         Arc::new(DeadLetter {
             endpoint: "e".into(),
             reason: Reason::Rejected,
@@ -156,7 +159,7 @@ mod tests {
             attempts: 2,
             first_attempt: Some(first),
             last_attempt: None,
-            event: Event::new(Action::Push),
+            event,
         })
     }
 
