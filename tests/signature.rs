@@ -101,7 +101,7 @@ async fn the_timestamp_is_that_of_the_attempt() {
         let start = SystemTime::now();
         let second = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         while second(SystemTime::now()).as_secs() == second(start).as_secs() {
-            std::hint::spin_loop();
+            std::thread::yield_now();
         }
         Reply::Status(500)
     });
@@ -137,7 +137,7 @@ async fn a_batch_keeps_its_id_and_each_part_of_a_split_one_has_its_own() {
     assert!(notifier.shutdown(HOUR).await.is_drained());
     let got = log.got();
     let sizes: Vec<_> = got.iter().map(|got| got.events.len()).collect();
-    assert_eq!(sizes, [8, 8, 8, 4, 4, 4, 2, 1, 1, 8][..], "{sizes:?}");
+    assert_eq!(sizes, [8, 8, 8, 4, 4, 4, 2, 1, 1, 2, 8]);
 
     // An id stands for a set of events, and for no other.
     let mut sets: Vec<_> = got.iter().map(|got| (id(got), &got.events)).collect();
@@ -146,7 +146,7 @@ async fn a_batch_keeps_its_id_and_each_part_of_a_split_one_has_its_own() {
     let ids: HashSet<_> = sets.iter().map(|(id, _)| id).collect();
     let events: HashSet<_> = sets.iter().map(|(_, events)| events).collect();
     assert_eq!((ids.len(), events.len()), (sets.len(), sets.len()));
-    assert_eq!(sets.len(), 7);
+    assert_eq!(sets.len(), 8);
     for attempts in [&got[..3], &got[3..5]] {
         let ids: HashSet<_> = attempts.iter().map(id).collect();
         assert_eq!(ids.len(), 1);
