@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use tracing::subscriber::DefaultGuard;
-use tracing::{Level, Metadata};
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -31,14 +31,24 @@ impl Captured {
     /// Keeps all that is traced on this thread, until the guard is gone.
     pub(crate) fn all() -> (Self, DefaultGuard) {
         let captured = Self::default();
-        let subscriber = tracing_subscriber::fmt()
+        let guard = tracing::subscriber::set_default(captured.subscriber());
+        (captured, guard)
+    }
+
+    /// Keeps all that is traced in the process from now on.
+    pub(crate) fn everywhere() -> Self {
+        let captured = Self::default();
+        tracing::subscriber::set_global_default(captured.subscriber()).unwrap();
+        captured
+    }
+
+    fn subscriber(&self) -> impl Subscriber + Send + Sync + use<> {
+        tracing_subscriber::fmt()
             .with_max_level(Level::TRACE)
             .with_ansi(false)
             .with_span_events(FmtSpan::NEW)
-            .with_writer(captured.clone())
-            .finish();
-        let guard = tracing::subscriber::set_default(subscriber);
-        (captured, guard)
+            .with_writer(self.clone())
+            .finish()
     }
 
     pub(crate) fn lines(&self) -> Vec<Line> {
