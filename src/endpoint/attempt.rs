@@ -10,6 +10,7 @@ use tower::{BoxError, ServiceExt as _};
 
 use super::batch::after;
 use super::delivery::{Deadline, Delivery};
+use super::secrets::Secrets;
 use super::signature::Signer;
 use crate::event::{Encoded, Encoding, content_type};
 
@@ -28,6 +29,8 @@ pub(super) struct Poster {
     pub(super) batch: bool,
     pub(super) url: Uri,
     pub(super) headers: HeaderMap,
+    /// A receiver that repeats what it got must not give these away.
+    pub(super) secrets: Secrets,
     pub(super) signer: Option<Signer>,
     pub(super) accept_redirects: bool,
 }
@@ -88,7 +91,7 @@ impl Poster {
                 Outcome::Accepted(response.status())
             }
             Ok(Ok(response)) => self.refused(&response),
-            Ok(Err(error)) => Outcome::Failed(chain(error)),
+            Ok(Err(error)) => Outcome::Failed(self.secrets.hide(chain(error), ERROR)),
             Err(_) => Outcome::Failed("no answer in time".into()),
         }
     }
@@ -100,26 +103,12 @@ impl Poster {
 
     fn refused(&self, response: &Response<Bytes>) -> Outcome {
         let body = response.body();
-        let answer = String::from_utf8_lossy(&body[..body.len().min(ANSWER)]).into_owned();
+        let answer = String::from_utf8_lossy(&body[..body.len().min(ANSWER)]);
         Outcome::Refused {
             status: response.status(),
             retry_after: retry_after(response.headers()),
-            answer: self.without_secrets(answer),
+            answer: self.secrets.hide(answer.into_owned(), ANSWER),
         }
-    }
-
-    /// A receiver that repeats what it got must not give our secrets away.
-    fn without_secrets(&self, mut text: String) -> String {
-        for value in self.headers.values().filter(|value| value.is_sensitive()) {
-            let Ok(value) = value.to_str() else { continue };
-            let parts = value.split_ascii_whitespace().filter(|it| it.len() > 3);
-            for secret in [value].into_iter().chain(parts) {
-                if !secret.is_empty() && text.contains(secret) {
-                    text = text.replace(secret, "…");
-                }
-            }
-        }
-        text
     }
 }
 
@@ -150,9 +139,6 @@ fn chain(error: BoxError) -> String {
         }
         cause = error.source();
     }
-    // A receiver's certificate may have a say in it.
-    let end = (0..=ERROR.min(text.len())).rfind(|end| text.is_char_boundary(*end));
-    text.truncate(end.unwrap_or_default());
     text
 }
 

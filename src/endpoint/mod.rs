@@ -11,6 +11,7 @@ mod dead_letter;
 mod delivery;
 mod retry;
 mod running;
+mod secrets;
 mod signature;
 mod status;
 mod switch;
@@ -34,6 +35,7 @@ pub use self::dead_letter::{
 pub use self::delivery::Delivery;
 pub use self::retry::{Backoff, Breaker, RetryPolicy};
 pub(crate) use self::running::Running;
+use self::secrets::Secrets;
 pub(crate) use self::signature::Signer;
 use self::status::Counts;
 pub use self::status::{EndpointState, EndpointStatus};
@@ -176,6 +178,7 @@ impl EndpointBuilder {
             encoding: self.encoding,
             batch: self.batch.events > 1,
             url,
+            secrets: Secrets::of(&headers, &self.url),
             headers,
             signer,
             accept_redirects: self.accept_redirects,
@@ -198,6 +201,7 @@ impl EndpointBuilder {
             ("filter", format!("{:?}", self.filter)),
             ("queue_limits", format!("{:?}", self.limits)),
             ("overflow", format!("{:?}", self.overflow)),
+            ("transport", format!("{:?}", self.transport)),
             ("dead_letters", self.dead_letters.is_some().to_string()),
         ])
     }

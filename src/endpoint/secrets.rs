@@ -1,0 +1,165 @@
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+
+/// A part of a value that is this short is no secret, but may be a word.
+const SHORT: usize = 3;
+/// Words of an `Authorization` that are none either.
+const SCHEMES: [&str; 2] = ["basic", "bearer"];
+
+/// What a receiver may repeat of its requests, but nobody is to see.
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// The values of these headers that are sensitive, as they may come back:
+    /// in whole, their words, Basic credentials decoded, all that in JSON; and
+    /// the user info of the URL as it is written there.
+    pub(super) fn of(headers: &HeaderMap, url: &str) -> Self {
+        let values = headers.values().filter(|value| value.is_sensitive());
+        let mut secrets = BTreeSet::new();
+        for value in values {
+            let value = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
+            let words = value.split_whitespace().map(str::to_owned);
+            let words = words.chain(basic(&value));
+            secrets.extend(words.filter(is_no_word));
+            secrets.insert(value);
+        }
+        secrets.extend(user_info(url).filter(is_no_word));
+        let in_json: Vec<_> = secrets
+            .iter()
+            .filter_map(|secret| in_json(secret))
+            .collect();
+        secrets.extend(in_json);
+        secrets.remove("");
+        let mut secrets: Vec<_> = secrets.into_iter().collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self(secrets)
+    }
+
+    /// At most `limit` bytes of the text, in which `…` stands for each secret.
+    /// The text may have been cut at the limit before: where it ends with the
+    /// beginning of a secret, that is hidden too.
+    pub(super) fn hide(&self, mut text: String, limit: usize) -> String {
+        let was_cut = text.len() >= limit;
+        cut(&mut text, limit);
+        for secret in &self.0 {
+            if text.contains(secret) {
+                text = text.replace(secret, "…");
+            }
+        }
+        if was_cut {
+            // What is left of a character that was cut.
+            let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
+            let cut = self.0.iter().filter_map(|secret| beginning(whole, secret));
+            if let Some(at) = cut.min() {
+                text.truncate(at);
+                text.push('…');
+            }
+        }
+        cut(&mut text, limit);
+        text
+    }
+}
+
+fn cut(text: &mut String, limit: usize) {
+    let end = (0..=limit.min(text.len())).rfind(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or_default());
+}
+
+fn is_no_word(word: &String) -> bool {
+    let scheme = SCHEMES.iter().any(|it| it.eq_ignore_ascii_case(word));
+    word.len() > SHORT && !scheme
+}
+
+/// User and password together, and the password, perhaps encoded.
+fn user_info(url: &str) -> impl Iterator<Item = String> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let pair = rest.rsplit_once('@').map(|(pair, _)| pair);
+    let password = pair.and_then(|pair| pair.split_once(':'));
+    let password = password.map(|(_, password)| password);
+    pair.into_iter().chain(password).map(str::to_owned)
+}
+
+/// User and password together, and the password.
+fn basic(value: &str) -> impl Iterator<Item = String> {
+    let (scheme, pair) = value.split_once(' ').unwrap_or_default();
+    let pair = scheme.eq_ignore_ascii_case("basic").then(|| pair.trim());
+    let pair = pair.and_then(|pair| STANDARD.decode(pair).ok());
+    let pair = pair.map(|pair| String::from_utf8_lossy(&pair).into_owned());
+    let password = pair.as_ref().and_then(|pair| pair.split_once(':'));
+    let password = password.map(|(_, password)| password.to_owned());
+    pair.into_iter().chain(password)
+}
+
+/// As it stands in a string of JSON, if that is not the same.
+fn in_json(secret: &str) -> Option<String> {
+    let json = serde_json::to_string(secret).ok()?;
+    let json = json.strip_prefix('"')?.strip_suffix('"')?;
+    (json != secret).then(|| json.to_owned())
+}
+
+/// Where a text's end begins that is the beginning of a secret.
+fn beginning(text: &str, secret: &str) -> Option<usize> {
+    let lengths = (SHORT + 1..secret.len()).filter(|end| secret.is_char_boundary(*end));
+    let longest = lengths.rev().find(|end| text.ends_with(&secret[..*end]))?;
+    Some(text.len() - longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http::header::{AUTHORIZATION, CONTENT_TYPE};
+
+    use super::*;
+
+    fn secrets(value: &str) -> Secrets {
+        let mut value = HeaderValue::try_from(value).unwrap();
+        value.set_sensitive(true);
+        let mut headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        Secrets::of(&headers, "http://me:p%C3%A4ss@h/p")
+    }
+
+    #[test]
+    fn a_secret_is_hidden_in_all_that_it_may_come_back_as() {
+        let basic = format!("Basic {}", STANDARD.encode("me:päss\"word"));
+        for (value, text, hidden) in [
+            ("Bearer hush-hush", "a Bearer hush-hush b", "a … b"),
+            ("Bearer hush-hush", "token=hush-hush;", "token=…;"),
+            ("päss wörter", "got p\u{e4}ss wörter, wörter", "got …, …"),
+            ("a\"quoted\"b", r#"{"x":"a\"quoted\"b"}"#, r#"{"x":"…"}"#),
+            (&basic, r#"me:päss"word is wrong"#, "… is wrong"),
+            (
+                &basic,
+                r#"{"password":"päss\"word"}"#,
+                r#"{"password":"…"}"#,
+            ),
+            ("abc", "abc", "…"),
+            ("", "text/plain", "text/plain"),
+            ("Bearer x", "a bearer, or Bearer y", "a bearer, or Bearer y"),
+            (
+                "x",
+                "to http://me:p%C3%A4ss@h/p, p%C3%A4ss",
+                "to http://…@h/p, …",
+            ),
+        ] {
+            assert_eq!(secrets(value).hide(text.into(), 100), hidden);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_cut_is_hidden_too() {
+        let secrets = secrets("Bearer 0123456789ä0123456789");
+        let text = format!("{}Bearer 0123456789ä0123456789", "x".repeat(50));
+        for limit in 0..text.len() + 10 {
+            let body = &text.as_bytes()[..limit.min(text.len())];
+            let hidden = secrets.hide(String::from_utf8_lossy(body).into_owned(), limit);
+            assert!(!hidden.contains("0123"), "{limit}: {hidden}");
+            assert!(hidden.len() <= limit, "{limit}: {hidden}");
+        }
+        // One that is whole ends as it likes.
+        assert_eq!(secrets.hide("xxBear".into(), 100), "xxBear");
+    }
+}
