@@ -1,8 +1,10 @@
 //! One attempt at a delivery: the request, and what comes of it.
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tokio::time::Instant;
@@ -82,11 +84,16 @@ impl Poster {
         request
     }
 
-    /// Posts `request`, within the timeout.
+    /// Posts `request`, within the timeout. What a user's client does, the
+    /// worker outlives.
     pub(super) async fn post(&self, delivery: Delivery, mut request: Request<Bytes>) -> Outcome {
         let end = after(Instant::now(), self.timeout);
         Deadline::set(&mut request, self.timeout);
-        match tokio::time::timeout_at(end, delivery.oneshot(request)).await {
+        let answer = tokio::time::timeout_at(end, delivery.oneshot(request));
+        let Ok(answer) = AssertUnwindSafe(answer).catch_unwind().await else {
+            return Outcome::Failed("the client panicked".into());
+        };
+        match answer {
             Ok(Ok(response)) if self.accepts(response.status()) => {
                 Outcome::Accepted(response.status())
             }
