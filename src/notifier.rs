@@ -153,13 +153,16 @@ impl Notifier {
     /// known. An endpoint that is disabled is not waited for. Writes after this
     /// fail with [`SinkError::is_closed`]. Other sinks are not shut down.
     ///
-    /// Called again, it waits for the first call to end, and reports the same.
+    /// Called again, it waits for the first call to end, and reports the same;
+    /// if that was given up half-way, it goes on in its place.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let endpoints = &self.0.endpoints;
         endpoints.iter().for_each(|endpoint| endpoint.close());
         let mut tasks = self.0.tasks.lock().await;
+        // Of a call that was given up half-way, some have ended, and some have not.
+        tasks.retain(|task| !task.is_finished());
         let stop: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
-        let mut all = std::pin::pin!(futures_util::future::join_all(tasks.drain(..)));
+        let mut all = std::pin::pin!(futures_util::future::join_all(tasks.iter_mut()));
         if timeout(deadline, &mut all).await.is_err() {
             endpoints.iter().for_each(|endpoint| endpoint.stop());
             if timeout(BURIAL, &mut all).await.is_err() {

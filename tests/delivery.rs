@@ -151,6 +151,33 @@ async fn a_shutdown_ends_at_its_deadline_and_says_what_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shutdown_goes_on_where_one_was_given_up() {
+    let attempts = Attempts::default();
+    let second = Duration::from_secs(1);
+    let fast = Endpoint::builder("fast", "http://h").client(service_fn(|_: Request<Bytes>| {
+        std::future::ready(Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())))
+    }));
+    let slow = failing(3, &attempts).retry(Breaker::new().threshold(1).backoff(10 * second));
+    let notifier = Notifier::builder().endpoint(fast).endpoint(slow);
+    let notifier = notifier.build().unwrap();
+    write(&notifier, Action::Push).await.unwrap();
+    let given_up = tokio::time::timeout(second, notifier.shutdown(MINUTE)).await;
+    assert!(given_up.is_err());
+    assert!(notifier.shutdown(MINUTE).await.is_drained());
+    assert_eq!(attempts.lock().unwrap().len(), 4);
+    assert!(notifier.shutdown(MINUTE).await.is_drained());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_may_have_no_time_or_all_the_time() {
+    for (deadline, drained) in [(Duration::ZERO, false), (Duration::MAX, true)] {
+        let notifier = notifier(failing(2, &Attempts::default()));
+        write(&notifier, Action::Push).await.unwrap();
+        assert_eq!(notifier.shutdown(deadline).await.is_drained(), drained);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_overflows_is_refused_and_counted_and_one_endpoint_harms_no_other() {
     let (dead, alive) = (Attempts::default(), Attempts::default());
     let full = failing(usize::MAX, &dead).queue_limits(2, usize::MAX / 2);

@@ -235,3 +235,43 @@ async fn an_event_that_always_fails_holds_up_its_repository_and_no_other() {
     assert_eq!(of("bad"), names("bad", 1..3));
     assert_eq!(of("good"), names("good", 0..300));
 }
+
+/// Nothing waits for another attempt then, and yet there is more to deliver.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_left_alone_goes_on_by_itself_after_an_event_was_given_up() {
+    for early in [1, 3] {
+        let (endpoint, log) = endpoint(|n, _| match n {
+            0 => Reply::Answer(503, ("retry-after", "100"), String::new()),
+            _ => Reply::Status(200),
+        });
+        let (notifier, mut letters) = with_letters(endpoint.retry(Backoff::new().attempts(1)));
+        write(&notifier, "a", 0..early).await;
+        sleep(SECOND).await;
+        write(&notifier, "a", early..4).await;
+        sleep(MINUTE).await;
+        assert_eq!(status(&notifier).pending, 3);
+        sleep(MINUTE).await;
+        assert_eq!(log.accepted(), names("a", 1..4));
+        assert_eq!(log.seconds(), [0, 100, 100, 100]);
+        assert_eq!(letters.try_recv().unwrap().reason, Reason::GaveUp);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_an_endpoint_that_is_left_alone_if_it_has_events() {
+    for (events, seconds) in [(1, 0), (3, 100)] {
+        let (endpoint, log) = endpoint(|n, _| match n {
+            0 => Reply::Answer(503, ("retry-after", "100"), String::new()),
+            _ => Reply::Status(200),
+        });
+        let (notifier, mut letters) = with_letters(endpoint.retry(Backoff::new().attempts(1)));
+        write(&notifier, "a", 0..events).await;
+        assert_eq!(letters.recv().await.unwrap().reason, Reason::GaveUp);
+        sleep(Duration::from_millis(1)).await;
+        let start = tokio::time::Instant::now();
+        assert!(notifier.shutdown(HOUR).await.is_drained());
+        assert_eq!(start.elapsed().as_secs_f64().round() as u64, seconds);
+        assert_eq!(log.accepted(), names("a", 1..events));
+        assert!(letters.try_recv().is_none());
+    }
+}

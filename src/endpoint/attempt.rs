@@ -1,8 +1,10 @@
 //! One attempt at a delivery: the request, and what comes of it.
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tokio::time::Instant;
@@ -12,7 +14,7 @@ use super::batch::after;
 use super::delivery::{Deadline, Delivery};
 use super::secrets::Secrets;
 use super::signature::Signer;
-use crate::event::{Encoding, content_type};
+use crate::event::{Encoded, Encoding, content_type};
 
 /// So much of an answer is kept with a dead letter.
 const ANSWER: usize = 1 << 10;
@@ -53,10 +55,11 @@ impl Poster {
     /// The request that posts `events`, encoded as they are in an envelope.
     pub(super) fn request(
         &self,
-        events: &[std::sync::Arc<[u8]>],
+        events: &[Encoded],
         id: &str,
         trace_parent: Option<&str>,
     ) -> Request<Bytes> {
+        let events = events.iter().map(|event| &***event);
         let body = crate::event::envelope(self.encoding, self.batch, events);
         let mut request = Request::new(Bytes::from(body));
         *request.method_mut() = Method::POST;
@@ -81,11 +84,16 @@ impl Poster {
         request
     }
 
-    /// Posts `request`, within the timeout.
+    /// Posts `request`, within the timeout. What a user's client does, the
+    /// worker outlives.
     pub(super) async fn post(&self, delivery: Delivery, mut request: Request<Bytes>) -> Outcome {
         let end = after(Instant::now(), self.timeout);
         Deadline::set(&mut request, self.timeout);
-        match tokio::time::timeout_at(end, delivery.oneshot(request)).await {
+        let answer = tokio::time::timeout_at(end, delivery.oneshot(request));
+        let Ok(answer) = AssertUnwindSafe(answer).catch_unwind().await else {
+            return Outcome::Failed("the client panicked".into());
+        };
+        match answer {
             Ok(Ok(response)) if self.accepts(response.status()) => {
                 Outcome::Accepted(response.status())
             }

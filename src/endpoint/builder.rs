@@ -233,7 +233,7 @@ impl EndpointBuilder {
     /// layer goes around those before. They all stand inside of the attempt's
     /// timeout and around the [`client`](Self::client): what they answer is
     /// judged as the receiver's answer, and their error is an error of the
-    /// attempt.
+    /// attempt, as is a panic.
     ///
     /// A header for every request, and not more than four requests at a time:
     ///

@@ -36,7 +36,7 @@ pub use self::delivery::Delivery;
 pub use self::retry::{Backoff, Breaker, RetryPolicy};
 pub(crate) use self::running::Running;
 use self::secrets::Secrets;
-use self::signature::Signer;
+pub(crate) use self::signature::Signer;
 use self::status::Counts;
 pub use self::status::{EndpointState, EndpointStatus};
 use self::switch::Switch;
@@ -178,7 +178,7 @@ impl EndpointBuilder {
             encoding: self.encoding,
             batch: self.batch.events > 1,
             url,
-            secrets: Secrets::of(&headers),
+            secrets: Secrets::of(&headers, &self.url),
             headers,
             signer,
             accept_redirects: self.accept_redirects,

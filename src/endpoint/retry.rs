@@ -158,7 +158,7 @@ impl Policy for Breaker {
 /// | answer | what becomes of the event |
 /// | --- | --- |
 /// | none (refused, reset, not in time, no HTTP), 408, 425, 429, 5xx, 1xx, 3xx | tried again |
-/// | 429 or 503 with `Retry-After` | tried again after that, at most an hour |
+/// | one of these with `Retry-After`, as 429 and 503 may have it | tried again after that, at most after an hour; meanwhile the endpoint gets nothing |
 /// | 410 | kept; the endpoint gets nothing until [`Notifier::enable`](crate::Notifier::enable) |
 /// | other 4xx | a dead letter; a batch is split until the culprit is alone |
 ///

@@ -6,23 +6,27 @@ use http::HeaderMap;
 
 /// A part of a value that is this short is no secret, but may be a word.
 const SHORT: usize = 3;
+/// Words of an `Authorization` that are none either.
+const SCHEMES: [&str; 2] = ["basic", "bearer"];
 
 /// What a receiver may repeat of its requests, but nobody is to see.
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
     /// The values of these headers that are sensitive, as they may come back:
-    /// in whole, their words, Basic credentials decoded, all that in JSON.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    /// in whole, their words, Basic credentials decoded, all that in JSON; and
+    /// the user info of the URL as it is written there.
+    pub(super) fn of(headers: &HeaderMap, url: &str) -> Self {
         let values = headers.values().filter(|value| value.is_sensitive());
         let mut secrets = BTreeSet::new();
         for value in values {
             let value = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
             let words = value.split_whitespace().map(str::to_owned);
             let words = words.chain(basic(&value));
-            secrets.extend(words.filter(|word| word.len() > SHORT));
+            secrets.extend(words.filter(is_no_word));
             secrets.insert(value);
         }
+        secrets.extend(user_info(url).filter(is_no_word));
         let in_json: Vec<_> = secrets
             .iter()
             .filter_map(|secret| in_json(secret))
@@ -64,6 +68,20 @@ fn cut(text: &mut String, limit: usize) {
     text.truncate(end.unwrap_or_default());
 }
 
+fn is_no_word(word: &String) -> bool {
+    let scheme = SCHEMES.iter().any(|it| it.eq_ignore_ascii_case(word));
+    word.len() > SHORT && !scheme
+}
+
+/// User and password together, and the password, perhaps encoded.
+fn user_info(url: &str) -> impl Iterator<Item = String> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let pair = rest.rsplit_once('@').map(|(pair, _)| pair);
+    let password = pair.and_then(|pair| pair.split_once(':'));
+    let password = password.map(|(_, password)| password);
+    pair.into_iter().chain(password).map(str::to_owned)
+}
+
 /// User and password together, and the password.
 fn basic(value: &str) -> impl Iterator<Item = String> {
     let (scheme, pair) = value.split_once(' ').unwrap_or_default();
@@ -101,7 +119,7 @@ mod tests {
         value.set_sensitive(true);
         let mut headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        Secrets::of(&headers)
+        Secrets::of(&headers, "http://me:p%C3%A4ss@h/p")
     }
 
     #[test]
@@ -120,6 +138,12 @@ mod tests {
             ),
             ("abc", "abc", "…"),
             ("", "text/plain", "text/plain"),
+            ("Bearer x", "a bearer, or Bearer y", "a bearer, or Bearer y"),
+            (
+                "x",
+                "to http://me:p%C3%A4ss@h/p, p%C3%A4ss",
+                "to http://…@h/p, …",
+            ),
         ] {
             assert_eq!(secrets(value).hide(text.into(), 100), hidden);
         }

@@ -69,6 +69,16 @@ struct Attempted {
     outcome: Outcome,
 }
 
+/// Closes the queue when the worker ends, however it does: nobody writes to
+/// what nobody reads.
+struct Closing(Arc<MemoryQueue>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// Whether the endpoint as a whole is to be left alone.
 #[derive(Debug, Default)]
 struct Gate {
@@ -90,6 +100,7 @@ impl Gate {
 impl Worker {
     /// Runs until the queue is closed and all is delivered, or it is stopped.
     pub(super) async fn run(mut self) {
+        let _closing = Closing(self.queue.clone());
         while self.step().await {}
         self.abandon().await;
     }
@@ -98,13 +109,16 @@ impl Worker {
     async fn step(&mut self) -> bool {
         self.launch();
         self.refresh();
+        // Looked at in this order, and once: events may come meanwhile.
         let closed = self.queue.is_closed();
+        let done = self.is_done();
         let off = self.switch.is_off();
-        if self.switch.is_stopped() || (closed && (self.is_done() || off)) {
+        if self.switch.is_stopped() || (closed && (done || off)) {
             return false;
         }
-        let wake = self.wake();
-        let listens = off || self.may_launch(Instant::now());
+        let wake = if done { None } else { Some(self.wake()) };
+        // With nothing to do yet, it must hear of what comes, and of the end.
+        let listens = off || done || self.may_launch(Instant::now());
         let desk = &mut self.desk;
         tokio::select! {
             Some(attempted) = desk.attempts.next(), if !desk.attempts.is_empty() => {
@@ -118,24 +132,25 @@ impl Worker {
         true
     }
 
+    /// Has every event come to its end, also those that are still in the queue?
     fn is_done(&self) -> bool {
-        self.desk.forming.is_none() && self.desk.consignments.is_empty()
+        self.queue.size().0 == 0
     }
 
-    /// When there will be something to do if nothing happens.
-    fn wake(&self) -> Option<Instant> {
-        let desk = &self.desk;
-        let now = Instant::now();
-        let busy = !self.is_done();
-        let refresh = busy.then(|| now + REFRESH);
-        if self.switch.is_off() || desk.attempts.len() >= self.most() {
-            return refresh;
-        }
-        let parked = desk.parked.first().map(|(due, _)| *due);
-        let forming = desk.forming.as_ref().map(|it| it.due(&self.batch));
-        let next = [parked, forming].into_iter().flatten().min();
-        let next = next.map(|next| desk.gate.until.map_or(next, |until| until.max(next)));
-        [next, refresh].into_iter().flatten().min()
+    /// When to look again if nothing happens.
+    fn wake(&self) -> Instant {
+        let (desk, now) = (&self.desk, Instant::now());
+        let next = if self.switch.is_off() || desk.attempts.len() >= self.most() {
+            None
+        } else if desk.gate.is_shut(now) {
+            // Events may wait in the queue alone.
+            desk.gate.until
+        } else {
+            let parked = desk.parked.first().map(|(due, _)| *due);
+            let forming = desk.forming.as_ref().map(|it| it.due(&self.batch));
+            parked.into_iter().chain(forming).min()
+        };
+        next.map_or(now + REFRESH, |next| next.min(now + REFRESH))
     }
 
     /// How many may be under way: one, while the last attempt has failed.

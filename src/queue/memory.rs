@@ -82,6 +82,9 @@ struct State {
     next_place: u64,
     events: usize,
     bytes: usize,
+    /// Those of them that cannot make room, for the reader has them.
+    taken: usize,
+    taken_bytes: usize,
     /// Writers that wait for room.
     writers: usize,
     closed: bool,
@@ -139,13 +142,18 @@ impl MemoryQueue {
         Ok(())
     }
 
-    /// Takes the event, and drops the oldest ones that wait until it fits.
+    /// Takes the event, and drops the oldest ones that wait until it fits; none
+    /// if it would not fit without all of them.
     pub(crate) fn push_dropping(
         &self,
         event: &SharedEvent,
         dropped: &mut Vec<SharedEvent>,
     ) -> Result<(), Refused> {
         let mut state = self.state();
+        let least = state.taken_bytes.saturating_add(event.memory());
+        if state.taken > 0 && least > self.limits.bytes && !state.closed {
+            return Err(Refused::Full);
+        }
         loop {
             match self.push_into(&mut state, event) {
                 Err(Refused::Full) => match state.drop_oldest() {
@@ -181,12 +189,18 @@ impl MemoryQueue {
     /// The next event whose repository is not busy, in the order of
     /// acceptance. Its repository is not busy before it is [sealed](Self::seal).
     pub(crate) fn take(&self) -> Option<Entry> {
-        self.state().take()
+        let mut state = self.state();
+        let entry = state.take()?;
+        state.taken += 1;
+        state.taken_bytes += entry.event.memory();
+        Some(entry)
     }
 
     /// Puts back what was taken last.
     pub(crate) fn put_back(&self, entry: Entry) {
-        self.state().put_back(entry);
+        let mut state = self.state();
+        state.forget_taken(&entry.event);
+        state.put_back(entry);
     }
 
     /// The repositories of a batch are busy until they are released.
@@ -211,6 +225,7 @@ impl MemoryQueue {
     pub(crate) fn settle(&self, event: &SharedEvent) {
         let mut state = self.state();
         state.forget(event);
+        state.forget_taken(event);
         let writers = state.writers;
         drop(state);
         if writers > 0 {
@@ -361,6 +376,11 @@ impl State {
     fn forget(&mut self, event: &SharedEvent) {
         self.events = self.events.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(event.memory());
+    }
+
+    fn forget_taken(&mut self, event: &SharedEvent) {
+        self.taken = self.taken.saturating_sub(1);
+        self.taken_bytes = self.taken_bytes.saturating_sub(event.memory());
     }
 
     /// Drops the oldest event that is not under way.

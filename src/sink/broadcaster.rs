@@ -7,7 +7,8 @@ use crate::event::SharedEvent;
 /// A sink that writes every event to several sinks.
 ///
 /// Each of them gets the event whatever the others answer. The write resolves
-/// when all have answered, and fails if one of them did.
+/// when all have answered, and fails if one of them did. A sink that panics
+/// has failed.
 #[derive(Clone, Default)]
 pub struct Broadcaster(Vec<Arc<dyn Sink>>);
 
@@ -20,7 +21,8 @@ impl Broadcaster {
 
 impl Sink for Broadcaster {
     fn write(&self, event: &SharedEvent) -> Write {
-        Write::all(self.0.iter().map(|sink| sink.write(event)))
+        let write = |sink: &Arc<dyn Sink>| Write::catching(|| sink.write(event));
+        Write::all(self.0.iter().map(write))
     }
 }
 
@@ -45,15 +47,25 @@ mod tests {
         }
     }
 
+    struct Panics;
+
+    impl Sink for Panics {
+        fn write(&self, _: &SharedEvent) -> Write {
+            panic!("at once")
+        }
+    }
+
     #[tokio::test]
-    async fn one_that_fails_harms_no_other() {
+    async fn one_that_fails_or_panics_harms_no_other() {
         let (sink, mut events) = ChannelSink::new(1);
         let broadcaster = Broadcaster::new([
             Arc::new(Fails(SinkError::closed)) as Arc<dyn Sink>,
+            Arc::new(Fails(|| panic!("later"))),
+            Arc::new(Panics),
             Arc::new(sink),
         ]);
         let event = SharedEvent::from(Event::new(Action::Pull));
-        assert!(broadcaster.write(&event).await.unwrap_err().is_closed());
+        assert!(broadcaster.write(&event).await.is_err());
         assert_eq!(events.recv().await.unwrap().id, event.id);
     }
 }

@@ -7,8 +7,11 @@ mod filter;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+
+use futures_util::FutureExt as _;
 
 pub use self::broadcaster::Broadcaster;
 pub use self::channel::{ChannelSink, Events};
@@ -80,6 +83,21 @@ impl Write {
     /// The answer comes later.
     pub fn pending(future: impl Future<Output = Result<(), SinkError>> + Send + 'static) -> Self {
         Self(State::Pending(Box::pin(future)))
+    }
+
+    /// The answer of a sink whose panic is an error, and no more than that.
+    pub(crate) fn catching(write: impl FnOnce() -> Self) -> Self {
+        let panicked = || Err(SinkError::other("sink panicked"));
+        let Ok(write) = catch_unwind(AssertUnwindSafe(write)) else {
+            return Self::ready(panicked());
+        };
+        match write.0 {
+            State::Pending(future) => Self::pending(async move {
+                let answer = AssertUnwindSafe(future).catch_unwind().await;
+                answer.unwrap_or_else(|_| panicked())
+            }),
+            State::Ready(_) => write,
+        }
     }
 
     /// The answer if it is known already, else the write again.

@@ -1,7 +1,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 
 use super::{DeadLetter, DeadLetterSink};
 use crate::sink::{SinkError, Write};
@@ -12,7 +14,9 @@ use crate::sink::{SinkError, Write};
 /// time. When a letter would make it larger than the limit, it is first renamed
 /// to `<path>.1`, that to `<path>.2`, and so on; the last one is removed. A
 /// letter is taken when the operating system has it: it outlives the process,
-/// but perhaps not a power failure.
+/// but perhaps not a power failure. Endpoints that share a file must share a
+/// `DeadLetterFile`, by its clones: of two, each would rotate the other's. It
+/// writes inside of a Tokio runtime only.
 ///
 /// ```no_run
 /// use tower_registry_notifications::{DeadLetterFile, Endpoint, Notifier};
@@ -37,8 +41,8 @@ struct Rotated {
     path: PathBuf,
     most_bytes: u64,
     files: u32,
-    /// One letter at a time.
-    turn: Mutex<()>,
+    /// One letter at a time, and one thread, however slow the disk is.
+    turn: Arc<Semaphore>,
 }
 
 impl DeadLetterFile {
@@ -48,7 +52,7 @@ impl DeadLetterFile {
             path: path.into(),
             most_bytes: 64 << 20,
             files: 9,
-            turn: Mutex::default(),
+            turn: Arc::new(Semaphore::new(1)),
         }))
     }
 
@@ -60,7 +64,7 @@ impl DeadLetterFile {
             path: self.0.path.clone(),
             most_bytes,
             files,
-            turn: Mutex::default(),
+            turn: Arc::new(Semaphore::new(1)),
         }))
     }
 
@@ -86,12 +90,14 @@ impl DeadLetterFile {
 impl DeadLetterSink for DeadLetterFile {
     fn bury(&self, letter: &Arc<DeadLetter>) -> Write {
         let (file, letter) = (self.0.clone(), letter.clone());
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return Write::ready(file.write(&letter).map_err(SinkError::other));
-        };
-        // Disks may be slow.
-        let written = runtime.spawn_blocking(move || file.write(&letter));
         Write::pending(async move {
+            let turn = { file.turn.clone() }.acquire_owned();
+            let turn = turn.await.map_err(SinkError::other)?;
+            // Disks may be slow. The turn ends with the write, not with the wait.
+            let written = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                file.write(&letter)
+            });
             let answer = written.await.map_err(SinkError::other)?;
             answer.map_err(SinkError::other)
         })
@@ -102,7 +108,6 @@ impl Rotated {
     fn write(&self, letter: &DeadLetter) -> io::Result<()> {
         let mut line = serde_json::to_vec(letter)?;
         line.push(b'\n');
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let length = match std::fs::metadata(&self.path) {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -148,6 +153,9 @@ mod tests {
 
     fn letter(answer: &str) -> Arc<DeadLetter> {
         let first = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_500);
+        let mut event = Event::new(Action::Push);
+        // Of one length in each letter.
+        event.timestamp = first;
         Arc::new(DeadLetter {
             endpoint: "e".into(),
             reason: Reason::Rejected,
@@ -156,7 +164,7 @@ mod tests {
             attempts: 2,
             first_attempt: Some(first),
             last_attempt: None,
-            event: Event::new(Action::Push),
+            event,
         })
     }
 
@@ -178,6 +186,24 @@ mod tests {
         assert_eq!(read(&path.with_extension("1")), letters[6..8]);
         assert_eq!(read(&path.with_extension("2")), letters[4..6]);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_holds_one_thread_and_no_letters_that_nobody_waits_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("letters");
+        let file = DeadLetterFile::new(&path);
+        let hangs = file.0.turn.clone().acquire_owned().await.unwrap();
+        let given_up = letter("0");
+        for _ in 0..100 {
+            let write = file.bury(&given_up);
+            let wait = std::time::Duration::ZERO;
+            assert!(tokio::time::timeout(wait, write).await.is_err());
+        }
+        assert_eq!(Arc::strong_count(&given_up), 1);
+        drop(hangs);
+        file.bury(&letter("1")).await.unwrap();
+        assert_eq!(DeadLetterFile::read(&path).unwrap().count(), 1);
     }
 
     #[tokio::test]

@@ -54,7 +54,7 @@ impl Grave {
             tracing::warn!(endpoint, reason, error, event = id, "events are given up");
         }
         let write = self.sink.as_ref().map(|sink| {
-            sink.bury(&Arc::new(DeadLetter {
+            let letter = Arc::new(DeadLetter {
                 endpoint: endpoint.to_string(),
                 reason,
                 error: Some(cause.error.clone()).filter(|error| !error.is_empty()),
@@ -63,7 +63,8 @@ impl Grave {
                 first_attempt: tried.first,
                 last_attempt: tried.last,
                 event: (**event).clone(),
-            }))
+            });
+            Write::catching(|| sink.bury(&letter))
         });
         let counts = self.counts.clone();
         async move {

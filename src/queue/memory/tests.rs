@@ -115,6 +115,31 @@ fn the_oldest_that_waits_makes_room() {
     assert_eq!(queue.size().0, 3);
 }
 
+#[test]
+fn one_that_cannot_fit_drops_none() {
+    let one = event("a").memory();
+    let queue = MemoryQueue::new(Limits {
+        bytes: 4 * one,
+        ..MANY
+    });
+    let mut large = Event::new(Action::Pull);
+    large.target.repository = "b".repeat(3 * one);
+    let large = SharedEvent::from(large);
+    (0..4).for_each(|_| queue.push(&event("a")).unwrap());
+    let under_way = queue.take().unwrap();
+    let put_back = queue.take().unwrap();
+    queue.put_back(put_back);
+    let mut dropped = Vec::new();
+    let refused = queue.push_dropping(&large, &mut dropped);
+    assert_eq!((refused, dropped.len()), (Err(Refused::Full), 0));
+    queue.push_dropping(&event("a"), &mut dropped).unwrap();
+    assert_eq!(dropped.len(), 1);
+    // Without any under way, it may be as large as it likes.
+    queue.settle(&under_way.event);
+    queue.push_dropping(&large, &mut dropped).unwrap();
+    assert_eq!((dropped.len(), queue.size().0), (4, 1));
+}
+
 #[tokio::test]
 async fn writers_wait_for_room_in_their_order() {
     let queue = Arc::new(MemoryQueue::new(Limits { events: 1, ..MANY }));
