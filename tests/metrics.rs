@@ -13,7 +13,7 @@ mod registry;
 #[path = "metrics/scrape.rs"]
 mod scrape;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -155,6 +155,7 @@ async fn what_is_scraped_is_what_the_docs_and_the_status_say() {
     assert_eq!(endpoints.len(), 6);
     for endpoint in endpoints {
         is_the_same(&scrape, endpoint);
+        assert_eq!(fields(endpoint), fields(&documented()));
     }
     assert_eq!(scrape.value("unaccepted_total", &[]), Some(5.0));
     assert!(scrape.value("missing_facts_total", &[("fact", "media_type")]) >= Some(1.0));
@@ -214,6 +215,24 @@ fn all_begins_at_zero(scrape: &Scrape) {
         }
     }
     assert_eq!(scrape.value("unaccepted_total", &[]), Some(0.0));
+}
+
+/// The status in the docs of `EndpointStatus`.
+fn documented() -> Json {
+    let docs = include_str!("../src/endpoint/status.rs").lines();
+    let json = docs.skip_while(|line| *line != "/// ```json").skip(1);
+    let json = json.take_while(|line| *line != "/// ```");
+    let json: String = json.map(|line| line.trim_start_matches("///")).collect();
+    serde_json::from_str(&json).unwrap()
+}
+
+fn fields(object: &Json) -> BTreeSet<&str> {
+    object
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|key| &**key)
+        .collect()
 }
 
 /// The metrics of an endpoint, and its status.

@@ -212,7 +212,7 @@ impl Item {
     /// The keys and values of a map. No key stands twice.
     pub(super) fn pairs(&self) -> Result<Vec<Pair>> {
         let Kind::Map(entries) = &self.node.kind else {
-            // Where lines are not indented alike, that may be a secret of another key.
+            // Where lines are not indented alike, it may be a secret of another key.
             let remedy = "write one `key: value` a line, indented alike";
             return Err(self.clone().secret().wrong("a map", remedy));
         };
