@@ -19,15 +19,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::scripted::{Reply, event, scripted};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value as Json;
 use tokio::net::TcpListener;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    Backoff, ChannelSink, Endpoint, Filter, NotificationLayer, Notifier, RequestBody,
+    Backoff, ChannelSink, Endpoint, Filter, NotificationLayer, Notifier, RequestBody, Sink as _,
 };
 
 use crate::image::{Image, MANIFEST};
@@ -278,4 +280,33 @@ fn is_the_same(scrape: &Scrape, status: &Json) {
         assert!(histogram.buckets.len() > 10, "{metric} of {name}");
     }
     assert_eq!(histogram("batch_events").up_to(1.0), attempts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_told_while_nothing_happens() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let (client, _) = scripted(|_, _| Reply::Hang);
+    let endpoint = Endpoint::builder("ci", "http://receiver")
+        .client(client)
+        .timeout(MINUTE)
+        .queue_limits(3, usize::MAX);
+    let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
+    for tag in 0..5 {
+        let _may_be_full = notifier.sink().write(&event("app", tag)).await;
+        tokio::task::yield_now().await;
+    }
+    for seconds in [15, 45] {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let scrape = Scrape::parse(&recorder.handle().render());
+        let value = |name: &str| scrape.value(name, &[("endpoint", "ci")]).unwrap();
+        assert_eq!(value("pending_total"), 3.0);
+        let status = notifier.status().endpoints.remove(0);
+        let age = status.oldest_pending.unwrap().as_secs_f64();
+        let told = value("queue_age_seconds");
+        assert!(told <= age && told >= age - 10.0, "{told} of {age}");
+        assert_eq!((value("lost_total"), status.lost), (2.0, 2));
+        let overflow = [("reason", "overflow"), ("endpoint", "ci")];
+        assert_eq!(scrape.value("dead_letters_total", &overflow), Some(2.0));
+    }
 }
