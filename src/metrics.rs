@@ -66,12 +66,12 @@ impl EndpointMetrics {
             batch: histogram!(BATCH, "endpoint" => name()),
             endpoint: name(),
         }
-        .from_zero()
+        .at_zero()
     }
 
     /// What has not happened is there too, as zero: a first time is not seen by
     /// `rate` otherwise.
-    fn from_zero(self) -> Self {
+    fn at_zero(self) -> Self {
         for reason in Reason::ALL {
             self.dead_letters(reason).increment(0);
         }

@@ -39,7 +39,7 @@ use crate::sink::{Broadcaster, Sink, SinkError, Write};
 /// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | from the happening to the acceptance by the receiver |
 /// | `registry_notifications_batch_events` | histogram | `endpoint` | events in a request |
 /// | `registry_notifications_unaccepted_total` | counter | | events that a sink did not accept |
-/// | `registry_notifications_missing_facts_total` | counter | `fact` | facts that no source had for an event |
+/// | `registry_notifications_missing_facts_total` | counter | `fact` | events that lack a fact for which there was no source: `media_type`, `digest`, `size`, `references`, `untagged` (tags of a deleted manifest) or `repository` (the one that a mount is from) |
 ///
 /// Gauges are brought up to date with each attempt, and every 10 s while events
 /// wait. Counters begin at zero, but for those by `code` and `fact`, which are
@@ -336,13 +336,25 @@ impl BuildError {
 }
 
 /// A URL fit for messages: what may be user info is replaced by `…`, also where
-/// the URL is not valid and a password has a slash in it.
+/// the URL is not valid: a password has a slash in it, or the `@` is missing and
+/// stands for a port that is none.
 pub(crate) fn without_user_info(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
-    match url[start..].rfind('@') {
-        Some(at) => [&url[..start], "…", &url[start + at..]].concat(),
-        None => url.into(),
+    let rest = &url[start..];
+    if let Some(at) = rest.rfind('@') {
+        return [&url[..start], "…", &rest[at..]].concat();
     }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.split_once(':') {
+        Some((host, port)) if start > 0 && !host.starts_with('[') && !is_number(port) => {
+            [&url[..start], host, ":…"].concat()
+        }
+        _ => url.into(),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for BuildError {

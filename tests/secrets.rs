@@ -8,6 +8,9 @@
 
 mod common;
 
+#[cfg(feature = "config")]
+#[path = "secrets/configuration.rs"]
+mod configuration;
 #[path = "secrets/mistakes.rs"]
 mod mistakes;
 #[path = "secrets/receivers.rs"]

@@ -69,7 +69,9 @@ pub enum Endpoint {}
 impl Endpoint {
     /// Begins to configure an endpoint. Its name stands in status and metrics;
     /// the URL is `http` or `https`, and its user info is sent as Basic
-    /// authorization.
+    /// authorization. The URL is shown in the status, but for the user info: a
+    /// secret in its path or query belongs into a
+    /// [header](EndpointBuilder::header) if the receiver takes one.
     pub fn builder(name: impl Into<String>, url: impl Into<String>) -> EndpointBuilder {
         EndpointBuilder::new(name.into(), url.into())
     }

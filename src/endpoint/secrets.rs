@@ -23,10 +23,10 @@ impl Secrets {
             let value = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
             let words = value.split_whitespace().map(str::to_owned);
             let words = words.chain(basic(&value));
-            secrets.extend(words.filter(is_no_word));
+            secrets.extend(words.filter(|word| is_no_word(word)));
             secrets.insert(value);
         }
-        secrets.extend(user_info(url).filter(is_no_word));
+        secrets.extend(user_info(url).filter(|word| is_no_word(word)));
         let in_json: Vec<_> = secrets
             .iter()
             .filter_map(|secret| in_json(secret))
@@ -68,7 +68,7 @@ fn cut(text: &mut String, limit: usize) {
     text.truncate(end.unwrap_or_default());
 }
 
-fn is_no_word(word: &String) -> bool {
+fn is_no_word(word: &str) -> bool {
     let scheme = SCHEMES.iter().any(|it| it.eq_ignore_ascii_case(word));
     word.len() > SHORT && !scheme
 }

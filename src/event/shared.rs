@@ -20,8 +20,11 @@ struct Inner {
     /// When it became one that is on its way.
     since: Instant,
     /// The last two, for as long as somebody uses them.
-    encodings: Mutex<[Option<(Encoding, Weak<Box<[u8]>>)>; 2]>,
+    encodings: Mutex<[Slot; 2]>,
 }
+
+/// An encoding that was made, and perhaps is still there.
+type Slot = Option<(Encoding, Weak<Box<[u8]>>)>;
 
 /// An encoding that is shared. In a box of its own, so that it is gone when
 /// nobody uses it, although the event remembers where it was.

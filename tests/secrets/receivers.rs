@@ -199,13 +199,12 @@ async fn serve(
         while let Ok((stream, _)) = listener.accept().await {
             let (tls, said) = (tls.clone(), said.clone());
             tokio::spawn(async move {
-                match tls {
-                    None => requests(stream, answer, said).await,
-                    // A client that does not trust it hangs up.
-                    Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => requests(stream, answer, said).await,
-                        Err(_) => {}
-                    },
+                let Some(tls) = tls else {
+                    return requests(stream, answer, said).await;
+                };
+                // A client that does not trust it hangs up.
+                if let Ok(stream) = tls.accept(stream).await {
+                    requests(stream, answer, said).await;
                 }
             });
         }

@@ -63,7 +63,7 @@ fn base64(secret: &[u8], shift: usize) -> Vec<Vec<u8>> {
 }
 
 fn unquoted(text: &str) -> Vec<u8> {
-    text[1..text.len() - 1].as_bytes().to_vec()
+    text.as_bytes()[1..text.len() - 1].to_vec()
 }
 
 use unquoted as unbracketed;
