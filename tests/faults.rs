@@ -275,3 +275,50 @@ async fn a_shutdown_waits_for_an_endpoint_that_is_left_alone_if_it_has_events() 
         assert!(letters.try_recv().is_none());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_fail_together_are_one_failure() {
+    let (endpoint, log) = endpoint(|n, _| match n {
+        0..4 => Reply::Status(500),
+        _ => Reply::Status(200),
+    });
+    let breaker = Breaker::new().threshold(2).backoff(10 * SECOND);
+    let notifier = notifier(endpoint.retry(breaker).concurrency(4));
+    for repository in ["a", "b", "c", "d"] {
+        write(&notifier, repository, 0..1).await;
+    }
+    assert!(notifier.shutdown(HOUR).await.is_drained());
+    assert_eq!(log.seconds(), [0; 8]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_began_before_the_failure_does_not_open_the_gate() {
+    let (endpoint, log) = endpoint(|n, events| match &*events[0] {
+        "slow/0" => Reply::Late(2 * SECOND),
+        _ if n == 1 => Reply::Answer(503, ("retry-after", "100"), String::new()),
+        _ => Reply::Status(200),
+    });
+    let notifier = notifier(endpoint.timeout(MINUTE).concurrency(2));
+    write(&notifier, "slow", 0..1).await;
+    write(&notifier, "asks", 0..1).await;
+    sleep(3 * SECOND).await;
+    assert_eq!(log.accepted(), ["slow/0"]);
+    write(&notifier, "new", 0..1).await;
+    assert!(notifier.shutdown(HOUR).await.is_drained());
+    assert_eq!(log.seconds(), [0, 0, 100, 100]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_one_attempt_at_a_time_until_one_succeeds() {
+    let (endpoint, log) = endpoint(|n, _| match n {
+        0 => Reply::Status(500),
+        _ => Reply::Late(SECOND),
+    });
+    let endpoint = endpoint.timeout(MINUTE).retry(Breaker::new());
+    let notifier = notifier(endpoint.concurrency(3));
+    for repository in ["a", "b", "c", "d", "e", "f"] {
+        write(&notifier, repository, 0..1).await;
+    }
+    assert!(notifier.shutdown(HOUR).await.is_drained());
+    assert_eq!(log.seconds(), [0, 0, 0, 1, 2, 2, 2]);
+}
