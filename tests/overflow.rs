@@ -98,7 +98,35 @@ async fn writers_wait_for_room() {
     write(&notifier, 5).await.unwrap();
     assert!(notifier.shutdown(HOUR).await.is_drained());
     assert_eq!(log.accepted(), ["a/0", "a/1", "a/2", "a/4", "a/5"]);
-    assert_eq!(tags(&mut letters), [""; 0]);
+    // Nobody waited for it.
+    assert_eq!(tags(&mut letters), ["3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writers_that_wait_hear_of_the_shutdown() {
+    let (notifier, log, mut letters) = slow(Overflow::Wait);
+    for tag in 0..3 {
+        write(&notifier, tag).await.unwrap();
+    }
+    let waiting: Vec<_> = (3..6)
+        .map(|tag| {
+            let notifier = notifier.clone();
+            tokio::spawn(async move { write(&notifier, tag).await })
+        })
+        .collect();
+    sleep(SECOND).await;
+    let start = tokio::time::Instant::now();
+    let (report, answers) = tokio::join!(notifier.shutdown(2 * HOUR), async {
+        let answers = futures_util::future::join_all(waiting).await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        answers
+    });
+    assert!(report.is_drained());
+    for answer in answers {
+        assert!(answer.unwrap().unwrap_err().is_closed());
+    }
+    assert_eq!(log.accepted(), ["a/0", "a/1", "a/2"]);
+    assert_eq!(tags(&mut letters), ["3", "4", "5"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,15 +80,21 @@ impl Running {
 
     fn wait(&self, event: SharedEvent) -> Write {
         let (queue, counts) = (self.queue.clone(), self.counts.clone());
-        let grave = self.grave.clone();
+        let mut waiter = Waiter {
+            grave: self.grave.clone(),
+            event,
+            answered: false,
+        };
         Write::pending(async move {
-            match queue.push_waiting(&event).await {
+            let answer = queue.push_waiting(&waiter.event).await;
+            waiter.answered = true;
+            match answer {
                 Ok(()) => {
                     counts.taken();
                     Ok(())
                 }
                 Err(refused) => {
-                    bury(&grave, &event).await;
+                    bury(&waiter.grave, &waiter.event).await;
                     Err(refused.into())
                 }
             }
@@ -113,6 +119,26 @@ impl Running {
             burial.await;
             Ok(())
         })
+    }
+}
+
+/// An event that waits for room. When nobody waits for it any more, it did not
+/// fit.
+struct Waiter {
+    grave: Arc<Grave>,
+    event: SharedEvent,
+    answered: bool,
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let burial = bury(&self.grave, &self.event);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(burial);
+        }
     }
 }
 

@@ -28,7 +28,8 @@ pub enum Overflow {
     DropOldest,
     /// It waits for room, and its write with it. With
     /// [`fail_closed`](crate::NotificationLayer::fail_closed), a request whose
-    /// event finds no room in time fails.
+    /// event finds no room in time fails. An event whose write is dropped
+    /// meanwhile is lost as one that finds no room.
     Wait,
 }
 
