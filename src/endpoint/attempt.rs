@@ -149,9 +149,16 @@ fn chain(error: BoxError) -> String {
     text
 }
 
-/// A status as the reference counts it: `200 OK`.
+/// A status as the reference counts it: `200 OK`. Some are named otherwise in
+/// Go than they are here, after older standards.
 pub(super) fn status_text(status: StatusCode) -> String {
-    let reason = status.canonical_reason().unwrap_or_default();
+    let reason = match status {
+        StatusCode::NON_AUTHORITATIVE_INFORMATION => "Non-Authoritative Information",
+        StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
+        StatusCode::URI_TOO_LONG => "Request URI Too Long",
+        StatusCode::RANGE_NOT_SATISFIABLE => "Requested Range Not Satisfiable",
+        _ => status.canonical_reason().unwrap_or_default(),
+    };
     format!("{} {reason}", status.as_u16()).trim_end().into()
 }
 
@@ -173,6 +180,22 @@ mod tests {
         assert!((80..=90).contains(&soon), "{soon}");
         for bad in ["", "-1", "soon", "1.5"] {
             assert_eq!(wait(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn statuses_are_counted_under_the_names_of_the_reference() {
+        for (status, text) in [
+            (200, "200 OK"),
+            (203, "203 Non-Authoritative Information"),
+            (413, "413 Request Entity Too Large"),
+            (414, "414 Request URI Too Long"),
+            (416, "416 Requested Range Not Satisfiable"),
+            (418, "418 I'm a teapot"),
+            (425, "425 Too Early"),
+            (599, "599"),
+        ] {
+            assert_eq!(status_text(status.try_into().unwrap()), text);
         }
     }
 }
