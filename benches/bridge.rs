@@ -52,6 +52,9 @@ fn bridge(notifier: &Notifier, urls: &UrlBuilder) -> Bridge {
     .include_references(true)
 }
 
+/// Makes an event.
+type Make<'a> = &'a dyn Fn(&Bridge);
+
 fn pull(bridge: &Bridge) {
     let blob = Descriptor::new("application/octet-stream", DIGEST, 31_357_624);
     let write = bridge.blob_pulled("library/debian", blob);
@@ -84,7 +87,7 @@ fn manifest() -> Vec<u8> {
 }
 
 /// The time of so many events, in fresh queues now and then.
-fn rounds(iterations: u64, runtime: &Runtime, event: &dyn Fn(&Bridge)) -> Duration {
+fn rounds(iterations: u64, runtime: &Runtime, event: Make<'_>) -> Duration {
     let urls = UrlBuilder::new("https://registry.example.com");
     let mut total = Duration::ZERO;
     let mut left = iterations;
@@ -105,14 +108,12 @@ fn events(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().expect("a runtime");
     let content: Arc<[u8]> = manifest().into();
-    let events: [(&str, Box<dyn Fn(&Bridge)>); 2] = [
-        ("blob pull to 3 queues", Box::new(pull)),
-        (
-            "manifest push of 8 layers to 3 queues",
-            Box::new(move |bridge| push(bridge, &content)),
-        ),
+    let push = |bridge: &Bridge| push(bridge, &content);
+    let events: [(&str, Make<'_>); 2] = [
+        ("blob pull to 3 queues", &pull),
+        ("manifest push of 8 layers to 3 queues", &push),
     ];
-    for (name, event) in &events {
+    for (name, event) in events {
         let (notifier, urls) = (notifier(&runtime), UrlBuilder::new("https://r.example.com"));
         // The queues have grown by then.
         (0..100).for_each(|_| event(&bridge(&notifier, &urls)));

@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, service_fn};
 use tower_registry_notifications::{
-    Endpoint, Format, NotificationLayer, Notifier, SourceRecord, TrustedProxies,
+    Config, Endpoint, Format, NotificationLayer, Notifier, SourceRecord, TrustedProxies,
 };
 
 use crate::proxy::{Place, Proxy};
@@ -110,9 +110,13 @@ async fn run(options: &Options) -> Result<(), BoxError> {
 /// Where events go.
 fn notifier(address: SocketAddr, options: &Options) -> Result<Notifier, BoxError> {
     let format = if options.v1 { Format::V1 } else { Format::V2 };
-    let mut notifier = Notifier::builder()
-        .source(SourceRecord::new(address.to_string()))
-        .include_references(options.include_references);
+    let mut notifier = match &options.config {
+        Some(file) => Config::from_file(file)?.override_from_env()?.notifier()?,
+        None => Notifier::builder().source(SourceRecord::new(address.to_string())),
+    };
+    if options.include_references {
+        notifier = notifier.include_references(true);
+    }
     for (number, url) in options.endpoints.iter().enumerate() {
         let endpoint = Endpoint::builder(format!("endpoint-{}", number + 1), url);
         notifier = notifier.endpoint(endpoint.format(format));

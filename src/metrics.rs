@@ -1,20 +1,5 @@
-//! What is told to the recorder of the [`metrics`] facade.
-//!
-//! The first three have the names and labels of the reference.
-//!
-//! | metric | type | labels |
-//! | --- | --- | --- |
-//! | `registry_notifications_events_total` | counter | `type`, `endpoint` |
-//! | `registry_notifications_pending_total` | gauge | `endpoint` |
-//! | `registry_notifications_status_total` | counter | `code`, `endpoint` |
-//! | `registry_notifications_retries_total` | counter | `endpoint` |
-//! | `registry_notifications_dead_letters_total` | counter | `reason`, `endpoint` |
-//! | `registry_notifications_queue_age_seconds` | gauge | `endpoint` |
-//! | `registry_notifications_delivery_seconds` | histogram | `endpoint` |
-//! | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` |
-//! | `registry_notifications_batch_events` | histogram | `endpoint` |
-//! | `registry_notifications_unaccepted_total` | counter | |
-//! | `registry_notifications_missing_facts_total` | counter | `fact` |
+//! What is told to the recorder of the [`metrics`] facade. The table of it is
+//! in the docs of [`Notifier`](crate::Notifier).
 
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
@@ -27,6 +12,7 @@ const EVENTS: &str = "registry_notifications_events_total";
 const PENDING: &str = "registry_notifications_pending_total";
 const STATUS: &str = "registry_notifications_status_total";
 const RETRIES: &str = "registry_notifications_retries_total";
+const LOST: &str = "registry_notifications_lost_total";
 const DEAD_LETTERS: &str = "registry_notifications_dead_letters_total";
 const QUEUE_AGE: &str = "registry_notifications_queue_age_seconds";
 const DELIVERY: &str = "registry_notifications_delivery_seconds";
@@ -71,7 +57,7 @@ impl EndpointMetrics {
             successes: of("Successes"),
             failures: of("Failures"),
             errors: of("Errors"),
-            lost: of("Lost"),
+            lost: counter!(LOST, "endpoint" => name()),
             retries: counter!(RETRIES, "endpoint" => name()),
             pending: gauge!(PENDING, "endpoint" => name()),
             queue_age: gauge!(QUEUE_AGE, "endpoint" => name()),
@@ -80,6 +66,17 @@ impl EndpointMetrics {
             batch: histogram!(BATCH, "endpoint" => name()),
             endpoint: name(),
         }
+        .at_zero()
+    }
+
+    /// What has not happened is there too, as zero: a first time is not seen by
+    /// `rate` otherwise.
+    fn at_zero(self) -> Self {
+        for reason in Reason::ALL {
+            self.dead_letters(reason).increment(0);
+        }
+        counter!(UNACCEPTED).increment(0);
+        self
     }
 
     /// Counts the answers of one status, `200 OK`.
@@ -87,10 +84,9 @@ impl EndpointMetrics {
         counter!(STATUS, "code" => code.to_owned(), "endpoint" => self.endpoint.clone())
     }
 
-    pub(crate) fn dead_letter(&self, reason: Reason) {
+    pub(crate) fn dead_letters(&self, reason: Reason) -> Counter {
         let reason = reason.as_str();
         counter!(DEAD_LETTERS, "reason" => reason, "endpoint" => self.endpoint.clone())
-            .increment(1);
     }
 }
 
@@ -99,6 +95,7 @@ fn describe() {
     describe_gauge!(PENDING, "Events that wait or are under way");
     describe_counter!(STATUS, "Answers of the receiver by status");
     describe_counter!(RETRIES, "Attempts that were not the first at their events");
+    describe_counter!(LOST, "Events that no sink of dead letters has");
     describe_counter!(DEAD_LETTERS, "Events that will not be tried again");
     let age = "How long the oldest event that is not delivered has waited";
     describe_gauge!(QUEUE_AGE, Unit::Seconds, age);

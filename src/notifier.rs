@@ -19,6 +19,62 @@ use crate::sink::{Broadcaster, Sink, SinkError, Write};
 /// A notifier is a handle: its clones are one notifier. When the last of them
 /// is dropped, the endpoints take no more events and deliver what they have, as
 /// long as the runtime runs; [`shutdown`](Self::shutdown) waits for them.
+///
+/// # Metrics
+///
+/// They go to the recorder of the [`metrics`](https://docs.rs/metrics) facade
+/// that is installed when the notifier is built; without one they cost nothing.
+/// The first three have the names, labels and values of the reference.
+///
+/// | metric | type | labels | what it is |
+/// | --- | --- | --- | --- |
+/// | `registry_notifications_events_total` | counter | `type`, `endpoint` | `Events` that the queue has taken, `Successes`: events that the receiver has accepted, `Failures`: attempts that it answered otherwise, `Errors`: attempts that got no answer |
+/// | `registry_notifications_pending_total` | gauge | `endpoint` | events that wait or are under way |
+/// | `registry_notifications_status_total` | counter | `code`, `endpoint` | answers by status, `200 OK` |
+/// | `registry_notifications_retries_total` | counter | `endpoint` | attempts that were not the first at their events |
+/// | `registry_notifications_dead_letters_total` | counter | `reason`, `endpoint` | events that will not be tried again: `rejected`, `gave_up`, `overflow` or `shutdown` |
+/// | `registry_notifications_lost_total` | counter | `endpoint` | those of them that no sink of dead letters has |
+/// | `registry_notifications_queue_age_seconds` | gauge | `endpoint` | how long the oldest event that is not delivered has waited |
+/// | `registry_notifications_delivery_seconds` | histogram | `endpoint` | duration of attempts |
+/// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | from the happening to the acceptance by the receiver |
+/// | `registry_notifications_batch_events` | histogram | `endpoint` | events in a request |
+/// | `registry_notifications_unaccepted_total` | counter | | events that a sink did not accept |
+/// | `registry_notifications_missing_facts_total` | counter | `fact` | events that lack a fact for which there was no source: `media_type`, `digest`, `size`, `references`, `untagged` (tags of a deleted manifest) or `repository` (the one that a mount is from) |
+///
+/// Gauges are brought up to date with each attempt, and every 10 s while events
+/// wait. Counters begin at zero, but for those by `code` and `fact`, which are
+/// there from their first count on.
+///
+/// `metrics-exporter-prometheus` makes summaries of histograms unless it is
+/// given buckets, and summaries cannot be added up over nodes. Buckets for
+/// seconds, and for the size of batches, which end in `_events`:
+///
+/// ```
+/// use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0];
+/// let metrics = PrometheusBuilder::new()
+///     .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)?
+///     .set_buckets_for_metric(Matcher::Suffix("_events".into()), &[1.0, 10.0, 100.0, 1000.0])?
+///     .install_recorder()?;
+/// # Ok(()) }
+/// ```
+///
+/// # Logs
+///
+/// The crate speaks through [`tracing`](https://docs.rs/tracing). Everything
+/// about an endpoint has its name as the field `endpoint`.
+///
+/// | level | what |
+/// | --- | --- |
+/// | error | events are lost; an endpoint is disabled by its receiver |
+/// | warn | deliveries begin to fail; events become dead letters; the registry did not answer what the layer asked |
+/// | info | the receiver answers again |
+/// | debug | each attempt that failed; the span `delivery` of each attempt, with `endpoint`, `events` and `attempt` |
+///
+/// What goes on is told once, when it begins, and again 5 minutes later at the
+/// earliest if it was over in between.
 #[derive(Clone)]
 pub struct Notifier(Arc<Inner>);
 
@@ -128,6 +184,9 @@ impl Notifier {
 const BURIAL: Duration = Duration::from_secs(5);
 
 /// A snapshot of a [`Notifier`], without secrets.
+///
+/// In JSON an object with `source`, as in events, and `endpoints`, a list of
+/// [`EndpointStatus`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct NotifierStatus {
@@ -277,13 +336,25 @@ impl BuildError {
 }
 
 /// A URL fit for messages: what may be user info is replaced by `…`, also where
-/// the URL is not valid and a password has a slash in it.
+/// the URL is not valid: a password has a slash in it, or the `@` is missing and
+/// stands for a port that is none.
 pub(crate) fn without_user_info(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
-    match url[start..].rfind('@') {
-        Some(at) => [&url[..start], "…", &url[start + at..]].concat(),
-        None => url.into(),
+    let rest = &url[start..];
+    if let Some(at) = rest.rfind('@') {
+        return [&url[..start], "…", &rest[at..]].concat();
     }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.split_once(':') {
+        Some((host, port)) if start > 0 && !host.starts_with('[') && !is_number(port) => {
+            [&url[..start], host, ":…"].concat()
+        }
+        _ => url.into(),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for BuildError {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use axum::{Json, Router};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tower_registry_notifications::Notifier;
@@ -16,10 +16,22 @@ use tower_registry_notifications::Notifier;
 /// they do not grow where nobody scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// Buckets of durations: deliveries take milliseconds, and events may wait for
+/// hours while a receiver is down.
+const SECONDS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0,
+];
+/// Buckets of batches.
+const EVENTS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1000.0];
+
 /// Keeps all metrics of the process from now on: to be called before the
 /// notifier is built, whose counters go to the recorder that is there then.
 pub(crate) fn record() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new().install_recorder()?;
+    // Without buckets they would be summaries, which do not add up.
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_events".into()), &EVENTS)?
+        .install_recorder()?;
     let recorder = handle.clone();
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(UPKEEP);

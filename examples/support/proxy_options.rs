@@ -16,7 +16,9 @@ Options:
   --listen ADDR         Address to serve on (default: 127.0.0.1:5000)
   --tls-cert FILE       Serve https with this certificate chain (PEM)
   --tls-key FILE        and its key
-  --endpoint URL        Post events to this URL; may be given several times
+  --config FILE         Read the notifications section of this file, as distribution has it,
+                        and the REGISTRY_NOTIFICATIONS_… variables
+  --endpoint URL        Post events to this URL too; may be given several times
   --v1                  Post the format of distribution 2.8
   --include-references  Events of manifests say what the manifest refers to
   --untag-lookup        Deletions by digest also tell which tags went with it
@@ -35,6 +37,7 @@ pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     pub(crate) tls_cert: Option<PathBuf>,
     pub(crate) tls_key: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     pub(crate) endpoints: Vec<String>,
     pub(crate) v1: bool,
     pub(crate) include_references: bool,
@@ -78,6 +81,7 @@ impl Options {
             "--listen" => self.listen = address(name, &value()?)?,
             "--tls-cert" => self.tls_cert = Some(value()?.into()),
             "--tls-key" => self.tls_key = Some(value()?.into()),
+            "--config" => self.config = Some(value()?.into()),
             "--endpoint" => self.endpoints.push(value()?),
             "--v1" => self.v1 = true,
             "--include-references" => self.include_references = true,
@@ -111,6 +115,7 @@ impl Default for Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             tls_cert: None,
             tls_key: None,
+            config: None,
             endpoints: Vec::new(),
             v1: false,
             include_references: false,

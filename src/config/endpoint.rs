@@ -15,7 +15,11 @@ type Result<T> = std::result::Result<T, ConfigError>;
 /// The reference's default where the builder has another.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 
-const FORMATS: [(&str, Format); 2] = [("v2", Format::V2), ("v1", Format::V1)];
+const FORMATS: [(&str, Format); 3] = [
+    ("v2", Format::V2),
+    ("v1", Format::V1),
+    ("cloudevents", Format::CloudEvents),
+];
 
 pub(super) fn builder(item: &Item, phase: Phase) -> Result<EndpointBuilder> {
     let mut fields = item.fields()?;

@@ -182,7 +182,7 @@ impl Item {
                     secret: self.secret,
                 })
                 .collect()),
-            _ => Err(self.wrong(
+            _ => Err(self.clone().secret().wrong(
                 "a list",
                 "write one item a line, each with a dash before it",
             )),
@@ -212,7 +212,9 @@ impl Item {
     /// The keys and values of a map. No key stands twice.
     pub(super) fn pairs(&self) -> Result<Vec<Pair>> {
         let Kind::Map(entries) = &self.node.kind else {
-            return Err(self.wrong("a map", "write one `key: value` a line, indented alike"));
+            // Where lines are not indented alike, it may be a secret of another key.
+            let remedy = "write one `key: value` a line, indented alike";
+            return Err(self.clone().secret().wrong("a map", remedy));
         };
         let mut seen = HashSet::new();
         let mut pairs = Vec::with_capacity(entries.len());

@@ -75,7 +75,11 @@ const KEY: &str = "notifications";
 ///
 /// | key | value | default | see |
 /// | --- | --- | --- | --- |
-/// | `format` | `v2` or `v1` | `v2` | [`format`](crate::EndpointBuilder::format) |
+/// | `ignore.repositories`, `ignore.tags` | lists of globs | none | [`Filter`] |
+/// | `ignore.kinds` | list of `manifest`, `blob`, `tag`, `repository` | none | [`Filter`] |
+/// | `include.repositories`, `include.tags` | lists of globs: only these | all | [`Filter`] |
+/// | `include.mediatypes`, `include.actions`, `include.kinds` | lists: only these | all | [`Filter`] |
+/// | `format` | `v2`, `v1` or `cloudevents` | `v2` | [`format`](crate::EndpointBuilder::format) |
 /// | `compact` | boolean | `false` | [`compact`](crate::EndpointBuilder::compact) |
 /// | `retry` | `breaker`, or `backoff`, or its settings | `breaker` | [`retry`](crate::EndpointBuilder::retry) |
 /// | `retry.base`, `retry.cap` | durations | `1s`, `5m` | [`Backoff`] |
@@ -148,6 +152,7 @@ const KEY: &str = "notifications";
 /// [`Backoff`]: crate::Backoff
 /// [`Batch`]: crate::Batch
 /// [`DeadLetterFile`]: crate::DeadLetterFile
+/// [`Filter`]: crate::Filter
 /// [`Overflow`]: crate::Overflow
 #[derive(Clone)]
 pub struct Config {

@@ -5,7 +5,7 @@ use super::error::ConfigError;
 use super::item::{Fields, Item};
 use super::read_file;
 use super::section::Phase;
-use crate::endpoint::{AddressPolicy, EndpointBuilder};
+use crate::endpoint::{AddressPolicy, EndpointBuilder, Signer};
 
 type Result<T> = std::result::Result<T, ConfigError>;
 
@@ -60,6 +60,10 @@ fn secrets(item: Item, phase: Phase) -> Result<Vec<String>> {
             Some(path) => read(&item, path)?.trim_end().to_owned(),
             None => text.to_owned(),
         };
+        if Signer::new(std::slice::from_ref(&secret)).is_err() {
+            let remedy = "write whsec_ and the base64 of 24 to 64 bytes, or file: and a path";
+            return Err(item.wrong("a signing secret", remedy));
+        }
         secrets.push(secret);
     }
     Ok(secrets)

@@ -14,7 +14,7 @@ use super::batch::after;
 use super::delivery::{Deadline, Delivery};
 use super::secrets::Secrets;
 use super::signature::Signer;
-use crate::event::{Encoding, content_type};
+use crate::event::{Encoded, Encoding, content_type};
 
 /// So much of an answer is kept with a dead letter.
 const ANSWER: usize = 1 << 10;
@@ -31,9 +31,10 @@ pub(super) struct Poster {
     pub(super) batch: bool,
     pub(super) url: Uri,
     pub(super) headers: HeaderMap,
+    /// A receiver that repeats what it got must not give these away.
+    pub(super) secrets: Secrets,
     pub(super) signer: Option<Signer>,
     pub(super) accept_redirects: bool,
-    pub(super) secrets: Secrets,
 }
 
 /// What came of an attempt.
@@ -54,10 +55,11 @@ impl Poster {
     /// The request that posts `events`, encoded as they are in an envelope.
     pub(super) fn request(
         &self,
-        events: &[std::sync::Arc<[u8]>],
+        events: &[Encoded],
         id: &str,
         trace_parent: Option<&str>,
     ) -> Request<Bytes> {
+        let events = events.iter().map(|event| &***event);
         let body = crate::event::envelope(self.encoding, self.batch, events);
         let mut request = Request::new(Bytes::from(body));
         *request.method_mut() = Method::POST;
@@ -96,7 +98,7 @@ impl Poster {
                 Outcome::Accepted(response.status())
             }
             Ok(Ok(response)) => self.refused(&response),
-            Ok(Err(error)) => Outcome::Failed(short(self.secrets.hide(chain(error)))),
+            Ok(Err(error)) => Outcome::Failed(self.secrets.hide(chain(error), ERROR)),
             Err(_) => Outcome::Failed("no answer in time".into()),
         }
     }
@@ -108,15 +110,11 @@ impl Poster {
 
     fn refused(&self, response: &Response<Bytes>) -> Outcome {
         let body = response.body();
-        let answer = String::from_utf8_lossy(&body[..body.len().min(ANSWER)]).into_owned();
-        let answer = match body.len() < ANSWER {
-            true => self.secrets.hide(answer),
-            false => self.secrets.hide_cut(answer),
-        };
+        let answer = String::from_utf8_lossy(&body[..body.len().min(ANSWER)]);
         Outcome::Refused {
             status: response.status(),
             retry_after: retry_after(response.headers()),
-            answer,
+            answer: self.secrets.hide(answer.into_owned(), ANSWER),
         }
     }
 }
@@ -151,16 +149,16 @@ fn chain(error: BoxError) -> String {
     text
 }
 
-/// A receiver's certificate may have a say in an error.
-fn short(mut text: String) -> String {
-    let end = (0..=ERROR.min(text.len())).rfind(|end| text.is_char_boundary(*end));
-    text.truncate(end.unwrap_or_default());
-    text
-}
-
-/// A status as the reference counts it: `200 OK`.
+/// A status as the reference counts it: `200 OK`. Some are named otherwise in
+/// Go than they are here, after older standards.
 pub(super) fn status_text(status: StatusCode) -> String {
-    let reason = status.canonical_reason().unwrap_or_default();
+    let reason = match status {
+        StatusCode::NON_AUTHORITATIVE_INFORMATION => "Non-Authoritative Information",
+        StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
+        StatusCode::URI_TOO_LONG => "Request URI Too Long",
+        StatusCode::RANGE_NOT_SATISFIABLE => "Requested Range Not Satisfiable",
+        _ => status.canonical_reason().unwrap_or_default(),
+    };
     format!("{} {reason}", status.as_u16()).trim_end().into()
 }
 
@@ -182,6 +180,22 @@ mod tests {
         assert!((80..=90).contains(&soon), "{soon}");
         for bad in ["", "-1", "soon", "1.5"] {
             assert_eq!(wait(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn statuses_are_counted_under_the_names_of_the_reference() {
+        for (status, text) in [
+            (200, "200 OK"),
+            (203, "203 Non-Authoritative Information"),
+            (413, "413 Request Entity Too Large"),
+            (414, "414 Request URI Too Long"),
+            (416, "416 Requested Range Not Satisfiable"),
+            (418, "418 I'm a teapot"),
+            (425, "425 Too Early"),
+            (599, "599"),
+        ] {
+            assert_eq!(status_text(status.try_into().unwrap()), text);
         }
     }
 }

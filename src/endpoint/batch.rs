@@ -1,13 +1,12 @@
 //! Several events in one request: [`Batch`].
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use crate::event::{Encoding, SharedEvent};
+use crate::event::{Encoded, Encoding, SharedEvent};
 use crate::queue::{Entry, Lanes, MemoryQueue};
 
 /// How many events go into one request.
@@ -54,7 +53,7 @@ impl Batch {
 #[derive(Debug)]
 pub(super) struct Forming {
     events: Vec<SharedEvent>,
-    encoded: Vec<Arc<[u8]>>,
+    encoded: Vec<Encoded>,
     bytes: usize,
     full: bool,
     /// Since when its first event is on its way.
@@ -185,7 +184,7 @@ impl Consignment {
 pub(super) struct Part {
     pub(super) events: Vec<SharedEvent>,
     /// Encodings, as long as no attempt has failed.
-    encoded: Vec<Arc<[u8]>>,
+    encoded: Vec<Encoded>,
     pub(super) attempts: u32,
     first_attempt: Option<SystemTime>,
     last_attempt: Option<SystemTime>,
@@ -201,7 +200,7 @@ pub(super) struct Tried {
 
 impl Part {
     /// An attempt begins; gives the encodings of its events.
-    pub(super) fn begin(&mut self, encoding: Encoding) -> Vec<Arc<[u8]>> {
+    pub(super) fn begin(&mut self, encoding: Encoding) -> Vec<Encoded> {
         let now = SystemTime::now();
         self.attempts = self.attempts.saturating_add(1);
         self.first_attempt.get_or_insert(now);

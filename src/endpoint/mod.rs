@@ -36,7 +36,7 @@ pub use self::delivery::Delivery;
 pub use self::retry::{Backoff, Breaker, RetryPolicy};
 pub(crate) use self::running::Running;
 use self::secrets::Secrets;
-use self::signature::Signer;
+pub(crate) use self::signature::Signer;
 use self::status::Counts;
 pub use self::status::{EndpointState, EndpointStatus};
 use self::switch::Switch;
@@ -69,7 +69,9 @@ pub enum Endpoint {}
 impl Endpoint {
     /// Begins to configure an endpoint. Its name stands in status and metrics;
     /// the URL is `http` or `https`, and its user info is sent as Basic
-    /// authorization.
+    /// authorization. The URL is shown in the status, but for the user info: a
+    /// secret in its path or query belongs into a
+    /// [header](EndpointBuilder::header) if the receiver takes one.
     pub fn builder(name: impl Into<String>, url: impl Into<String>) -> EndpointBuilder {
         EndpointBuilder::new(name.into(), url.into())
     }
@@ -178,7 +180,7 @@ impl EndpointBuilder {
             encoding: self.encoding,
             batch: self.batch.events > 1,
             url,
-            secrets: Secrets::new(&headers, &self.url),
+            secrets: Secrets::of(&headers, &self.url),
             headers,
             signer,
             accept_redirects: self.accept_redirects,
@@ -201,6 +203,7 @@ impl EndpointBuilder {
             ("filter", format!("{:?}", self.filter)),
             ("queue_limits", format!("{:?}", self.limits)),
             ("overflow", format!("{:?}", self.overflow)),
+            ("transport", format!("{:?}", self.transport)),
             ("dead_letters", self.dead_letters.is_some().to_string()),
         ])
     }

@@ -1,130 +1,165 @@
-//! What must not come back: a receiver or a client may repeat what it was sent.
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 
-/// What is shorter could be any word.
-const SHORTEST: usize = 4;
-/// Words of an `Authorization` that are no secrets.
+/// A part of a value that is this short is no secret, but may be a word.
+const SHORT: usize = 3;
+/// Words of an `Authorization` that are none either.
 const SCHEMES: [&str; 2] = ["basic", "bearer"];
 
-/// The secrets of an endpoint's requests, in the forms that they may come back
-/// in: values of headers, their words, and what is in a Basic authorization.
+/// What a receiver may repeat of its requests, but nobody is to see.
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// The secrets of requests with these headers to this URL, whose user info
-    /// may be encoded.
-    pub(super) fn new(headers: &HeaderMap, url: &str) -> Self {
-        let mut secrets = Vec::new();
-        for value in headers.values().filter(|value| value.is_sensitive()) {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            for word in value.split_ascii_whitespace() {
-                secrets.push(word.to_owned());
-                let decoded = STANDARD.decode(word).ok();
-                if let Some(pair) = decoded.and_then(|it| String::from_utf8(it).ok()) {
-                    secrets.extend(halves(&pair));
-                }
-            }
-            secrets.push(value);
+    /// The values of these headers that are sensitive, as they may come back:
+    /// in whole, their words, Basic credentials decoded, all that in JSON; and
+    /// the user info of the URL as it is written there.
+    pub(super) fn of(headers: &HeaderMap, url: &str) -> Self {
+        let values = headers.values().filter(|value| value.is_sensitive());
+        let mut secrets = BTreeSet::new();
+        for value in values {
+            let value = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
+            let words = value.split_whitespace().map(str::to_owned);
+            let words = words.chain(basic(&value));
+            secrets.extend(words.filter(|word| is_no_word(word)));
+            secrets.insert(value);
         }
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        if let Some((user_info, _)) = rest.rsplit_once('@') {
-            secrets.extend(halves(user_info));
-        }
-        let known = |secret: &str| SCHEMES.iter().any(|it| it.eq_ignore_ascii_case(secret));
-        secrets.retain(|secret| secret.len() >= SHORTEST && !known(secret));
-        // The whole before its parts.
+        secrets.extend(user_info(url).filter(|word| is_no_word(word)));
+        let in_json: Vec<_> = secrets
+            .iter()
+            .filter_map(|secret| in_json(secret))
+            .collect();
+        secrets.extend(in_json);
+        secrets.remove("");
+        let mut secrets: Vec<_> = secrets.into_iter().collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.dedup();
         Self(secrets)
     }
 
-    /// The text with `…` in place of each secret.
-    pub(super) fn hide(&self, mut text: String) -> String {
+    /// At most `limit` bytes of the text, in which `…` stands for each secret.
+    /// The text may have been cut at the limit before: where it ends with the
+    /// beginning of a secret, that is hidden too.
+    pub(super) fn hide(&self, mut text: String, limit: usize) -> String {
+        let was_cut = text.len() >= limit;
+        cut(&mut text, limit);
         for secret in &self.0 {
             if text.contains(secret) {
                 text = text.replace(secret, "…");
             }
         }
-        text
-    }
-
-    /// The same for a text that may end in the middle of a secret.
-    pub(super) fn hide_cut(&self, mut text: String) -> String {
-        // Perhaps a character was cut too.
-        let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
-        let begun = |secret: &String| {
-            let ends = SHORTEST..=secret.len();
-            { ends }
-                .rev()
-                .find(|end| secret.get(..*end).is_some_and(|it| whole.ends_with(it)))
-        };
-        if let Some(length) = self.0.iter().filter_map(begun).max() {
-            text.truncate(whole.len() - length);
-            text.push('…');
+        if was_cut {
+            // What is left of a character that was cut.
+            let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
+            let cut = self.0.iter().filter_map(|secret| beginning(whole, secret));
+            if let Some(at) = cut.min() {
+                text.truncate(at);
+                text.push('…');
+            }
         }
-        self.hide(text)
+        cut(&mut text, limit);
+        text
     }
 }
 
-/// `name:password`, and each of them.
-fn halves(pair: &str) -> impl Iterator<Item = String> {
-    let (name, password) = pair.split_once(':').unwrap_or((pair, ""));
-    [pair, name, password].map(str::to_owned).into_iter()
+fn cut(text: &mut String, limit: usize) {
+    let end = (0..=limit.min(text.len())).rfind(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or_default());
+}
+
+fn is_no_word(word: &str) -> bool {
+    let scheme = SCHEMES.iter().any(|it| it.eq_ignore_ascii_case(word));
+    word.len() > SHORT && !scheme
+}
+
+/// User and password together, and the password, perhaps encoded.
+fn user_info(url: &str) -> impl Iterator<Item = String> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let pair = rest.rsplit_once('@').map(|(pair, _)| pair);
+    let password = pair.and_then(|pair| pair.split_once(':'));
+    let password = password.map(|(_, password)| password);
+    pair.into_iter().chain(password).map(str::to_owned)
+}
+
+/// User and password together, and the password.
+fn basic(value: &str) -> impl Iterator<Item = String> {
+    let (scheme, pair) = value.split_once(' ').unwrap_or_default();
+    let pair = scheme.eq_ignore_ascii_case("basic").then(|| pair.trim());
+    let pair = pair.and_then(|pair| STANDARD.decode(pair).ok());
+    let pair = pair.map(|pair| String::from_utf8_lossy(&pair).into_owned());
+    let password = pair.as_ref().and_then(|pair| pair.split_once(':'));
+    let password = password.map(|(_, password)| password.to_owned());
+    pair.into_iter().chain(password)
+}
+
+/// As it stands in a string of JSON, if that is not the same.
+fn in_json(secret: &str) -> Option<String> {
+    let json = serde_json::to_string(secret).ok()?;
+    let json = json.strip_prefix('"')?.strip_suffix('"')?;
+    (json != secret).then(|| json.to_owned())
+}
+
+/// Where a text's end begins that is the beginning of a secret.
+fn beginning(text: &str, secret: &str) -> Option<usize> {
+    let lengths = (SHORT + 1..secret.len()).filter(|end| secret.is_char_boundary(*end));
+    let longest = lengths.rev().find(|end| text.ends_with(&secret[..*end]))?;
+    Some(text.len() - longest)
 }
 
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use http::header::{AUTHORIZATION, COOKIE};
+    use http::header::{AUTHORIZATION, CONTENT_TYPE};
 
     use super::*;
 
-    fn secrets() -> Secrets {
-        let url = "http://someone:hu%73h@h/p";
-        let (_, authorization) = crate::endpoint::target(url).unwrap();
-        let mut headers = HeaderMap::from_iter([(AUTHORIZATION, authorization.unwrap())]);
-        let mut token = HeaderValue::from_bytes("Bearer tökén-of-mine".as_bytes()).unwrap();
-        token.set_sensitive(true);
-        headers.append(AUTHORIZATION, token);
-        headers.append(COOKIE, HeaderValue::from_static("known"));
-        Secrets::new(&headers, url)
+    fn secrets(value: &str) -> Secrets {
+        let mut value = HeaderValue::try_from(value).unwrap();
+        value.set_sensitive(true);
+        let mut headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        Secrets::of(&headers, "http://me:p%C3%A4ss@h/p")
     }
 
     #[test]
-    fn secrets_are_hidden_in_all_their_forms() {
-        let secrets = secrets();
-        let hidden = |text: &str| secrets.hide(text.into());
-        assert_eq!(
-            hidden("no hash, my known friend"),
-            "no hash, my known friend"
-        );
-        for (text, shown) in [
-            ("<Basic c29tZW9uZTpodXNo>", "<…>"),
-            ("is c29tZW9uZTpodXNo valid?", "is … valid?"),
-            ("password hush of someone", "password … of …"),
-            ("someone:hush@h", "…@h"),
-            ("http://someone:hu%73h@h/p", "http://…@h/p"),
-            ("Bearer tökén-of-mine, tökén-of-mine", "…, …"),
+    fn a_secret_is_hidden_in_all_that_it_may_come_back_as() {
+        let basic = format!("Basic {}", STANDARD.encode("me:päss\"word"));
+        for (value, text, hidden) in [
+            ("Bearer hush-hush", "a Bearer hush-hush b", "a … b"),
+            ("Bearer hush-hush", "token=hush-hush;", "token=…;"),
+            ("päss wörter", "got p\u{e4}ss wörter, wörter", "got …, …"),
+            ("a\"quoted\"b", r#"{"x":"a\"quoted\"b"}"#, r#"{"x":"…"}"#),
+            (&basic, r#"me:päss"word is wrong"#, "… is wrong"),
+            (
+                &basic,
+                r#"{"password":"päss\"word"}"#,
+                r#"{"password":"…"}"#,
+            ),
+            ("abc", "abc", "…"),
+            ("", "text/plain", "text/plain"),
+            ("Bearer x", "a bearer, or Bearer y", "a bearer, or Bearer y"),
+            (
+                "x",
+                "to http://me:p%C3%A4ss@h/p, p%C3%A4ss",
+                "to http://…@h/p, …",
+            ),
         ] {
-            assert_eq!(hidden(text), shown, "{text}");
+            assert_eq!(secrets(value).hide(text.into(), 100), hidden);
         }
     }
 
     #[test]
-    fn a_secret_that_was_cut_is_hidden_too() {
-        let secrets = secrets();
-        let hidden = |bytes: &[u8]| secrets.hide_cut(String::from_utf8_lossy(bytes).into_owned());
-        assert_eq!(hidden("got tökén-of-m".as_bytes()), "got …");
-        assert_eq!(hidden("got tökén-of-mine".as_bytes()), "got …");
-        assert_eq!(
-            hidden(&"got tökén".as_bytes()[.."got tök".len() + 1]),
-            "got …"
-        );
-        assert_eq!(hidden(b"got Bearer t"), "got …");
-        assert_eq!(hidden(b"got Bea"), "got Bea");
-        assert_eq!(hidden(b"someone:hus"), "…");
+    fn a_secret_that_is_cut_is_hidden_too() {
+        let secrets = secrets("Bearer 0123456789ä0123456789");
+        let text = format!("{}Bearer 0123456789ä0123456789", "x".repeat(50));
+        for limit in 0..text.len() + 10 {
+            let body = &text.as_bytes()[..limit.min(text.len())];
+            let hidden = secrets.hide(String::from_utf8_lossy(body).into_owned(), limit);
+            assert!(!hidden.contains("0123"), "{limit}: {hidden}");
+            assert!(hidden.len() <= limit, "{limit}: {hidden}");
+        }
+        // One that is whole ends as it likes.
+        assert_eq!(secrets.hide("xxBear".into(), 100), "xxBear");
     }
 }

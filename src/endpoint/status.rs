@@ -1,7 +1,7 @@
 //! What an endpoint tells of itself: as a snapshot, and as metrics.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -15,32 +15,66 @@ use super::dead_letter::Reason;
 use crate::event::SharedEvent;
 use crate::metrics::EndpointMetrics;
 
-/// What became of an endpoint's events so far, and how it is now.
+/// What became of an endpoint's events so far, and how it is now. No secret is
+/// in it.
 ///
-/// The fields of the reference's status page are among them. No secret is.
+/// In JSON the fields have the names that they have here, but that durations
+/// are in seconds and their names end so. Times are RFC 3339, and what there is
+/// not is `null`:
+///
+/// ```json
+/// {
+///   "name": "ci",
+///   "url": "https://ci.example.com/events",
+///   "settings": { "concurrency": "1", "format": "V2", "headers": "1", "…": "…" },
+///   "state": "waiting",
+///   "failures_in_a_row": 3,
+///   "left_alone_for_seconds": 2.5,
+///   "pending": 12,
+///   "pending_bytes": 9120,
+///   "oldest_pending_seconds": 61.2,
+///   "events": 4711,
+///   "successes": 4698,
+///   "failures": 4,
+///   "errors": 2,
+///   "retries": 5,
+///   "dead_letters": 1,
+///   "lost": 0,
+///   "statuses": { "200 OK": 4698, "400 Bad Request": 1, "503 Service Unavailable": 3 },
+///   "last_error": "503 Service Unavailable",
+///   "last_error_at": "2025-11-24T10:27:29.123456789Z",
+///   "last_success_at": "2025-11-24T10:26:28.5Z"
+/// }
+/// ```
+///
+/// The reference's status page (`registry.notifications.endpoints` in its
+/// `expvar`) has `name`, `url`, the configuration, and as `Metrics` the fields
+/// `Pending`, `Events`, `Successes`, `Failures`, `Errors` and `Statuses`, which
+/// mean the same there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct EndpointStatus {
     /// Name of the endpoint.
     pub name: String,
-    /// Where it posts, without user info.
+    /// Where it posts, without user info. A secret in path or query is shown:
+    /// it belongs into a [header](crate::EndpointBuilder::header).
     pub url: String,
-    /// Its other settings, as text.
+    /// Its other settings, as text for people. Of headers, signing secrets and
+    /// root certificates only the number is told.
     pub settings: BTreeMap<&'static str, String>,
     /// Does it deliver?
     pub state: EndpointState,
     /// Attempts in a row that have failed, of whatever event.
     pub failures_in_a_row: u32,
-    /// For how long the endpoint is left alone. In JSON in seconds, as are all
-    /// durations here.
-    #[serde(serialize_with = "seconds")]
+    /// For how long the endpoint is left alone from now on.
+    #[serde(rename = "left_alone_for_seconds", serialize_with = "seconds")]
     pub left_alone_for: Option<Duration>,
     /// Events that wait or are under way.
     pub pending: u64,
     /// The bytes that they take in memory.
     pub pending_bytes: u64,
     /// How long the oldest of them has waited.
-    #[serde(serialize_with = "seconds")]
+    #[serde(rename = "oldest_pending_seconds", serialize_with = "seconds")]
     pub oldest_pending: Option<Duration>,
     /// Events that the queue has taken.
     pub events: u64,
@@ -96,9 +130,46 @@ pub(super) struct Counts {
     dead_letters: AtomicU64,
     lost: AtomicU64,
     tally: Mutex<Tally>,
-    /// Events are being given up, or lost: told once, until one is delivered.
-    giving_up: AtomicBool,
-    losing: AtomicBool,
+    told: Mutex<Told>,
+}
+
+/// What the log was told of, so that it is not told again and again.
+#[derive(Default)]
+struct Told {
+    failing: Burst,
+    giving_up: Burst,
+    losing: Burst,
+}
+
+/// Something bad that may go on for long. The log is told once, until it is
+/// over, and not again soon after that: a receiver that fails now and then is
+/// no news each time.
+#[derive(Default)]
+struct Burst {
+    on: bool,
+    told: Option<Instant>,
+}
+
+/// How long a burst that was told keeps those after it silent.
+const QUIET: Duration = Duration::from_secs(5 * 60);
+
+impl Burst {
+    /// It happens. True if the log is to be told.
+    fn happens(&mut self) -> bool {
+        let now = Instant::now();
+        let recent = self.told.is_some_and(|told| now < told + QUIET);
+        if self.on || recent {
+            return false;
+        }
+        self.on = true;
+        self.told = Some(now);
+        true
+    }
+
+    /// It is over. True if the log was told that it began.
+    fn ends(&mut self) -> bool {
+        std::mem::take(&mut self.on)
+    }
 }
 
 /// What only the worker changes.
@@ -125,13 +196,16 @@ impl Counts {
             dead_letters: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             tally: Mutex::default(),
-            giving_up: AtomicBool::new(false),
-            losing: AtomicBool::new(false),
+            told: Mutex::default(),
         }
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The queue has taken an event.
@@ -140,18 +214,18 @@ impl Counts {
         self.metrics.events.increment(1);
     }
 
-    /// An event will not be tried again. True for the first of a burst.
+    /// An event will not be tried again. True if the log is to be told.
     pub(super) fn dead(&self, reason: Reason) -> bool {
         self.dead_letters.fetch_add(1, Ordering::Relaxed);
-        self.metrics.dead_letter(reason);
-        !self.giving_up.swap(true, Ordering::Relaxed)
+        self.metrics.dead_letters(reason).increment(1);
+        self.told().giving_up.happens()
     }
 
-    /// Nothing has the event. True for the first of a burst.
+    /// Nothing has the event. True if the log is to be told.
     pub(super) fn lost(&self) -> bool {
         self.lost.fetch_add(1, Ordering::Relaxed);
         self.metrics.lost.increment(1);
-        !self.losing.swap(true, Ordering::Relaxed)
+        self.told().losing.happens()
     }
 
     /// The n-th attempt at so many events begins.
@@ -178,8 +252,19 @@ impl Counts {
         for event in events {
             self.metrics.end_to_end.record(event.since().elapsed());
         }
-        self.giving_up.store(false, Ordering::Relaxed);
-        self.losing.store(false, Ordering::Relaxed);
+        let mut told = self.told();
+        told.giving_up.ends();
+        told.losing.ends();
+    }
+
+    /// The endpoint fails. True if the log is to be told.
+    pub(super) fn fails(&self) -> bool {
+        self.told().failing.happens()
+    }
+
+    /// The receiver answers. True if the log was told that the endpoint fails.
+    pub(super) fn works(&self) -> bool {
+        self.told().failing.ends()
     }
 
     /// An attempt failed, with the receiver's answer or without.

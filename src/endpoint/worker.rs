@@ -264,9 +264,10 @@ impl Worker {
             }
         };
         self.counts.failed(status, &cause.error);
-        self.tell_failure(id, &cause);
         let policy = self.retry.policy();
-        match status.map_or(Verdict::Retry, |status| policy.judge(status)) {
+        let verdict = status.map_or(Verdict::Retry, |status| policy.judge(status));
+        self.tell_failure(id, verdict, &cause);
+        match verdict {
             Verdict::Retry => self.retry(id, epoch, retry_after, cause),
             Verdict::Reject => {
                 self.endpoint_works(epoch);
@@ -284,25 +285,27 @@ impl Worker {
         }
     }
 
-    /// Once for each part, and not for each attempt.
-    fn tell_failure(&self, id: u64, cause: &Cause) {
+    /// A warning when the endpoint begins to fail, and not for each attempt. An
+    /// event that fails once more while others go out is no new beginning.
+    fn tell_failure(&self, id: u64, verdict: Verdict, cause: &Cause) {
         let Some(part) = self.part(id) else { return };
         let (endpoint, error) = (&*self.name, &*cause.error);
         let (event, attempts) = (part.events.first().map(|event| &*event.id), part.attempts);
-        if attempts == 1 && self.desk.gate.failures == 0 {
-            tracing::warn!(endpoint, event, error, "delivery failed");
+        let begins = attempts == 1 || self.desk.gate.failures > 0;
+        if verdict == Verdict::Retry && begins && self.counts.fails() {
+            tracing::warn!(endpoint, event, error, "deliveries fail");
         } else {
-            tracing::debug!(endpoint, event, error, attempts, "delivery failed again");
+            tracing::debug!(endpoint, event, error, attempts, "a delivery failed");
         }
     }
 
     fn endpoint_works(&mut self, epoch: u64) {
+        if self.counts.works() {
+            tracing::info!(endpoint = &*self.name, "the receiver answers again");
+        }
         let gate = &mut self.desk.gate;
         if gate.epoch != epoch || gate.until.is_none() {
             return;
-        }
-        if gate.failures > 1 {
-            tracing::info!(endpoint = &*self.name, "the receiver answers again");
         }
         *gate = Gate {
             epoch: epoch + 1,

@@ -22,6 +22,7 @@ pub use self::descriptor::{Descriptor, Platform};
 pub use self::encode::Format;
 pub(crate) use self::encode::{Encoding, content_type, envelope};
 pub use self::manifest::{MANIFEST_LIMIT, Manifest, ParseManifestError, media_types};
+pub(crate) use self::shared::Encoded;
 pub use self::shared::SharedEvent;
 pub(crate) use self::timestamp::optional as optional_timestamp;
 

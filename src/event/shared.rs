@@ -19,23 +19,32 @@ struct Inner {
     event: Event,
     /// When it became one that is on its way.
     since: Instant,
-    encodings: Mutex<Vec<(Encoding, Weak<[u8]>)>>,
+    /// The last two, for as long as somebody uses them.
+    encodings: Mutex<[Slot; 2]>,
 }
+
+/// An encoding that was made, and perhaps is still there.
+type Slot = Option<(Encoding, Weak<Box<[u8]>>)>;
+
+/// An encoding that is shared. In a box of its own, so that it is gone when
+/// nobody uses it, although the event remembers where it was.
+pub(crate) type Encoded = Arc<Box<[u8]>>;
 
 impl SharedEvent {
     /// The event's own encoding, as it stands in an envelope.
-    pub(crate) fn encoded(&self, encoding: Encoding) -> Arc<[u8]> {
+    pub(crate) fn encoded(&self, encoding: Encoding) -> Encoded {
         let slots = self.0.encodings.lock();
         let mut slots = slots.unwrap_or_else(PoisonError::into_inner);
-        let known = slots.iter_mut().find(|(known, _)| *known == encoding);
-        if let Some(encoded) = known.as_ref().and_then(|(_, encoded)| encoded.upgrade()) {
+        let mut known = slots
+            .iter()
+            .flatten()
+            .filter(|(known, _)| *known == encoding);
+        if let Some(encoded) = known.find_map(|(_, encoded)| encoded.upgrade()) {
             return encoded;
         }
-        let encoded: Arc<[u8]> = encode::event(&self.0.event, encoding).into();
-        match known {
-            Some((_, slot)) => *slot = Arc::downgrade(&encoded),
-            None => slots.push((encoding, Arc::downgrade(&encoded))),
-        }
+        let encoded = Arc::new(encode::event(&self.0.event, encoding).into_boxed_slice());
+        slots.rotate_right(1);
+        slots[0] = Some((encoding, Arc::downgrade(&encoded)));
         encoded
     }
 
@@ -46,13 +55,16 @@ impl SharedEvent {
 
     /// The bytes that the event takes in memory, its texts and its request
     /// included: what the bounds of a queue count. The source is not, for all
-    /// events of a node share one.
+    /// events of a node share one, and encodings are not, for they are gone when
+    /// no delivery uses them.
     pub fn memory(&self) -> usize {
         let event = &self.0.event;
         // Each is behind an `Arc`, which has two counters.
         let counters = 4 * size_of::<usize>();
+        // What is left of encodings.
+        let boxes = 2 * (size_of::<Box<[u8]>>() + 2 * size_of::<usize>());
         let own = size_of::<Inner>() + event.id.len() + event.actor.name.len();
-        own + counters + target(&event.target) + request(&event.request)
+        own + counters + boxes + target(&event.target) + request(&event.request)
     }
 }
 
@@ -162,6 +174,11 @@ mod tests {
         assert!(gone.upgrade().is_none());
     }
 
+    const V2: Encoding = Encoding {
+        format: Format::V2,
+        compact: false,
+    };
+
     /// As the allocator counts it, and with nothing left out.
     #[test]
     fn memory_is_what_the_event_takes() {
@@ -191,9 +208,17 @@ mod tests {
         // The empty source, which is shared otherwise.
         let source = size_of::<crate::event::SourceRecord>() + 2 * size_of::<usize>();
         // The first has the generator of ids set up.
-        drop(event());
+        drop(event().encoded(V2));
         let mut kept = None;
-        let taken = allocation_counter::measure(|| kept = Some(event())).bytes_current;
+        let taken = allocation_counter::measure(|| {
+            let event = event();
+            // Endpoints that have delivered it leave nothing more behind.
+            for compact in [false, true, false, true, false] {
+                drop(event.encoded(Encoding { compact, ..V2 }));
+            }
+            kept = Some(event);
+        })
+        .bytes_current;
         let counted = kept.unwrap().memory() + source;
         assert_eq!(i64::try_from(counted).unwrap(), taken);
     }

@@ -1,20 +1,11 @@
 //! The queue in memory.
-//!
-//! # Order
-//!
-//! Events of one repository leave in the order of their acceptance, and never
-//! while others of that repository are under way. What is accepted goes into
-//! one line for all repositories, so that a write costs no more than a push.
-//! Only when the reader finds an event whose repository is busy does it put it
-//! aside, into that repository's lane; a lane whose events wait goes before the
-//! line, since they are older.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::line::{Entry, Line};
 use crate::event::SharedEvent;
 
 /// What happens to an event that finds its queue full.
@@ -42,13 +33,6 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
 }
 
-/// An event with its place in the order of acceptance.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    place: u64,
-    pub(crate) event: SharedEvent,
-}
-
 /// Why the queue does not take an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -73,14 +57,8 @@ pub(crate) struct MemoryQueue {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The line: what nobody has looked at yet, oldest first.
-    line: VecDeque<Entry>,
-    /// Repositories that are busy or have events put aside.
-    lanes: HashMap<Arc<str>, Lane>,
-    /// Lanes that may go on, and those that may not, by their oldest event.
-    ready: BTreeMap<u64, Arc<str>>,
-    held: BTreeMap<u64, Arc<str>>,
-    next_place: u64,
+    line: Line,
+    /// Events that wait or are under way, and the bytes that they take.
     events: usize,
     bytes: usize,
     /// Those of them that cannot make room, for the reader has them.
@@ -91,11 +69,22 @@ struct State {
     closed: bool,
 }
 
-#[derive(Debug, Default)]
-struct Lane {
-    aside: VecDeque<Entry>,
-    busy: bool,
+impl State {
+    fn forget(&mut self, event: &SharedEvent) {
+        self.events = self.events.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(event.memory());
+    }
+
+    fn forget_taken(&mut self, event: &SharedEvent) {
+        self.taken = self.taken.saturating_sub(1);
+        self.taken_bytes = self.taken_bytes.saturating_sub(event.memory());
+    }
 }
+
+/// The repositories of a batch that is under way.
+#[derive(Debug, Default)]
+#[must_use = "their repositories stay busy until they are released"]
+pub(crate) struct Lanes(Vec<Arc<str>>);
 
 impl MemoryQueue {
     pub(crate) fn new(limits: Limits) -> Self {
@@ -136,10 +125,7 @@ impl MemoryQueue {
         }
         state.bytes += memory;
         state.events += 1;
-        let place = state.next_place;
-        state.next_place += 1;
-        let event = event.clone();
-        state.line.push_back(Entry { place, event });
+        state.line.push(event.clone());
         Ok(())
     }
 
@@ -157,8 +143,11 @@ impl MemoryQueue {
         }
         loop {
             match self.push_into(&mut state, event) {
-                Err(Refused::Full) => match state.drop_oldest() {
-                    Some(oldest) => dropped.push(oldest),
+                Err(Refused::Full) => match state.line.drop_oldest() {
+                    Some(oldest) => {
+                        state.forget(&oldest);
+                        dropped.push(oldest);
+                    }
                     None => return Err(Refused::Full),
                 },
                 answer => {
@@ -191,7 +180,7 @@ impl MemoryQueue {
     /// acceptance. Its repository is not busy before it is [sealed](Self::seal).
     pub(crate) fn take(&self) -> Option<Entry> {
         let mut state = self.state();
-        let entry = state.take()?;
+        let entry = state.line.take()?;
         state.taken += 1;
         state.taken_bytes += entry.event.memory();
         Some(entry)
@@ -201,7 +190,7 @@ impl MemoryQueue {
     pub(crate) fn put_back(&self, entry: Entry) {
         let mut state = self.state();
         state.forget_taken(&entry.event);
-        state.put_back(entry);
+        state.line.put_back(entry);
     }
 
     /// The repositories of a batch are busy until they are released.
@@ -209,7 +198,7 @@ impl MemoryQueue {
         let mut state = self.state();
         let mut lanes = Vec::with_capacity(1);
         for event in events {
-            if let Some(lane) = state.occupy(&event.target.repository) {
+            if let Some(lane) = state.line.occupy(&event.target.repository) {
                 lanes.push(lane);
             }
         }
@@ -219,7 +208,7 @@ impl MemoryQueue {
     /// The repositories of a batch may go on.
     pub(crate) fn release(&self, lanes: Lanes) {
         let mut state = self.state();
-        lanes.0.iter().for_each(|lane| state.free(lane));
+        lanes.0.iter().for_each(|lane| state.line.free(lane));
     }
 
     /// The event was delivered, or is a dead letter: there is room again.
@@ -259,152 +248,12 @@ impl MemoryQueue {
 
     /// Since when the oldest event that is not under way has waited.
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        let state = self.state();
-        let aside = |lane: &Arc<str>| state.lanes.get(lane)?.aside.front();
-        let fronts = [
-            state.line.front(),
-            state.ready.values().next().and_then(aside),
-            state.held.values().next().and_then(aside),
-        ];
-        let oldest = fronts.into_iter().flatten().min_by_key(|it| it.place)?;
-        Some(oldest.event.since())
+        self.state().line.oldest()
     }
 
     /// All events that are not under way, in the order of acceptance.
     pub(crate) fn drain(&self) -> Vec<SharedEvent> {
-        let mut state = self.state();
-        let mut rest: Vec<Entry> = state.line.drain(..).collect();
-        for lane in state.lanes.values_mut() {
-            rest.extend(lane.aside.drain(..));
-        }
-        state.ready.clear();
-        state.held.clear();
-        rest.sort_by_key(|entry| entry.place);
-        rest.into_iter().map(|entry| entry.event).collect()
-    }
-}
-
-/// The repositories of a batch that is under way.
-#[derive(Debug, Default)]
-#[must_use = "their repositories stay busy until they are released"]
-pub(crate) struct Lanes(Vec<Arc<str>>);
-
-impl State {
-    fn take(&mut self) -> Option<Entry> {
-        loop {
-            let ready = self.ready.first_key_value().map(|(place, _)| *place);
-            let line = self.line.front().map(|entry| entry.place);
-            if ready.is_some_and(|ready| line.is_none_or(|line| ready < line)) {
-                return self.take_ready();
-            }
-            let entry = self.line.pop_front()?;
-            let Some((repository, lane)) =
-                self.lanes.get_key_value(&*entry.event.target.repository)
-            else {
-                return Some(entry);
-            };
-            // Behind those of its repository that wait already.
-            if lane.aside.is_empty() {
-                let index = if lane.busy {
-                    &mut self.held
-                } else {
-                    &mut self.ready
-                };
-                index.insert(entry.place, repository.clone());
-            }
-            if let Some(lane) = self.lanes.get_mut(&*entry.event.target.repository) {
-                lane.aside.push_back(entry);
-            }
-        }
-    }
-
-    fn take_ready(&mut self) -> Option<Entry> {
-        let (_, repository) = self.ready.pop_first()?;
-        let lane = self.lanes.get_mut(&repository)?;
-        let entry = lane.aside.pop_front();
-        match lane.aside.front() {
-            Some(next) => {
-                self.ready.insert(next.place, repository);
-            }
-            None => {
-                self.lanes.remove(&repository);
-            }
-        }
-        entry
-    }
-
-    fn put_back(&mut self, entry: Entry) {
-        let repository: Arc<str> = entry.event.target.repository.as_str().into();
-        let lane = self.lanes.entry(repository.clone()).or_default();
-        if let Some(next) = lane.aside.front() {
-            self.ready.remove(&next.place);
-        }
-        self.ready.insert(entry.place, repository);
-        lane.aside.push_front(entry);
-    }
-
-    /// Makes the repository busy; `None` if it was.
-    fn occupy(&mut self, repository: &str) -> Option<Arc<str>> {
-        let (key, waits) = match self.lanes.get_key_value(repository) {
-            Some((_, lane)) if lane.busy => return None,
-            Some((key, lane)) => (key.clone(), lane.aside.front().map(|entry| entry.place)),
-            None => (repository.into(), None),
-        };
-        self.lanes.entry(key.clone()).or_default().busy = true;
-        if let Some(place) = waits {
-            self.ready.remove(&place);
-            self.held.insert(place, key.clone());
-        }
-        Some(key)
-    }
-
-    fn free(&mut self, repository: &Arc<str>) {
-        let Some(lane) = self.lanes.get_mut(repository) else {
-            return;
-        };
-        lane.busy = false;
-        match lane.aside.front() {
-            Some(next) => {
-                self.held.remove(&next.place);
-                self.ready.insert(next.place, repository.clone());
-            }
-            None => {
-                self.lanes.remove(repository);
-            }
-        }
-    }
-
-    fn forget(&mut self, event: &SharedEvent) {
-        self.events = self.events.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(event.memory());
-    }
-
-    fn forget_taken(&mut self, event: &SharedEvent) {
-        self.taken = self.taken.saturating_sub(1);
-        self.taken_bytes = self.taken_bytes.saturating_sub(event.memory());
-    }
-
-    /// Drops the oldest event that is not under way.
-    fn drop_oldest(&mut self) -> Option<SharedEvent> {
-        let place = |index: &BTreeMap<u64, Arc<str>>| index.first_key_value().map(|(it, _)| *it);
-        let line = self.line.front().map(|entry| entry.place);
-        let (ready, held) = (place(&self.ready), place(&self.held));
-        let oldest = [line, ready, held].into_iter().flatten().min()?;
-        let entry = if line == Some(oldest) {
-            self.line.pop_front()?
-        } else if ready == Some(oldest) {
-            self.take_ready()?
-        } else {
-            let (_, repository) = self.held.pop_first()?;
-            let lane = self.lanes.get_mut(&repository)?;
-            let entry = lane.aside.pop_front()?;
-            if let Some(next) = lane.aside.front() {
-                self.held.insert(next.place, repository);
-            }
-            entry
-        };
-        self.forget(&entry.event);
-        Some(entry.event)
+        self.state().line.drain()
     }
 }
 

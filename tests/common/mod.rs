@@ -3,6 +3,7 @@
 // Each test uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod captured;
 pub(crate) mod scripted;
 
 use std::convert::Infallible;

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use http::Response;
 use tower_registry_notifications::{
-    Action, AddressPolicy, Backoff, Batch, Breaker, Config, DeadLetterFile, Endpoint, Filter,
-    Format, Notifier, Overflow,
+    Action, AddressPolicy, Backoff, Batch, Breaker, Config, DeadLetterFile, Endpoint, Event,
+    Filter, Format, Kind, Notifier, Overflow, Sink as _,
 };
 
+use crate::common::receiver;
 use crate::{of_reference, read, told};
 
 const EXAMPLE: &str = include_str!("../../examples/notifications.yml");
@@ -26,7 +28,7 @@ fn every_setting_reaches_its_builder() {
         );
     let backoff = Backoff::new().base(SECOND).factor(2.0).cap(300 * SECOND);
     let deployer = Endpoint::builder("deployer", "https://deployer.example.com/hook")
-        .format(Format::V1)
+        .format(Format::CloudEvents)
         .compact(true)
         .timeout(SECOND)
         .retry(backoff.attempts(20).age(24 * 3600 * SECOND))
@@ -35,7 +37,15 @@ fn every_setting_reaches_its_builder() {
         .batch(Batch::of(100).bytes(1 << 20).linger(SECOND / 20))
         .queue_limits(100_000, 128 << 20)
         .overflow(Overflow::DropOldest)
-        .dead_letters(DeadLetterFile::new("/var/lib/registry/dead-letters.jsonl"));
+        .dead_letters(DeadLetterFile::new("/var/lib/registry/dead-letters.jsonl"))
+        .filter(
+            Filter::new()
+                .include_repositories(["team/*", "library/**"])
+                .include_tags(["v*"])
+                .include_actions([Action::Push, Action::Delete])
+                .include_media_types(["application/vnd.oci.image.manifest.v1+json"])
+                .include_kinds([Kind::Manifest, Kind::Tag]),
+        );
     let partner = of_reference("partner", "https://partner.example.com/hook")
         .disabled(true)
         .connect_timeout(5 * SECOND)
@@ -45,6 +55,12 @@ fn every_setting_reaches_its_builder() {
             AddressPolicy::deny_private()
                 .allow(["10.20.0.0/16"])
                 .unwrap(),
+        )
+        .filter(
+            Filter::new()
+                .exclude_repositories(["scratch/**"])
+                .exclude_tags(["tmp-*"])
+                .exclude_kinds([Kind::Blob]),
         );
     let same = Notifier::builder()
         .source(tower_registry_notifications::SourceRecord::new(
@@ -60,7 +76,7 @@ fn every_setting_reaches_its_builder() {
 #[test]
 fn what_is_left_out_is_the_default() {
     let text = "notifications: {endpoints: [{name: a, url: 'http://h/', retry: RETRY, batch: , \
-                queue: {}, addresses: {}, ignore: {}, deadletters: , rootcertificates: []}]}";
+                queue: {}, addresses: {}, include: {}, ignore: {}, deadletters: , rootcertificates: []}]}";
     for (retry, policy) in [
         ("breaker", Breaker::new().into()),
         ("{}", Backoff::new().into()),
@@ -99,7 +115,7 @@ fn documented() -> BTreeSet<String> {
 #[test]
 fn the_example_has_every_key_that_is_documented() {
     let documented = documented();
-    assert!(documented.len() > 35, "{documented:?}");
+    assert!(documented.len() > 40, "{documented:?}");
     for key in &documented {
         let line = |it: &str| {
             it.trim_start_matches([' ', '-'])
@@ -117,6 +133,7 @@ fn the_example_has_every_key_that_is_documented() {
         "clientcertificate: {",
         "addresses: {",
         "ignore: {",
+        "include: {",
     ] {
         let end = if map.is_empty() { "" } else { "}" };
         let text = format!("notifications: {{endpoints: [{{{map}xxxxxxxxxxxx: 1{end}}}]}}");
@@ -143,6 +160,43 @@ fn the_example_has_every_key_that_is_documented() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn secrets_in_files_sign() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n").unwrap();
+    let (port, mut received) = receiver(Box::new(|_| Response::builder())).await;
+    let text = format!(
+        "notifications: {{endpoints: [{{name: a, url: 'http://127.0.0.1:{port}', timeout: 1m, \
+         signingsecrets: ['file:{}', whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]}}]}}",
+        file.display()
+    );
+    let config = Config::from_yaml(&text).unwrap();
+    let notifier = config.notifier().unwrap().build().unwrap();
+    let event = Event::new(Action::Push).into();
+    notifier.sink().write(&event).await.unwrap();
+    assert!(notifier.shutdown(60 * SECOND).await.is_drained());
+    let got = received.try_recv().unwrap();
+    let signatures = got.headers["webhook-signature"].to_str().unwrap();
+    assert_eq!(signatures.split(' ').count(), 2, "{signatures}");
+    let shown = format!("{config:?} {:?}", config.notifier().unwrap());
+    for secret in ["C2FVs", "MfKQ9"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+
+    std::fs::write(&file, "hush").unwrap();
+    let error = config.notifier().unwrap_err().to_string();
+    let path = "notifications.endpoints[0].signingsecrets[0]";
+    assert!(error.contains(&format!("{path}: the value is not a signing secret: ")));
+    assert!(!error.contains("hush"), "{error}");
+    std::fs::remove_file(&file).unwrap();
+    let error = config.notifier().unwrap_err().to_string();
+    assert!(
+        error.contains("cannot be read: No such file or directory"),
+        "{error}"
+    );
 }
 
 #[test]

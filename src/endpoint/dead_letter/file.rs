@@ -153,8 +153,8 @@ mod tests {
 
     fn letter(answer: &str) -> Arc<DeadLetter> {
         let first = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_500);
-        // Of now, it would be as long as the zeros at its end allow.
         let mut event = Event::new(Action::Push);
+        // Of one length in each letter.
         event.timestamp = first;
         Arc::new(DeadLetter {
             endpoint: "e".into(),

@@ -62,6 +62,9 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Rejected, Self::GaveUp, Self::Overflow, Self::Shutdown];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Rejected => "rejected",

@@ -77,7 +77,7 @@ fn a_busy_repository_waits_and_no_other() {
     assert!(queue.take().is_none());
     queue.release(b);
     assert_eq!(repository(queue.take()), "b");
-    assert!(queue.state().lanes.is_empty());
+    assert!(queue.state().line.is_clear());
 }
 
 #[test]
