@@ -107,7 +107,10 @@ impl Worker {
 
     /// Does what can be done, and waits for what is next. False at the end.
     async fn step(&mut self) -> bool {
-        self.launch();
+        // One time for all: a gate that opens meanwhile would be shut for the
+        // one and open for the other, and nobody would look again.
+        let now = Instant::now();
+        self.launch(now);
         self.refresh();
         // Looked at in this order, and once: events may come meanwhile.
         let closed = self.queue.is_closed();
@@ -116,9 +119,9 @@ impl Worker {
         if self.switch.is_stopped() || (closed && (done || off)) {
             return false;
         }
-        let wake = if done { None } else { Some(self.wake()) };
+        let wake = if done { None } else { Some(self.wake(now)) };
         // With nothing to do yet, it must hear of what comes, and of the end.
-        let listens = off || done || self.may_launch(Instant::now());
+        let listens = off || done || self.may_launch(now);
         let desk = &mut self.desk;
         tokio::select! {
             Some(attempted) = desk.attempts.next(), if !desk.attempts.is_empty() => {
@@ -138,8 +141,8 @@ impl Worker {
     }
 
     /// When to look again if nothing happens.
-    fn wake(&self) -> Instant {
-        let (desk, now) = (&self.desk, Instant::now());
+    fn wake(&self, now: Instant) -> Instant {
+        let desk = &self.desk;
         let next = if self.switch.is_off() || desk.attempts.len() >= self.most() {
             None
         } else if desk.gate.is_shut(now) {
@@ -168,8 +171,7 @@ impl Worker {
 
     /// Begins all attempts that are due. Nothing is taken from the queue before
     /// it can go out, so that one at a time leave in the order of acceptance.
-    fn launch(&mut self) {
-        let now = Instant::now();
+    fn launch(&mut self, now: Instant) {
         while self.may_launch(now) {
             let Some(id) = self.parked(now).or_else(|| self.formed(now)) else {
                 return;
