@@ -161,6 +161,8 @@ impl Consignment {
             return false;
         }
         part.encoded = Vec::new();
+        // That attempt was at the batch. Those at the halves are still to come.
+        part.attempts = part.attempts.saturating_sub(1);
         let second = Part {
             events: part.events.split_off(part.events.len() / 2),
             ..part.clone()
