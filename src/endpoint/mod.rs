@@ -9,6 +9,7 @@ mod batch;
 mod builder;
 mod dead_letter;
 mod delivery;
+mod gate;
 mod retry;
 mod running;
 mod secrets;

@@ -19,6 +19,7 @@ use super::attempt::{Outcome, Poster, status_text};
 use super::batch::{Batch, Consignment, Forming, Part, Tried, after};
 use super::dead_letter::{Cause, Grave, Reason};
 use super::delivery::Delivery;
+use super::gate::Gate;
 use super::retry::{RetryPolicy, Verdict};
 use super::status::Counts;
 use super::switch::Switch;
@@ -79,24 +80,6 @@ impl Drop for Closing {
     }
 }
 
-/// Whether the endpoint as a whole is to be left alone.
-#[derive(Debug, Default)]
-struct Gate {
-    /// Failures in a row, and how often another event than before has failed.
-    failures: u32,
-    events: u32,
-    last: Option<u64>,
-    until: Option<Instant>,
-    /// Attempts that began before the gate last changed tell nothing new.
-    epoch: u64,
-}
-
-impl Gate {
-    fn is_shut(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| until > now)
-    }
-}
-
 impl Worker {
     /// Runs until the queue is closed and all is delivered, or it is stopped.
     pub(super) async fn run(mut self) {
@@ -145,20 +128,20 @@ impl Worker {
         let desk = &self.desk;
         let next = if self.switch.is_off() || desk.attempts.len() >= self.most() {
             None
-        } else if desk.gate.is_shut(now) {
-            // Events may wait in the queue alone.
-            desk.gate.until
         } else {
-            let parked = desk.parked.first().map(|(due, _)| *due);
-            let forming = desk.forming.as_ref().map(|it| it.due(&self.batch));
-            parked.into_iter().chain(forming).min()
+            // While it is shut, events may wait in the queue alone.
+            desk.gate.shut_until(now).or_else(|| {
+                let parked = desk.parked.first().map(|(due, _)| *due);
+                let forming = desk.forming.as_ref().map(|it| it.due(&self.batch));
+                parked.into_iter().chain(forming).min()
+            })
         };
         next.map_or(now + REFRESH, |next| next.min(now + REFRESH))
     }
 
     /// How many may be under way: one, while the last attempt has failed.
     fn most(&self) -> usize {
-        match self.desk.gate.failures {
+        match self.desk.gate.failures() {
             0 => self.concurrency,
             _ => 1,
         }
@@ -166,7 +149,8 @@ impl Worker {
 
     fn may_launch(&self, now: Instant) -> bool {
         let desk = &self.desk;
-        !self.switch.is_off() && !desk.gate.is_shut(now) && desk.attempts.len() < self.most()
+        let open = desk.gate.shut_until(now).is_none();
+        !self.switch.is_off() && open && desk.attempts.len() < self.most()
     }
 
     /// Begins all attempts that are due. Nothing is taken from the queue before
@@ -202,7 +186,7 @@ impl Worker {
     }
 
     fn begin(&mut self, id: u64) {
-        let (epoch, started) = (self.desk.gate.epoch, Instant::now());
+        let (epoch, started) = (self.desk.gate.epoch(), Instant::now());
         let consignment = self.desk.consignments.get_mut(&id);
         let Some(part) = consignment.and_then(|it| it.parts.front_mut()) else {
             return;
@@ -293,7 +277,7 @@ impl Worker {
         let Some(part) = self.part(id) else { return };
         let (endpoint, error) = (&*self.name, &*cause.error);
         let (event, attempts) = (part.events.first().map(|event| &*event.id), part.attempts);
-        let begins = attempts == 1 || self.desk.gate.failures > 0;
+        let begins = attempts == 1 || self.desk.gate.failures() > 0;
         if verdict == Verdict::Retry && begins && self.counts.fails() {
             tracing::warn!(endpoint, event, error, "deliveries fail");
         } else {
@@ -305,15 +289,9 @@ impl Worker {
         if self.counts.works() {
             tracing::info!(endpoint = &*self.name, "the receiver answers again");
         }
-        let gate = &mut self.desk.gate;
-        if gate.epoch != epoch || gate.until.is_none() {
-            return;
+        if self.desk.gate.works(epoch) {
+            self.counts.gate(0, None);
         }
-        *gate = Gate {
-            epoch: epoch + 1,
-            ..Gate::default()
-        };
-        self.counts.gate(0, None);
     }
 
     fn retry(&mut self, id: u64, epoch: u64, retry_after: Option<Duration>, cause: Cause) {
@@ -321,19 +299,11 @@ impl Worker {
         let retry_after = retry_after.filter(|_| self.retry.policy().honours_retry_after());
         let retry_after = retry_after.unwrap_or_default();
         let gate = &mut self.desk.gate;
-        if gate.epoch == epoch {
-            gate.failures = gate.failures.saturating_add(1);
-            let another = gate.last.replace(id) != Some(id);
-            gate.events = gate.events.saturating_add(another.into());
-            gate.epoch += 1;
-        }
-        let wait = self
-            .retry
-            .policy()
-            .endpoint_wait(gate.failures, gate.events, self.random.f64());
-        let until = after(now, wait.max(retry_after));
-        gate.until = gate.until.max(Some(until));
-        self.counts.gate(gate.failures, gate.until);
+        gate.fails(epoch, id);
+        let policy = self.retry.policy();
+        let wait = policy.endpoint_wait(gate.failures(), gate.events(), self.random.f64());
+        gate.shut(after(now, wait.max(retry_after)));
+        self.counts.gate(gate.failures(), gate.shut_until(now));
         let Some(part) = self.part(id) else { return };
         let (attempts, age) = (part.attempts, part.age());
         if self.retry.policy().gives_up(attempts, age) {

@@ -19,6 +19,8 @@ struct Inner {
     event: Event,
     /// When it became one that is on its way.
     since: Instant,
+    /// Asked for by each queue, more than once.
+    memory: usize,
     /// The last two, for as long as somebody uses them.
     encodings: Mutex<[Slot; 2]>,
 }
@@ -58,14 +60,18 @@ impl SharedEvent {
     /// events of a node share one, and encodings are not, for they are gone when
     /// no delivery uses them.
     pub fn memory(&self) -> usize {
-        let event = &self.0.event;
-        // Each is behind an `Arc`, which has two counters.
-        let counters = 4 * size_of::<usize>();
-        // What is left of encodings.
-        let boxes = 2 * (size_of::<Box<[u8]>>() + 2 * size_of::<usize>());
-        let own = size_of::<Inner>() + event.id.len() + event.actor.name.len();
-        own + counters + boxes + target(&event.target) + request(&event.request)
+        self.0.memory
     }
+}
+
+/// What an event takes with all that is around it.
+fn memory(event: &Event) -> usize {
+    // Each is behind an `Arc`, which has two counters.
+    let counters = 4 * size_of::<usize>();
+    // What is left of encodings.
+    let boxes = 2 * (size_of::<Box<[u8]>>() + 2 * size_of::<usize>());
+    let own = size_of::<Inner>() + event.id.len() + event.actor.name.len();
+    own + counters + boxes + target(&event.target) + request(&event.request)
 }
 
 /// What a target takes besides its place in the event.
@@ -134,8 +140,9 @@ fn owned(text: &Cow<'static, str>) -> usize {
 impl From<Event> for SharedEvent {
     fn from(event: Event) -> Self {
         Self(Arc::new(Inner {
-            event,
             since: Instant::now(),
+            memory: memory(&event),
+            event,
             encodings: Mutex::default(),
         }))
     }

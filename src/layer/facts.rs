@@ -191,6 +191,7 @@ impl Facts {
 }
 
 const OCTETS: &str = "application/octet-stream";
+
 /// The media type in `Content-Type`, without its parameters.
 pub(super) fn content_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
