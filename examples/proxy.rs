@@ -44,6 +44,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(false)
         .init();
     let result = match Options::parse(std::env::args().skip(1)) {
         Ok(options) if options.help => {
