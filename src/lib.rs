@@ -38,6 +38,7 @@ mod bridge;
 mod config;
 mod endpoint;
 mod event;
+mod in_flight;
 mod layer;
 mod listener;
 mod metrics;
@@ -60,7 +61,7 @@ pub use event::{
 };
 pub use layer::{
     BaseUrl, Notification, NotificationLayer, PeerAddr, RequestBody, ResponseBody, ResponseFacts,
-    ResponseFuture, TrustedProxies,
+    ResponseFuture, StatBody, TrustedProxies,
 };
 pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
 pub use notifier::{BuildError, Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};

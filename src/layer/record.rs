@@ -8,7 +8,7 @@ use http::header::{AUTHORIZATION, FORWARDED, HOST, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri};
 
-use super::Settings;
+use super::settings::Settings;
 use crate::bridge::UrlBuilder;
 use crate::event::{ActorRecord, RequestRecord, new_id};
 use crate::networks::Networks;
