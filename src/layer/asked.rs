@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use http::header::LOCATION;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 
 use super::Settings;
 use super::body::{Seen, SharedSeen, look};
 use super::facts::{self, Facts, ResponseFacts};
 use super::happening::{Happening, What};
 use super::record::Origin;
-use super::route::{Operation, Reference, Route, UploadParameters};
+use super::route::{self, Operation, Reference, Route, UploadParameters, form};
 use crate::bridge::Bridge;
 use crate::event::{ActorRecord, MANIFEST_LIMIT};
 use crate::metrics::missing_fact;
 
 /// Size in bytes of the largest form body that is looked into for upload
 /// parameters.
-const FORM_LIMIT: usize = 16 << 10;
+const FORM_LIMIT: usize = 1 << 20;
 
 /// A request that may become an event, as it was before the inner service
 /// got it.
@@ -29,8 +29,9 @@ pub(super) struct Asked {
     origin: Origin,
     /// What the request says of the content in its body.
     content: Facts,
-    /// The body is a form, and no content.
-    form: bool,
+    /// The content type of a body that is a form, and no content.
+    form: Option<String>,
+    uri: Uri,
     /// The body as it goes by, where it matters.
     pub(super) seen: Option<SharedSeen>,
 }
@@ -38,7 +39,7 @@ pub(super) struct Asked {
 impl Asked {
     /// `None` if nothing that the inner service may answer makes an event.
     pub(super) fn new(settings: &Arc<Settings>, parts: &http::request::Parts) -> Option<Self> {
-        let route = super::route::find(&settings.prefix, &parts.method, &parts.uri);
+        let route = route::find(&settings.prefix, &parts.method, &parts.uri);
         let head = parts.method == Method::HEAD;
         if match &route {
             Some(_) => head && !settings.head_pulls,
@@ -48,18 +49,23 @@ impl Asked {
             return None;
         }
         let media_type = facts::content_type(&parts.headers);
-        let form = media_type.as_deref() == Some("application/x-www-form-urlencoded");
+        let raw_type = parts.headers.get(CONTENT_TYPE);
+        let raw_type = raw_type.and_then(|value| value.to_str().ok());
+        let form = raw_type
+            .filter(|value| form::is_form(value))
+            .map(str::to_owned);
         let mut asked = Self {
             settings: settings.clone(),
             route,
             head,
             origin: Origin::of(parts, settings),
             content: Facts {
-                media_type: media_type.filter(|_| !form),
+                media_type: media_type.filter(|_| form.is_none()),
                 size: facts::content_length(&parts.headers),
                 ..Facts::default()
             },
             form,
+            uri: parts.uri.clone(),
             seen: None,
         };
         let readable = facts::not_encoded(&parts.headers);
@@ -70,15 +76,21 @@ impl Asked {
 
     /// How much of the request body is kept; `None` if it need not be watched.
     fn keeps(&self) -> Option<usize> {
-        match &self.route.as_ref()?.operation {
+        let operation = &self.route.as_ref()?.operation;
+        if !operation.mutates() {
+            return None;
+        }
+        match operation {
             // Needed for references, and for a digest that the response does not name.
             Operation::PushManifest { .. } => Some(MANIFEST_LIMIT),
             Operation::StartUpload(it)
-                if self.form && it.digest.is_none() && it.mount.is_none() =>
+                if self.form.is_some() && it.digest.is_none() && it.mount.is_none() =>
             {
                 Some(FORM_LIMIT)
             }
-            Operation::FinishUpload(it) if self.form && it.digest.is_none() => Some(FORM_LIMIT),
+            Operation::FinishUpload(it) if self.form.is_some() && it.digest.is_none() => {
+                Some(FORM_LIMIT)
+            }
             Operation::StartUpload(it) if it.digest.is_some() && self.content.size.is_none() => {
                 Some(0)
             }
@@ -101,7 +113,7 @@ impl Asked {
         let route = self.route.as_ref().filter(|_| self.settings.untag_lookup)?;
         match &route.operation {
             Operation::DeleteManifest(Reference::Digest(digest)) => {
-                Some((&route.repository, digest))
+                Some((route.repository.as_deref()?, digest))
             }
             _ => None,
         }
@@ -126,15 +138,18 @@ impl Asked {
                 let observed = Observed {
                     status,
                     headers,
-                    form: self.form,
+                    form: self.form.as_deref(),
                     content: self.content,
                     seen: self.seen.as_ref(),
                 };
-                let repository = match route.operation {
-                    Operation::FinishForeignUpload(_) => {
-                        located(headers, &self.settings.prefix, route.repository)?
+                if route.ambiguous {
+                    missing_fact("route");
+                }
+                let repository = match (route.operation.mutates(), route.repository) {
+                    (true, repository) if status.is_success() => {
+                        located(headers, &self.settings.prefix, &self.uri, repository)?
                     }
-                    _ => route.repository,
+                    (_, repository) => repository.unwrap_or_default(),
                 };
                 let (what, facts) = observed.what(route.operation)?;
                 (repository, what, facts)
@@ -191,7 +206,7 @@ fn with_tags(what: What, told: Option<&ResponseFacts>, looked_up: Vec<String>) -
 struct Observed<'a> {
     status: StatusCode,
     headers: &'a HeaderMap,
-    form: bool,
+    form: Option<&'a str>,
     content: Facts,
     seen: Option<&'a SharedSeen>,
 }
@@ -205,10 +220,11 @@ impl Observed<'_> {
         match operation {
             Operation::PullManifest(reference) => {
                 (status == StatusCode::OK).then_some(())?;
-                let mut facts = Facts::of_content(status, headers).or(digest(reference.digest()));
+                let requested = reference.digest().map(str::to_owned);
+                let mut facts = Facts::of_content(status, headers).or(digest(requested));
                 // No manifest is empty; some registries say so in a HEAD's answer.
                 facts.size = facts.size.filter(|size| *size > 0);
-                let tag = reference.tag();
+                let tag = reference.tag().map(str::to_owned);
                 Some((What::ManifestPulled { tag }, facts))
             }
             Operation::PushManifest { reference, tags } => {
@@ -223,6 +239,7 @@ impl Observed<'_> {
                         digest,
                         untagged: Vec::new(),
                     },
+                    Reference::Unknown => What::TagDeleted(String::new()),
                 };
                 Some((what, Facts::default()))
             }
@@ -233,11 +250,14 @@ impl Observed<'_> {
                     302 | 303 | 307 => digest(facts::content_digest(headers)),
                     _ => return None,
                 };
-                Some((What::BlobPulled, facts.or(digest(Some(requested)))))
+                Some((What::BlobPulled, facts.or(digest(requested))))
             }
             Operation::DeleteBlob(digest) => {
                 status.is_success().then_some(())?;
-                Some((What::BlobDeleted(digest), Facts::default()))
+                Some((
+                    What::BlobDeleted(digest.unwrap_or_default()),
+                    Facts::default(),
+                ))
             }
             Operation::StartUpload(query) => {
                 (status == StatusCode::CREATED).then_some(())?;
@@ -261,9 +281,9 @@ impl Observed<'_> {
     fn manifest_pushed(self, reference: &Reference, tags: Vec<String>) -> (What, Facts) {
         let facts = digest(facts::content_digest(self.headers))
             .or(self.content)
-            .or(digest(reference.digest()));
+            .or(digest(reference.digest().map(str::to_owned)));
         let tags = match reference.tag() {
-            Some(tag) => vec![tag],
+            Some(tag) => vec![tag.to_owned()],
             None => accepted(self.headers, tags),
         };
         (What::ManifestPushed { tags }, facts)
@@ -292,9 +312,14 @@ impl Observed<'_> {
     }
 
     fn form_parameters(&self) -> UploadParameters {
-        let content = self.seen.filter(|_| self.form);
-        let content = content.and_then(|seen| look(seen, Seen::content));
-        content.map_or_else(Default::default, |form| UploadParameters::parse(&form))
+        let read = |content_type: &str, seen| {
+            let content = look(seen, Seen::content)?;
+            form::parse(content_type, &content)
+        };
+        let parameters = self.form.zip(self.seen);
+        parameters
+            .and_then(|(content_type, seen)| read(content_type, seen))
+            .unwrap_or_default()
     }
 }
 
@@ -305,17 +330,25 @@ fn digest(digest: Option<String>) -> Facts {
     }
 }
 
-/// Where a blob was pushed to: the answer names the blob, and where it does not,
-/// the upload's URL may have shown it.
-fn located(headers: &HeaderMap, prefix: &str, shown: String) -> Option<String> {
+/// The repository in the `Location` of a response, else that in the request.
+fn located(
+    headers: &HeaderMap,
+    prefix: &str,
+    request: &Uri,
+    requested: Option<String>,
+) -> Option<String> {
     let location = headers.get(LOCATION).and_then(|it| it.to_str().ok());
-    let named = location.and_then(|location| super::route::blob_repository(prefix, location));
-    let repository = named.unwrap_or(shown);
-    if repository.is_empty() {
+    let located = location.and_then(|it| route::location_repository(prefix, request, it));
+    let repository = match (requested, located) {
+        (Some(requested), Some(located)) if !route::same_name(&requested, &located) => {
+            Some(located)
+        }
+        (requested, located) => requested.or(located),
+    };
+    if repository.is_none() {
         missing_fact("repository");
-        return None;
     }
-    Some(repository)
+    repository
 }
 
 /// Those of the requested tags that the registry says it has set.
@@ -328,20 +361,4 @@ fn accepted(headers: &HeaderMap, mut requested: Vec<String>) -> Vec<String> {
         .collect();
     requested.retain(|tag| set.contains(&tag.as_str()));
     requested
-}
-
-impl Reference {
-    fn tag(&self) -> Option<String> {
-        match self {
-            Self::Tag(tag) => Some(tag.clone()),
-            Self::Digest(_) => None,
-        }
-    }
-
-    fn digest(&self) -> Option<String> {
-        match self {
-            Self::Tag(_) => None,
-            Self::Digest(digest) => Some(digest.clone()),
-        }
-    }
 }

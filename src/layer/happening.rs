@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Settings;
 use super::body::{Seen, SharedSeen, look};
 use super::facts::Facts;
+use super::route;
 use crate::bridge::Bridge;
 use crate::event::{MANIFEST_LIMIT, Manifest};
 use crate::listener::{BlobListener, ManifestListener, RepositoryListener};
@@ -80,7 +81,8 @@ impl Happening {
         let described = self.facts.described();
         let manifest = |tag: Option<&String>, content| {
             let reference = self.facts.digest.as_ref().or(tag)?;
-            let path = [&*self.repository, "/manifests/", reference].concat();
+            let name = route::name_in_path(&self.repository);
+            let path = format!("{name}/manifests/{}", route::segment(reference));
             Some(Question { path, content })
         };
         match &self.what {
@@ -103,7 +105,8 @@ impl Happening {
             What::BlobPulled if self.body_is_content && self.facts.media_type.is_some() => None,
             What::BlobPulled | What::BlobPushed | What::BlobMounted { .. } if !described => {
                 let digest = self.facts.digest.as_ref()?;
-                let path = [&*self.repository, "/blobs/", digest].concat();
+                let name = route::name_in_path(&self.repository);
+                let path = format!("{name}/blobs/{}", route::segment(digest));
                 Some(Question {
                     path,
                     content: false,

@@ -16,6 +16,7 @@ use tower::{Service, ServiceExt as _};
 use super::body::{RequestBody, Seen};
 use super::facts::{self, Facts};
 use super::happening::Question;
+use super::route;
 use crate::event::{MANIFEST_LIMIT, media_types};
 
 /// Marks a request that a layer makes itself, so that no layer below it takes
@@ -126,7 +127,8 @@ impl<S> Asker<S> {
         let tags = self.tags(repository).await;
         futures_util::stream::iter(tags)
             .map(async |tag| {
-                let path = [repository, "/manifests/", &tag].concat();
+                let name = route::name_in_path(repository);
+                let path = format!("{name}/manifests/{}", route::segment(&tag));
                 let response = self.ask(Method::HEAD, &path).await?;
                 let points = facts::content_digest(response.headers()).as_deref() == Some(digest);
                 points.then_some(tag)
@@ -147,21 +149,23 @@ impl<S> Asker<S> {
             tags: Option<Vec<String>>,
         }
         let mut tags: Vec<String> = Vec::new();
-        let mut path = [repository, "/tags/list"].concat();
+        let name = route::name_in_path(repository);
+        let mut path = format!("{name}/tags/list");
         while let Some(response) = self.ask(Method::GET, &path).await {
             let more = response.headers().contains_key(LINK);
             let page = read(response.into_body()).await.content();
             let page = page.and_then(|page| serde_json::from_slice::<Page>(&page).ok());
             let page = page.and_then(|page| page.tags).unwrap_or_default();
-            let Some(last) = page.last().filter(|last| super::route::is_tag(last)) else {
+            let Some(last) = page.last().filter(|last| !last.is_empty()) else {
                 break;
             };
             // A registry that repeats itself must not keep us here.
             if tags.last() == Some(last) {
                 break;
             }
-            path = format!("{repository}/tags/list?n={}&last={last}", page.len());
-            tags.extend(page.into_iter().filter(|tag| super::route::is_tag(tag)));
+            let (count, last) = (page.len(), route::segment(last).to_string());
+            path = format!("{name}/tags/list?n={count}&last={last}");
+            tags.extend(page.into_iter().filter(|tag| !tag.is_empty()));
             if !more {
                 break;
             }
