@@ -16,12 +16,12 @@ use http::{
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tower::{BoxError, Service, ServiceExt as _};
 
 use super::facts::Facts;
 use super::headers;
+use super::route::{name_in_path, segment};
 use super::settings::Settings;
 use super::tap::BodyTap;
 use crate::event::{MANIFEST_LIMIT, media_types};
@@ -89,18 +89,6 @@ where
 const TAG_LIMIT: usize = 10_000;
 /// How many tags are looked at at a time.
 const TAGS_AT_ONCE: usize = 8;
-
-/// Characters that are encoded in a segment of a path.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b':')
-    .remove(b'+')
-    .remove(b'=');
-/// The same in a name, whose slashes separate segments.
-const NAME: &AsciiSet = &SEGMENT.remove(b'/');
 
 /// What a stat asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,8 +217,8 @@ impl StatClient {
     }
 
     async fn blob(&self, repository: &str, digest: &str) -> Facts {
-        let name = utf8_percent_encode(repository, NAME);
-        let path = format!("{name}/blobs/{}", utf8_percent_encode(digest, SEGMENT));
+        let name = name_in_path(repository);
+        let path = format!("{name}/blobs/{}", segment(digest));
         let response = self.ask(Method::HEAD, &path).await;
         let size = response.and_then(|it| headers::content_size(StatusCode::OK, it.headers()));
         if let Some(size) = size {
@@ -269,7 +257,7 @@ impl StatClient {
         struct Page {
             tags: Option<Vec<String>>,
         }
-        let name = utf8_percent_encode(repository, NAME).to_string();
+        let name = name_in_path(repository).to_string();
         let mut tags: Vec<String> = Vec::new();
         let mut path = [&*name, "/tags/list"].concat();
         while let Some(response) = self.ask(Method::GET, &path).await {
@@ -283,7 +271,7 @@ impl StatClient {
             if tags.last() == Some(last) {
                 break;
             }
-            let cursor = utf8_percent_encode(last, SEGMENT);
+            let cursor = segment(last);
             path = format!("{name}/tags/list?n={}&last={cursor}", page.len());
             tags.extend(page);
             if !more {
@@ -302,8 +290,8 @@ impl StatClient {
 }
 
 fn manifest_path(repository: &str, reference: &str) -> String {
-    let name = utf8_percent_encode(repository, NAME);
-    format!("{name}/manifests/{}", utf8_percent_encode(reference, SEGMENT))
+    let name = name_in_path(repository);
+    format!("{name}/manifests/{}", segment(reference))
 }
 
 /// Reads a body of at most [`MANIFEST_LIMIT`] bytes. Of a larger one the rest

@@ -3,6 +3,7 @@
 mod broadcaster;
 mod channel;
 mod filter;
+mod insistent;
 
 use std::error::Error;
 use std::fmt;
@@ -16,6 +17,7 @@ use futures_util::FutureExt as _;
 pub use self::broadcaster::Broadcaster;
 pub use self::channel::{ChannelSink, Events};
 pub use self::filter::Filter;
+pub(crate) use self::insistent::Insistent;
 use crate::event::SharedEvent;
 
 /// Takes events.
