@@ -33,10 +33,12 @@
 //!
 //! None is on by default.
 
+mod basic_auth;
 mod bridge;
 #[cfg(feature = "config")]
 mod config;
 mod endpoint;
+mod error;
 mod event;
 mod layer;
 mod listener;
@@ -44,6 +46,7 @@ mod metrics;
 mod networks;
 mod notifier;
 mod queue;
+mod redact;
 mod sink;
 
 pub use bridge::{Bridge, UrlBuilder};
@@ -54,6 +57,7 @@ pub use endpoint::{
     DeadLetterSink, DeadLetters, Delivery, Endpoint, EndpointBuilder, EndpointState,
     EndpointStatus, Reason, RetryPolicy,
 };
+pub use error::BuildError;
 pub use event::{
     Action, ActorRecord, Descriptor, Envelope, Event, Format, Kind, MANIFEST_LIMIT, Manifest,
     ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, media_types,
@@ -63,7 +67,7 @@ pub use layer::{
     ResponseFuture, TrustedProxies,
 };
 pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
-pub use notifier::{BuildError, Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
+pub use notifier::{Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
 pub use queue::Overflow;
 pub use sink::{Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, Write};
 
