@@ -9,7 +9,7 @@ use super::Settings;
 use super::body::{Seen, SharedSeen, look};
 use super::facts::{self, Facts, ResponseFacts};
 use super::happening::{Happening, What};
-use super::record::Origin;
+use super::origin::Origin;
 use super::route::{Operation, Reference, Route, UploadParameters};
 use crate::bridge::Bridge;
 use crate::event::{ActorRecord, MANIFEST_LIMIT};
@@ -53,7 +53,7 @@ impl Asked {
             settings: settings.clone(),
             route,
             head,
-            origin: Origin::of(parts, settings),
+            origin: Origin::of(parts, settings.origin()),
             content: Facts {
                 media_type: media_type.filter(|_| !form),
                 size: facts::content_length(&parts.headers),
@@ -119,7 +119,7 @@ impl Asked {
         let actor = told
             .and_then(|told| told.actor.as_ref())
             .or_else(|| response.extensions().get::<ActorRecord>());
-        let actor = actor.cloned().unwrap_or(self.origin.actor);
+        let actor = actor.cloned();
         let (repository, what, content) = match self.route {
             _ if !status.is_success() && !status.is_redirection() => return None,
             Some(route) => {
@@ -155,11 +155,12 @@ impl Asked {
         if let (What::ManifestPushed { .. }, Some(seen)) = (&what, &self.seen) {
             facts = look(seen, |seen| facts.read_manifest(seen, references));
         }
+        self.origin.count_omitted(actor.is_some());
         Some(Happening {
             bridge: Bridge::new(
                 self.origin.urls,
                 notifier.source(),
-                actor,
+                actor.unwrap_or(self.origin.actor),
                 self.origin.request,
                 notifier.sink(),
             )

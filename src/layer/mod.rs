@@ -45,7 +45,7 @@ mod body;
 mod facts;
 mod future;
 mod happening;
-mod record;
+mod origin;
 mod route;
 mod service;
 mod stat;
@@ -61,7 +61,8 @@ use tower::Layer;
 pub use self::body::{RequestBody, ResponseBody};
 pub use self::facts::ResponseFacts;
 pub use self::future::ResponseFuture;
-pub use self::record::{BaseUrl, PeerAddr, TrustedProxies};
+pub use self::origin::{BaseUrl, PeerAddr, TrustedProxies};
+use self::origin::{FromParts, OriginSettings};
 pub use self::service::Notification;
 use crate::event::ActorRecord;
 use crate::notifier::Notifier;
@@ -97,8 +98,6 @@ use crate::sink::{SinkError, Write};
 #[derive(Clone, Debug)]
 pub struct NotificationLayer(Arc<Settings>);
 
-type FromParts<T> = Arc<dyn Fn(&Parts) -> Option<T> + Send + Sync>;
-
 #[derive(Clone)]
 struct Settings {
     notifier: Notifier,
@@ -106,9 +105,10 @@ struct Settings {
     trusted_proxies: TrustedProxies,
     base_url: BaseUrl,
     https: bool,
-    actor: Option<FromParts<ActorRecord>>,
+    actor: Option<Arc<FromParts<ActorRecord>>>,
     basic_auth_actor: bool,
-    peer_addr: Option<FromParts<SocketAddr>>,
+    bearer_actor: bool,
+    peer_addr: Option<Arc<FromParts<SocketAddr>>>,
     head_pulls: bool,
     aborted_pulls: bool,
     untag_lookup: bool,
@@ -128,6 +128,7 @@ impl NotificationLayer {
             https: false,
             actor: None,
             basic_auth_actor: true,
+            bearer_actor: false,
             peer_addr: None,
             head_pulls: true,
             aborted_pulls: false,
@@ -191,6 +192,16 @@ impl NotificationLayer {
     #[must_use]
     pub fn basic_auth_actor(self, is_actor: bool) -> Self {
         self.set(|it| it.basic_auth_actor = is_actor)
+    }
+
+    /// Whether the subject of a bearer token is the actor of a request that
+    /// succeeded, if nothing else says who acts. Turn it on only where the
+    /// registry refuses every token that it has not verified: the layer reads
+    /// the `sub` of a JSON Web Token, and does not check its signature.
+    /// Defaults to `false`.
+    #[must_use]
+    pub fn bearer_actor(self, is_actor: bool) -> Self {
+        self.set(|it| it.bearer_actor = is_actor)
     }
 
     /// Tells the peer's address of a request, before [`PeerAddr`] and axum's
@@ -259,6 +270,19 @@ impl<S> Layer<S> for NotificationLayer {
 }
 
 impl Settings {
+    fn origin(&self) -> OriginSettings<'_> {
+        OriginSettings {
+            prefix: &self.prefix,
+            trusted_proxies: &self.trusted_proxies,
+            base_url: &self.base_url,
+            https: self.https,
+            actor: self.actor.as_deref(),
+            basic_auth_actor: self.basic_auth_actor,
+            bearer_actor: self.bearer_actor,
+            peer_addr: self.peer_addr.as_deref(),
+        }
+    }
+
     /// Decides what it means for the request that a sink does not take its event.
     fn accept(&self, write: Write) -> Write {
         let fail_closed = self.fail_closed;
@@ -292,6 +316,7 @@ impl fmt::Debug for Settings {
             .field("https", &self.https)
             .field("actor", &self.actor.is_some())
             .field("basic_auth_actor", &self.basic_auth_actor)
+            .field("bearer_actor", &self.bearer_actor)
             .field("peer_addr", &self.peer_addr.is_some())
             .field("head_pulls", &self.head_pulls)
             .field("aborted_pulls", &self.aborted_pulls)
