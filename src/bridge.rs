@@ -1,7 +1,10 @@
 //! From happenings to events: [`Bridge`].
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::event::{
     Action, ActorRecord, Descriptor, Event, Kind, Manifest, RequestRecord, SharedEvent,
@@ -193,12 +196,29 @@ impl fmt::Debug for Bridge {
 
 /// Builds the URLs in events: `<base>/v2/<name>/manifests|blobs/<digest>`.
 ///
-/// A target whose digest is not known has no URL.
+/// Names are percent-encoded as Go does it, so that every URL is valid. A target
+/// whose digest is unknown has no URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UrlBuilder {
     /// Without a slash at the end; empty for relative URLs.
     base: Arc<str>,
 }
+
+/// What Go leaves as it is in a path, but for the slash.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b':')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
+const PATH: &AsciiSet = &SEGMENT.remove(b'/');
 
 impl UrlBuilder {
     /// URLs below `base`, for example `https://registry.example.com/mirror`.
@@ -213,20 +233,68 @@ impl UrlBuilder {
         Self::default()
     }
 
-    /// The URL of a manifest.
+    /// Returns the URL of a manifest, or an empty string.
     pub fn manifest_url(&self, repository: &str, digest: &str) -> String {
         self.url(repository, "/manifests/", digest)
     }
 
-    /// The URL of a blob.
+    /// Returns the URL of a blob, or an empty string.
     pub fn blob_url(&self, repository: &str, digest: &str) -> String {
         self.url(repository, "/blobs/", digest)
     }
 
     fn url(&self, repository: &str, kind: &str, digest: &str) -> String {
-        if digest.is_empty() {
+        // Nothing keeps a reader of URLs from resolving these.
+        let resolves = |segment: &str| matches!(segment, "." | "..");
+        if digest.is_empty() || resolves(digest) || resolves(repository) {
             return String::new();
         }
-        [&*self.base, "/v2/", repository, kind, digest].concat()
+        // A registry that takes names literally has `a/../b` beside `b`, and
+        // was asked for it with encoded slashes. Plain ones would lead to `b`.
+        let name = match repository.split('/').any(resolves) {
+            true => SEGMENT,
+            false => PATH,
+        };
+        let name: Cow<'_, str> = utf8_percent_encode(repository, name).into();
+        let digest: Cow<'_, str> = utf8_percent_encode(digest, SEGMENT).into();
+        [&*self.base, "/v2/", &*name, kind, &*digest].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const D: &str = "sha256:01";
+
+    #[test]
+    fn names_are_percent_encoded_in_urls() {
+        let urls = UrlBuilder::new("http://r/");
+        for (repository, shown) in [
+            ("library/debian", "library/debian"),
+            ("Reg.Example.COM:5000/_x~", "Reg.Example.COM:5000/_x~"),
+            ("a b/é", "a%20b/%C3%A9"),
+            ("a%20b", "a%2520b"),
+            ("a?b#c\"<'>", "a%3Fb%23c%22%3C%27%3E"),
+            ("a//b", "a//b"),
+            ("evil/../victim", "evil%2F..%2Fvictim"),
+            ("./a", ".%2Fa"),
+            ("a..b/...", "a..b/..."),
+        ] {
+            let url = format!("http://r/v2/{shown}/manifests/{D}");
+            assert_eq!(urls.manifest_url(repository, D), url);
+            url.parse::<http::Uri>().unwrap();
+        }
+        let url = urls.blob_url("a", "sha256:a/../b c");
+        assert_eq!(url, "http://r/v2/a/blobs/sha256:a%2F..%2Fb%20c");
+    }
+
+    #[test]
+    fn there_is_no_url_that_would_lead_elsewhere() {
+        let urls = UrlBuilder::relative();
+        assert_eq!(urls.blob_url("a", D), format!("/v2/a/blobs/{D}"));
+        for (repository, digest) in [("..", D), (".", D), ("a", ".."), ("a", "."), ("a", "")] {
+            assert_eq!(urls.blob_url(repository, digest), "");
+        }
     }
 }

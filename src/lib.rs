@@ -33,10 +33,12 @@
 //!
 //! None is on by default.
 
+mod basic_auth;
 mod bridge;
 #[cfg(feature = "config")]
 mod config;
 mod endpoint;
+mod error;
 mod event;
 mod in_flight;
 mod layer;
@@ -45,6 +47,7 @@ mod metrics;
 mod networks;
 mod notifier;
 mod queue;
+mod redact;
 mod sink;
 
 pub use bridge::{Bridge, UrlBuilder};
@@ -55,6 +58,7 @@ pub use endpoint::{
     DeadLetterSink, DeadLetters, Delivery, Endpoint, EndpointBuilder, EndpointState,
     EndpointStatus, Reason, RetryPolicy,
 };
+pub use error::BuildError;
 pub use event::{
     Action, ActorRecord, Descriptor, Envelope, Event, Format, Kind, MANIFEST_LIMIT, Manifest,
     ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, media_types,
@@ -64,7 +68,7 @@ pub use layer::{
     ResponseFuture, StatBody, TrustedProxies,
 };
 pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
-pub use notifier::{BuildError, Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
+pub use notifier::{Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
 pub use queue::Overflow;
 pub use sink::{Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, Write};
 

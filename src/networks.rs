@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::notifier::BuildError;
+use crate::error::BuildError;
 
 /// Some networks; an IPv4 address is the same however it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::endpoint::{DeadLetter, EndpointBuilder, EndpointStatus, Running};
+use crate::error::BuildError;
 use crate::event::{SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
 use crate::sink::{Broadcaster, Insistent, Sink, SinkError, Write};
@@ -354,46 +355,3 @@ impl fmt::Debug for NotifierBuilder {
             .finish_non_exhaustive()
     }
 }
-
-/// A configuration that makes no sense: which field, which value, what to do.
-#[derive(Debug)]
-pub struct BuildError(String);
-
-impl BuildError {
-    pub(crate) fn new(field: &str, value: impl fmt::Display, remedy: &str) -> Self {
-        Self(format!(
-            "{field}: {value:?} is not valid: {remedy}",
-            value = value.to_string()
-        ))
-    }
-}
-
-/// A URL fit for messages: what may be user info is replaced by `…`, also where
-/// the URL is not valid: a password has a slash in it, or the `@` is missing and
-/// stands for a port that is none.
-pub(crate) fn without_user_info(url: &str) -> String {
-    let start = url.find("://").map_or(0, |at| at + 3);
-    let rest = &url[start..];
-    if let Some(at) = rest.rfind('@') {
-        return [&url[..start], "…", &rest[at..]].concat();
-    }
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    match authority.split_once(':') {
-        Some((host, port)) if start > 0 && !host.starts_with('[') && !is_number(port) => {
-            [&url[..start], host, ":…"].concat()
-        }
-        _ => url.into(),
-    }
-}
-
-fn is_number(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BuildError {}

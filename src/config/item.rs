@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::error::{ConfigError, Place};
 use super::scalar::{self, Scalar, resolve};
 use super::tree::{Kind, Node};
-use crate::notifier::without_user_info;
+use crate::redact::without_user_info;
 
 type Result<T> = std::result::Result<T, ConfigError>;
 

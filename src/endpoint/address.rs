@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use http::Uri;
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use crate::error::BuildError;
 use crate::networks::Networks;
-use crate::notifier::BuildError;
 
 /// Which addresses an endpoint may connect to.
 ///

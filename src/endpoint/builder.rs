@@ -15,8 +15,8 @@ use super::delivery::{Delivery, of_client};
 use super::retry::{Backoff, RetryPolicy};
 use super::transport::Transport;
 use crate::event::{Encoding, Format};
-use crate::notifier::without_user_info;
 use crate::queue::{Limits, Overflow};
+use crate::redact::without_user_info;
 use crate::sink::Filter;
 
 /// Configures an [`Endpoint`](super::Endpoint). What is wrong comes out when

@@ -43,8 +43,9 @@ pub use self::status::{EndpointState, EndpointStatus};
 use self::switch::Switch;
 pub(crate) use self::target::target;
 use self::worker::{Desk, Worker};
-use crate::notifier::{BuildError, without_user_info};
+use crate::error::BuildError;
 use crate::queue::MemoryQueue;
+use crate::redact::without_user_info;
 
 /// A named webhook target with its own filter, queue, retry policy and delivery.
 ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::notifier::BuildError;
+use crate::error::BuildError;
 
 /// When an endpoint tries again: a [`Breaker`] or a [`Backoff`].
 #[derive(Clone, Debug)]

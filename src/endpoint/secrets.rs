@@ -1,8 +1,9 @@
 use std::collections::BTreeSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
+
+use crate::basic_auth;
+use crate::redact::split_user_info;
 
 /// A part of a value that is this short is no secret, but may be a word.
 const SHORT: usize = 3;
@@ -76,7 +77,7 @@ fn is_no_word(word: &str) -> bool {
 /// User and password together, and the password, perhaps encoded.
 fn user_info(url: &str) -> impl Iterator<Item = String> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let pair = rest.rsplit_once('@').map(|(pair, _)| pair);
+    let (pair, _) = split_user_info(rest);
     let password = pair.and_then(|pair| pair.split_once(':'));
     let password = password.map(|(_, password)| password);
     pair.into_iter().chain(password).map(str::to_owned)
@@ -84,9 +85,8 @@ fn user_info(url: &str) -> impl Iterator<Item = String> {
 
 /// User and password together, and the password.
 fn basic(value: &str) -> impl Iterator<Item = String> {
-    let (scheme, pair) = value.split_once(' ').unwrap_or_default();
-    let pair = scheme.eq_ignore_ascii_case("basic").then(|| pair.trim());
-    let pair = pair.and_then(|pair| STANDARD.decode(pair).ok());
+    let pair = basic_auth::credentials(value).map(str::trim);
+    let pair = pair.and_then(basic_auth::decode);
     let pair = pair.map(|pair| String::from_utf8_lossy(&pair).into_owned());
     let password = pair.as_ref().and_then(|pair| pair.split_once(':'));
     let password = password.map(|(_, password)| password.to_owned());
@@ -109,6 +109,8 @@ fn beginning(text: &str, secret: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use http::HeaderValue;
     use http::header::{AUTHORIZATION, CONTENT_TYPE};
 

@@ -9,8 +9,8 @@ use http::{Method, Response, Uri};
 use super::facts::Facts;
 use super::headers;
 use super::observed::Observed;
+use super::origin::Origin;
 use super::outcome::{ListenerCall, Outcome};
-use super::record::Origin;
 use super::response_facts::ResponseFacts;
 use super::route::{self, Operation, Reference, Route};
 use super::settings::Settings;
@@ -109,7 +109,7 @@ impl Exchange {
             None
         };
         Some(Self {
-            origin: Origin::of(parts, settings),
+            origin: Origin::of(parts, settings.origin()),
             settings: settings.clone(),
             uri: parts.uri.clone(),
             plain: headers::is_plain(&parts.headers),
@@ -215,6 +215,7 @@ impl Exchange {
             .and_then(|facts| facts.actor.as_ref())
             .or_else(|| response.extensions().get::<ActorRecord>())
             .cloned();
+        self.origin.count_omitted(actor.is_some());
         let actor = actor.unwrap_or_else(|| std::mem::take(&mut self.origin.actor));
         let repository = repository.unwrap_or_default();
         let facts = Facts::stated(stated).or(content);

@@ -10,7 +10,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::{BoxError, Layer, Service};
 
-use super::record::{BaseUrl, TrustedProxies};
+use super::origin::{BaseUrl, TrustedProxies};
 use super::service::Notification;
 use super::settings::Settings;
 use super::stat::{self, StatBody};
@@ -192,6 +192,16 @@ impl NotificationLayer {
     #[must_use]
     pub fn basic_auth_actor(self, is_actor: bool) -> Self {
         self.set(|it| it.basic_auth_actor = is_actor)
+    }
+
+    /// Whether the subject of a bearer token is the actor of a request that
+    /// succeeded, if nothing else says who acts. Turn it on only where the
+    /// registry refuses every token that it has not verified: the layer reads
+    /// the `sub` of a JSON Web Token, and does not check its signature.
+    /// Defaults to `false`.
+    #[must_use]
+    pub fn bearer_actor(self, is_actor: bool) -> Self {
+        self.set(|it| it.bearer_actor = is_actor)
     }
 
     /// Sets a closure that tells the peer's address of a request, before

@@ -5,17 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::request::Parts;
 
 use super::memory::Memory;
-use super::record::{BaseUrl, TrustedProxies};
+use super::origin::{BaseUrl, FromParts, OriginSettings, TrustedProxies};
 use super::stat::StatService;
 use crate::event::ActorRecord;
 use crate::notifier::Notifier;
 use crate::sink::{Sink, SinkError, Write};
-
-/// A closure that reads something from the head of a request.
-pub(super) type FromParts<T> = Arc<dyn Fn(&Parts) -> Option<T> + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -24,9 +20,10 @@ pub(super) struct Settings {
     pub(super) trusted_proxies: TrustedProxies,
     pub(super) base_url: BaseUrl,
     pub(super) https: bool,
-    pub(super) actor: Option<FromParts<ActorRecord>>,
+    pub(super) actor: Option<Arc<FromParts<ActorRecord>>>,
     pub(super) basic_auth_actor: bool,
-    pub(super) peer_addr: Option<FromParts<SocketAddr>>,
+    pub(super) bearer_actor: bool,
+    pub(super) peer_addr: Option<Arc<FromParts<SocketAddr>>>,
     pub(super) head_pulls: bool,
     pub(super) aborted_pulls: bool,
     pub(super) untag_lookup: bool,
@@ -48,6 +45,7 @@ impl Settings {
             https: false,
             actor: None,
             basic_auth_actor: true,
+            bearer_actor: false,
             peer_addr: None,
             head_pulls: true,
             aborted_pulls: true,
@@ -58,6 +56,20 @@ impl Settings {
             detached_timeout: Duration::from_secs(600),
             stat: None,
             memory: Arc::default(),
+        }
+    }
+
+    /// What the origin of a request depends on.
+    pub(super) fn origin(&self) -> OriginSettings<'_> {
+        OriginSettings {
+            prefix: &self.prefix,
+            trusted_proxies: &self.trusted_proxies,
+            base_url: &self.base_url,
+            https: self.https,
+            actor: self.actor.as_deref(),
+            basic_auth_actor: self.basic_auth_actor,
+            bearer_actor: self.bearer_actor,
+            peer_addr: self.peer_addr.as_deref(),
         }
     }
 
@@ -123,6 +135,7 @@ impl fmt::Debug for Settings {
             .field("https", &self.https)
             .field("actor", &self.actor.is_some())
             .field("basic_auth_actor", &self.basic_auth_actor)
+            .field("bearer_actor", &self.bearer_actor)
             .field("peer_addr", &self.peer_addr.is_some())
             .field("head_pulls", &self.head_pulls)
             .field("aborted_pulls", &self.aborted_pulls)

@@ -1,0 +1,42 @@
+//! Basic authentication (RFC 7617), as it is read and written.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+
+/// The credentials of an `Authorization` whose scheme is Basic: everything
+/// after the one space that ends the scheme, still encoded.
+pub(crate) fn credentials(authorization: &str) -> Option<&str> {
+    let (scheme, credentials) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("basic").then_some(credentials)
+}
+
+/// Decodes credentials into name, colon and password.
+pub(crate) fn decode(credentials: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(credentials).ok()
+}
+
+/// The `Authorization` of this name and password, marked as sensitive.
+pub(crate) fn authorization(name: &[u8], password: &[u8]) -> Option<HeaderValue> {
+    let pair = STANDARD.encode([name, b":", password].concat());
+    let mut value = HeaderValue::try_from(["Basic ", &*pair].concat()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let value = authorization("mé".as_bytes(), b"a:b").unwrap();
+        assert!(value.is_sensitive());
+        let pair = credentials(value.to_str().unwrap()).and_then(decode);
+        assert_eq!(pair.unwrap(), "mé:a:b".as_bytes());
+        assert_eq!(credentials("Bearer bWU6eA=="), None);
+        assert_eq!(credentials("Basic"), None);
+        assert_eq!(credentials("bAsIc bWU6eA=="), Some("bWU6eA=="));
+        assert_eq!(decode(" bWU6eA=="), None);
+    }
+}

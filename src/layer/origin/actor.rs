@@ -1,0 +1,212 @@
+//! Who acts, as the request tells it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::AUTHORIZATION;
+use serde::Deserialize;
+
+use super::headers::{EndToEnd, Only};
+use super::omitted::{Fact, Omitted};
+use crate::basic_auth;
+
+/// Bytes of credentials that are looked into. A token may have a few thousand.
+const CREDENTIALS: usize = 64 << 10;
+/// Bytes of the longest name that an event takes from a request.
+const NAME: usize = 1 << 10;
+
+/// Which credentials name the actor of a request that succeeded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Credentials {
+    pub(super) basic: bool,
+    pub(super) bearer: bool,
+}
+
+impl Credentials {
+    /// Returns the name in the only `Authorization` of the request.
+    ///
+    /// Whatever the registry might read differently names nobody: it may have
+    /// served the request as anonymous, or as another user.
+    pub(super) fn name(self, headers: EndToEnd<'_>, omitted: &mut Omitted) -> Option<String> {
+        if !self.basic && !self.bearer {
+            return None;
+        }
+        let name = match headers.only(&AUTHORIZATION) {
+            Only::Absent => return None,
+            Only::Unclear => None,
+            Only::Value(value) if value.len() > CREDENTIALS => None,
+            Only::Value(value) => value.to_str().ok().map(|value| self.read(value)),
+        };
+        match name {
+            Some(Named::Nobody) => None,
+            Some(Named::Name(name)) => Some(name),
+            Some(Named::Unclear) | None => {
+                omitted.add(Fact::Actor);
+                None
+            }
+        }
+    }
+
+    fn read(self, authorization: &str) -> Named {
+        if let Some(credentials) = basic_auth::credentials(authorization) {
+            return match basic_name(credentials) {
+                _ if !self.basic => Named::Nobody,
+                Some(name) if name.is_empty() => Named::Nobody,
+                Some(name) => Named::Name(name),
+                None => Named::Unclear,
+            };
+        }
+        match authorization.split_once(' ') {
+            Some((scheme, token)) if self.bearer && scheme.eq_ignore_ascii_case("bearer") => {
+                subject(token).map_or(Named::Unclear, Named::Name)
+            }
+            _ => Named::Nobody,
+        }
+    }
+}
+
+enum Named {
+    Name(String),
+    Nobody,
+    Unclear,
+}
+
+/// Returns the user name of Basic authentication, never the password. Copies
+/// the name, so that no password stays behind it in memory.
+fn basic_name(credentials: &str) -> Option<String> {
+    let pair = basic_auth::decode(credentials)?;
+    let name = pair.split(|byte| *byte == b':').next();
+    let name = name.filter(|name| name.len() < pair.len())?;
+    str::from_utf8(name)
+        .ok()
+        .filter(|it| is_name(it))
+        .map(Into::into)
+}
+
+/// Returns the subject of a JSON Web Token. Its signature is not checked: the
+/// registry accepts the token or not.
+fn subject(token: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Claims {
+        sub: String,
+    }
+    let mut parts = token.split('.');
+    let (Some(_), Some(claims), Some(_), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return None;
+    };
+    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let Claims { sub } = serde_json::from_slice(&claims).ok()?;
+    (!sub.is_empty() && is_name(&sub)).then_some(sub)
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= NAME && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD;
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    const BOTH: Credentials = Credentials {
+        basic: true,
+        bearer: true,
+    };
+
+    /// The name, and whether it is unclear.
+    fn name(credentials: Credentials, given: &[&str]) -> (Option<String>, bool) {
+        let value = |it: &&str| HeaderValue::from_bytes(it.as_bytes()).unwrap();
+        let given = given.iter().map(|it| (AUTHORIZATION, value(it)));
+        let headers: HeaderMap = given.collect();
+        let mut omitted = Omitted::default();
+        let name = credentials.name(EndToEnd::of(&headers), &mut omitted);
+        (name, omitted.has(Fact::Actor))
+    }
+
+    fn basic(pair: impl AsRef<[u8]>) -> String {
+        format!("Basic {}", STANDARD.encode(pair))
+    }
+
+    fn bearer(claims: &str) -> String {
+        format!("Bearer e30.{}.sig", URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    #[test]
+    fn a_name_is_read_from_credentials() {
+        let long = format!("{}:{}", "n".repeat(NAME), "p".repeat(10_000));
+        for (given, wanted) in [
+            (basic("me:secret"), Some("me".to_owned())),
+            (basic("mé:a:b").replace("Basic", "bAsIc"), Some("mé".into())),
+            (basic(&long), Some("n".repeat(NAME))),
+            (basic(":secret"), None),
+            (bearer(r#"{"sub":"me","iss":"x"}"#), Some("me".into())),
+            ("Bearer".into(), None),
+            ("Digest username=\"me\"".into(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(name(BOTH, &[&given]), (wanted, false), "{given}");
+        }
+        assert_eq!(name(BOTH, &[]), (None, false));
+    }
+
+    #[test]
+    fn credentials_that_may_be_read_differently_name_nobody() {
+        let me = basic("me:secret");
+        let long = basic(format!("{}:x", "n".repeat(NAME + 1)));
+        let huge = basic(format!("me:{}", "p".repeat(CREDENTIALS)));
+        for given in [
+            &[&*me, &*me][..],
+            &[&me, "Bearer x"],
+            &[&format!("{me}, {me}")],
+            &[&me.replace(' ', "  ")],
+            &[basic("me:x").trim_end_matches('=')],
+            &["Basic é"],
+            &["Basic "],
+            &[&basic("me")],
+            &[&basic("m\ne:x")],
+            &[&basic(b"m\xe9:x")],
+            &[&long],
+            &[&huge],
+            &[&bearer(r#"{"sub":"a","sub":"b"}"#)],
+            &[&bearer(r#"{"sub":7}"#)],
+            &[&bearer(r#"{"sub":""}"#)],
+            &[&bearer("{}")],
+            &[&bearer("junk")],
+            &["Bearer opaque"],
+            &["Bearer a.b.c.d"],
+        ] {
+            assert_eq!(name(BOTH, given), (None, true), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_of_a_kind_that_does_not_count_are_not_read() {
+        let token = bearer(r#"{"sub":"me"}"#);
+        for (credentials, given) in [
+            (
+                Credentials {
+                    basic: false,
+                    ..BOTH
+                },
+                basic("me:secret"),
+            ),
+            (
+                Credentials {
+                    bearer: false,
+                    ..BOTH
+                },
+                token,
+            ),
+        ] {
+            assert_eq!(name(credentials, &[&given]), (None, false));
+        }
+        let off = Credentials {
+            basic: false,
+            bearer: false,
+        };
+        assert_eq!(name(off, &["Basic x", "Basic y"]), (None, false));
+    }
+}

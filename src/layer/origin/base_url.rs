@@ -1,0 +1,190 @@
+//! Where the URLs in events begin: [`BaseUrl`].
+
+use http::Uri;
+
+use super::forwarded::{Client, Said};
+use super::host::is_valid_in_url;
+use super::omitted::{Fact, Omitted};
+use crate::bridge::UrlBuilder;
+use crate::error::BuildError;
+use crate::redact::{split_user_info, without_user_info};
+
+/// Where the URLs in events begin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BaseUrl(Base);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Base {
+    #[default]
+    FromRequest,
+    Fixed(UrlBuilder),
+}
+
+impl BaseUrl {
+    /// Uses scheme and host that the client asked for, as the reference does.
+    /// This is the default.
+    ///
+    /// URLs are relative (`/v2/<name>/…`) where a request names no host, or
+    /// where no valid `http` or `https` URL can be made of what it names.
+    pub fn from_request() -> Self {
+        Self(Base::FromRequest)
+    }
+
+    /// Uses this URL, for example `https://registry.example.com`.
+    ///
+    /// # Errors
+    ///
+    /// If it is not an `http` or `https` URL with a valid host, or has user
+    /// info, a query or a fragment.
+    pub fn fixed(url: &str) -> Result<Self, BuildError> {
+        let is_valid = |uri: &Uri| {
+            scheme(uri.scheme_str().unwrap_or_default()).is_some()
+                && uri.query().is_none()
+                && uri.authority().is_some_and(|it| {
+                    let (user_info, host) = split_user_info(it.as_str());
+                    user_info.is_none() && is_valid_in_url(host)
+                })
+                && !url.contains('#')
+        };
+        match url.parse::<Uri>() {
+            Ok(uri) if is_valid(&uri) => Ok(Self(Base::Fixed(UrlBuilder::new(url)))),
+            _ => Err(BuildError::new(
+                "base URL",
+                without_user_info(url),
+                "write scheme, host and at most a path, like https://registry.example.com",
+            )),
+        }
+    }
+
+    /// Uses neither scheme nor host: `/v2/<name>/…`.
+    pub fn relative() -> Self {
+        Self(Base::Fixed(UrlBuilder::relative()))
+    }
+
+    /// Returns the base of a request's URLs. `path` is what stands before
+    /// `/v2/` in its path.
+    pub(super) fn of(
+        &self,
+        asked: Asked<'_>,
+        client: &Client<'_>,
+        path: &str,
+        omitted: &mut Omitted,
+    ) -> UrlBuilder {
+        if let Base::Fixed(urls) = &self.0 {
+            return urls.clone();
+        }
+        let scheme = match &client.scheme {
+            Said::Nothing => asked.scheme,
+            Said::This(proto) => scheme(proto),
+            Said::Unclear => None,
+        };
+        let host = match &client.host {
+            Said::Nothing => asked.host,
+            Said::This(host) => Some(&**host),
+            Said::Unclear => None,
+        };
+        match scheme.zip(host.filter(|host| is_valid_in_url(host))) {
+            Some((scheme, host)) => UrlBuilder::new([scheme, "://", host, path].concat()),
+            None => {
+                omitted.add(Fact::BaseUrl);
+                UrlBuilder::new(path)
+            }
+        }
+    }
+}
+
+/// What a request itself asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    scheme: Option<&'static str>,
+    host: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    /// `https` is whether this server speaks TLS itself. HTTP/2 sends any
+    /// scheme that the client likes, and even an empty one.
+    pub(super) fn new(uri: &Uri, https: bool, host: Option<&'a str>) -> Self {
+        let scheme = match uri.scheme_str() {
+            _ if https => Some("https"),
+            Some(asked) => scheme(asked),
+            None => Some("http"),
+        };
+        Self { scheme, host }
+    }
+}
+
+fn scheme(text: &str) -> Option<&'static str> {
+    ["http", "https"]
+        .into_iter()
+        .find(|it| it.eq_ignore_ascii_case(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOB: &str = "/v2/a/blobs/sha256:1";
+
+    fn url(uri: &str, https: bool, client: &Client<'_>) -> (String, bool) {
+        let uri: Uri = uri.parse().unwrap();
+        let asked = Asked::new(&uri, https, Some("h:5000"));
+        let mut omitted = Omitted::default();
+        let urls = BaseUrl::from_request().of(asked, client, "/m", &mut omitted);
+        let relative = omitted.has(Fact::BaseUrl);
+        (urls.blob_url("a", "sha256:1"), relative)
+    }
+
+    #[test]
+    fn a_url_has_the_scheme_of_the_request_if_it_is_one_of_the_web() {
+        let relative = format!("/m{BLOB}");
+        let with = |base: &str| format!("{base}/m{BLOB}");
+        for (uri, https, wanted) in [
+            ("/", false, with("http://h:5000")),
+            ("/", true, with("https://h:5000")),
+            ("https://a/", false, with("https://h:5000")),
+            ("HTTPS://a/", false, with("https://h:5000")),
+            ("ftp://a/", false, relative.clone()),
+            ("ftp://a/", true, with("https://h:5000")),
+        ] {
+            let is_relative = wanted == relative;
+            let given = url(uri, https, &Client::default());
+            assert_eq!(given, (wanted, is_relative), "{uri}");
+        }
+        let mut empty = http::uri::Parts::default();
+        empty.scheme = Some(http::uri::Scheme::try_from("").unwrap());
+        empty.authority = Some("a".parse().unwrap());
+        empty.path_and_query = Some("/".parse().unwrap());
+        let uri = Uri::from_parts(empty).unwrap();
+        assert_eq!(Asked::new(&uri, false, None).scheme, None);
+    }
+
+    #[test]
+    fn a_url_has_what_proxies_say_or_is_relative() {
+        let this = |it: &'static str| Said::This(it.into());
+        let own = "http://h:5000/m";
+        for (scheme, host, wanted) in [
+            (this("https"), this("r.example:1"), "https://r.example:1/m"),
+            (this("HTTP"), Said::Nothing, own),
+            (Said::Nothing, this("[::1]:5"), "http://[::1]:5/m"),
+            (this("ftp"), Said::Nothing, "/m"),
+            (this(""), Said::Nothing, "/m"),
+            (this("https://x"), Said::Nothing, "/m"),
+            (Said::Unclear, this("r"), "/m"),
+            (Said::Nothing, Said::Unclear, "/m"),
+            (Said::Nothing, this(""), "/m"),
+            (Said::Nothing, this("a b"), "/m"),
+            (Said::Nothing, this("a/b"), "/m"),
+            (Said::Nothing, this("me:secret@r"), "/m"),
+            (Said::Nothing, this("\"r"), "/m"),
+        ] {
+            let client = Client {
+                address: None,
+                scheme,
+                host,
+            };
+            let given = url("/", false, &client);
+            let wanted = (format!("{wanted}{BLOB}"), wanted == "/m");
+            assert_eq!(given, wanted, "{client:?}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The headers of a request that are meant for the registry.
+
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Bytes of `Connection` that are searched. Beyond that every header counts as
+/// named, so that a long list cannot make each look-up expensive.
+const CONNECTION_LIMIT: usize = 8 << 10;
+
+/// The headers of a request but for those that its `Connection` names.
+///
+/// A proxy between the client and the registry removes what `Connection` names
+/// (RFC 9110, section 7.6.1), so that the registry may never see it: whoever
+/// sends `Connection: Authorization` is anonymous to the registry, whatever the
+/// `Authorization` says. The layer changes no headers, but does not believe
+/// these.
+#[derive(Clone, Copy)]
+pub(in crate::layer) struct EndToEnd<'a> {
+    headers: &'a HeaderMap,
+    connection: Connection,
+}
+
+/// What `Connection` may name.
+#[derive(Clone, Copy)]
+enum Connection {
+    Nothing,
+    Listed,
+    Everything,
+}
+
+/// A header that must not occur more than once.
+pub(in crate::layer) enum Only<'a> {
+    Absent,
+    Value(&'a HeaderValue),
+    /// Repeated, or named by `Connection`: the registry may see another value
+    /// than the layer, or none.
+    Unclear,
+}
+
+impl<'a> EndToEnd<'a> {
+    pub(in crate::layer) fn of(headers: &'a HeaderMap) -> Self {
+        let values = headers.get_all(CONNECTION).iter();
+        let connection = match values.map(HeaderValue::len).sum() {
+            0 => Connection::Nothing,
+            1..=CONNECTION_LIMIT => Connection::Listed,
+            _ => Connection::Everything,
+        };
+        Self {
+            headers,
+            connection,
+        }
+    }
+
+    /// Whether `Connection` names the header.
+    fn is_hop_by_hop(self, name: &HeaderName) -> bool {
+        match self.connection {
+            Connection::Nothing => false,
+            Connection::Everything => true,
+            Connection::Listed => {
+                let values = self.headers.get_all(CONNECTION).iter();
+                let mut names = values.flat_map(|it| it.as_bytes().split(|byte| *byte == b','));
+                let wanted = name.as_str().as_bytes();
+                names.any(|it| it.trim_ascii().eq_ignore_ascii_case(wanted))
+            }
+        }
+    }
+
+    /// All values of a header, in order.
+    pub(super) fn all(
+        self,
+        name: &HeaderName,
+    ) -> impl DoubleEndedIterator<Item = &'a HeaderValue> + use<'a> {
+        let values = self.headers.get_all(name);
+        let seen = self.headers.contains_key(name) && !self.is_hop_by_hop(name);
+        seen.then(|| values.iter()).into_iter().flatten()
+    }
+
+    /// The value that counts in Go, for headers whose repetition does no harm.
+    pub(super) fn first(self, name: &HeaderName) -> Option<&'a HeaderValue> {
+        self.all(name).next()
+    }
+
+    pub(in crate::layer) fn only(self, name: &HeaderName) -> Only<'a> {
+        let mut values = self.headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Only::Absent,
+            (Some(value), None) if !self.is_hop_by_hop(name) => Only::Value(value),
+            _ => Only::Unclear,
+        }
+    }
+}
+
+impl<'a> Only<'a> {
+    /// The value if it is there once, and nothing but visible ASCII and spaces.
+    pub(super) fn text(self) -> Option<&'a str> {
+        match self {
+            Self::Value(value) => value.to_str().ok(),
+            Self::Absent | Self::Unclear => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{AUTHORIZATION, HOST};
+
+    use super::*;
+
+    fn headers(given: &[(HeaderName, &str)]) -> HeaderMap {
+        let value = |it: &str| HeaderValue::from_str(it).unwrap();
+        let given = given.iter();
+        given.map(|(name, it)| (name.clone(), value(it))).collect()
+    }
+
+    #[test]
+    fn headers_that_connection_names_are_not_seen() {
+        let long = "x".repeat(CONNECTION_LIMIT + 1);
+        for (connection, seen) in [
+            (&["keep-alive"][..], true),
+            (&[], true),
+            (&["Authorization"], false),
+            (&["close, aUTHORIZATION\t,"], false),
+            (&["close", "authorization"], false),
+            (&["author ization", "authorization-x;"], true),
+            (&[&*long], false),
+        ] {
+            let mut headers = headers(&[(AUTHORIZATION, "Basic x")]);
+            for value in connection {
+                headers.append(CONNECTION, value.parse().unwrap());
+            }
+            let view = EndToEnd::of(&headers);
+            assert_eq!(view.first(&AUTHORIZATION).is_some(), seen, "{connection:?}");
+            assert_eq!(view.all(&AUTHORIZATION).count(), usize::from(seen));
+            let only = view.only(&AUTHORIZATION);
+            assert_eq!(matches!(only, Only::Value(_)), seen);
+            assert_eq!(matches!(only, Only::Unclear), !seen);
+            assert!(matches!(view.only(&HOST), Only::Absent));
+        }
+    }
+
+    #[test]
+    fn a_repeated_header_is_unclear() {
+        let twice = headers(&[(HOST, "a"), (HOST, "a")]);
+        let view = EndToEnd::of(&twice);
+        assert!(matches!(view.only(&HOST), Only::Unclear));
+        assert_eq!(view.first(&HOST).unwrap(), "a");
+        assert_eq!(view.only(&HOST).text(), None);
+    }
+}

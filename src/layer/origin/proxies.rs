@@ -1,0 +1,158 @@
+//! The proxies whose word on the client counts: [`TrustedProxies`].
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::error::BuildError;
+use crate::networks::Networks;
+
+/// The proxies whose `X-Forwarded-For`, `X-Real-IP`, `Forwarded`,
+/// `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Request-Id` are believed.
+///
+/// Anybody can send these headers. Believe them only if every request comes
+/// through a proxy that sets or removes all of them. The reference believes
+/// everyone.
+///
+/// With the feature `tower-http`, an id that a server has set counts first.
+/// `SetRequestIdLayer` keeps the id that the client has sent, if there is one:
+/// remove that header outside of it where clients must not choose ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Trust);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Trust {
+    #[default]
+    None,
+    All,
+    Networks(Networks),
+}
+
+impl TrustedProxies {
+    /// Believes nobody. This is the default.
+    pub fn none() -> Self {
+        Self(Trust::None)
+    }
+
+    /// Believes everybody, as the reference does.
+    pub fn all() -> Self {
+        Self(Trust::All)
+    }
+
+    /// Believes peers in one of these networks (`10.0.0.0/8`, `::1`).
+    ///
+    /// The client is then the last address in `X-Forwarded-For` or `Forwarded`
+    /// that is in none of them: what the client itself put before it is not
+    /// believed. Host and scheme in `Forwarded` are taken from the same element.
+    /// A request whose peer address is unknown comes from no proxy.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is not an address or a network.
+    pub fn networks<T: AsRef<str>>(
+        networks: impl IntoIterator<Item = T>,
+    ) -> Result<Self, BuildError> {
+        let networks = Networks::parse("trusted proxies", networks)?;
+        Ok(Self(Trust::Networks(networks)))
+    }
+
+    pub(super) fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        match &self.0 {
+            Trust::None => false,
+            Trust::All => true,
+            // An unknown peer may be anybody.
+            Trust::Networks(networks) => peer.is_some_and(|peer| networks.contain(peer)),
+        }
+    }
+
+    /// Returns the hop that is the client among the addresses that a request
+    /// passed, the outermost first. `None` if there are none.
+    ///
+    /// Every proxy appends its peer's address. Seen from the end, those of our
+    /// own proxies are true, and so is the first that is not one of ours: the
+    /// client's. Everything before it is the client's own word. Where an address
+    /// cannot be read the search ends, for what lies before it is not proven.
+    pub(super) fn client<T>(
+        &self,
+        mut hops: impl DoubleEndedIterator<Item = T>,
+        address: impl Fn(&T) -> Option<IpAddr>,
+    ) -> Option<T> {
+        if !matches!(self.0, Trust::Networks(_)) {
+            return hops.next();
+        }
+        let mut client = None;
+        while let Some(hop) = hops.next_back() {
+            let is_ours = address(&hop).is_some_and(|it| self.trusts(Some(it)));
+            client = Some(hop);
+            if !is_ours {
+                break;
+            }
+        }
+        client
+    }
+}
+
+/// Reads an address, alone or with a port, as `Forwarded` and some proxies
+/// write it.
+pub(super) fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let address = bare.unwrap_or(text).parse::<IpAddr>();
+    let address = address.or_else(|_| text.parse().map(|socket: SocketAddr| socket.ip()));
+    address.ok().map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_peer_is_not_a_trusted_proxy() {
+        let everywhere = TrustedProxies::networks(["0.0.0.0/0", "::/0"]).unwrap();
+        assert!(!everywhere.trusts(None));
+        assert!(everywhere.trusts(Some([10, 0, 0, 1].into())));
+        assert!(!TrustedProxies::none().trusts(None));
+        assert!(TrustedProxies::all().trusts(None));
+    }
+
+    #[test]
+    fn addresses_with_and_without_ports() {
+        for (text, read) in [
+            ("192.0.2.1", Some("192.0.2.1")),
+            (" 192.0.2.1:80 ", Some("192.0.2.1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:80", Some("2001:db8::1")),
+            ("::ffff:10.0.0.1", Some("10.0.0.1")),
+            ("[::ffff:10.0.0.1]:5", Some("10.0.0.1")),
+            ("\"192.0.2.1\"", None),
+            ("[192.0.2.1", None),
+            ("unknown", None),
+            ("_hidden", None),
+            ("", None),
+        ] {
+            let read = read.map(|it| it.parse().unwrap());
+            assert_eq!(address(text), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_client_is_the_last_hop_that_is_no_proxy() {
+        let some = TrustedProxies::networks(["10.0.0.0/8"]).unwrap();
+        let all = TrustedProxies::all();
+        let of = |proxies: &TrustedProxies, hops: &str| {
+            let hop = proxies.client(hops.split(',').map(str::trim), |it| address(it));
+            hop.unwrap().to_owned()
+        };
+        for (hops, last, first) in [
+            ("6.6.6.6, 7.7.7.7, 10.0.0.9", "7.7.7.7", "6.6.6.6"),
+            ("7.7.7.7", "7.7.7.7", "7.7.7.7"),
+            ("10.0.0.8, 10.0.0.9", "10.0.0.8", "10.0.0.8"),
+            ("6.6.6.6, junk, 10.0.0.9", "junk", "6.6.6.6"),
+            ("6.6.6.6, ::ffff:10.0.0.9", "6.6.6.6", "6.6.6.6"),
+            ("6.6.6.6,", "", "6.6.6.6"),
+        ] {
+            assert_eq!(of(&some, hops), last, "{hops}");
+            assert_eq!(of(&all, hops), first, "{hops}");
+        }
+        assert!(all.client(std::iter::empty::<&str>(), |_| None).is_none());
+    }
+}

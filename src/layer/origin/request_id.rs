@@ -1,0 +1,98 @@
+//! The id of a request.
+
+use http::{Extensions, HeaderName};
+
+use super::headers::EndToEnd;
+use crate::event::new_id;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Bytes of the longest id.
+const LIMIT: usize = 128;
+
+/// Returns the id that a server has set, else one that a trusted proxy sends,
+/// else a new one. Clients must not choose ids: they could forge one of another
+/// request.
+pub(super) fn request_id(extensions: &Extensions, headers: EndToEnd<'_>, trusted: bool) -> String {
+    let sent = || {
+        let id = headers.only(&REQUEST_ID).text().filter(|_| trusted)?;
+        id.bytes().all(is_usual).then_some(id)
+    };
+    let id = extended(extensions).or_else(sent);
+    id.filter(|id| (1..=LIMIT).contains(&id.len()))
+        .map_or_else(new_id, Into::into)
+}
+
+fn is_usual(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&byte)
+}
+
+/// The id that a server has set. tower-http sets the one that the client has
+/// sent, if there is one, so that it is bounded too.
+#[cfg(feature = "tower-http")]
+fn extended(extensions: &Extensions) -> Option<&str> {
+    let id = extensions.get::<tower_http::request_id::RequestId>()?;
+    let id = id.header_value().to_str().ok()?;
+    (1..=LIMIT).contains(&id.len()).then_some(id)
+}
+
+#[cfg(not(feature = "tower-http"))]
+fn extended(_: &Extensions) -> Option<&str> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    fn id(extensions: &Extensions, given: &[&str], trusted: bool) -> String {
+        let value = |it: &&str| HeaderValue::from_bytes(it.as_bytes()).unwrap();
+        let given = given.iter().map(|it| (REQUEST_ID, value(it)));
+        let headers: HeaderMap = given.collect();
+        request_id(extensions, EndToEnd::of(&headers), trusted)
+    }
+
+    #[test]
+    fn a_sane_id_is_kept_if_a_trusted_proxy_sends_it() {
+        let none = Extensions::new();
+        let longest = "x".repeat(LIMIT);
+        for sane in ["id-1", "a_b.c:d/e+f=@", &longest] {
+            assert_eq!(id(&none, &[sane], true), sane);
+            assert_ne!(id(&none, &[sane], false), sane);
+        }
+        let long = "x".repeat(LIMIT + 1);
+        for odd in [
+            &["a b"][..],
+            &["é"],
+            &[""],
+            &["a\"b"],
+            &[&long],
+            &["a", "a"],
+            &[],
+        ] {
+            let given = id(&none, odd, true);
+            assert_eq!(given.len(), new_id().len(), "{odd:?}");
+            assert_ne!(given, id(&none, odd, true), "{odd:?}");
+        }
+    }
+
+    #[cfg(feature = "tower-http")]
+    #[test]
+    fn an_id_that_a_server_has_set_counts_first() {
+        let set = |id: &str| {
+            let mut extensions = Extensions::new();
+            let id = HeaderValue::from_bytes(id.as_bytes()).unwrap();
+            extensions.insert(tower_http::request_id::RequestId::new(id));
+            extensions
+        };
+        for trusted in [true, false] {
+            assert_eq!(id(&set("{set} here"), &["sent"], trusted), "{set} here");
+        }
+        // What cannot be an id was the client's.
+        for odd in ["é", "", &"x".repeat(LIMIT + 1)] {
+            assert_eq!(id(&set(odd), &["sent"], true), "sent");
+            assert_eq!(id(&set(odd), &["sent"], false).len(), new_id().len());
+        }
+    }
+}
