@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::headers;
 use super::memory::Memory;
 use super::response_facts::ResponseFacts;
-use crate::event::{Descriptor, Manifest};
+use crate::event::{Descriptor, Manifest, media_types};
 use crate::metrics::missing_fact;
 
 /// What is known so far of a blob or manifest. What is not known is `None`.
@@ -49,7 +49,7 @@ impl Facts {
     pub(super) fn of_type(headers: &HeaderMap) -> Self {
         let media_type = headers::media_type(headers);
         let (generic_type, media_type) = match media_type {
-            Some(generic) if headers::is_generic(&generic) => (Some(generic), None),
+            Some(generic) if media_types::is_generic(&generic) => (Some(generic), None),
             media_type => (None, media_type),
         };
         // A response of several ranges states the type of its envelope.
@@ -114,23 +114,24 @@ impl Facts {
         }
         let stated = self.descriptor.as_ref().map(|it| &*it.media_type);
         let stated = stated.or(self.media_type.as_deref());
-        match Manifest::read(stated, content) {
-            Ok(read) => {
-                if self.media_type.is_none() {
-                    self.media_type = read.media_type;
-                }
-                self.references = self.references.or(read.references);
+        let read = Manifest::read(stated, content, true);
+        match read.references {
+            Ok(references) => {
+                self.references.get_or_insert_with(|| {
+                    let references = references.into_iter();
+                    references.map(Descriptor::from).collect()
+                });
             }
-            Err(error) => {
-                if include_references && self.references.is_none() {
-                    let media_type = stated.unwrap_or_default();
-                    if memory.may_log("references") && !error.is_unknown_media_type() {
-                        let error = crate::redact::chain(&error);
-                        tracing::warn!(media_type, error, "an event lacks its references");
-                    }
-                    missing_fact("references");
+            Err(error) if include_references && self.references.is_none() => {
+                if !error.is_unknown_media_type() && memory.may_log("references") {
+                    tracing::warn!(media_type = stated, %error, "an event lacks its references");
                 }
+                missing_fact("references");
             }
+            Err(_) => {}
+        }
+        if self.media_type.is_none() {
+            self.media_type = read.media_type.map(Into::into);
         }
         self
     }

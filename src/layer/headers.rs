@@ -17,20 +17,6 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     (!media_type.is_empty()).then(|| media_type.to_ascii_lowercase())
 }
 
-/// Whether a media type says nothing about the kind of a manifest: what
-/// servers and clients state when they do not know.
-pub(super) fn is_generic(media_type: &str) -> bool {
-    matches!(
-        media_type,
-        "application/json"
-            | "application/octet-stream"
-            | "application/x-www-form-urlencoded"
-            | "binary/octet-stream"
-            | "text/json"
-            | "text/plain"
-    ) || !media_type.contains('/')
-}
-
 /// Bytes of the body, as it is sent.
 pub(super) fn body_length(headers: &HeaderMap) -> Option<u64> {
     if headers.contains_key(TRANSFER_ENCODING) {

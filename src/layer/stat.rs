@@ -271,7 +271,7 @@ impl StatClient {
             if tags.last() == Some(last) {
                 break;
             }
-            let cursor = segment(last);
+            let cursor = segment(last).to_string();
             path = format!("{name}/tags/list?n={}&last={cursor}", page.len());
             tags.extend(page);
             if !more {
