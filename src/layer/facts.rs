@@ -92,12 +92,6 @@ impl Facts {
             || (self.media_type.is_some() && self.digest.is_some() && self.size.is_some())
     }
 
-    /// The digest of the target, if it is known.
-    pub(super) fn known_digest(&self) -> Option<&str> {
-        let stated = self.descriptor.as_ref().map(|it| &*it.digest);
-        stated.or(self.digest.as_deref())
-    }
-
     /// Adds what the bytes of a manifest say.
     ///
     /// The references are always read, because they tell the sizes of blobs;

@@ -193,6 +193,11 @@ impl Observed<'_> {
                 // The body may be the last chunk only.
                 None => None,
             };
+            // The registry may store the blob under another algorithm and still
+            // find it by this digest.
+            if let (Some(digest), Some(size)) = (&query.digest, facts.size) {
+                exchange.settings.memory.sizes.learn(digest, size);
+            }
         }
         (ListenerCall::BlobPushed, facts)
     }

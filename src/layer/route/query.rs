@@ -24,15 +24,6 @@ impl UploadParameters {
         }
         first.into_parameters()
     }
-
-    /// Takes from `other` what is not given here.
-    pub(in crate::layer) fn or(self, other: Self) -> Self {
-        Self {
-            digest: self.digest.or(other.digest),
-            mount: self.mount.or(other.mount),
-            from: self.from.or(other.from),
-        }
-    }
 }
 
 /// The first value of each parameter, empty ones included.
