@@ -22,11 +22,9 @@ pub(crate) fn empty() -> Arc<AppState> {
 
 /// The registry `inside` of the layer.
 ///
-/// The layer stands around the whole router. `Router::layer` would put one
-/// around each handler, which can only answer what it is for, while the layer
-/// asks the registry itself now and then: for the size of a blob that came in
-/// chunks, and here also for the tags that go with a deleted manifest, since
-/// `skopeo delete` names no tag.
+/// `stat_with` lets the layer ask the registry itself, for the tags that are
+/// removed with a manifest, since `skopeo delete` names no tag, and for the
+/// sizes of blobs that no request and response shows.
 ///
 /// Nobody checks credentials here: the actor is the name that a client gives.
 ///
@@ -34,6 +32,7 @@ pub(crate) fn empty() -> Arc<AppState> {
 /// layer sets none.
 pub(crate) fn with_notifications(inside: Router, notifier: Notifier) -> Router {
     let layer = NotificationLayer::new(notifier)
+        .stat_with(inside.clone())
         .untag_lookup(true)
         .peer_addr(|parts| {
             let peer = parts.extensions.get::<ConnectInfo<_>>()?;

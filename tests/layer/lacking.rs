@@ -1,7 +1,5 @@
 //! Registries that say less than the spec asks of them.
 
-#![allow(clippy::unwrap_used)]
-
 use std::convert::Infallible;
 
 use bytes::Bytes;

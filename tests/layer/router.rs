@@ -1,7 +1,5 @@
 //! The layer around an axum router, and around each of its handlers.
 
-#![allow(clippy::unwrap_used)]
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;

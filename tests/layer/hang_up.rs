@@ -1,7 +1,5 @@
 //! Clients that hang up, and sinks that take their time.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 

@@ -1,130 +1,19 @@
 //! When an event fires, and where each of its fields comes from.
 
-#![allow(clippy::unwrap_used)]
-
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Frame;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
     ActorRecord, BaseUrl, ChannelSink, Descriptor, Kind, NotificationLayer, Notifier, PeerAddr,
-    RequestBody, ResponseFacts, SharedEvent, StatBody, TrustedProxies,
+    RequestBody, ResponseFacts, SharedEvent, TrustedProxies,
 };
 
-const D: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const OTHER: &str = "sha256:01";
-const BLOB: &str = "/v2/a/blobs/sha256:01";
-const MANIFEST: &str = "/v2/a/manifests/t";
-const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
-const IMAGE: &str = r#"{"config":{"mediaType":"c","digest":"sha256:c","size":1},"layers":[]}"#;
-
-type Body = http_body_util::combinators::BoxBody<Bytes, BoxError>;
-
-fn full(content: impl Into<Bytes>) -> Body {
-    Full::new(content.into()).map_err(BoxError::from).boxed()
-}
-
-/// Two frames and no length.
-fn chunked(content: [&'static str; 2]) -> Body {
-    let frames = content.map(|it| Ok(Frame::data(Bytes::from(it))));
-    StreamBody::new(futures_util::stream::iter(frames)).boxed()
-}
-
-fn response(status: u16, headers: &[(&str, &str)], body: Body) -> Response<Body> {
-    let mut response = Response::builder().status(status);
-    for (name, value) in headers {
-        response = response.header(*name, *value);
-    }
-    response.body(body).unwrap()
-}
-
-fn request(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Request<Full<Bytes>> {
-    let mut request = Request::builder().method(method).uri(uri);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.body(Full::new(body.to_owned().into())).unwrap()
-}
-
-type Set = fn(NotificationLayer) -> NotificationLayer;
-
-/// A layer to be set up, before a registry that `serve`s.
-struct Case<F> {
-    set: Set,
-    references: bool,
-    serve: F,
-}
-
-impl<F> Case<F>
-where
-    F: Fn(&http::request::Parts) -> Response<Body> + Clone + Send + 'static,
-{
-    fn new(serve: F) -> Self {
-        Self {
-            set: |layer| layer,
-            references: false,
-            serve,
-        }
-    }
-
-    fn set(mut self, set: Set) -> Self {
-        self.set = set;
-        self
-    }
-
-    fn references(mut self) -> Self {
-        self.references = true;
-        self
-    }
-
-    /// The events of a request whose response is read by `read` frames at most.
-    async fn read(&self, request: Request<Full<Bytes>>, read: usize) -> Vec<SharedEvent> {
-        let (sink, mut events) = ChannelSink::new(100);
-        let notifier = Notifier::builder().sink(sink);
-        let notifier = notifier
-            .include_references(self.references)
-            .build()
-            .unwrap();
-        let serve = self.serve.clone();
-        let stat = service_fn(move |request: Request<StatBody>| {
-            let response = serve(&request.into_parts().0);
-            async { Ok::<_, BoxError>(response) }
-        });
-        let serve = self.serve.clone();
-        let registry = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
-            let serve = serve.clone();
-            async move {
-                let (parts, body) = request.into_parts();
-                body.collect().await?;
-                Ok::<_, BoxError>(serve(&parts))
-            }
-        });
-        let layer = NotificationLayer::new(notifier).stat_with(stat);
-        let service = (self.set)(layer).layer(registry);
-        let mut body = service.oneshot(request).await.unwrap().into_body();
-        for _ in 0..read {
-            match body.frame().await {
-                Some(frame) => drop(frame.unwrap()),
-                None => break,
-            }
-        }
-        drop(body);
-        std::iter::from_fn(|| events.try_recv()).collect()
-    }
-
-    async fn events(&self, request: Request<Full<Bytes>>) -> Vec<SharedEvent> {
-        self.read(request, usize::MAX).await
-    }
-
-    async fn event(&self, request: Request<Full<Bytes>>) -> SharedEvent {
-        let mut events = self.events(request).await;
-        assert_eq!(events.len(), 1, "{events:?}");
-        events.remove(0)
-    }
-}
+use crate::stage::{
+    BLOB, Case, D, IMAGE, MANIFEST, OCI, OTHER, Set, chunked, full, request, response,
+};
 
 /// Answers everything with this.
 macro_rules! always {

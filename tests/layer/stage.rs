@@ -1,0 +1,195 @@
+//! A registry of one closure behind the layer, and what it is asked.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use tower::util::BoxCloneService;
+use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
+use tower_registry_notifications::{
+    ChannelSink, Events, NotificationLayer, Notifier, RequestBody, ResponseBody, SharedEvent,
+    StatBody,
+};
+
+pub(crate) const D: &str =
+    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+pub(crate) const OTHER: &str = "sha256:01";
+pub(crate) const BLOB: &str = "/v2/a/blobs/sha256:01";
+pub(crate) const MANIFEST: &str = "/v2/a/manifests/t";
+pub(crate) const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const IMAGE: &str =
+    r#"{"config":{"mediaType":"c","digest":"sha256:c","size":1},"layers":[]}"#;
+
+pub(crate) type Body = http_body_util::combinators::BoxBody<Bytes, BoxError>;
+
+pub(crate) fn full(content: impl Into<Bytes>) -> Body {
+    Full::new(content.into()).map_err(BoxError::from).boxed()
+}
+
+/// Two frames and no length.
+pub(crate) fn chunked(content: [&'static str; 2]) -> Body {
+    let frames = content.map(|it| Ok(Frame::data(Bytes::from(it))));
+    StreamBody::new(futures_util::stream::iter(frames)).boxed()
+}
+
+pub(crate) fn response(status: u16, headers: &[(&str, &str)], body: Body) -> Response<Body> {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    response.body(body).unwrap()
+}
+
+pub(crate) fn request(
+    method: &str,
+    uri: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Full::new(body.to_owned().into())).unwrap()
+}
+
+pub(crate) type Set = fn(NotificationLayer) -> NotificationLayer;
+
+/// A layer to be set up, before a registry that `serve`s.
+pub(crate) struct Case<F> {
+    set: Set,
+    references: bool,
+    stat: bool,
+    pub(crate) serve: F,
+}
+
+/// A registry behind the layer.
+pub(crate) struct Started {
+    service: BoxCloneService<Request<Full<Bytes>>, Response<ResponseBody<Body>>, BoxError>,
+    events: Events,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Started {
+    pub(crate) async fn response(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Response<ResponseBody<Body>> {
+        self.service.clone().oneshot(request).await.unwrap()
+    }
+
+    /// Sends a request and reads at most `read` frames of its response, whose
+    /// status it returns.
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>, read: usize) -> StatusCode {
+        let response = self.response(request).await;
+        let status = response.status();
+        let mut body = response.into_body();
+        for _ in 0..read {
+            match body.frame().await {
+                Some(frame) => drop(frame.unwrap()),
+                None => break,
+            }
+        }
+        status
+    }
+
+    /// The events so far.
+    pub(crate) fn events(&mut self) -> Vec<SharedEvent> {
+        std::iter::from_fn(|| self.events.try_recv()).collect()
+    }
+
+    /// What the layer itself has asked so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+impl<F> Case<F>
+where
+    F: Fn(&http::request::Parts) -> Response<Body> + Clone + Send + 'static,
+{
+    pub(crate) fn new(serve: F) -> Self {
+        Self {
+            set: |layer| layer,
+            references: false,
+            stat: true,
+            serve,
+        }
+    }
+
+    pub(crate) fn set(mut self, set: Set) -> Self {
+        self.set = set;
+        self
+    }
+
+    /// Without a service that the layer may ask.
+    pub(crate) fn without_stat(mut self) -> Self {
+        self.stat = false;
+        self
+    }
+
+    pub(crate) fn references(mut self) -> Self {
+        self.references = true;
+        self
+    }
+
+    /// A service that remembers what earlier requests have shown.
+    pub(crate) fn start(&self) -> Started {
+        let (sink, events) = ChannelSink::new(1000);
+        let notifier = Notifier::builder().sink(sink);
+        let notifier = notifier
+            .include_references(self.references)
+            .build()
+            .unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (serve, log) = (self.serve.clone(), asked.clone());
+        let stat = service_fn(move |request: Request<StatBody>| {
+            let question = format!("{} {}", request.method(), request.uri());
+            log.lock().unwrap().push(question);
+            let response = serve(&request.into_parts().0);
+            async { Ok::<_, BoxError>(response) }
+        });
+        let serve = self.serve.clone();
+        let registry = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
+            let serve = serve.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                body.collect().await?;
+                Ok::<_, BoxError>(serve(&parts))
+            }
+        });
+        let mut layer = NotificationLayer::new(notifier);
+        if self.stat {
+            layer = layer.stat_with(stat);
+        }
+        let service = BoxCloneService::new((self.set)(layer).layer(registry));
+        Started {
+            service,
+            events,
+            asked,
+        }
+    }
+
+    /// The events of a request whose response is read by `read` frames at most.
+    pub(crate) async fn read(
+        &self,
+        request: Request<Full<Bytes>>,
+        read: usize,
+    ) -> Vec<SharedEvent> {
+        let mut started = self.start();
+        started.send(request, read).await;
+        started.events()
+    }
+
+    pub(crate) async fn events(&self, request: Request<Full<Bytes>>) -> Vec<SharedEvent> {
+        self.read(request, usize::MAX).await
+    }
+
+    pub(crate) async fn event(&self, request: Request<Full<Bytes>>) -> SharedEvent {
+        let mut events = self.events(request).await;
+        assert_eq!(events.len(), 1, "{events:?}");
+        events.remove(0)
+    }
+}

@@ -1,0 +1,250 @@
+//! No event says what is not so.
+
+use sha2::{Digest as _, Sha256};
+use tower_registry_notifications::{Action, Descriptor};
+
+use crate::stage::{BLOB, Case, D, IMAGE, MANIFEST, OCI, OTHER, full, request, response};
+
+type Parts = http::request::Parts;
+
+const OCTETS: &str = "application/octet-stream";
+
+#[tokio::test]
+async fn the_media_type_of_a_blob_is_always_the_same() {
+    for content_type in ["text/html", "multipart/byteranges; boundary=x", ""] {
+        let sent = [("content-type", content_type)];
+        let case = Case::new(move |parts: &Parts| match parts.method.as_str() {
+            "GET" => response(206, &sent, full("--x--")),
+            _ => response(201, &[("docker-content-digest", OTHER)], full("")),
+        });
+        for (method, uri) in [
+            ("GET", BLOB),
+            ("PUT", "/v2/a/blobs/uploads/1?digest=sha256:01"),
+            ("POST", "/v2/a/blobs/uploads/?digest=sha256:01"),
+        ] {
+            let event = case.event(request(method, uri, &sent, "blob")).await;
+            assert_eq!(event.target.descriptor.media_type, OCTETS, "{method}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_type_of_a_manifest_is_the_one_that_its_body_names_if_the_header_is_generic() {
+    const NAMED: &str = r#"{"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"c","digest":"sha256:c","size":1},"layers":[]}"#;
+    let references = [Descriptor::new("c", "sha256:c", 1)];
+    for content_type in [
+        "application/json",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+        "text/plain; charset=utf-8",
+        "",
+        "Application/VND.oci.Image.Manifest.v1+JSON; x=y",
+    ] {
+        let sent = [("content-type", content_type)];
+        let case = Case::new(move |parts: &Parts| match parts.method.as_str() {
+            "PUT" => response(201, &[("docker-content-digest", D)], full("")),
+            "HEAD" => response(200, &sent, full("")),
+            _ => response(200, &sent, full(NAMED)),
+        });
+        let case = case.references();
+        for (method, body) in [("PUT", NAMED), ("GET", ""), ("HEAD", "")] {
+            let headers = if content_type.is_empty() {
+                &[][..]
+            } else {
+                &sent
+            };
+            let event = case.event(request(method, MANIFEST, headers, body)).await;
+            let target = &event.target;
+            assert_eq!(target.descriptor.media_type, OCI, "{method} {content_type}");
+            assert_eq!(target.references, references, "{method} {content_type}");
+        }
+    }
+    // What nothing names is not guessed.
+    let generic = [("content-type", "application/json")];
+    let case = Case::new(move |_: &Parts| response(200, &generic, full(IMAGE))).references();
+    let event = case.event(request("GET", MANIFEST, &[], "")).await;
+    assert_eq!(event.target.descriptor.media_type, "application/json");
+    assert!(event.target.references.is_empty());
+}
+
+/// A registry that sends clients to its storage for every blob, HEAD included.
+fn redirecting() -> Case<impl Fn(&Parts) -> http::Response<crate::stage::Body> + Clone> {
+    Case::new(|parts: &Parts| {
+        let path = parts.uri.path();
+        match parts.method.as_str() {
+            "POST" => response(202, &[("location", "/v2/a/blobs/uploads/u")], full("")),
+            "PATCH" => response(202, &[("location", "/v2/a/blobs/uploads/u")], full("")),
+            "PUT" => response(201, &[("docker-content-digest", OTHER)], full("")),
+            _ if path.contains("/blobs/") => response(307, &[("location", "/x")], full("")),
+            _ => response(
+                200,
+                &[("content-type", OCI), ("docker-content-digest", D)],
+                full(IMAGE),
+            ),
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_chunked_push_has_its_size_without_a_request_of_the_layers_own() {
+    let mut started = redirecting().start();
+    let upload = "/v2/a/blobs/uploads/u";
+    started
+        .send(request("POST", "/v2/a/blobs/uploads/", &[], ""), 0)
+        .await;
+    started
+        .send(request("PATCH", upload, &[], "01234567"), 0)
+        .await;
+    started.send(request("PATCH", upload, &[], "89"), 0).await;
+    let uri = format!("{upload}?digest={OTHER}");
+    started.send(request("PUT", &uri, &[], "abc"), 0).await;
+    // Known from then on, also where it is mounted and pulled.
+    started.send(request("GET", BLOB, &[], ""), 0).await;
+    let events = started.events();
+    let told: Vec<_> = events
+        .iter()
+        .map(|it| (it.action, it.target.length))
+        .collect();
+    assert_eq!(told, [(Action::Push, 13), (Action::Pull, 13)]);
+    assert!(started.asked().is_empty(), "{:?}", started.asked());
+}
+
+#[tokio::test]
+async fn a_redirected_pull_has_the_size_that_the_manifest_says() {
+    let mut started = redirecting().without_stat().start();
+    let blob = "/v2/a/blobs/sha256:c";
+    for path in [blob, MANIFEST, blob, "/v2/other/blobs/sha256:c"] {
+        started.send(request("GET", path, &[], ""), 9).await;
+    }
+    let events = started.events();
+    let sizes: Vec<_> = events.iter().map(|event| event.target.length).collect();
+    assert_eq!(sizes, [0, IMAGE.len() as u64, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_mounted_blob_that_is_found_only_at_its_source_has_its_size() {
+    let case = Case::new(|parts: &Parts| match parts.uri.path() {
+        "/v2/from/here/blobs/sha256:01" => response(200, &[("content-length", "7")], full("")),
+        _ if parts.method == http::Method::POST => response(201, &[], full("")),
+        _ => response(404, &[], full("")),
+    });
+    let uri = "/v2/a/blobs/uploads/?mount=sha256:01&from=from/here";
+    let mut started = case.start();
+    for _ in 0..2 {
+        started.send(request("POST", uri, &[], ""), 0).await;
+        let event = started.events().remove(0);
+        assert_eq!((event.action, event.target.length), (Action::Mount, 7));
+    }
+    // The second time it was known.
+    let asked = [
+        "HEAD /v2/a/blobs/sha256:01",
+        "HEAD /v2/from/here/blobs/sha256:01",
+    ];
+    assert_eq!(started.asked(), asked);
+}
+
+#[tokio::test]
+async fn a_registry_that_compresses_is_asked_for_the_content_as_it_is() {
+    let case = Case::new(|parts: &Parts| {
+        if parts
+            .headers
+            .get("accept-encoding")
+            .is_some_and(|it| it == "identity")
+        {
+            return response(200, &[("content-type", OCI)], full(IMAGE));
+        }
+        let headers = [("content-type", OCI), ("content-encoding", "gzip")];
+        response(200, &headers, full("not the bytes"))
+    });
+    let case = case.references();
+    let event = case.event(request("GET", MANIFEST, &[], "")).await;
+    let target = &event.target;
+    let digest = format!("sha256:{:x}", Sha256::digest(IMAGE));
+    assert_eq!(
+        (&*target.descriptor.digest, target.length),
+        (&*digest, IMAGE.len() as u64)
+    );
+    assert_eq!(target.references.len(), 1);
+}
+
+/// The digest shows that the bytes are what the registry stores, whatever the
+/// client says of them.
+#[tokio::test]
+async fn a_false_content_encoding_hides_nothing_of_a_push() {
+    let digest = format!("sha256:{:x}", Sha256::digest(IMAGE));
+    let named = digest.clone();
+    let case =
+        Case::new(move |_: &Parts| response(201, &[("docker-content-digest", &*named)], full("")));
+    let headers = [("content-type", OCI), ("content-encoding", "gzip")];
+    let case = case.references().without_stat();
+    let event = case.event(request("PUT", MANIFEST, &headers, IMAGE)).await;
+    assert_eq!(event.target.length, IMAGE.len() as u64);
+    assert_eq!(event.target.references.len(), 1);
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[tokio::test]
+async fn a_mount_by_form_is_a_mount() {
+    let padding = format!("mount={OTHER}&from=b&x={}", "y".repeat(20 << 10));
+    let huge = format!("mount={OTHER}&from=b&x={}", "y".repeat(2 << 20));
+    let plain = format!("mount={OTHER}&from=b");
+    let parts = |name: &str, value: &str| {
+        format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let multipart = parts("mount", OTHER) + &parts("from", "b") + "--x--\r\n";
+    for (query, content_type, encoding, body, from) in [
+        ("", FORM, "", &*plain, "b"),
+        (
+            "",
+            "Application/X-WWW-Form-URLEncoded; charset=utf-8",
+            "",
+            &plain,
+            "b",
+        ),
+        ("", "multipart/form-data; boundary=x", "", &multipart, "b"),
+        ("", FORM, "", &padding, "b"),
+        ("", FORM, "gzip", &plain, "b"),
+        // Larger than what is searched: the kind is clear, the source is not.
+        ("", FORM, "", &huge, ""),
+        ("?mount=sha256:01", FORM, "", "from=b", "b"),
+        ("?from=b", FORM, "", "mount=sha256:01", "b"),
+        ("?from=c", FORM, "", &plain, ""),
+        ("?mount=sha256:01&from=c", FORM, "", "from=b", ""),
+        ("?mount=%zz&mount=sha256:01&from=b", FORM, "", "", "b"),
+    ] {
+        let case =
+            Case::new(|_: &Parts| response(201, &[("docker-content-digest", OTHER)], full("")));
+        let mut headers = vec![("content-type", content_type)];
+        if !encoding.is_empty() {
+            headers.push(("content-encoding", encoding));
+        }
+        let uri = format!("/v2/a/blobs/uploads/{query}");
+        let event = case.event(request("POST", &uri, &headers, body)).await;
+        let shown = (query, content_type, encoding);
+        assert_eq!(event.action, Action::Mount, "{shown:?}");
+        assert_eq!(event.target.from_repository, from, "{shown:?}");
+        assert_eq!(event.target.descriptor.digest, OTHER);
+    }
+}
+
+#[tokio::test]
+async fn a_lookup_of_tags_costs_one_request_if_the_digest_is_not_there() {
+    let case = Case::new(|parts: &Parts| match parts.uri.path() {
+        "/v2/a/tags/list" => response(200, &[], full(r#"{"tags":["1","2","3"]}"#)),
+        path if path.ends_with(OTHER) => response(404, &[], full("")),
+        _ => response(200, &[("docker-content-digest", D)], full("")),
+    });
+    let mut started = case.set(|layer| layer.untag_lookup(true)).start();
+    let delete = |digest| request("DELETE", &format!("/v2/a/manifests/{digest}"), &[], "");
+    assert_eq!(started.send(delete(OTHER), 0).await, 404);
+    assert_eq!(started.asked(), [format!("HEAD /v2/a/manifests/{OTHER}")]);
+    assert!(started.events().is_empty());
+    started.send(delete(D), 0).await;
+    let events = started.events();
+    let tags: Vec<_> = events
+        .iter()
+        .map(|event| event.target.tag.clone())
+        .collect();
+    assert_eq!(tags, ["", "1", "2", "3"]);
+}
