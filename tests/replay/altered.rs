@@ -195,8 +195,12 @@ impl<'a> Original<'a> {
         let deliveries = &self.exchanges[at].deliveries;
         let nth = rng.usize(..deliveries.len());
         let (delivery, mut here) = (&deliveries[nth], deliveries.clone());
-        let others = self.posted().into_iter().filter(|it| *it != at);
-        let elsewhere = one_of(others, rng);
+        // One that nothing was posted about, as likely as any other.
+        let others = match change == Change::Exchanged || rng.bool() {
+            true => self.posted(),
+            false => self.indexes(|it| self.exchanges[it].deliveries.is_empty()),
+        };
+        let elsewhere = one_of(others.into_iter().filter(|it| *it != at), rng);
         let mut there = self.exchanges[elsewhere].deliveries.clone();
         let place = rng.usize(..=there.len());
         match change {
@@ -228,9 +232,19 @@ impl<'a> Original<'a> {
     /// The delivery with the request record and time of another exchange.
     fn fitted(&self, delivery: &str, elsewhere: usize) -> String {
         let mut event = read(delivery).unwrap();
-        let model = read(&self.exchanges[elsewhere].deliveries[0]).unwrap();
-        event.request = model.request;
-        event.timestamp = model.timestamp;
+        let exchange = &self.exchanges[elsewhere];
+        if let Some(model) = exchange.deliveries.first() {
+            let model = read(model).unwrap();
+            event.request = model.request;
+            event.timestamp = model.timestamp;
+        } else {
+            let mut request = RequestRecord::clone(&event.request);
+            let (headers, date) = (&exchange.request.headers, &exchange.response.headers);
+            request.method = exchange.request.method.clone().into();
+            request.user_agent = headers.get("user-agent").unwrap().into();
+            event.request = request.into();
+            event.timestamp = httpdate::parse_http_date(date.get("date").unwrap()).unwrap();
+        }
         encode(&event, self.format)
     }
 
