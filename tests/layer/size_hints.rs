@@ -72,7 +72,8 @@ fn hint(body: &impl http_body::Body) -> (u64, Option<u64>) {
 
 #[tokio::test]
 async fn a_held_frame_counts_in_the_size_hint() {
-    for more in [Some(0), Some(5), None] {
+    let cases = [Some(0), Some(5), None].into_iter();
+    for (more, declared) in cases.flat_map(|more| [(more, false), (more, true)]) {
         let announced = Announced {
             frames: ["first", "second!", "the last one"].into(),
             more,
@@ -85,6 +86,10 @@ async fn a_held_frame_counts_in_the_size_hint() {
             let response = Response::builder()
                 .header("content-type", "application/octet-stream")
                 .header("docker-content-digest", "sha256:01");
+            let response = match declared {
+                true => response.header("content-length", "24"),
+                false => response,
+            };
             std::future::ready(response.body(announced.clone()))
         });
         let service = NotificationLayer::new(notifier).layer(registry);

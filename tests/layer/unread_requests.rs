@@ -16,6 +16,12 @@ const CONTENT: [&str; 3] = [
 
 /// The event of a request of which the registry reads `read` frames.
 async fn pushed(method: &str, uri: &str, read: usize) -> SharedEvent {
+    let event = told(method, uri, MANIFEST_TYPE, frames(CONTENT), read).await;
+    assert_eq!(event.action, Action::Push);
+    event
+}
+
+async fn told(method: &str, uri: &str, kind: &str, body: Body, read: usize) -> SharedEvent {
     let (notifier, mut events) = notifier();
     let registry = service_fn(
         move |request: http::Request<RequestBody<Body>>| async move {
@@ -32,14 +38,12 @@ async fn pushed(method: &str, uri: &str, read: usize) -> SharedEvent {
         },
     );
     let service = NotificationLayer::new(notifier).layer(registry);
-    let headers = [("content-type", MANIFEST_TYPE), ("x-client", "1")];
-    let request = request(method, uri, &headers, frames(CONTENT));
+    let headers = [("content-type", kind), ("x-client", "1")];
+    let request = request(method, uri, &headers, body);
     service.oneshot(request).await.unwrap();
     let mut events = all(&mut events);
     assert_eq!(events.len(), 1);
-    let event = events.remove(0);
-    assert_eq!(event.action, Action::Push);
-    event
+    events.remove(0)
 }
 
 #[tokio::test]
@@ -71,4 +75,14 @@ async fn a_blob_that_was_not_read_to_its_end_has_no_size() {
     }
     let event = pushed("POST", uri, CONTENT.len() + 1).await;
     assert_eq!(event.target.length, CONTENT.concat().len() as u64);
+}
+
+#[tokio::test]
+async fn a_form_that_was_not_read_to_its_end_names_no_repository() {
+    const FORM: [&str; 2] = ["mount=sha256:01&from=team/ab", "c"];
+    for (read, from) in [(0, ""), (1, ""), (3, "team/abc")] {
+        let kind = "application/x-www-form-urlencoded";
+        let event = told("POST", "/v2/a/blobs/uploads/", kind, frames(FORM), read).await;
+        assert_eq!(event.target.from_repository, from, "{read}");
+    }
 }
