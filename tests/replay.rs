@@ -260,7 +260,7 @@ async fn every_alteration_of_a_recording_shows() {
         // Elsewhere, a sample.
         let mut rng = fastrand::Rng::with_seed(1);
         let posted = original.posted();
-        if posted.len() < 2 {
+        if posted.is_empty() {
             continue;
         }
         let sample = (0..600).map(|_| {

@@ -200,7 +200,7 @@ impl<'a> Original<'a> {
             true => self.posted(),
             false => self.indexes(|it| self.exchanges[it].deliveries.is_empty()),
         };
-        let elsewhere = one_of(others.into_iter().filter(|it| *it != at), rng);
+        let elsewhere = one_of(others.into_iter().filter(|it| *it != at), rng)?;
         let mut there = self.exchanges[elsewhere].deliveries.clone();
         let place = rng.usize(..=there.len());
         match change {
@@ -243,7 +243,9 @@ impl<'a> Original<'a> {
             request.method = exchange.request.method.clone().into();
             request.user_agent = headers.get("user-agent").unwrap().into();
             event.request = request.into();
-            event.timestamp = httpdate::parse_http_date(date.get("date").unwrap()).unwrap();
+            if let Some(date) = date.get("date") {
+                event.timestamp = httpdate::parse_http_date(date).unwrap();
+            }
         }
         encode(&event, self.format)
     }
@@ -268,9 +270,8 @@ impl<'a> Original<'a> {
     }
 }
 
-fn one_of<T>(choice: impl Iterator<Item = T>, rng: &mut Rng) -> T {
-    let choice: Vec<_> = choice.collect();
-    rng.choice(choice).unwrap()
+fn one_of<T>(choice: impl Iterator<Item = T>, rng: &mut Rng) -> Option<T> {
+    rng.choice(choice.collect::<Vec<_>>())
 }
 
 fn another_byte(delivery: &str, rng: &mut Rng) -> String {
@@ -311,7 +312,7 @@ fn another(mut event: Event, field: Field, rng: &mut Rng) -> Event {
         Field::Action => {
             let actions = [Action::Push, Action::Pull, Action::Mount, Action::Delete];
             let others = actions.into_iter().filter(|it| *it != event.action);
-            event.action = one_of(others, rng);
+            event.action = one_of(others, rng).unwrap();
         }
         Field::MediaType => more(target.descriptor.media_type.to_mut()),
         Field::Digest => more(&mut target.descriptor.digest),
