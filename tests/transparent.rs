@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "common/corpus.rs"]
+#[path = "replay/corpus.rs"]
 mod corpus;
+#[path = "replay/registry.rs"]
+mod registry;
 
-use corpus::{Registry, send};
+use corpus::send;
 use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::BodyExt as _;
+use registry::Registry;
 use tower::Layer as _;
 use tower_registry_notifications::{ChannelSink, NotificationLayer, Notifier};
 
@@ -41,10 +44,10 @@ async fn a_response_is_what_the_registry_made_of_it() {
             .untag_lookup(true)
             .layer(registry.service());
         let mut count = 0;
-        for exchange in &exchanges {
+        for exchange in exchanges {
             registry.expect(exchange);
-            let with = seen(send(&mut service, exchange).await).await;
-            let without = seen(send(&mut bare, exchange).await).await;
+            let with = seen(send(&mut service, exchange.request()).await).await;
+            let without = seen(send(&mut bare, exchange.request()).await).await;
             assert_eq!(with, without, "{file} {}", exchange.n);
             let before = count;
             while events.try_recv().is_some() {
