@@ -76,7 +76,7 @@ pub(crate) async fn replay(exchanges: &[Exchange], lookup: bool) -> Vec<Replayed
     let mut service = NotificationLayer::new(notifier.build().unwrap())
         .trusted_proxies(TrustedProxies::all())
         .untag_lookup(lookup)
-        .stat_with(registry.service())
+        .stat_with(registry.stat_service())
         .layer(registry.service());
     let mut replayed = Vec::new();
     for exchange in exchanges {

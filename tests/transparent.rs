@@ -42,6 +42,7 @@ async fn a_response_is_what_the_registry_made_of_it() {
         let notifier = Notifier::builder().sink(sink).include_references(true);
         let mut service = NotificationLayer::new(notifier.build().unwrap())
             .untag_lookup(true)
+            .stat_with(registry.stat_service())
             .layer(registry.service());
         let mut count = 0;
         for exchange in exchanges {

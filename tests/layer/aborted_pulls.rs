@@ -3,7 +3,7 @@
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{Action, NotificationLayer, RequestBody, SharedEvent};
 
-use crate::{Body, MANIFEST_TYPE, all, frames, full, notifier, request, response};
+use crate::scripted::{Body, MANIFEST_TYPE, all, frames, full, notifier, request, response};
 use http_body_util::BodyExt as _;
 
 const DIGEST: (&str, &str) = ("docker-content-digest", "sha256:01");

@@ -2,10 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod aborted_pulls;
 mod completeness;
 mod hang_up;
 mod lacking;
 mod moments;
+mod nested_layers;
+mod readiness;
 mod router;
+mod scripted;
+mod size_hints;
 mod stage;
 mod truth;
+mod unread_requests;
+mod untrusted_peers;

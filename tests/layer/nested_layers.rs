@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use tower::{BoxError, Layer as _, Service, ServiceExt as _};
 use tower_registry_notifications::{Events, NotificationLayer};
 
-use crate::{Body, all, full, notifier, request, response};
+use crate::scripted::{Body, all, full, notifier, request, response};
 
 /// A registry that keeps count of what no client asked.
 #[derive(Clone, Default)]
@@ -56,9 +56,12 @@ fn told(events: &mut Events) -> Vec<String> {
 async fn a_stat_makes_no_event_at_another_layer() {
     let registry = Registry::default();
     let ((inside, mut inner), (outside, mut outer)) = (notifier(), notifier());
-    let service = NotificationLayer::new(inside).layer(registry.clone());
+    let service = NotificationLayer::new(inside)
+        .stat_with(registry.clone())
+        .layer(registry.clone());
     let service = NotificationLayer::new(outside)
         .untag_lookup(true)
+        .stat_with(service.clone())
         .layer(service);
     let mount = "/v2/a/blobs/uploads/?mount=sha256:01&from=b";
     let manifest = "/v2/a/manifests/sha256:01";

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use tower::{BoxError, Layer as _, Service};
 use tower_registry_notifications::NotificationLayer;
 
-use crate::{Body, all, full, notifier, request, response};
+use crate::scripted::{Body, all, full, notifier, request, response};
 
 const DIGEST: &str = "sha256:01";
 
@@ -67,6 +67,7 @@ async fn the_service_that_is_ready_serves_the_client() {
     let (notifier, mut events) = notifier();
     let mut service = NotificationLayer::new(notifier)
         .untag_lookup(true)
+        .stat_with(registry.clone())
         .layer(registry.clone());
     for (method, path, count) in [
         ("GET", "/v2/", 0),

@@ -16,7 +16,7 @@ use tower_registry_notifications::{
     NotificationLayer, Notifier, RequestBody, SharedEvent, Sink, Write,
 };
 
-use crate::{Body, full, request};
+use crate::scripted::{Body, full, request};
 
 /// A body that announces what is left, and `more` beyond as possible.
 #[derive(Clone)]

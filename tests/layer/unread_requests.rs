@@ -5,7 +5,7 @@ use http_body_util::BodyExt as _;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{Action, NotificationLayer, RequestBody, SharedEvent};
 
-use crate::{Body, MANIFEST_TYPE, all, frames, full, notifier, request, response};
+use crate::scripted::{Body, MANIFEST_TYPE, all, frames, full, notifier, request, response};
 
 /// A whole manifest, and more that may follow.
 const CONTENT: [&str; 3] = [

@@ -6,7 +6,7 @@ use tower_registry_notifications::{
     NotificationLayer, PeerAddr, RequestBody, SharedEvent, TrustedProxies,
 };
 
-use crate::{Body, all, full, notifier, request, response};
+use crate::scripted::{Body, all, full, notifier, request, response};
 
 const FORWARDING: [(&str, &str); 6] = [
     ("x-forwarded-for", "203.0.113.9"),
