@@ -5,7 +5,8 @@ use std::fmt;
 
 use super::Descriptor;
 use super::go_json::Fault;
-use super::references::{self, COUNT_LIMIT, MEMORY_LIMIT, ManifestKind, Reference};
+use super::manifest_decoder::{self, COUNT_LIMIT, MEMORY_LIMIT, ManifestKind};
+use super::reference::Reference;
 
 /// Size in bytes of the largest manifest that is looked into: 4 MiB, the limit
 /// that the [distribution spec] lets registries set.
@@ -174,7 +175,7 @@ impl Manifest {
         }
         let media_type = match specific {
             Some(specific) => specific,
-            None => match references::read(content, None) {
+            None => match manifest_decoder::read(content, None) {
                 Err(fault) => return failed(None, fault.into()),
                 Ok(body) => media_types::essence(&body.media_type),
             },
@@ -184,7 +185,7 @@ impl Manifest {
             return failed(media_type, Kind::UnknownMediaType);
         };
         let references = match want_references {
-            true => references::read(content, Some(kind)).and_then(|body| body.references),
+            true => manifest_decoder::read(content, Some(kind)).and_then(|body| body.references),
             false => Ok(Vec::new()),
         };
         ReadManifest {

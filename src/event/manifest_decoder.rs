@@ -23,7 +23,8 @@ use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::go_json::{Fault, Scanner, field};
-use super::{Descriptor, Platform, media_types};
+use super::media_types;
+use super::reference::{Details, GoPlatform, Reference, Slice};
 
 /// How many layers or manifests one manifest may list.
 pub(super) const COUNT_LIMIT: usize = 10_000;
@@ -63,111 +64,6 @@ const PLATFORM: &[&str] = &[
     "os.features",
     "features",
 ];
-
-/// What a manifest refers to: a descriptor that borrows from the manifest.
-#[derive(Debug, Default)]
-pub(crate) struct Reference<'a> {
-    /// Media type of the content.
-    pub(crate) media_type: Cow<'a, str>,
-    /// Digest of the content.
-    pub(crate) digest: Cow<'a, str>,
-    size: i64,
-    details: Option<Box<Details<'a>>>,
-}
-
-impl Reference<'_> {
-    /// Size of the content in bytes. A negative one is not a size, so that it
-    /// counts as 0: not known.
-    pub(crate) fn size(&self) -> u64 {
-        self.size.try_into().unwrap_or_default()
-    }
-}
-
-/// Fields that few references have.
-#[derive(Debug, Default)]
-struct Details<'a> {
-    urls: Slice<Cow<'a, str>>,
-    annotations: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
-    data: Slice<u8>,
-    platform: Option<GoPlatform<'a>>,
-    artifact_type: Cow<'a, str>,
-}
-
-#[derive(Debug, Default)]
-struct GoPlatform<'a> {
-    architecture: Cow<'a, str>,
-    os: Cow<'a, str>,
-    os_version: Cow<'a, str>,
-    os_features: Slice<Cow<'a, str>>,
-    variant: Cow<'a, str>,
-}
-
-impl From<Reference<'_>> for Descriptor {
-    fn from(reference: Reference<'_>) -> Self {
-        let size = reference.size();
-        let media_type = media_types::interned(reference.media_type);
-        let descriptor = Self::new(media_type, reference.digest, size);
-        let Some(details) = reference.details else {
-            return descriptor;
-        };
-        let annotations = details.annotations.into_iter();
-        Self {
-            urls: details.urls.into_strings(),
-            annotations: annotations
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-            data: details.data.into_vec(),
-            platform: details.platform.map(|it| Box::new(it.into())),
-            artifact_type: details.artifact_type.into(),
-            ..descriptor
-        }
-    }
-}
-
-impl From<GoPlatform<'_>> for Platform {
-    fn from(platform: GoPlatform<'_>) -> Self {
-        Self {
-            architecture: platform.architecture.into(),
-            os: platform.os.into(),
-            os_version: platform.os_version.into(),
-            os_features: platform.os_features.into_strings(),
-            variant: platform.variant.into(),
-        }
-    }
-}
-
-/// A slice as in Go: the elements beyond its length are hidden, not gone.
-#[derive(Debug)]
-struct Slice<T> {
-    items: Vec<T>,
-    length: usize,
-}
-
-impl<T> Default for Slice<T> {
-    fn default() -> Self {
-        Self::from(Vec::new())
-    }
-}
-
-impl<T> From<Vec<T>> for Slice<T> {
-    fn from(items: Vec<T>) -> Self {
-        let length = items.len();
-        Self { items, length }
-    }
-}
-
-impl<T> Slice<T> {
-    fn into_vec(mut self) -> Vec<T> {
-        self.items.truncate(self.length);
-        self.items
-    }
-}
-
-impl Slice<Cow<'_, str>> {
-    fn into_strings(self) -> Vec<String> {
-        self.into_vec().into_iter().map(String::from).collect()
-    }
-}
 
 /// The kinds of manifests whose references are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -522,6 +418,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::event::{Descriptor, Platform};
 
     fn references(kind: ManifestKind, content: &[u8]) -> Result<Vec<Descriptor>, Fault> {
         let references = read(content, Some(kind))?.references?;
