@@ -381,3 +381,207 @@ fn hex(digits: &[u8]) -> Option<u16> {
         .try_fold(0, |value, byte| Some(value << 4 | digit(byte)?));
     u16::try_from(value?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    fn skip(content: &[u8]) -> Result<(), Fault> {
+        let mut scanner = Scanner::new(content);
+        scanner.skip()?;
+        scanner.end()
+    }
+
+    fn string(content: &[u8]) -> String {
+        Scanner::new(content).string().unwrap().into_owned()
+    }
+
+    #[test]
+    fn values_nest_as_deep_as_in_go() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
+            let levels = open.matches(['[', '{']).count();
+            let nested = |depth| {
+                let count = depth / levels;
+                let inner = if open.ends_with(':') { "1" } else { "" };
+                format!("{}{inner}{}", open.repeat(count), close.repeat(count))
+            };
+            assert_eq!(skip(nested(10_000).as_bytes()), Ok(()), "{open}");
+            skip(nested(10_002).as_bytes()).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        for content in [
+            "",
+            "{",
+            "[",
+            "\"",
+            "\"\\",
+            "\"\\u00g0\"",
+            "nul",
+            "nulll",
+            "True",
+            "+1",
+            "-",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "0x1",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{\"a\" 1}",
+            "{a:1}",
+            "{1:1}",
+            "[1}",
+            "{\"a\":1]",
+            "[]]",
+            "1 1",
+            "\"\n\"",
+            "'a'",
+            "\"\\'\"",
+            "\u{feff}1",
+            "\u{a0}1",
+            "NaN",
+            "//\n1",
+        ] {
+            skip(content.as_bytes()).expect_err(content);
+        }
+    }
+
+    #[test]
+    fn each_byte_that_is_not_utf8_becomes_a_replacement_character() {
+        assert_eq!(string(b"\"a\xffb\""), "a\u{fffd}b");
+        // Go counts the bytes, where others count the sequences that are cut off.
+        assert_eq!(string(b"\"\xe2\x82\""), "\u{fffd}\u{fffd}");
+        assert_eq!(string(b"\"\xe2\\n\x82\xac\""), "\u{fffd}\n\u{fffd}\u{fffd}");
+        assert_eq!(string(b"\"\xed\xa0\x80\""), "\u{fffd}\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn a_lone_surrogate_becomes_a_replacement_character() {
+        for (escaped, text) in [
+            (r"\ud83d\ude00", "\u{1f600}"),
+            (r"\ud83d", "\u{fffd}"),
+            (r"\ude00", "\u{fffd}"),
+            (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+            (r"\ud83d\u0041", "\u{fffd}A"),
+            (r"\ud83d\n", "\u{fffd}\n"),
+            (r"\ude00\ud83d", "\u{fffd}\u{fffd}"),
+            (r"\ud83dx", "\u{fffd}x"),
+        ] {
+            assert_eq!(
+                string(format!("\"{escaped}\"").as_bytes()),
+                text,
+                "{escaped}"
+            );
+        }
+    }
+
+    #[test]
+    fn integers_are_those_of_go() {
+        let integer = |text: &str| Scanner::new(text.as_bytes()).integer::<i64>().ok();
+        for (text, value) in [
+            ("0", Some(0)),
+            ("-0", Some(0)),
+            ("-12", Some(-12)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("1.0", None),
+            ("1e2", None),
+            ("\"1\"", None),
+            ("true", None),
+        ] {
+            assert_eq!(integer(text), value, "{text}");
+        }
+        assert!(Scanner::new(b"-0").integer::<u8>().is_err());
+        assert!(Scanner::new(b"256").integer::<u8>().is_err());
+    }
+
+    #[test]
+    fn names_match_in_any_case() {
+        let names = &["layers", "skip", "SKIP"];
+        for (key, name) in [
+            ("layers", "layers"),
+            ("LAYERS", "layers"),
+            ("layer\u{17f}", "layers"),
+            ("s\u{212a}ip", "skip"),
+            ("SKIP", "SKIP"),
+            ("Skip", "skip"),
+            ("", ""),
+            ("layer", ""),
+            ("layerss", ""),
+            ("layer\u{df}", ""),
+            ("\u{131}", ""),
+        ] {
+            assert_eq!(field(key, names), name, "{key}");
+        }
+    }
+
+    /// Text that is JSON often enough.
+    fn nearly_json() -> impl Strategy<Value = String> {
+        let token = prop_oneof![
+            8 => prop::sample::select(vec![
+                "{", "}", "[", "]", ",", ":", "\"a\"", "\"a\":", "1", "-0.5e+7", "null", "true", " ",
+            ]).prop_map(str::to_owned),
+            1 => r#"["\\ua-f0-9.eE+-]{1,4}"#,
+        ];
+        let tokens = prop::collection::vec(token, 0..8).prop_map(|tokens| tokens.concat());
+        let value = Just("1".to_owned()).boxed();
+        let nested = value.prop_recursive(4, 24, 4, |inner| {
+            let list = prop::collection::vec(inner.clone(), 0..4);
+            let fields = prop::collection::vec(inner.prop_map(|it| format!("\"k\" : {it}")), 0..4);
+            prop_oneof![
+                list.prop_map(|it| format!("[{}]", it.join(" ,"))),
+                fields.prop_map(|it| format!("{{{}}}", it.join(", "))),
+            ]
+        });
+        // A token in the midst of a value breaks it, more often than not.
+        let broken = (nested, tokens.clone(), any::<prop::sample::Index>()).prop_map(
+            |(mut text, token, at)| {
+                text.insert_str(at.index(text.len() + 1), &token);
+                text
+            },
+        );
+        prop_oneof![tokens, broken]
+    }
+
+    proptest! {
+        #[test]
+        fn no_content_makes_it_panic(content in any::<Vec<u8>>()) {
+            let _ = skip(&content);
+            let _ = Scanner::new(&content).string();
+            let _ = Scanner::new(&content).integer::<i64>();
+        }
+
+        #[test]
+        fn it_takes_for_json_what_serde_json_does(content in nearly_json()) {
+            let wanted = serde_json::from_str::<IgnoredAny>(&content).is_ok();
+            prop_assert_eq!(skip(content.as_bytes()).is_ok(), wanted);
+        }
+
+        #[test]
+        fn it_reads_the_strings_that_serde_json_writes(text in any::<String>()) {
+            let written = serde_json::to_vec(&text).unwrap();
+            prop_assert_eq!(string(&written), text);
+        }
+
+        #[test]
+        fn it_reads_strings_of_escapes_as_utf16_is_read(units in any::<Vec<u16>>()) {
+            let escaped: String = units.iter().map(|it| format!("\\u{it:04x}")).collect();
+            let read = string(format!("\"{escaped}\"").as_bytes());
+            prop_assert_eq!(read, String::from_utf16_lossy(&units));
+        }
+    }
+}

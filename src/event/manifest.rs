@@ -5,7 +5,8 @@ use std::fmt;
 
 use super::Descriptor;
 use super::go_json::Fault;
-use super::references::{self, COUNT_LIMIT, MEMORY_LIMIT, ManifestKind, Reference};
+use super::manifest_decoder::{self, COUNT_LIMIT, MEMORY_LIMIT, ManifestKind};
+use super::reference::Reference;
 
 /// Size in bytes of the largest manifest that is looked into: 4 MiB, the limit
 /// that the [distribution spec] lets registries set.
@@ -68,7 +69,16 @@ pub mod media_types {
         )
     }
 
-    /// The media type in lower case, without parameters.
+    /// Whether this may stand in an event: visible ASCII with a slash, of at
+    /// most 255 bytes, which is what [RFC 6838] lets register.
+    ///
+    /// [RFC 6838]: https://www.rfc-editor.org/rfc/rfc6838#section-4.2
+    pub(crate) fn is_valid(media_type: &str) -> bool {
+        let is_visible = |byte: u8| byte.is_ascii_graphic();
+        media_type.len() <= 255 && media_type.contains('/') && media_type.bytes().all(is_visible)
+    }
+
+    /// Returns the media type in lower case, without parameters.
     pub(crate) fn essence(media_type: &str) -> Cow<'static, str> {
         let (essence, _) = media_type.split_once(';').unwrap_or((media_type, ""));
         let essence = essence.trim();
@@ -78,7 +88,7 @@ pub mod media_types {
         }
     }
 
-    /// The same media type, without memory of its own if it is a common one.
+    /// Returns the same media type, without memory of its own if it is a common one.
     pub(crate) fn interned(media_type: Cow<'_, str>) -> Cow<'static, str> {
         match COMMON.iter().find(|common| **common == media_type) {
             Some(common) => Cow::Borrowed(common),
@@ -165,17 +175,17 @@ impl Manifest {
         }
         let media_type = match specific {
             Some(specific) => specific,
-            None => match references::read(content, None) {
+            None => match manifest_decoder::read(content, None) {
                 Err(fault) => return failed(None, fault.into()),
                 Ok(body) => media_types::essence(&body.media_type),
             },
         };
-        let media_type = Some(media_type).filter(|it| !it.is_empty());
+        let media_type = Some(media_type).filter(|it| media_types::is_valid(it));
         let Some(kind) = media_type.as_deref().and_then(ManifestKind::of) else {
             return failed(media_type, Kind::UnknownMediaType);
         };
         let references = match want_references {
-            true => references::read(content, Some(kind)).and_then(|body| body.references),
+            true => manifest_decoder::read(content, Some(kind)).and_then(|body| body.references),
             false => Ok(Vec::new()),
         };
         ReadManifest {
@@ -187,6 +197,7 @@ impl Manifest {
 
 /// What an event says about a manifest.
 #[derive(Debug)]
+#[allow(dead_code, reason = "the layer reads the media type")]
 pub(crate) struct ReadManifest<'a> {
     /// Its media type, in lower case and without parameters, if it is known.
     pub(crate) media_type: Option<Cow<'static, str>>,
@@ -268,6 +279,17 @@ impl std::error::Error for ParseManifestError {}
 mod tests {
     use super::*;
 
+    const IMAGE: &str = r#"{"mediaType":"TYPE","config":{"digest":"c"},"layers":[{"digest":"l"}]}"#;
+
+    fn image(media_type: &str) -> Vec<u8> {
+        IMAGE.replace("TYPE", media_type).into_bytes()
+    }
+
+    fn digests(read: ReadManifest<'_>) -> Option<Vec<String>> {
+        let references = read.references.ok()?.into_iter();
+        Some(references.map(|it| it.digest.into_owned()).collect())
+    }
+
     #[test]
     fn an_image_refers_to_its_config_then_its_layers_and_not_its_subject() {
         let references = Manifest::parse_references(
@@ -295,6 +317,121 @@ mod tests {
         };
         assert_eq!(platform(media_types::OCI_INDEX), None);
         assert_eq!(platform(media_types::DOCKER_LIST), Some(Box::default()));
+    }
+
+    #[test]
+    fn null_empties_the_platform_of_an_index_but_not_that_of_a_docker_list() {
+        let list = br#"{"manifests":[{"platform":{"os":"o"},"platform":null}]}"#;
+        let platform = |media_type| {
+            let references = Manifest::parse_references(media_type, list).unwrap();
+            references[0].platform.as_ref().map(|it| it.os.clone())
+        };
+        assert_eq!(platform(media_types::OCI_INDEX), None);
+        assert_eq!(platform(media_types::DOCKER_LIST).unwrap(), "o");
+    }
+
+    #[test]
+    fn a_generic_content_type_gives_way_to_the_type_that_the_content_names() {
+        let oci = media_types::OCI_MANIFEST;
+        let content = image(" Application/vnd.OCI.image.manifest.v1+json; charset=utf-8");
+        for generic in [
+            None,
+            Some(""),
+            Some("application/json"),
+            Some("Application/JSON; charset=utf-8"),
+            Some("application/octet-stream"),
+            Some("text/plain"),
+            Some("application/x-www-form-urlencoded"),
+        ] {
+            let read = Manifest::read(generic, &content, true);
+            assert_eq!(read.media_type.as_deref(), Some(oci), "{generic:?}");
+            assert_eq!(digests(read).unwrap(), ["c", "l"], "{generic:?}");
+        }
+        let read = Manifest::read(None, &content, false);
+        assert_eq!(read.media_type.as_deref(), Some(oci));
+        assert!(digests(read).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_media_type_is_read_by_the_rules_of_go() {
+        for (content, media_type) in [
+            (r#"{"MEDIATYPE":"a/b"}"#, Some("a/b")),
+            (r#"{"media\u0054ype":"a\/b","mediaType":null}"#, Some("a/b")),
+            (r#"{"mediaType":"a/b","MediaType":"c/d"}"#, Some("c/d")),
+            // What else it has is of no kind that is known.
+            (r#"{"layers":5,"mediaType":"a/b","config":[]}"#, Some("a/b")),
+            (r#"{"mediaType":""}"#, None),
+            (r#"{"mediaType":["a/b"]}"#, None),
+            (r#"{"mediaType":"a\u0000/b"}"#, None),
+            (r#"{"mediaType":"text"}"#, None),
+            (r#"{"config":{},"layers":[]}"#, None),
+            (r#"{"manifests":[]}"#, None),
+            (r#"{"mediaType":"a/b"} x"#, None),
+            (r#"{"mediaType":"a/b""#, None),
+            (r#"["mediaType"]"#, None),
+            ("", None),
+        ] {
+            let read = Manifest::read(None, content.as_bytes(), true);
+            assert_eq!(read.media_type.as_deref(), media_type, "{content}");
+            read.references.unwrap_err();
+        }
+        let long = format!(r#"{{"mediaType":"a/{}"}}"#, "b".repeat(254));
+        assert_eq!(Manifest::read(None, long.as_bytes(), true).media_type, None);
+    }
+
+    #[test]
+    fn a_specific_content_type_stays_whatever_the_content_is() {
+        let oci = media_types::OCI_MANIFEST;
+        let other = image(media_types::DOCKER_MANIFEST);
+        let large = vec![b' '; MANIFEST_LIMIT + 1];
+        for content in [&b"{"[..], b"{}", &other, &large] {
+            let read = Manifest::read(
+                Some("Application/VND.oci.image.manifest.v1+json"),
+                content,
+                true,
+            );
+            assert_eq!(read.media_type.as_deref(), Some(oci));
+            read.references.unwrap_err();
+        }
+        let read = Manifest::read(Some("A/B; c=d"), b"{", true);
+        assert_eq!(read.media_type.as_deref(), Some("a/b"));
+        assert!(read.references.unwrap_err().is_unknown_media_type());
+    }
+
+    #[test]
+    fn each_error_says_what_is_wrong() {
+        let error = |media_type, content| {
+            let error = Manifest::parse_references(media_type, content).unwrap_err();
+            error.to_string()
+        };
+        let oci = media_types::OCI_MANIFEST;
+        let other = image(media_types::DOCKER_MANIFEST);
+        assert_eq!(
+            error(oci, &other),
+            "content is a manifest of another media type"
+        );
+        assert_eq!(error(oci, b"{]"), "content is not JSON at byte 1");
+        let text = br#"{"config":{"size":"5"}}"#;
+        assert_eq!(
+            error(oci, text),
+            "content is not a manifest of this media type at byte 18"
+        );
+        assert_eq!(
+            error("a/b", b""),
+            "media type is of no known kind of manifest"
+        );
+    }
+
+    #[test]
+    fn common_media_types_take_no_memory() {
+        let descriptor = |kind: &str| {
+            let content = format!(r#"{{"manifests":[{{"mediaType":"{kind}"}}]}}"#);
+            let references = Manifest::parse_references(media_types::OCI_INDEX, content.as_bytes());
+            references.unwrap().remove(0).media_type
+        };
+        let common = descriptor(media_types::OCI_MANIFEST);
+        assert!(matches!(common, Cow::Borrowed(media_types::OCI_MANIFEST)));
+        assert_eq!(descriptor("a/b"), "a/b");
     }
 
     #[test]

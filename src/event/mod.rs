@@ -10,7 +10,8 @@ mod encode;
 mod go_json;
 mod json;
 mod manifest;
-mod references;
+mod manifest_decoder;
+mod reference;
 mod shared;
 mod timestamp;
 

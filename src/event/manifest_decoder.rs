@@ -23,7 +23,8 @@ use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::go_json::{Fault, Scanner, field};
-use super::{Descriptor, Platform, media_types};
+use super::media_types;
+use super::reference::{Details, GoPlatform, Reference, Slice};
 
 /// How many layers or manifests one manifest may list.
 pub(super) const COUNT_LIMIT: usize = 10_000;
@@ -63,111 +64,6 @@ const PLATFORM: &[&str] = &[
     "os.features",
     "features",
 ];
-
-/// What a manifest refers to: a descriptor that borrows from the manifest.
-#[derive(Debug, Default)]
-pub(crate) struct Reference<'a> {
-    /// Media type of the content.
-    pub(crate) media_type: Cow<'a, str>,
-    /// Digest of the content.
-    pub(crate) digest: Cow<'a, str>,
-    size: i64,
-    details: Option<Box<Details<'a>>>,
-}
-
-impl Reference<'_> {
-    /// Size of the content in bytes. A negative one is not a size, so that it
-    /// counts as 0: not known.
-    pub(crate) fn size(&self) -> u64 {
-        self.size.try_into().unwrap_or_default()
-    }
-}
-
-/// Fields that few references have.
-#[derive(Debug, Default)]
-struct Details<'a> {
-    urls: Slice<Cow<'a, str>>,
-    annotations: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
-    data: Slice<u8>,
-    platform: Option<GoPlatform<'a>>,
-    artifact_type: Cow<'a, str>,
-}
-
-#[derive(Debug, Default)]
-struct GoPlatform<'a> {
-    architecture: Cow<'a, str>,
-    os: Cow<'a, str>,
-    os_version: Cow<'a, str>,
-    os_features: Slice<Cow<'a, str>>,
-    variant: Cow<'a, str>,
-}
-
-impl From<Reference<'_>> for Descriptor {
-    fn from(reference: Reference<'_>) -> Self {
-        let size = reference.size();
-        let media_type = media_types::interned(reference.media_type);
-        let descriptor = Self::new(media_type, reference.digest, size);
-        let Some(details) = reference.details else {
-            return descriptor;
-        };
-        let annotations = details.annotations.into_iter();
-        Self {
-            urls: details.urls.into_strings(),
-            annotations: annotations
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-            data: details.data.into_vec(),
-            platform: details.platform.map(|it| Box::new(it.into())),
-            artifact_type: details.artifact_type.into(),
-            ..descriptor
-        }
-    }
-}
-
-impl From<GoPlatform<'_>> for Platform {
-    fn from(platform: GoPlatform<'_>) -> Self {
-        Self {
-            architecture: platform.architecture.into(),
-            os: platform.os.into(),
-            os_version: platform.os_version.into(),
-            os_features: platform.os_features.into_strings(),
-            variant: platform.variant.into(),
-        }
-    }
-}
-
-/// A slice as in Go: the elements beyond its length are hidden, not gone.
-#[derive(Debug)]
-struct Slice<T> {
-    items: Vec<T>,
-    length: usize,
-}
-
-impl<T> Default for Slice<T> {
-    fn default() -> Self {
-        Self::from(Vec::new())
-    }
-}
-
-impl<T> From<Vec<T>> for Slice<T> {
-    fn from(items: Vec<T>) -> Self {
-        let length = items.len();
-        Self { items, length }
-    }
-}
-
-impl<T> Slice<T> {
-    fn into_vec(mut self) -> Vec<T> {
-        self.items.truncate(self.length);
-        self.items
-    }
-}
-
-impl Slice<Cow<'_, str>> {
-    fn into_strings(self) -> Vec<String> {
-        self.into_vec().into_iter().map(String::from).collect()
-    }
-}
 
 /// The kinds of manifests whose references are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -514,4 +410,210 @@ fn set_integer<T: FromStr>(json: &mut Scanner<'_>, integer: &mut T) -> Outcome {
         *integer = json.integer()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::event::{Descriptor, Platform};
+
+    fn references(kind: ManifestKind, content: &[u8]) -> Result<Vec<Descriptor>, Fault> {
+        let references = read(content, Some(kind))?.references?;
+        Ok(references.into_iter().map(Descriptor::from).collect())
+    }
+
+    /// The only layer, whose fields these are.
+    fn layer(fields: &str) -> Option<Descriptor> {
+        let content = format!(r#"{{"config":{{"digest":"c"}},"layers":[{{{fields}}}]}}"#);
+        let references = references(ManifestKind::OciManifest, content.as_bytes()).ok()?;
+        references.into_iter().nth(1)
+    }
+
+    #[test]
+    fn data_is_base64_with_line_ends_or_an_array_of_bytes() {
+        for (fields, data) in [
+            (r#""data":"b25l""#, Some(&b"one"[..])),
+            (r#""data":"b2\r\n5l\n""#, Some(b"one")),
+            (r#""data":"b24\n=""#, Some(b"on")),
+            // What is left in the last character is not looked at.
+            (r#""data":"b25=""#, Some(b"on")),
+            (r#""data":"""#, Some(b"")),
+            (r#""data":null"#, Some(b"")),
+            (r#""data":"b25l","data":null"#, Some(b"")),
+            (r#""data":"b25l","DATA":"dHdv""#, Some(b"two")),
+            (r#""data":[111,110,null,0]"#, Some(b"on\0\0")),
+            (
+                r#""data":"b25l","data":[116],"data":[null,null]"#,
+                Some(b"tn"),
+            ),
+            (r#""data":"b25""#, None),
+            (r#""data":"b25l=""#, None),
+            (r#""data":"b2 5l""#, None),
+            (r#""data":"b2-_""#, None),
+            (r#""data":[256]"#, None),
+            (r#""data":[-1]"#, None),
+            (r#""data":5"#, None),
+            (r#""data":{}"#, None),
+        ] {
+            let layer = layer(fields);
+            assert_eq!(layer.as_ref().map(|it| &*it.data), data, "{fields}");
+        }
+    }
+
+    #[test]
+    fn the_fields_that_only_version_3_knows_have_their_types() {
+        let text = r#""artifactType":"t","ArtifactType":null"#;
+        assert_eq!(layer(text).unwrap().artifact_type, "t");
+        assert_eq!(layer(r#""artifactType":5"#), None);
+        for (kind, content) in [
+            (
+                ManifestKind::OciIndex,
+                r#"{"manifests":[],"annotations":{"a":1}}"#,
+            ),
+            (
+                ManifestKind::OciIndex,
+                r#"{"manifests":[],"schemaVersion":2.0}"#,
+            ),
+            (
+                ManifestKind::DockerList,
+                r#"{"manifests":[{"platform":{"features":[1]}}]}"#,
+            ),
+        ] {
+            let fault = references(kind, content.as_bytes()).unwrap_err();
+            assert!(matches!(fault, Fault::Type(_)), "{content}: {fault:?}");
+        }
+    }
+
+    #[test]
+    fn broken_syntax_is_found_after_any_other_fault() {
+        for before in [r#""config":5"#, r#""layers":{}"#, r#""mediaType":1"#] {
+            let content = format!(r#"{{{before},"layers":[1,]}}"#);
+            let fault = read(content.as_bytes(), Some(ManifestKind::OciManifest)).unwrap_err();
+            assert!(matches!(fault, Fault::Syntax(_)), "{content}: {fault:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_overwritten_counts_towards_the_memory() {
+        let text = "x".repeat(100_000);
+        let field = format!(r#""mediaType":"{text}""#);
+        assert!(layer(&[&*field; 9].join(",")).is_some());
+        assert_eq!(layer(&[&*field; 11].join(",")), None);
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Image {
+        config: Descriptor,
+        layers: Option<Vec<Descriptor>>,
+    }
+
+    fn strings() -> impl Strategy<Value = Vec<String>> {
+        prop::collection::vec(any::<String>(), 0..3)
+    }
+
+    fn platform() -> impl Strategy<Value = Platform> {
+        (any::<[String; 4]>(), strings()).prop_map(|(strings, os_features)| {
+            let [architecture, os, os_version, variant] = strings;
+            Platform {
+                architecture,
+                os,
+                os_version,
+                os_features,
+                variant,
+            }
+        })
+    }
+
+    /// Descriptors without oddities.
+    fn descriptor() -> impl Strategy<Value = Descriptor> {
+        let kept = (any::<[String; 3]>(), 0..=i64::MAX as u64);
+        let annotations = prop::collection::btree_map(any::<String>(), any::<String>(), 0..3);
+        let data = prop::collection::vec(any::<u8>(), 0..9);
+        let platform = prop::option::of(platform().prop_map(Box::new));
+        (kept, strings(), annotations, data, platform).prop_map(
+            |(([media_type, digest, artifact_type], size), urls, annotations, data, platform)| {
+                Descriptor {
+                    urls,
+                    annotations,
+                    data,
+                    platform,
+                    artifact_type,
+                    ..Descriptor::new(media_type, format!("sha256:{digest}"), size)
+                }
+            },
+        )
+    }
+
+    /// Pieces of manifests, whole and torn.
+    fn odd() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop::sample::select(vec![
+            r#"{"config":{"digest":"c"},"#,
+            r#""layers":["#,
+            r#""manifests":["#,
+            r#"{"digest":"d","#,
+            r#""platform":{"#,
+            r#""annotations":{"#,
+            r#""urls":["#,
+            r#""os.features":["#,
+            r#""data":"#,
+            r#""a":"b""#,
+            "null",
+            "1",
+            "\"b25l\"",
+            ",",
+            "]",
+            "}",
+            "{}",
+            "[]",
+            "\\",
+            "\"",
+        ]);
+        let piece = prop_oneof![
+            9 => piece.prop_map(|it| it.as_bytes().to_vec()),
+            1 => prop::collection::vec(any::<u8>(), 1..3),
+        ];
+        prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_content_makes_it_panic(content in odd()) {
+            for kind in [
+                ManifestKind::OciManifest,
+                ManifestKind::DockerManifest,
+                ManifestKind::OciIndex,
+                ManifestKind::DockerList,
+            ] {
+                let _ = references(kind, &content);
+            }
+        }
+
+        #[test]
+        fn ordinary_manifests_are_read_as_serde_reads_them(
+            descriptors in prop::collection::vec(descriptor(), 1..5),
+            pretty in any::<bool>(),
+        ) {
+            let (config, layers) = descriptors.split_first().unwrap();
+            let manifest = serde_json::json!({
+                "schemaVersion": 2,
+                "mediaType": media_types::OCI_MANIFEST,
+                "config": config,
+                "layers": layers,
+                "annotations": {"a": "b"},
+                "subject": config,
+            });
+            let content = match pretty {
+                true => serde_json::to_vec_pretty(&manifest).unwrap(),
+                false => serde_json::to_vec(&manifest).unwrap(),
+            };
+            let image: Image = serde_json::from_slice(&content).unwrap();
+            let mut wanted = vec![image.config];
+            wanted.extend(image.layers.unwrap());
+            prop_assert_eq!(&wanted, &descriptors);
+            prop_assert_eq!(references(ManifestKind::OciManifest, &content), Ok(wanted));
+        }
+    }
 }
