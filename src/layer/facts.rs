@@ -31,6 +31,7 @@ pub struct ResponseFacts {
     pub(super) actor: Option<ActorRecord>,
     pub(super) untagged: Vec<String>,
     pub(super) repository_deleted: Option<String>,
+    pub(super) outcome_unknown: bool,
 }
 
 impl ResponseFacts {
@@ -75,6 +76,15 @@ impl ResponseFacts {
     #[must_use]
     pub fn repository_deleted(mut self, repository: impl Into<String>) -> Self {
         self.repository_deleted = Some(repository.into());
+        self
+    }
+
+    /// Says that the registry may or may not have acted. For proxies whose
+    /// upstream got a request that can change the registry, at least in part,
+    /// and whose response was lost: put it on the 502 or 504 in its place.
+    #[must_use]
+    pub fn outcome_unknown(mut self) -> Self {
+        self.outcome_unknown = true;
         self
     }
 }
