@@ -40,6 +40,7 @@ mod config;
 mod endpoint;
 mod error;
 mod event;
+mod in_flight;
 mod layer;
 mod listener;
 mod metrics;
@@ -64,7 +65,7 @@ pub use event::{
 };
 pub use layer::{
     BaseUrl, Notification, NotificationLayer, PeerAddr, RequestBody, ResponseBody, ResponseFacts,
-    ResponseFuture, TrustedProxies,
+    ResponseFuture, StatBody, TrustedProxies,
 };
 pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
 pub use notifier::{Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};

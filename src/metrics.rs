@@ -20,6 +20,9 @@ const END_TO_END: &str = "registry_notifications_end_to_end_seconds";
 const BATCH: &str = "registry_notifications_batch_events";
 const UNACCEPTED: &str = "registry_notifications_unaccepted_total";
 const MISSING_FACTS: &str = "registry_notifications_missing_facts_total";
+const UNKNOWN_OUTCOMES: &str = "registry_notifications_unknown_outcomes_total";
+const DETACHED_TIMEOUTS: &str = "registry_notifications_detached_timeouts_total";
+const AMBIGUOUS_NAMES: &str = "registry_notifications_ambiguous_names_total";
 
 /// An event was not accepted by all sinks.
 pub(crate) fn unaccepted() {
@@ -29,6 +32,21 @@ pub(crate) fn unaccepted() {
 /// No source had a fact that an event should have.
 pub(crate) fn missing_fact(fact: &'static str) {
     counter!(MISSING_FACTS, "fact" => fact).increment(1);
+}
+
+/// A request may or may not have changed the registry.
+pub(crate) fn unknown_outcome() {
+    counter!(UNKNOWN_OUTCOMES).increment(1);
+}
+
+/// A request without a client was given up.
+pub(crate) fn detached_timeout() {
+    counter!(DETACHED_TIMEOUTS).increment(1);
+}
+
+/// The path of a request can be read in more than one way.
+pub(crate) fn ambiguous_name() {
+    counter!(AMBIGUOUS_NAMES).increment(1);
 }
 
 /// The metrics of one endpoint.
@@ -104,5 +122,10 @@ fn describe() {
     describe_histogram!(END_TO_END, Unit::Seconds, end_to_end);
     describe_histogram!(BATCH, "Events in a request");
     describe_counter!(UNACCEPTED, "Events that a sink did not accept");
+    let unknown = "Requests of which it is unknown whether they changed the registry";
+    describe_counter!(UNKNOWN_OUTCOMES, unknown);
+    let detached = "Requests that were given up after their clients had hung up";
+    describe_counter!(DETACHED_TIMEOUTS, detached);
+    describe_counter!(AMBIGUOUS_NAMES, "Events whose repository can be read in two ways");
     describe_counter!(MISSING_FACTS, "Facts that no source had for an event");
 }

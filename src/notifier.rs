@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use crate::endpoint::{DeadLetter, EndpointBuilder, EndpointStatus, Running};
 use crate::error::BuildError;
 use crate::event::{SharedEvent, SourceRecord};
-use crate::sink::{Broadcaster, Sink, SinkError, Write};
+use crate::in_flight::InFlight;
+use crate::sink::{Broadcaster, Insistent, Sink, SinkError, Write};
 
 /// Where events go: the endpoints and other sinks, and what all events share.
 ///
@@ -83,8 +84,11 @@ struct Inner {
     source: Arc<SourceRecord>,
     include_references: bool,
     sink: Arc<dyn Sink>,
+    /// The same one by one.
+    sinks: Vec<Arc<dyn Sink>>,
     endpoints: Vec<Arc<Running>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    in_flight: InFlight,
 }
 
 impl Drop for Inner {
@@ -102,6 +106,22 @@ impl Notifier {
     /// The sink that writes to every endpoint and every other sink.
     pub fn sink(&self) -> Arc<dyn Sink> {
         self.0.sink.clone()
+    }
+
+    /// Whether every endpoint and sink would accept an event now.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.sink.is_ready()
+    }
+
+    /// A sink whose writes go on until every endpoint and sink has accepted
+    /// the event, or `limit` has passed.
+    pub(crate) fn insistent_sink(&self, limit: Duration) -> Arc<dyn Sink> {
+        Arc::new(Insistent::new(self.0.sinks.clone(), limit))
+    }
+
+    /// Requests whose clients have hung up.
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.0.in_flight
     }
 
     /// The source of all events.
@@ -145,8 +165,9 @@ impl Notifier {
         self.0.endpoints.iter().find(|it| it.name() == name)
     }
 
-    /// Takes no more events, waits until all endpoints have delivered theirs,
-    /// at most for `deadline`, and says what is left.
+    /// Waits for requests that go on although their clients have hung up, takes
+    /// no more events, waits until all endpoints have delivered theirs, all of
+    /// it for at most `deadline`, and says what is left.
     ///
     /// Events that are left become dead letters, for which their sinks have
     /// another 5 s. An attempt that is under way at the deadline is given up,
@@ -157,6 +178,12 @@ impl Notifier {
     /// Called again, it waits for the first call to end, and reports the same;
     /// if that was given up half-way, it goes on in its place.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        let began = tokio::time::Instant::now();
+        // Requests whose clients have hung up still make events, which the
+        // queues must be open for.
+        let _ = timeout(deadline, self.0.in_flight.idle()).await;
+        let unfinished = self.0.in_flight.count();
+        let deadline = deadline.saturating_sub(began.elapsed());
         let endpoints = &self.0.endpoints;
         endpoints.iter().for_each(|endpoint| endpoint.close());
         let mut tasks = self.0.tasks.lock().await;
@@ -177,6 +204,7 @@ impl Notifier {
         });
         ShutdownReport {
             left: left.filter(|left| left.events > 0).collect(),
+            unfinished,
         }
     }
 }
@@ -203,12 +231,15 @@ pub struct NotifierStatus {
 pub struct ShutdownReport {
     /// The endpoints that have events left.
     pub left: Vec<Left>,
+    /// Requests without a client that had not ended by the deadline. Whether
+    /// they make events that are missing is unknown.
+    pub unfinished: usize,
 }
 
 impl ShutdownReport {
-    /// Was everything delivered?
+    /// Whether everything was delivered.
     pub fn is_drained(&self) -> bool {
-        self.left.is_empty()
+        self.left.is_empty() && self.unfinished == 0
     }
 }
 
@@ -306,9 +337,11 @@ impl NotifierBuilder {
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(self.source),
             include_references: self.include_references,
-            sink: Arc::new(Broadcaster::new(sinks)),
+            sink: Arc::new(Broadcaster::new(sinks.clone())),
+            sinks,
             endpoints,
             tasks: Mutex::new(tasks),
+            in_flight: InFlight::new(),
         })))
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tower::{BoxError, Layer as _, Service as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
     Action, ChannelSink, NotificationLayer, Notifier, RequestBody, SharedEvent, Sink, SinkError,
-    Write,
+    StatBody, Write,
 };
 
 const BLOB: &str = "/v2/a/blobs/sha256:01";
@@ -54,21 +54,22 @@ async fn a_push_is_told_though_the_client_hangs_up_during_the_stat() {
     let (sink, mut events) = ChannelSink::new(8);
     let notifier = Notifier::builder().sink(sink).build().unwrap();
     let (asked, mut asking) = mpsc::unbounded_channel();
-    let registry = service_fn(move |request: Request_| {
+    let registry = service_fn(async |_: Request_| {
+        let created = Response::builder().status(StatusCode::CREATED);
+        Ok::<_, BoxError>(created.body(Full::<Bytes>::default())?)
+    });
+    let stat = service_fn(move |_: Request<StatBody>| {
         let asked = asked.clone();
         async move {
-            if request.method() == Method::PUT {
-                let created = Response::builder().status(StatusCode::CREATED);
-                return Ok::<_, BoxError>(created.body(Full::<Bytes>::default())?);
-            }
             let (go_on, wait) = oneshot::channel::<()>();
             asked.send(go_on)?;
             wait.await?;
             let stat = Response::builder().header("content-length", "7");
-            Ok(stat.body(Full::default())?)
+            Ok::<_, BoxError>(stat.body(Full::<Bytes>::default())?)
         }
     });
-    let mut service = NotificationLayer::new(notifier).layer(registry);
+    let layer = NotificationLayer::new(notifier).stat_with(stat);
+    let mut service = layer.layer(registry);
     let push = request(Method::PUT, "/v2/a/blobs/uploads/1?digest=sha256:01");
     let mut response = Box::pin(service.call(push));
     assert!(response.as_mut().now_or_never().is_none());

@@ -107,6 +107,7 @@ async fn replay(file: &str, exchanges: &[Exchange], lookup: bool) -> BTreeMap<Di
     let mut service = NotificationLayer::new(notifier.build().unwrap())
         .trusted_proxies(TrustedProxies::all())
         .untag_lookup(lookup)
+        .stat_with(registry.service())
         .layer(registry.service());
     let (mut identical, mut differences) = (0, BTreeMap::new());
     for exchange in exchanges {

@@ -76,6 +76,7 @@ fn said(events: &[SharedEvent]) -> Vec<(&str, &str, u64)> {
 #[tokio::test]
 async fn around_the_router_it_asks_what_it_must() {
     let (layer, events) = layer();
+    let layer = layer.stat_with(registry());
     let app = Router::new().fallback_service(layer.layer(registry()));
     let events = use_it(app, events).await;
     let mut said = said(&events);
@@ -87,8 +88,27 @@ async fn around_the_router_it_asks_what_it_must() {
 }
 
 #[tokio::test]
-async fn around_a_handler_it_asks_nothing() {
+async fn without_a_service_to_ask_it_asks_nothing() {
+    for around_each_handler in [false, true] {
+        let (layer, events) = layer();
+        let app = match around_each_handler {
+            true => registry().layer(layer),
+            false => Router::new().fallback_service(layer.layer(registry())),
+        };
+        let events = use_it(app, events).await;
+        assert_eq!(said(&events), [("push", "", 0), ("delete", "", 0)]);
+    }
+}
+
+#[tokio::test]
+async fn around_each_handler_it_asks_the_service_that_it_was_given() {
     let (layer, events) = layer();
-    let events = use_it(registry().layer(layer), events).await;
-    assert_eq!(said(&events), [("push", "", 0), ("delete", "", 0)]);
+    let app = registry().layer(layer.stat_with(registry()));
+    let events = use_it(app, events).await;
+    let mut said = said(&events);
+    said.sort_unstable();
+    assert_eq!(
+        said,
+        [("delete", "", 0), ("delete", "v1", 0), ("push", "", 5)]
+    );
 }

@@ -164,4 +164,11 @@ impl Sink for Running {
             false => Write::accepted(),
         }
     }
+
+    fn is_ready(&self) -> bool {
+        match self.overflow {
+            Overflow::DropOldest => !self.queue.is_closed(),
+            Overflow::RejectNewest | Overflow::Wait => self.queue.has_room(),
+        }
+    }
 }

@@ -7,8 +7,10 @@
 mod cloud_event;
 mod descriptor;
 mod encode;
+mod go_json;
 mod json;
 mod manifest;
+mod references;
 mod shared;
 mod timestamp;
 

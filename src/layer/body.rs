@@ -2,114 +2,45 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use tower::BoxError;
 
-use super::happening::Happening;
-use crate::sink::{Unstoppable, Write};
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// What was seen of a body that went by.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    /// Bytes so far.
-    pub(super) length: u64,
-    /// The whole body went by.
-    pub(super) complete: bool,
-    /// The bytes, as long as they are not more than `limit`.
-    frames: Vec<Bytes>,
-    limit: usize,
-}
-
-impl Seen {
-    /// Counts, and keeps up to `limit` bytes; more than that, and none are kept.
-    pub(super) fn up_to(limit: usize) -> Self {
-        Self {
-            limit,
-            ..Self::default()
-        }
-    }
-
-    /// Nothing, and no more to come.
-    pub(super) fn ended() -> Self {
-        Self {
-            complete: true,
-            ..Self::default()
-        }
-    }
-
-    pub(super) fn add(&mut self, data: &Bytes) {
-        self.length += data.len() as u64;
-        if self.length <= self.limit as u64 {
-            self.frames.push(data.clone());
-        } else {
-            self.frames = Vec::new();
-        }
-    }
-
-    /// The whole body, if it was small enough to be kept.
-    pub(super) fn content(&self) -> Option<Bytes> {
-        if !self.complete || self.length > self.limit as u64 {
-            return None;
-        }
-        match &*self.frames {
-            [one] => Some(one.clone()),
-            many => {
-                let mut content = BytesMut::new();
-                many.iter()
-                    .for_each(|frame| content.extend_from_slice(frame));
-                Some(content.freeze())
-            }
-        }
-    }
-}
-
-pub(super) type SharedSeen = Arc<Mutex<Seen>>;
-
-/// A look at what a request body has shown by now.
-pub(super) fn look<T>(seen: &SharedSeen, take: impl FnOnce(&Seen) -> T) -> T {
-    take(&seen.lock().unwrap_or_else(PoisonError::into_inner))
-}
+use super::pull::{Next, Pull};
+use super::tap::SharedTap;
 
 pin_project! {
-    /// The request body that the inner service gets: the client's own, or none
-    /// if the layer itself asks.
+    /// The request body that the inner service receives: the client's own, or
+    /// an [empty](Self::empty) one.
     ///
-    /// Everything that the client's body says of itself is passed on.
+    /// It passes on everything that the client's body says of itself.
     pub struct RequestBody<B> {
         #[pin]
         inner: Option<B>,
-        seen: Option<SharedSeen>,
+        tap: Option<SharedTap>,
     }
 }
 
 impl<B> RequestBody<B> {
-    /// The client's body, not looked at.
-    pub(super) fn plain(inner: B) -> Self {
-        Self {
-            inner: Some(inner),
-            seen: None,
-        }
-    }
-
-    /// The client's body, looked at as it goes by.
-    pub(super) fn watched(inner: B, seen: SharedSeen) -> Self {
-        Self {
-            inner: Some(inner),
-            seen: Some(seen),
-        }
-    }
-
-    /// No body.
-    pub(super) fn none() -> Self {
+    /// Creates a body without content. Lets a service that takes
+    /// `Request<RequestBody<B>>` also serve the layer's stats, whose
+    /// [`StatBody`](crate::StatBody) is empty: see
+    /// [`stat_with`](crate::NotificationLayer::stat_with).
+    pub fn empty() -> Self {
         Self {
             inner: None,
-            seen: None,
+            tap: None,
+        }
+    }
+
+    /// The client's body, observed by `tap` if there is one.
+    pub(super) fn new(inner: B, tap: Option<SharedTap>) -> Self {
+        Self {
+            inner: Some(inner),
+            tap,
         }
     }
 }
@@ -127,24 +58,31 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
             return Poll::Ready(None);
         };
         let frame = ready!(inner.as_mut().poll_frame(cx));
-        if let Some(seen) = this.seen {
-            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tap) = this.tap {
+            let mut tap = tap.lock();
             match &frame {
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.data_ref() {
-                        seen.add(data);
+                        tap.add(data);
                     }
-                    seen.complete = inner.is_end_stream();
+                    // Whoever knows that this was the last frame need not poll
+                    // again to find the end.
+                    tap.set_complete(inner.is_end_stream());
                 }
                 Some(Err(_)) => {}
-                None => seen.complete = true,
+                None => tap.set_complete(true),
             }
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(B::is_end_stream)
+        let ended = self.inner.as_ref().is_none_or(B::is_end_stream);
+        if let Some(tap) = self.tap.as_ref().filter(|_| ended) {
+            // A body that has no frames need not be polled at all.
+            tap.lock().set_complete(true);
+        }
+        ended
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -156,60 +94,30 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
 
 impl<B: Default> Default for RequestBody<B> {
     fn default() -> Self {
-        Self::plain(B::default())
+        Self::new(B::default(), None)
     }
 }
 
 impl<B> fmt::Debug for RequestBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestBody")
-            .field("watched", &self.seen.is_some())
+            .field("observed", &self.tap.is_some())
             .finish_non_exhaustive()
     }
 }
 
 pin_project! {
-    /// The response body that the client gets: the inner service's own.
+    /// The response body that the client receives: the inner service's own.
     ///
-    /// Everything that it says of itself is passed on. Of a pull, the last
-    /// bytes are held back until the sinks have the event.
+    /// It passes on everything that the inner body says of itself. The last
+    /// bytes of a pull are held back until the sinks have accepted the event.
     pub struct ResponseBody<B> {
         #[pin]
         inner: Option<B>,
         // The pull that this body answers, until its event was written.
         pull: Option<Box<Pull>>,
-        // What the layer itself answers.
+        // The layer's own response.
         refusal: Option<Bytes>,
-    }
-}
-
-/// A pull whose bytes are under way.
-struct Pull {
-    /// `None` as soon as it was told.
-    happening: Option<Happening>,
-    seen: Seen,
-    /// Length of the body, if it is known.
-    expected: Option<u64>,
-    /// The last frame, and the write that it waits for.
-    held: Option<(Option<Frame<Bytes>>, Unstoppable)>,
-    tell_aborted: bool,
-}
-
-impl Pull {
-    /// Tells of the pull, once.
-    fn finish(&mut self) -> Option<Write> {
-        let happening = self.happening.take()?;
-        Some(happening.tell(Some(&self.seen)))
-    }
-}
-
-impl Drop for Pull {
-    fn drop(&mut self) {
-        if self.tell_aborted
-            && let Some(write) = self.finish()
-        {
-            drop(Unstoppable::from(write));
-        }
     }
 }
 
@@ -223,26 +131,19 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    /// The layer's own answer.
-    pub(super) fn refusal(content: Bytes) -> Self {
+    /// The body of the layer's own response; empty for HEAD.
+    pub(super) fn refusal(content: Option<Bytes>) -> Self {
         Self {
             inner: None,
             pull: None,
-            refusal: Some(content),
+            refusal: content,
         }
     }
 }
 
 impl<B: Body> ResponseBody<B> {
-    /// A body whose last byte makes `happening` happen.
-    pub(super) fn pull(inner: B, happening: Happening, length: Option<u64>) -> Self {
-        let pull = Pull {
-            seen: Seen::up_to(happening.keeps()),
-            expected: inner.size_hint().exact().or(length),
-            tell_aborted: happening.tells_aborted(),
-            happening: Some(happening),
-            held: None,
-        };
+    /// A body that hands out what was pulled.
+    pub(super) fn pull(inner: B, pull: Pull) -> Self {
         Self {
             inner: Some(inner),
             pull: Some(Box::new(pull)),
@@ -273,41 +174,20 @@ where
         let Some(pull) = this.pull else {
             return inner.poll_frame(cx).map_err(Into::into);
         };
-        if pull.held.is_none() {
-            let frame = match ready!(inner.as_mut().poll_frame(cx)) {
-                Some(Ok(frame)) => Some(frame),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                None => None,
-            };
-            if let Some(data) = frame.as_ref().and_then(Frame::data_ref) {
-                pull.seen.add(data);
+        loop {
+            match ready!(pull.poll_held(cx)) {
+                Next::Frame(frame) => return Poll::Ready(frame),
+                Next::Inner => {}
             }
-            // hyper does not poll past the bytes that it has announced, so that
-            // the end must be counted; whoever polls on meets it here too.
-            let last = frame.is_none()
-                || inner.is_end_stream()
-                || pull.expected.is_some_and(|all| pull.seen.length >= all);
-            pull.seen.complete |= last;
-            match last.then(|| pull.finish()).flatten() {
-                Some(write) => pull.held = Some((frame, write.into())),
-                None => return Poll::Ready(frame.map(Ok)),
-            }
+            let frame = ready!(inner.as_mut().poll_frame(cx));
+            let frame = frame.map(|frame| frame.map_err(Into::into));
+            pull.push(frame, inner.is_end_stream());
         }
-        let Some((frame, write)) = &mut pull.held else {
-            return Poll::Ready(None);
-        };
-        let answer = ready!(Pin::new(write).poll(cx));
-        let frame = frame.take();
-        pull.held = None;
-        Poll::Ready(match answer {
-            Ok(()) => frame.map(Ok),
-            Err(error) => Some(Err(error.into())),
-        })
     }
 
     fn is_end_stream(&self) -> bool {
         self.refusal.is_none()
-            && self.pull.as_ref().is_none_or(|pull| pull.held.is_none())
+            && self.pull.as_ref().is_none_or(|pull| !pull.holds_back())
             && self.inner.as_ref().is_none_or(B::is_end_stream)
     }
 
@@ -318,12 +198,8 @@ where
         let Some(inner) = &self.inner else {
             return SizeHint::with_exact(0);
         };
-        let held = self.pull.as_ref().and_then(|pull| pull.held.as_ref());
-        let held = held.and_then(|(frame, _)| frame.as_ref()?.data_ref());
         let hint = inner.size_hint();
-        let Some(held) = held.map(|data| data.len() as u64) else {
-            return hint;
-        };
+        let held = self.pull.as_ref().map_or(0, |pull| pull.held_length());
         let mut all = SizeHint::new();
         if let Some(upper) = hint.upper() {
             all.set_upper(upper.saturating_add(held));

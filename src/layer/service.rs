@@ -1,3 +1,5 @@
+//! The service that the layer makes: [`Notification`].
+
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -7,41 +9,47 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::Service;
 
-use super::Settings;
-use super::asked::Asked;
 use super::body::{RequestBody, ResponseBody};
-use super::future::{ResponseFuture, Watch};
-use super::stat::{Asker, Internal};
+use super::detachable::Detachable;
+use super::exchange::{Exchange, Watch};
+use super::future::ResponseFuture;
+use super::layer::NotificationLayer;
+use super::respond::{Refusal, complete};
+use super::settings::Settings;
 
 /// A registry's service with notifications.
 ///
-/// Made by [`NotificationLayer`](super::NotificationLayer).
+/// Made by [`NotificationLayer`].
 #[derive(Clone)]
 pub struct Notification<S> {
     inner: S,
     settings: Arc<Settings>,
-    /// Does the inner service answer more than one kind of request?
-    may_ask: bool,
 }
 
 impl<S> Notification<S> {
     pub(super) fn new(inner: S, settings: Arc<Settings>) -> Self {
-        Self {
-            inner,
-            settings,
-            may_ask: !is_route::<S>(),
-        }
+        Self { inner, settings }
     }
-}
 
-/// Is this a route of axum, as a layer gets it from `Router::layer`, perhaps
-/// with other layers between?
-///
-/// A route is bound to one handler: it takes any request, a stat too, for what
-/// the handler is for, and so deletes where the layer wanted to look. The name
-/// serves all versions of axum, whose types this crate need not know.
-fn is_route<S>() -> bool {
-    std::any::type_name::<S>().contains("axum::routing::route::Route")
+    /// Returns a layer that makes services like this one.
+    pub fn layer(&self) -> NotificationLayer {
+        NotificationLayer::from_settings(self.settings.clone())
+    }
+
+    /// Returns a reference to the inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S, B, R> Service<Request<B>> for Notification<S>
@@ -54,7 +62,7 @@ where
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, B, R>;
+    type Future = ResponseFuture<S::Future, Result<Response<ResponseBody<R>>, S::Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -62,28 +70,55 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let internal = parts.extensions.get::<Internal>().is_some();
-        let asked = (!internal).then(|| Asked::new(&self.settings, &parts));
-        let Some(asked) = asked.flatten() else {
-            let request = Request::from_parts(parts, RequestBody::plain(body));
+        let Some(watch) = Watch::new(&self.settings, &parts) else {
+            let request = Request::from_parts(parts, RequestBody::new(body, None));
             return ResponseFuture::pass(self.inner.call(request));
         };
-        let asker = (self.may_ask && asked.may_stat())
-            .then(|| Asker::new(self.inner.clone(), &self.settings.prefix, &parts));
-        let body = match &asked.seen {
-            Some(seen) => RequestBody::watched(body, seen.clone()),
-            None => RequestBody::plain(body),
-        };
+        let body = RequestBody::new(body, watch.tap().cloned());
         let request = Request::from_parts(parts, body);
-        let watch = Watch::new(asked, asker);
-        if watch.looks_up_first() {
-            // The service that is ready serves the client, after the lookup; the
-            // clone, which may not be, stays behind.
-            let clone = self.inner.clone();
-            let ready = std::mem::replace(&mut self.inner, clone);
-            return ResponseFuture::lookup(ready, request, watch);
+        match watch {
+            Watch::Exchange(exchange) if exchange.mutates() => {
+                ResponseFuture::work(self.mutate(*exchange, request))
+            }
+            watch => ResponseFuture::watch(self.inner.call(request), watch),
         }
-        ResponseFuture::watch(self.inner.call(request), watch)
+    }
+}
+
+impl<S> Notification<S> {
+    /// Passes on a request that can change the registry.
+    fn mutate<B, R>(
+        &mut self,
+        exchange: Exchange,
+        request: Request<RequestBody<B>>,
+    ) -> Detachable<Result<Response<ResponseBody<R>>, S::Error>>
+    where
+        S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Send + 'static,
+        R: Body<Data = Bytes> + Send + 'static,
+    {
+        let settings = self.settings.clone();
+        // Before the registry acts: a client that repeats a DELETE whose event
+        // was refused would only find that there is nothing to delete.
+        if settings.fail_closed && !settings.notifier.is_ready() {
+            let refusal = Refusal::of(&exchange, request.version());
+            return Detachable::new(async { Ok(refusal.response()) }, settings);
+        }
+        if exchange.untags().is_none() {
+            let response = self.inner.call(request);
+            return Detachable::new(complete(exchange, response, Vec::new()), settings);
+        }
+        // The service that is ready serves the client, after the lookup. Its
+        // clone, which may not be ready, stays behind.
+        let clone = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, clone);
+        let work = async move {
+            let untagged = exchange.look_up_tags().await;
+            complete(exchange, ready.call(request), untagged).await
+        };
+        Detachable::new(work, settings)
     }
 }
 

@@ -1,76 +1,139 @@
-//! What the layer asks the inner service itself: stats, and lookups of tags.
+//! Questions that the layer itself asks the registry: [`StatClient`].
 
-use std::sync::{Mutex, PoisonError};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::header::{ACCEPT, AUTHORIZATION, HOST, LINK, USER_AGENT};
+use futures_util::future::BoxFuture;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, LINK, USER_AGENT};
+use http::request::Parts;
 use http::{
     Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
 };
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
 use serde::Deserialize;
-use tower::{Service, ServiceExt as _};
+use tower::{BoxError, Service, ServiceExt as _};
 
-use super::body::{RequestBody, Seen};
-use super::facts::{self, Facts};
-use super::happening::Question;
+use super::facts::Facts;
+use super::headers;
+use super::route::{name_in_path, segment};
+use super::settings::Settings;
+use super::tap::BodyTap;
 use crate::event::{MANIFEST_LIMIT, media_types};
 
-/// Marks a request that a layer makes itself, so that no layer below it takes
-/// it for a client's.
+/// Marks a request of the layer's own, so that no layer takes it for a
+/// client's.
 #[derive(Clone, Copy)]
 pub(super) struct Internal;
+
+/// The empty body of a request that the layer itself makes.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct StatBody;
+
+impl Body for StatBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(0)
+    }
+}
+
+/// The response to a stat, if there was one.
+type Answer = Option<Response<UnsyncBoxBody<Bytes, BoxError>>>;
+
+/// The service that the author of a registry gives for stats, type-erased.
+pub(super) type StatService =
+    Arc<dyn Fn(Request<StatBody>) -> BoxFuture<'static, Answer> + Send + Sync>;
+
+/// Erases the type of a service.
+pub(super) fn erase<S, R>(service: S) -> StatService
+where
+    S: Service<Request<StatBody>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    // A service need not be `Sync`, and several requests may ask at a time.
+    let service = Mutex::new(service);
+    Arc::new(move |request| {
+        let locked = service.lock().unwrap_or_else(PoisonError::into_inner);
+        let service = locked.clone();
+        drop(locked);
+        let answer = async move {
+            let response = service.oneshot(request).await.ok()?;
+            Some(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+        };
+        Box::pin(answer)
+    })
+}
 
 /// Most tags that are looked at when a manifest is deleted by its digest.
 const TAG_LIMIT: usize = 10_000;
 /// How many tags are looked at at a time.
 const TAGS_AT_ONCE: usize = 8;
 
-/// Asks on behalf of a client: with its authorization, towards its host, and
-/// with what outer middleware has put into its request.
-pub(super) struct Asker<S> {
-    /// Shared by questions that are asked at a time; need not be `Sync` itself.
-    service: Mutex<S>,
-    prefix: String,
+/// What a stat asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    /// The description of a manifest, by tag or digest; with its content if
+    /// only that tells what is missing.
+    Manifest {
+        repository: String,
+        reference: String,
+        content: bool,
+    },
+    /// The size of a blob, which may be found in either repository: one that
+    /// was just mounted is sometimes found only where it comes from.
+    Blob {
+        repository: String,
+        from: Option<String>,
+        digest: String,
+    },
+}
+
+/// Asks the registry on behalf of a client: with its authorization, towards
+/// its host, and with the extensions that outer middleware has put into its
+/// request.
+pub(super) struct StatClient {
+    service: StatService,
+    settings: Arc<Settings>,
     uri: Uri,
     version: Version,
     headers: HeaderMap,
     extensions: Extensions,
 }
 
-impl<S> Asker<S> {
-    pub(super) fn new(service: S, prefix: &str, parts: &http::request::Parts) -> Self {
-        let mut headers = HeaderMap::with_capacity(4);
+impl StatClient {
+    /// `None` if the author of the registry gave no service for stats.
+    pub(super) fn new(settings: &Arc<Settings>, parts: &Parts) -> Option<Self> {
+        let service = settings.stat.clone()?;
+        let mut headers = HeaderMap::with_capacity(8);
         for name in [HOST, AUTHORIZATION] {
-            if let Some(value) = parts.headers.get(&name) {
-                headers.insert(name, value.clone());
+            for value in parts.headers.get_all(&name) {
+                headers.append(&name, value.clone());
             }
         }
         let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        let mut extensions = parts.extensions.clone();
-        extensions.insert(Internal);
-        Self {
-            service: Mutex::new(service),
-            prefix: prefix.into(),
-            uri: parts.uri.clone(),
-            version: parts.version,
-            headers,
-            extensions,
-        }
-    }
-
-    fn request<B>(&self, method: Method, path: &str) -> Option<Request<RequestBody<B>>> {
-        let mut uri = self.uri.clone().into_parts();
-        uri.path_and_query = Some([&self.prefix, path].concat().parse().ok()?);
-        let mut request = Request::new(RequestBody::none());
-        *request.method_mut() = method;
-        *request.uri_mut() = Uri::from_parts(uri).ok()?;
-        *request.version_mut() = self.version;
-        *request.headers_mut() = self.headers.clone();
-        *request.extensions_mut() = self.extensions.clone();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         for media_type in [
             media_types::OCI_MANIFEST,
             media_types::OCI_INDEX,
@@ -78,95 +141,146 @@ impl<S> Asker<S> {
             media_types::DOCKER_LIST,
             "*/*;q=0.5",
         ] {
-            request
-                .headers_mut()
-                .append(ACCEPT, HeaderValue::from_static(media_type));
+            headers.append(ACCEPT, HeaderValue::from_static(media_type));
         }
-        Some(request)
+        let mut extensions = parts.extensions.clone();
+        extensions.insert(Internal);
+        Some(Self {
+            service,
+            settings: settings.clone(),
+            uri: parts.uri.clone(),
+            version: parts.version,
+            headers,
+            extensions,
+        })
     }
 
-    async fn ask<B, R>(&self, method: Method, path: &str) -> Option<Response<R>>
-    where
-        S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone,
-    {
-        let request = self.request(method, path)?;
-        let service = self.service.lock();
-        let service = service.unwrap_or_else(PoisonError::into_inner).clone();
-        let response = service.oneshot(request).await.ok()?;
+    async fn ask(&self, method: Method, path: &str) -> Answer {
+        let mut uri = self.uri.clone().into_parts();
+        uri.path_and_query = Some([&self.settings.prefix, path].concat().parse().ok()?);
+        let mut request = Request::new(StatBody);
+        *request.method_mut() = method;
+        *request.uri_mut() = Uri::from_parts(uri).ok()?;
+        *request.version_mut() = self.version;
+        *request.headers_mut() = self.headers.clone();
+        *request.extensions_mut() = self.extensions.clone();
+        let response = (self.service)(request).await?;
         (response.status() == StatusCode::OK).then_some(response)
     }
 
-    /// The facts that answer `question`; none if the registry does not give them.
-    pub(super) async fn stat<B, R>(&self, question: &Question) -> Facts
-    where
-        S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone,
-        R: Body<Data = Bytes>,
-    {
-        let method = match question.content {
-            true => Method::GET,
-            false => Method::HEAD,
+    /// Returns the facts that answer `question`, as far as the registry gives
+    /// them in time.
+    pub(super) async fn stat(&self, question: &Question) -> Facts {
+        let answer = async {
+            match question {
+                Question::Manifest {
+                    repository,
+                    reference,
+                    content,
+                } => self.manifest(repository, reference, *content).await,
+                Question::Blob {
+                    repository,
+                    from,
+                    digest,
+                } => {
+                    let found = self.blob(repository, digest).await;
+                    match from {
+                        Some(from) if found.size.is_none() => self.blob(from, digest).await,
+                        _ => found,
+                    }
+                }
+            }
         };
-        let Some(response) = self.ask(method, &question.path).await else {
+        let found = tokio::time::timeout(self.settings.stat_timeout, answer).await;
+        found.unwrap_or_else(|_| {
+            if self.settings.memory.may_log("stat") {
+                tracing::warn!(?question, "a stat took too long");
+            }
+            Facts::default()
+        })
+    }
+
+    async fn manifest(&self, repository: &str, reference: &str, content: bool) -> Facts {
+        let method = if content { Method::GET } else { Method::HEAD };
+        let Some(response) = self.ask(method, &manifest_path(repository, reference)).await else {
             return Facts::default();
         };
         let found = Facts::of_content(StatusCode::OK, response.headers());
-        if !question.content || !facts::not_encoded(response.headers()) {
+        if !content || !headers::is_plain(response.headers()) {
             return found;
         }
-        let seen = read(response.into_body()).await;
-        found.read_manifest(&seen, true)
+        let tap = read(response.into_body()).await;
+        match tap.content() {
+            Some(content) => found.read_manifest(content, &self.settings.memory, true),
+            None => found,
+        }
     }
 
-    /// The tags that point at `digest`, in the registry's order.
-    pub(super) async fn tags_of<B, R>(&self, repository: &str, digest: &str) -> Vec<String>
-    where
-        S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone,
-        R: Body<Data = Bytes>,
-    {
+    async fn blob(&self, repository: &str, digest: &str) -> Facts {
+        let name = name_in_path(repository);
+        let path = format!("{name}/blobs/{}", segment(digest));
+        let response = self.ask(Method::HEAD, &path).await;
+        let size = response.and_then(|it| headers::content_size(StatusCode::OK, it.headers()));
+        if let Some(size) = size {
+            self.settings.memory.sizes.learn(digest, size);
+        }
+        Facts {
+            size,
+            ..Facts::default()
+        }
+    }
+
+    /// Returns the tags that point at `digest`, in the registry's order. Costs
+    /// one request if there is no such manifest.
+    pub(super) async fn tags_of(&self, repository: &str, digest: &str) -> Vec<String> {
+        let path = manifest_path(repository, digest);
+        if self.ask(Method::HEAD, &path).await.is_none() {
+            return Vec::new();
+        }
         let tags = self.tags(repository).await;
         futures_util::stream::iter(tags)
             .map(async |tag| {
-                let path = [repository, "/manifests/", &tag].concat();
+                let path = manifest_path(repository, &tag);
                 let response = self.ask(Method::HEAD, &path).await?;
-                let points = facts::content_digest(response.headers()).as_deref() == Some(digest);
-                points.then_some(tag)
+                let points_here = headers::content_digest(response.headers()) == Some(digest);
+                points_here.then_some(tag)
             })
             .buffered(TAGS_AT_ONCE)
-            .filter_map(std::future::ready)
+            .filter_map(async |tag| tag)
             .collect()
             .await
     }
 
-    async fn tags<B, R>(&self, repository: &str) -> Vec<String>
-    where
-        S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone,
-        R: Body<Data = Bytes>,
-    {
+    /// Lists the tags of a repository, page by page.
+    async fn tags(&self, repository: &str) -> Vec<String> {
         #[derive(Deserialize)]
         struct Page {
             tags: Option<Vec<String>>,
         }
+        let name = name_in_path(repository).to_string();
         let mut tags: Vec<String> = Vec::new();
-        let mut path = [repository, "/tags/list"].concat();
+        let mut path = [&*name, "/tags/list"].concat();
         while let Some(response) = self.ask(Method::GET, &path).await {
             let more = response.headers().contains_key(LINK);
-            let page = read(response.into_body()).await.content();
-            let page = page.and_then(|page| serde_json::from_slice::<Page>(&page).ok());
-            let page = page.and_then(|page| page.tags).unwrap_or_default();
-            let Some(last) = page.last().filter(|last| super::route::is_tag(last)) else {
-                break;
-            };
-            // A registry that repeats itself must not keep us here.
+            let body = read(response.into_body()).await;
+            let page = body.content().map(serde_json::from_slice::<Page>);
+            let page = page.and_then(Result::ok).and_then(|page| page.tags);
+            let page = page.unwrap_or_default();
+            let Some(last) = page.last() else { break };
+            // A registry that repeats itself must not keep the layer here.
             if tags.last() == Some(last) {
                 break;
             }
-            path = format!("{repository}/tags/list?n={}&last={last}", page.len());
-            tags.extend(page.into_iter().filter(|tag| super::route::is_tag(tag)));
+            let cursor = segment(last).to_string();
+            path = format!("{name}/tags/list?n={}&last={cursor}", page.len());
+            tags.extend(page);
             if !more {
                 break;
             }
             if tags.len() >= TAG_LIMIT {
-                tracing::warn!(repository, "more than {TAG_LIMIT} tags: not all looked at");
+                if self.settings.memory.may_log("tag limit") {
+                    tracing::warn!(repository, "only the first {TAG_LIMIT} tags are looked at");
+                }
                 crate::metrics::missing_fact("untagged");
                 break;
             }
@@ -175,19 +289,25 @@ impl<S> Asker<S> {
     }
 }
 
-/// Reads a body of at most [`MANIFEST_LIMIT`] bytes.
-async fn read<R: Body<Data = Bytes>>(body: R) -> Seen {
+fn manifest_path(repository: &str, reference: &str) -> String {
+    let name = name_in_path(repository);
+    format!("{name}/manifests/{}", segment(reference))
+}
+
+/// Reads a body of at most [`MANIFEST_LIMIT`] bytes. Of a larger one the rest
+/// is not read.
+async fn read<R: Body<Data = Bytes>>(body: R) -> BodyTap {
     let mut body = std::pin::pin!(body);
-    let mut seen = Seen::up_to(MANIFEST_LIMIT);
+    let mut tap = BodyTap::new(MANIFEST_LIMIT);
     while let Some(frame) = body.as_mut().frame().await {
-        let Ok(frame) = frame else { return seen };
+        let Ok(frame) = frame else { return tap };
         if let Some(data) = frame.data_ref() {
-            seen.add(data);
+            tap.add(data);
         }
-        if seen.length > MANIFEST_LIMIT as u64 {
-            return seen;
+        if tap.length() > MANIFEST_LIMIT as u64 {
+            return tap;
         }
     }
-    seen.complete = true;
-    seen
+    tap.set_complete(true);
+    tap
 }

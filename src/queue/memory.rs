@@ -236,6 +236,12 @@ impl MemoryQueue {
         self.room.notify_one();
     }
 
+    /// Whether an event of ordinary size would be taken now.
+    pub(crate) fn has_room(&self) -> bool {
+        let state = self.state();
+        !state.closed && state.events < self.limits.events && state.bytes < self.limits.bytes
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.state().closed
     }

@@ -24,6 +24,10 @@ impl Sink for Broadcaster {
         let write = |sink: &Arc<dyn Sink>| Write::catching(|| sink.write(event));
         Write::all(self.0.iter().map(write))
     }
+
+    fn is_ready(&self) -> bool {
+        self.0.iter().all(|sink| sink.is_ready())
+    }
 }
 
 impl fmt::Debug for Broadcaster {

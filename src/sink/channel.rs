@@ -27,6 +27,10 @@ impl Sink for ChannelSink {
             mpsc::error::TrySendError::Closed(_) => SinkError::closed(),
         }))
     }
+
+    fn is_ready(&self) -> bool {
+        !self.0.is_closed() && self.0.capacity() > 0
+    }
 }
 
 /// The events that a [`ChannelSink`] took, in order.

@@ -3,6 +3,7 @@
 mod broadcaster;
 mod channel;
 mod filter;
+mod insistent;
 
 use std::error::Error;
 use std::fmt;
@@ -16,6 +17,7 @@ use futures_util::FutureExt as _;
 pub use self::broadcaster::Broadcaster;
 pub use self::channel::{ChannelSink, Events};
 pub use self::filter::Filter;
+pub(crate) use self::insistent::Insistent;
 use crate::event::SharedEvent;
 
 /// Takes events.
@@ -43,11 +45,23 @@ use crate::event::SharedEvent;
 pub trait Sink: Send + Sync + 'static {
     /// Offers `event` to the sink. Must not block.
     fn write(&self, event: &SharedEvent) -> Write;
+
+    /// Whether the sink would accept an event now. A cheap check: with
+    /// [`fail_closed`](crate::NotificationLayer::fail_closed), a request that
+    /// can change the registry is refused while it is `false`. Defaults to
+    /// `true`.
+    fn is_ready(&self) -> bool {
+        true
+    }
 }
 
 impl<T: Sink + ?Sized> Sink for std::sync::Arc<T> {
     fn write(&self, event: &SharedEvent) -> Write {
         (**self).write(event)
+    }
+
+    fn is_ready(&self) -> bool {
+        (**self).is_ready()
     }
 }
 
@@ -138,38 +152,6 @@ impl Future for Write {
         match &mut self.0 {
             State::Ready(result) => Poll::Ready(result.take().unwrap_or(Ok(()))),
             State::Pending(future) => future.as_mut().poll(cx),
-        }
-    }
-}
-
-/// A write that goes on when nobody waits for it any more: what a client that
-/// hangs up must not be able to stop. Without a runtime to go on in, it ends.
-pub(crate) struct Unstoppable(Option<Write>);
-
-impl From<Write> for Unstoppable {
-    fn from(write: Write) -> Self {
-        Self(Some(write))
-    }
-}
-
-impl Future for Unstoppable {
-    type Output = Result<(), SinkError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(write) = &mut self.0 else {
-            return Poll::Ready(Ok(()));
-        };
-        let answer = std::task::ready!(Pin::new(write).poll(cx));
-        self.0 = None;
-        Poll::Ready(answer)
-    }
-}
-
-impl Drop for Unstoppable {
-    fn drop(&mut self) {
-        let pending = self.0.take().and_then(|write| write.answer().err());
-        if let (Some(write), Ok(runtime)) = (pending, tokio::runtime::Handle::try_current()) {
-            runtime.spawn(write);
         }
     }
 }

@@ -1,0 +1,383 @@
+//! A scanner of JSON that accepts what Go's `encoding/json` accepts.
+//!
+//! Registries written in Go decide with `encoding/json` what a manifest
+//! refers to. A stricter parser would refuse manifests that they serve, and one
+//! that resolves ambiguities otherwise would report layers that nobody pulls.
+//! Where the two differ from other parsers, the rules are Go's:
+//!
+//! - Invalid UTF-8 and lone surrogates in strings become U+FFFD, the former one
+//!   for each byte.
+//! - Names of fields match in any case, and by Unicode's simple folding (`ſ`
+//!   is an `s`); see [`field`].
+//! - Values nest at most 10,000 deep.
+//!
+//! The scanner reads borrowed content and allocates only for strings with
+//! escapes or invalid UTF-8. It does not recurse.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+/// How deep objects and arrays may nest, as in Go.
+const DEPTH_LIMIT: usize = 10_000;
+
+/// Why content cannot be read, and at which byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is not JSON.
+    Syntax(usize),
+    /// A value is of another type than the field that it is for.
+    Type(usize),
+    /// It refers to more than an event may list.
+    Bounds,
+    /// It contradicts the media type that it is served with.
+    Conflict,
+}
+
+/// A position in a JSON text. A copy of it leads back to the same position.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scanner<'a> {
+    content: &'a [u8],
+    at: usize,
+    depth: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(content: &'a [u8]) -> Self {
+        Self {
+            content,
+            at: 0,
+            depth: 0,
+        }
+    }
+
+    /// The first byte of the next token, which stays where it is.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        while let Some(byte) = self.content.get(self.at) {
+            if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+                return Some(*byte);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    /// Fails unless only white space is left.
+    pub(super) fn end(&mut self) -> Result<(), Fault> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.syntax()),
+        }
+    }
+
+    /// Whether the next value is `null`. If so, it is consumed.
+    pub(super) fn null(&mut self) -> Result<bool, Fault> {
+        if self.peek() != Some(b'n') {
+            return Ok(false);
+        }
+        self.literal(b"null")?;
+        Ok(true)
+    }
+
+    /// Enters an object (`{`) or an array (`[`). Its members follow by
+    /// [`key`](Self::key) or [`element`](Self::element), until that says no.
+    pub(super) fn open(&mut self, bracket: u8) -> Result<(), Fault> {
+        if self.peek() != Some(bracket) {
+            return Err(self.mismatch());
+        }
+        self.enter()
+    }
+
+    /// Whether another element of the array follows. `first` must be `true`
+    /// initially.
+    pub(super) fn element(&mut self, first: &mut bool) -> Result<bool, Fault> {
+        self.member(first, b']')
+    }
+
+    /// The key of the next member of the object, whose value follows. `first`
+    /// must be `true` initially.
+    pub(super) fn key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, Fault> {
+        if !self.member(first, b'}')? {
+            return Ok(None);
+        }
+        self.name().map(decode).map(Some)
+    }
+
+    fn member(&mut self, first: &mut bool, end: u8) -> Result<bool, Fault> {
+        let is_first = std::mem::replace(first, false);
+        match self.peek() {
+            Some(byte) if byte == end => {
+                self.leave();
+                Ok(false)
+            }
+            Some(b',') if !is_first => {
+                self.at += 1;
+                // A comma must not end the list.
+                match self.peek() {
+                    Some(byte) if byte != end => Ok(true),
+                    _ => Err(self.syntax()),
+                }
+            }
+            Some(_) if is_first => Ok(true),
+            _ => Err(self.syntax()),
+        }
+    }
+
+    /// The next value, which must be a string.
+    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
+        match self.peek() {
+            Some(b'"') => self.quoted().map(decode),
+            _ => Err(self.mismatch()),
+        }
+    }
+
+    /// The next value, which must be an integer in the range of `T`, without
+    /// fraction and exponent.
+    pub(super) fn integer<T: FromStr>(&mut self) -> Result<T, Fault> {
+        let start = *self;
+        match self.peek() {
+            Some(b'-' | b'0'..=b'9') => self.number()?.parse().map_err(|_| start.mismatch()),
+            _ => Err(self.mismatch()),
+        }
+    }
+
+    /// Passes over the next value, whatever it is.
+    pub(super) fn skip(&mut self) -> Result<(), Fault> {
+        // The brackets that are still to come.
+        let mut open = Vec::new();
+        loop {
+            match self.peek() {
+                Some(bracket @ (b'{' | b'[')) => {
+                    self.enter()?;
+                    // In ASCII each bracket is two before its counterpart.
+                    let end = bracket + 2;
+                    if self.peek() != Some(end) {
+                        open.push(end);
+                        if end == b'}' {
+                            self.name()?;
+                        }
+                        continue;
+                    }
+                    self.leave();
+                }
+                Some(b'"') => drop(self.quoted()?),
+                Some(b'-' | b'0'..=b'9') => drop(self.number()?),
+                Some(b't') => self.literal(b"true")?,
+                Some(b'f') => self.literal(b"false")?,
+                Some(b'n') => self.literal(b"null")?,
+                _ => return Err(self.syntax()),
+            }
+            loop {
+                let Some(&end) = open.last() else {
+                    return Ok(());
+                };
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        if end == b'}' {
+                            self.name()?;
+                        }
+                        break;
+                    }
+                    Some(byte) if byte == end => {
+                        self.leave();
+                        open.pop();
+                    }
+                    _ => return Err(self.syntax()),
+                }
+            }
+        }
+    }
+
+    fn syntax(&self) -> Fault {
+        Fault::Syntax(self.at)
+    }
+
+    pub(super) fn mismatch(&self) -> Fault {
+        Fault::Type(self.at)
+    }
+
+    fn enter(&mut self) -> Result<(), Fault> {
+        self.at += 1;
+        self.depth += 1;
+        match self.depth > DEPTH_LIMIT {
+            true => Err(self.syntax()),
+            false => Ok(()),
+        }
+    }
+
+    fn leave(&mut self) {
+        self.at += 1;
+        self.depth -= 1;
+    }
+
+    fn literal(&mut self, word: &[u8]) -> Result<(), Fault> {
+        if !self.content[self.at..].starts_with(word) {
+            return Err(self.syntax());
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// What is between the quotes of a key, and the colon after it.
+    fn name(&mut self) -> Result<&'a [u8], Fault> {
+        if self.peek() != Some(b'"') {
+            return Err(self.syntax());
+        }
+        let name = self.quoted()?;
+        if self.peek() != Some(b':') {
+            return Err(self.syntax());
+        }
+        self.at += 1;
+        Ok(name)
+    }
+
+    /// What is between quotes. Its escapes are well-formed.
+    fn quoted(&mut self) -> Result<&'a [u8], Fault> {
+        self.at += 1;
+        let start = self.at;
+        loop {
+            match self.content.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => self.escape()?,
+                Some(b' '..) => self.at += 1,
+                _ => return Err(self.syntax()),
+            }
+        }
+        self.at += 1;
+        Ok(&self.content[start..self.at - 1])
+    }
+
+    fn escape(&mut self) -> Result<(), Fault> {
+        let length = match &self.content[self.at + 1..] {
+            [b'b' | b'f' | b'n' | b'r' | b't' | b'\\' | b'/' | b'"', ..] => 2,
+            [b'u', a, b, c, d, ..] if hex(&[*a, *b, *c, *d]).is_some() => 6,
+            _ => return Err(self.syntax()),
+        };
+        self.at += length;
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<&'a str, Fault> {
+        let start = self.at;
+        self.at += usize::from(self.here(b"-"));
+        match self.here(b"0") {
+            true => self.at += 1,
+            false => self.digits()?,
+        }
+        if self.here(b".") {
+            self.at += 1;
+            self.digits()?;
+        }
+        if self.here(b"eE") {
+            self.at += 1;
+            self.at += usize::from(self.here(b"+-"));
+            self.digits()?;
+        }
+        let digits = &self.content[start..self.at];
+        std::str::from_utf8(digits).map_err(|_| self.syntax())
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        let digits = self.content[self.at..].iter();
+        match digits.take_while(|it| it.is_ascii_digit()).count() {
+            0 => Err(self.syntax()),
+            count => {
+                self.at += count;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the next byte is one of these.
+    fn here(&self, bytes: &[u8]) -> bool {
+        let next = self.content.get(self.at);
+        next.is_some_and(|byte| bytes.contains(byte))
+    }
+}
+
+/// The field among `names` that Go takes `key` for, or an empty string.
+///
+/// Go prefers the field of exactly that name. No two fields of a descriptor or
+/// a manifest differ in case alone, so the first that matches is the one.
+pub(super) fn field(key: &str, names: &[&'static str]) -> &'static str {
+    let mut names = names.iter();
+    let exact = names.clone().find(|name| **name == key);
+    let found = exact.or_else(|| names.find(|name| is_folded(key, name)));
+    found.copied().unwrap_or_default()
+}
+
+fn is_folded(key: &str, name: &str) -> bool {
+    let fold = |letter: char| match letter {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        _ => letter.to_ascii_lowercase(),
+    };
+    key.len() >= name.len() && key.chars().map(fold).eq(name.chars().map(fold))
+}
+
+/// The text of a string, whose escapes are well-formed.
+fn decode(quoted: &[u8]) -> Cow<'_, str> {
+    if !quoted.contains(&b'\\')
+        && let Ok(text) = std::str::from_utf8(quoted)
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(quoted.len());
+    let mut rest = quoted;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        push(&mut text, &rest[..at]);
+        let Some((escape, after)) = rest[at + 1..].split_first() else {
+            break;
+        };
+        rest = after;
+        text.push(match escape {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => unicode(&mut rest),
+            byte => char::from(*byte),
+        });
+    }
+    push(&mut text, rest);
+    Cow::Owned(text)
+}
+
+/// Appends bytes, and U+FFFD for each that is not UTF-8.
+fn push(text: &mut String, bytes: &[u8]) {
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+}
+
+/// The character of the escape whose digits `rest` begins with, and of the one
+/// behind it if the two are a pair of surrogates.
+fn unicode(rest: &mut &[u8]) -> char {
+    let Some((first, after)) = rest.split_at_checked(4) else {
+        return char::REPLACEMENT_CHARACTER;
+    };
+    let first = hex(first).unwrap_or_default();
+    *rest = after;
+    if let Some(character) = char::from_u32(first.into()) {
+        return character;
+    }
+    if let Some((escape, after)) = rest.split_at_checked(6)
+        && let Some(second) = escape.strip_prefix(b"\\u").and_then(hex)
+        && let Some(Ok(character)) = char::decode_utf16([first, second]).next()
+    {
+        *rest = after;
+        return character;
+    }
+    char::REPLACEMENT_CHARACTER
+}
+
+/// The number that four hexadecimal digits are.
+fn hex(digits: &[u8]) -> Option<u16> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let value = digits
+        .iter()
+        .try_fold(0, |value, byte| Some(value << 4 | digit(byte)?));
+    u16::try_from(value?).ok()
+}

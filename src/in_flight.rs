@@ -1,0 +1,106 @@
+//! Work that goes on in the background: [`InFlight`].
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::metrics;
+use crate::sink::Write;
+
+/// Counts the tasks in which requests go on whose client has hung up, so that
+/// a shutdown can wait for them. Clones share the count.
+#[derive(Clone, Debug)]
+pub(crate) struct InFlight {
+    count: Arc<watch::Sender<usize>>,
+    /// Where to spawn when the last reference is dropped outside of a runtime.
+    runtime: Option<Handle>,
+}
+
+/// Holds the count until it is dropped, also by a runtime that ends.
+struct Guard(Arc<watch::Sender<usize>>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+impl InFlight {
+    /// Uses the runtime that it is created in, if there is one.
+    pub(crate) fn new() -> Self {
+        Self {
+            count: Arc::new(watch::Sender::new(0)),
+            runtime: Handle::try_current().ok(),
+        }
+    }
+
+    /// Runs `work` in a task of its own for at most `limit`. Work that panics,
+    /// that reaches the limit, or that has no runtime to run in leaves it
+    /// unknown whether the registry has acted, and is counted.
+    pub(crate) fn spawn(&self, limit: Duration, work: impl Future<Output = ()> + Send + 'static) {
+        let runtime = Handle::try_current().ok().or_else(|| self.runtime.clone());
+        let Some(runtime) = runtime else {
+            tracing::error!("no runtime is left to finish a request in");
+            metrics::unknown_outcome();
+            return;
+        };
+        self.count.send_modify(|count| *count += 1);
+        let guard = Guard(self.count.clone());
+        let span = tracing::Span::current();
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let work = tracing::Instrument::instrument(work, span);
+        runtime.spawn(async move {
+            let _guard = guard;
+            match tokio::time::timeout(limit, work).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_panic)) => metrics::unknown_outcome(),
+                Err(_) => {
+                    metrics::detached_timeout();
+                    tracing::warn!(?limit, "a request without a client took too long");
+                }
+            }
+        });
+    }
+
+    /// Lets a write go on whose result nobody waits for.
+    pub(crate) fn finish(&self, write: Write, limit: Duration) {
+        if let Err(write) = write.answer() {
+            self.spawn(limit, async move { drop(write.await) });
+        }
+    }
+
+    /// Tasks that are running.
+    pub(crate) fn count(&self) -> usize {
+        *self.count.borrow()
+    }
+
+    /// Resolves when none is running.
+    pub(crate) async fn idle(&self) {
+        let mut count = self.count.subscribe();
+        // The sender lives as long as `self`, so this cannot fail.
+        let _ = count.wait_for(|count| *count == 0).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_ends_at_its_limit_and_idle_waits_for_it() {
+        let in_flight = InFlight::new();
+        in_flight.idle().await;
+        in_flight.spawn(Duration::from_secs(5), std::future::pending());
+        in_flight.spawn(Duration::from_secs(9), async { panic!("in the background") });
+        assert_eq!(in_flight.count(), 2);
+        let began = tokio::time::Instant::now();
+        in_flight.idle().await;
+        assert_eq!(began.elapsed(), Duration::from_secs(5));
+        assert_eq!(in_flight.count(), 0);
+    }
+}

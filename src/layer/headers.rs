@@ -1,0 +1,137 @@
+//! What the headers of a request or response say of the content in its body.
+
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, StatusCode};
+
+/// The value of a header, if it is visible ASCII.
+pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The media type in `Content-Type`: in lower case and without parameters.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = text(headers, CONTENT_TYPE)?;
+    let media_type = value.split(';').next()?.trim();
+    (!media_type.is_empty()).then(|| media_type.to_ascii_lowercase())
+}
+
+/// Bytes of the body, as it is sent.
+pub(super) fn body_length(headers: &HeaderMap) -> Option<u64> {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return None;
+    }
+    text(headers, CONTENT_LENGTH)?.parse().ok()
+}
+
+/// Whether the body is the content as it is, not compressed.
+pub(super) fn is_plain(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Bytes of the whole content that a response is about.
+pub(super) fn content_size(status: StatusCode, headers: &HeaderMap) -> Option<u64> {
+    if !is_plain(headers) {
+        return None;
+    }
+    match status {
+        StatusCode::PARTIAL_CONTENT => content_range(headers).map(|range| range.whole),
+        _ => body_length(headers),
+    }
+}
+
+/// Whether the body of a response is all of the content.
+pub(super) fn is_whole(status: StatusCode, headers: &HeaderMap) -> bool {
+    is_plain(headers)
+        && match status.as_u16() {
+            200 | 203 => true,
+            206 => content_range(headers).is_some_and(|range| range.is_whole()),
+            _ => false,
+        }
+}
+
+struct ContentRange {
+    first: u64,
+    last: u64,
+    whole: u64,
+}
+
+impl ContentRange {
+    fn is_whole(&self) -> bool {
+        self.first == 0 && self.last.checked_add(1) == Some(self.whole)
+    }
+}
+
+/// `bytes first-last/whole` (RFC 9110, section 14.4). A response of several
+/// ranges has none: it states them in its parts.
+fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
+    let (unit, range) = text(headers, CONTENT_RANGE)?.split_once(' ')?;
+    if !unit.eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    let (range, whole) = range.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    Some(ContentRange {
+        first: first.trim().parse().ok()?,
+        last: last.trim().parse().ok()?,
+        whole: whole.trim().parse().ok()?,
+    })
+}
+
+/// The canonical digest that the registry states.
+pub(super) fn content_digest(headers: &HeaderMap) -> Option<&str> {
+    let digest = text(headers, HeaderName::from_static("docker-content-digest"))?;
+    digest.contains(':').then_some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (name.clone(), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn a_content_type_is_in_lower_case_and_has_no_parameters() {
+        let value = "Application/VND.oci.Image.manifest.v1+JSON; charset=utf-8";
+        let found = media_type(&headers(&[(CONTENT_TYPE, value)]));
+        assert_eq!(found.unwrap(), "application/vnd.oci.image.manifest.v1+json");
+        assert_eq!(media_type(&headers(&[(CONTENT_TYPE, "; x")])), None);
+    }
+
+    #[test]
+    fn the_size_of_a_range_is_that_of_the_whole() {
+        for (range, size, whole) in [
+            ("bytes 0-9/10", Some(10), true),
+            ("bytes 0-3/10", Some(10), false),
+            ("bytes 1-9/10", Some(10), false),
+            ("bytes 0-9/*", None, false),
+            ("bytes */10", None, false),
+            ("pages 0-9/10", None, false),
+            ("bytes 0-18446744073709551615/1", Some(1), false),
+        ] {
+            let headers = headers(&[(CONTENT_RANGE, range)]);
+            assert_eq!(content_size(StatusCode::PARTIAL_CONTENT, &headers), size, "{range}");
+            assert_eq!(is_whole(StatusCode::PARTIAL_CONTENT, &headers), whole, "{range}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_body_says_nothing_about_the_size_of_its_content() {
+        let length = (CONTENT_LENGTH, "10");
+        for (coding, size) in [("identity", Some(10)), ("Identity", Some(10)), ("gzip", None)] {
+            let headers = headers(&[length.clone(), (CONTENT_ENCODING, coding)]);
+            assert_eq!(content_size(StatusCode::OK, &headers), size, "{coding}");
+        }
+        let chunked = headers(&[length, (TRANSFER_ENCODING, "chunked")]);
+        assert_eq!(content_size(StatusCode::OK, &chunked), None);
+    }
+}

@@ -1,0 +1,288 @@
+//! The layer and its configuration: [`NotificationLayer`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Body;
+use tower::{BoxError, Layer, Service};
+
+use super::origin::{BaseUrl, TrustedProxies};
+use super::service::Notification;
+use super::settings::Settings;
+use super::stat::{self, StatBody};
+use crate::event::ActorRecord;
+use crate::notifier::Notifier;
+
+/// Gives a registry's service notifications.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::Full;
+/// use tower::{Layer, Service, ServiceExt, service_fn};
+/// use tower_registry_notifications::{
+///     Action, ChannelSink, Notifier, NotificationLayer, RequestBody,
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (sink, mut events) = ChannelSink::new(100);
+/// let notifier = Notifier::builder().sink(sink).build()?;
+///
+/// let registry = service_fn(async |_: Request<RequestBody<Full<Bytes>>>| {
+///     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default()))
+/// });
+/// let registry = NotificationLayer::new(notifier).layer(registry);
+///
+/// let request = Request::head("/v2/library/debian/manifests/12").body(Full::default())?;
+/// registry.oneshot(request).await?;
+/// let event = events.recv().await.unwrap();
+/// assert_eq!((event.action, &*event.target.tag), (Action::Pull, "12"));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct NotificationLayer(Arc<Settings>);
+
+impl NotificationLayer {
+    /// Creates a layer that writes to the endpoints and sinks of `notifier`.
+    pub fn new(notifier: Notifier) -> Self {
+        Self(Arc::new(Settings::new(notifier)))
+    }
+
+    pub(super) fn from_settings(settings: Arc<Settings>) -> Self {
+        Self(settings)
+    }
+
+    fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+        set(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// Sets the service that the layer asks what HTTP did not show: the size of
+    /// a blob, the references of a manifest that was pulled by HEAD, the tags
+    /// of [`untag_lookup`](Self::untag_lookup). Without it the layer sends no
+    /// requests of its own, and such facts are left out and counted.
+    ///
+    /// The service receives HEAD and GET requests with an empty body, and with
+    /// the host, the authorization and the extensions of the client's request.
+    /// It must be the registry itself, without this layer around it, and must
+    /// not wait for a permit that the client's request holds, as of a
+    /// concurrency limit.
+    ///
+    /// An axum `Router` fits as it is:
+    ///
+    /// ```
+    /// # use tower::Layer;
+    /// # use tower_registry_notifications::{NotificationLayer, Notifier};
+    /// # fn with(notifier: Notifier, registry: axum::Router) -> axum::Router {
+    /// let layer = NotificationLayer::new(notifier).stat_with(registry.clone());
+    /// axum::Router::new().fallback_service(layer.layer(registry))
+    /// # }
+    /// ```
+    ///
+    /// A service of hyper's `Incoming` takes the request with an empty body:
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use bytes::Bytes;
+    /// use http::{Request, Response};
+    /// # use http_body_util::Full;
+    /// use hyper::body::Incoming;
+    /// # use tower::{Layer, Service};
+    /// use tower::{ServiceExt as _, service_fn};
+    /// use tower_registry_notifications::{RequestBody, StatBody};
+    /// # use tower_registry_notifications::{NotificationLayer, Notifier};
+    ///
+    /// # fn with(notifier: Notifier) {
+    /// let registry = service_fn(async |request: Request<RequestBody<Incoming>>| {
+    ///     // …
+    /// #   drop(request);
+    /// #   Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    /// });
+    /// let stat = registry.clone().map_request(|request: Request<StatBody>| {
+    ///     request.map(|_| RequestBody::<Incoming>::empty())
+    /// });
+    /// let service = NotificationLayer::new(notifier).stat_with(stat).layer(registry);
+    /// # fn check(_: impl Service<Request<Incoming>>) {}
+    /// # check(service);
+    /// # }
+    /// ```
+    ///
+    /// A proxy gives a client to its upstream:
+    ///
+    /// ```
+    /// # use http::{Request, Uri};
+    /// # use tower::ServiceExt as _;
+    /// # use tower_registry_notifications::{NotificationLayer, Notifier};
+    /// use hyper_util::client::legacy::Client;
+    /// use hyper_util::rt::TokioExecutor;
+    /// use tower_registry_notifications::StatBody;
+    ///
+    /// # fn with(notifier: Notifier) {
+    /// let client = Client::builder(TokioExecutor::new()).build_http::<StatBody>();
+    /// let stat = client.map_request(|mut request: Request<StatBody>| {
+    ///     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    ///     let upstream = format!("http://127.0.0.1:5001{path}").parse();
+    ///     *request.uri_mut() = upstream.unwrap_or_default();
+    ///     request
+    /// });
+    /// let layer = NotificationLayer::new(notifier).stat_with(stat);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn stat_with<S, R>(self, service: S) -> Self
+    where
+        S: Service<Request<StatBody>, Response = Response<R>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        self.set(|it| it.stat = Some(stat::erase(service)))
+    }
+
+    /// Sets the path that the distribution API begins with, as the layer sees
+    /// it. Defaults to `/v2/`.
+    #[must_use]
+    pub fn prefix(self, prefix: &str) -> Self {
+        let inside = prefix.trim_matches('/');
+        self.set(|it| {
+            it.prefix = match inside {
+                "" => "/".into(),
+                inside => ["/", inside, "/"].concat(),
+            }
+        })
+    }
+
+    /// Sets whose forwarding headers are believed. Defaults to nobody's.
+    #[must_use]
+    pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
+        self.set(|it| it.trusted_proxies = proxies)
+    }
+
+    /// Sets where the URLs in events begin. Defaults to what the request says.
+    #[must_use]
+    pub fn base_url(self, base: BaseUrl) -> Self {
+        self.set(|it| it.base_url = base)
+    }
+
+    /// Whether this server itself speaks TLS, which an HTTP/1.1 request does
+    /// not show. Defaults to `false`.
+    #[must_use]
+    pub fn https(self, https: bool) -> Self {
+        self.set(|it| it.https = https)
+    }
+
+    /// Sets a closure that tells from a request who makes it, where no
+    /// extension does. It must not return a secret.
+    #[must_use]
+    pub fn actor(
+        self,
+        actor: impl Fn(&Parts) -> Option<ActorRecord> + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|it| it.actor = Some(Arc::new(actor)))
+    }
+
+    /// Whether the user name of Basic authentication is the actor of a request
+    /// that succeeded, where nothing else names one. Turn it off where the
+    /// registry does not check credentials. Defaults to `true`.
+    #[must_use]
+    pub fn basic_auth_actor(self, is_actor: bool) -> Self {
+        self.set(|it| it.basic_auth_actor = is_actor)
+    }
+
+    /// Whether the subject of a bearer token is the actor of a request that
+    /// succeeded, if nothing else says who acts. Turn it on only where the
+    /// registry refuses every token that it has not verified: the layer reads
+    /// the `sub` of a JSON Web Token, and does not check its signature.
+    /// Defaults to `false`.
+    #[must_use]
+    pub fn bearer_actor(self, is_actor: bool) -> Self {
+        self.set(|it| it.bearer_actor = is_actor)
+    }
+
+    /// Sets a closure that tells the peer's address of a request, before
+    /// [`PeerAddr`](crate::PeerAddr) and axum's `ConnectInfo` are looked for.
+    #[must_use]
+    pub fn peer_addr(
+        self,
+        peer: impl Fn(&Parts) -> Option<SocketAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|it| it.peer_addr = Some(Arc::new(peer)))
+    }
+
+    /// Whether HEAD requests count as pulls, as in the reference. Defaults to
+    /// `true`.
+    #[must_use]
+    pub fn head_pulls(self, pulls: bool) -> Self {
+        self.set(|it| it.head_pulls = pulls)
+    }
+
+    /// Whether a pull counts whose client hangs up before the last byte, as in
+    /// the reference. If not, a client can read all bytes but one unseen.
+    /// Defaults to `true`.
+    #[must_use]
+    pub fn aborted_pulls(self, pulls: bool) -> Self {
+        self.set(|it| it.aborted_pulls = pulls)
+    }
+
+    /// Whether a manifest that is deleted by its digest also makes a delete
+    /// event for each tag that pointed at it, as in the reference. The layer
+    /// then lists the tags and looks at each of them before the delete,
+    /// through [`stat_with`](Self::stat_with), which it needs. Defaults to
+    /// `false`.
+    #[must_use]
+    pub fn untag_lookup(self, look: bool) -> Self {
+        self.set(|it| it.untag_lookup = look)
+    }
+
+    /// Whether a request fails whose event the sinks do not accept.
+    ///
+    /// A request that can change the registry is then answered with 503 and an
+    /// OCI error body, before it is passed on, if a sink is not
+    /// [ready](crate::Sink::is_ready). An event that fails although the sinks
+    /// were ready is tried again until the
+    /// [`detached_timeout`](Self::detached_timeout); the client gets 503 after
+    /// the [`accept_timeout`](Self::accept_timeout). In the middle of a pull
+    /// the client gets a broken body. Defaults to `false`: the loss is counted,
+    /// and the client notices nothing.
+    #[must_use]
+    pub fn fail_closed(self, fail: bool) -> Self {
+        self.set(|it| it.fail_closed = fail)
+    }
+
+    /// Sets how long a response waits for a sink that does not answer at once.
+    /// After that its event counts as not accepted. Defaults to 5 s.
+    #[must_use]
+    pub fn accept_timeout(self, timeout: Duration) -> Self {
+        self.set(|it| it.accept_timeout = timeout)
+    }
+
+    /// Sets how long a response waits for what the layer asks through
+    /// [`stat_with`](Self::stat_with). After that the event goes without.
+    /// Defaults to 5 s.
+    #[must_use]
+    pub fn stat_timeout(self, timeout: Duration) -> Self {
+        self.set(|it| it.stat_timeout = timeout)
+    }
+
+    /// Sets how long a request that can change the registry may go on after
+    /// its client has hung up. Reaching the limit is logged and counted in
+    /// `registry_notifications_detached_timeouts_total`. Defaults to 10
+    /// minutes.
+    #[must_use]
+    pub fn detached_timeout(self, timeout: Duration) -> Self {
+        self.set(|it| it.detached_timeout = timeout)
+    }
+}
+
+impl<S> Layer<S> for NotificationLayer {
+    type Service = Notification<S>;
+
+    fn layer(&self, inner: S) -> Notification<S> {
+        Notification::new(inner, self.0.clone())
+    }
+}

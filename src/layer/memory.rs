@@ -1,0 +1,50 @@
+//! What a layer remembers between requests: [`Memory`].
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::sizes::Sizes;
+use super::uploads::Uploads;
+
+/// A condition that lasts is logged again after this time.
+const LOG_PERIOD: Duration = Duration::from_secs(300);
+
+/// What the services of one layer remember together, in bounded memory.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) sizes: Sizes,
+    pub(super) uploads: Uploads,
+    logged: Mutex<HashMap<&'static str, Instant>>,
+}
+
+impl Memory {
+    /// Whether a kind of condition may be logged now: once in a period, since
+    /// a client can cause any number of them.
+    pub(super) fn may_log(&self, kind: &'static str) -> bool {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let last = logged.get(kind);
+        if last.is_some_and(|last| now.duration_since(*last) < LOG_PERIOD) {
+            return false;
+        }
+        logged.insert(kind, now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_kind_is_logged_once_in_a_period() {
+        let memory = Memory::default();
+        assert!(memory.may_log("a") && memory.may_log("b"));
+        assert!(!memory.may_log("a"));
+        tokio::time::advance(LOG_PERIOD).await;
+        assert!(memory.may_log("a"));
+    }
+}

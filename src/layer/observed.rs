@@ -1,0 +1,271 @@
+//! Which response to which request makes an event: [`Observed`].
+
+use std::collections::HashSet;
+
+use http::header::{LOCATION, RANGE};
+use http::{HeaderMap, StatusCode};
+
+use super::exchange::Exchange;
+use super::facts::Facts;
+use super::headers;
+use super::outcome::ListenerCall;
+use super::route::{self, Operation, Reference, Route, UploadParameters};
+use super::settings::Settings;
+use crate::metrics::missing_fact;
+
+/// The response to a route, neither an error nor informational.
+pub(super) struct Observed<'a> {
+    pub(super) status: StatusCode,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) exchange: &'a Exchange,
+}
+
+impl Observed<'_> {
+    /// Which response to which request is which listener call, and what both
+    /// say of the target.
+    pub(super) fn call(&self, route: &Route) -> Option<(ListenerCall, Facts)> {
+        let headers = self.headers;
+        match &route.operation {
+            Operation::PullManifest(reference) if is_content(self.status) => {
+                let tag = reference.tag().map(Into::into);
+                let mut facts = Facts::of_content(self.status, headers);
+                // No manifest is empty; some registries say so in response to HEAD.
+                facts.size = facts.size.filter(|size| *size > 0);
+                let facts = facts.or(Facts::of_digest(reference.digest()));
+                Some((ListenerCall::ManifestPulled { tag }, facts))
+            }
+            Operation::PullBlob(digest) if is_content(self.status) => {
+                let facts = Facts::of_content(self.status, headers);
+                let facts = facts.or(Facts::of_digest(digest.as_deref()));
+                Some((ListenerCall::BlobPulled, facts))
+            }
+            // What such a response has in its body is not the blob.
+            Operation::PullBlob(digest) if is_storage_redirect(self.status) => {
+                let stated = Facts::of_digest(headers::content_digest(headers));
+                let facts = stated.or(Facts::of_digest(digest.as_deref()));
+                Some((ListenerCall::BlobPulled, facts))
+            }
+            _ if !self.status.is_success() => None,
+            Operation::PullManifest(_) | Operation::PullBlob(_) => None,
+            Operation::PushManifest { reference, tags } => {
+                Some(self.manifest_pushed(reference, tags))
+            }
+            Operation::DeleteManifest(Reference::Tag(tag)) => {
+                Some((ListenerCall::TagDeleted(tag.clone()), Facts::default()))
+            }
+            Operation::DeleteManifest(reference) => {
+                let call = ListenerCall::ManifestDeleted {
+                    digest: reference.digest().unwrap_or_default().into(),
+                    untagged: Vec::new(),
+                };
+                Some((call, Facts::default()))
+            }
+            Operation::DeleteBlob(digest) => {
+                let digest = digest.clone().unwrap_or_default();
+                Some((ListenerCall::BlobDeleted(digest), Facts::default()))
+            }
+            Operation::StartUpload(query) => self.upload_started(query),
+            Operation::FinishUpload(query) | Operation::FinishForeignUpload(query) => {
+                self.upload_finished(query)
+            }
+        }
+    }
+
+    /// The repository: what the registry states, then what its `Location`
+    /// names, then what the path of the request names.
+    pub(super) fn repository(&self, stated: Option<&str>) -> Option<String> {
+        if let Some(stated) = stated {
+            return Some(stated.into());
+        }
+        let route = self.exchange.route.as_ref()?;
+        let requested = route.repository.as_deref();
+        let is_write = !matches!(
+            route.operation,
+            Operation::PullManifest(_)
+                | Operation::PullBlob(_)
+                | Operation::DeleteManifest(_)
+                | Operation::DeleteBlob(_)
+        );
+        let location = headers::text(self.headers, LOCATION);
+        let location = location.filter(|_| is_write && self.status.is_success());
+        let prefix = &self.exchange.settings.prefix;
+        let located =
+            location.and_then(|it| route::location_repository(prefix, &self.exchange.uri, it));
+        match (requested, located) {
+            (Some(requested), Some(located)) if !route::same_name(requested, &located) => {
+                Some(located)
+            }
+            (None, located) => located,
+            (Some(requested), _) => Some(requested.into()),
+        }
+    }
+
+    fn manifest_pushed(&self, reference: &Reference, tags: &[String]) -> (ListenerCall, Facts) {
+        let exchange = self.exchange;
+        let stated = headers::content_digest(self.headers);
+        let mut facts = Facts::of_digest(stated)
+            .or(Facts::of_digest(reference.digest()))
+            .or(exchange.content.clone());
+        if exchange.plain {
+            facts.size = exchange.tap.as_ref().and_then(|tap| tap.lock().whole_length());
+        }
+        let tags = match reference.tag() {
+            Some(tag) => vec![tag.into()],
+            None => accepted(self.headers, tags),
+        };
+        (ListenerCall::ManifestPushed { tags }, facts)
+    }
+
+    /// A POST that ended the upload which it began.
+    fn upload_started(&self, query: &UploadParameters) -> Option<(ListenerCall, Facts)> {
+        if self.status == StatusCode::ACCEPTED {
+            self.begin_upload();
+        }
+        if self.status != StatusCode::CREATED {
+            return None;
+        }
+        let named = headers::content_digest(self.headers);
+        let form = self.form();
+        let (form, unread) = match &form {
+            Form::Read(form) => (Some(form), false),
+            Form::Unread => (None, true),
+            Form::None => (None, false),
+        };
+        let form_mount = form.and_then(|form| form.mount.as_deref());
+        let mounts = match (&query.digest, &query.mount) {
+            (_, Some(_)) => true,
+            // The body is the blob, unless the registry read it as a form,
+            // which the digest of the response shows.
+            (Some(digest), None) => form_mount
+                .is_some_and(|mount| named == Some(mount) && named != Some(digest.as_str())),
+            // A form that could not be read is no blob, so it has the parameters.
+            (None, None) => form_mount.is_some() || unread,
+        };
+        if !mounts {
+            return Some(self.blob_pushed(query, form));
+        }
+        let from = form.and_then(|form| form.from.as_deref());
+        let from = match unread {
+            true => None,
+            false => agreed(query.from.as_deref(), from),
+        };
+        if from.is_none() && (unread || query.from.is_some()) {
+            missing_fact("repository");
+        }
+        let mount = agreed(query.mount.as_deref(), form_mount);
+        let facts = Facts::of_digest(named).or(Facts::of_digest(mount));
+        let from = from.map(Into::into);
+        Some((ListenerCall::BlobMounted { from }, facts))
+    }
+
+    fn upload_finished(&self, query: &UploadParameters) -> Option<(ListenerCall, Facts)> {
+        if self.status == StatusCode::ACCEPTED {
+            return None;
+        }
+        let form = self.form();
+        let form = match &form {
+            Form::Read(form) => Some(form),
+            Form::Unread | Form::None => None,
+        };
+        Some(self.blob_pushed(query, form))
+    }
+
+    fn blob_pushed(
+        &self,
+        query: &UploadParameters,
+        form: Option<&UploadParameters>,
+    ) -> (ListenerCall, Facts) {
+        let stated = headers::content_digest(self.headers);
+        let mut facts = Facts::of_digest(stated)
+            .or(Facts::of_digest(query.digest.as_deref()))
+            .or(Facts::of_digest(form.and_then(|form| form.digest.as_deref())));
+        let exchange = self.exchange;
+        let starts = exchange
+            .route
+            .as_ref()
+            .is_some_and(|route| matches!(route.operation, Operation::StartUpload(_)));
+        // A body that holds the parameters is not the blob.
+        let is_blob = exchange.plain && query.digest.is_some();
+        if let Some(tap) = exchange.tap.as_ref().filter(|_| is_blob) {
+            facts.size = match exchange.chunk {
+                Some(chunk) => chunk.count(tap),
+                None if starts => tap.lock().whole_length(),
+                // The body may be the last chunk only.
+                None => None,
+            };
+            // The registry may store the blob under another algorithm and still
+            // find it by this digest.
+            if let (Some(digest), Some(size)) = (&query.digest, facts.size) {
+                exchange.settings.memory.sizes.learn(digest, size);
+            }
+        }
+        (ListenerCall::BlobPushed, facts)
+    }
+
+    /// The parameters in a form body.
+    fn form(&self) -> Form {
+        let exchange = self.exchange;
+        let (Some(content_type), Some(tap)) = (&exchange.form, &exchange.tap) else {
+            return Form::None;
+        };
+        let tap = tap.lock();
+        if tap.whole_length() == Some(0) {
+            return Form::None;
+        }
+        let form = tap.content();
+        let form = form.and_then(|content| route::form::parse(content_type, content));
+        form.map_or(Form::Unread, Form::Read)
+    }
+
+    /// Begins to count the bytes of an upload, unless the POST brought some,
+    /// which the registry may or may not have kept.
+    fn begin_upload(&self) {
+        let exchange = self.exchange;
+        let sent = exchange.tap.as_ref().map(|tap| tap.lock().length());
+        if sent.unwrap_or(0) == 0 || self.headers.contains_key(RANGE) {
+            let Settings { memory, prefix, .. } = &*exchange.settings;
+            memory.uploads.begin(prefix, self.headers);
+        }
+    }
+}
+
+/// A form body with upload parameters.
+enum Form {
+    None,
+    /// Larger than the limit, or malformed.
+    Unread,
+    Read(UploadParameters),
+}
+
+/// What query and form body say, if they do not contradict each other.
+fn agreed<'a>(query: Option<&'a str>, form: Option<&'a str>) -> Option<&'a str> {
+    match (query, form) {
+        (Some(query), Some(form)) if query != form => None,
+        (query, form) => query.or(form),
+    }
+}
+
+fn is_content(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 206)
+}
+
+/// Whether a response sends the client to the storage of the registry. 301 and
+/// 308 only correct a path.
+fn is_storage_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 302 | 303 | 307)
+}
+
+/// Those of the requested tags that the registry says it has set.
+fn accepted(headers: &HeaderMap, requested: &[String]) -> Vec<String> {
+    let set: HashSet<_> = headers
+        .get_all("oci-tag")
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(str::trim))
+        .collect();
+    let requested = requested.iter();
+    requested
+        .filter(|tag| set.contains(tag.as_str()))
+        .cloned()
+        .collect()
+}

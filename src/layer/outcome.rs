@@ -1,0 +1,222 @@
+//! A successful request on its way to the bridge: [`Outcome`].
+
+use std::sync::Arc;
+
+use super::facts::Facts;
+use super::settings::Settings;
+use super::stat::Question;
+use super::tap::BodyTap;
+use crate::bridge::Bridge;
+use crate::event::MANIFEST_LIMIT;
+use crate::listener::{BlobListener, ManifestListener, RepositoryListener};
+use crate::sink::Write;
+
+/// Which method of the listener a request calls.
+#[derive(Debug)]
+pub(super) enum ListenerCall {
+    ManifestPulled {
+        tag: Option<String>,
+    },
+    ManifestPushed {
+        tags: Vec<String>,
+    },
+    ManifestDeleted {
+        digest: String,
+        untagged: Vec<String>,
+    },
+    TagDeleted(String),
+    BlobPulled,
+    BlobPushed,
+    BlobMounted {
+        from: Option<String>,
+    },
+    BlobDeleted(String),
+}
+
+/// What a successful request did, and what is known of it so far.
+pub(super) struct Outcome {
+    pub(super) settings: Arc<Settings>,
+    pub(super) bridge: Bridge,
+    /// Empty where it is not known.
+    pub(super) repository: String,
+    /// `None` if the request deleted a repository and nothing else.
+    pub(super) call: Option<ListenerCall>,
+    pub(super) repository_deleted: Option<String>,
+    pub(super) facts: Facts,
+    pub(super) head: bool,
+    /// Whether the response body is the target itself, all of it, as it is.
+    pub(super) body_is_content: bool,
+}
+
+impl Outcome {
+    /// Whether a response body hands out the target.
+    pub(super) fn is_pull_with_body(&self) -> bool {
+        !self.head
+            && matches!(
+                self.call,
+                Some(ListenerCall::ManifestPulled { .. } | ListenerCall::BlobPulled)
+            )
+    }
+
+    /// Whether pulls count whose body did not reach its end.
+    pub(super) fn counts_aborted(&self) -> bool {
+        self.settings.aborted_pulls
+    }
+
+    fn is_manifest_pull(&self) -> bool {
+        matches!(self.call, Some(ListenerCall::ManifestPulled { .. }))
+    }
+
+    /// Bytes of the response body that tell more of the target.
+    pub(super) fn tap_limit(&self) -> usize {
+        match self.body_is_content && self.is_manifest_pull() {
+            true => MANIFEST_LIMIT,
+            false => 0,
+        }
+    }
+
+    fn wants_references(&self) -> bool {
+        self.settings.notifier.includes_references() && self.facts.references.is_none()
+    }
+
+    /// Remembers the sizes that the exchange has shown, and recalls those that
+    /// it has not shown.
+    pub(super) fn learn_and_recall(&mut self) {
+        let sizes = &self.settings.memory.sizes;
+        if self.call.is_none() {
+            return;
+        }
+        if let Some(references) = &self.facts.references {
+            sizes.claim(&self.repository, references);
+        }
+        let Some(digest) = self.facts.digest.as_deref() else {
+            return;
+        };
+        match self.facts.size {
+            Some(size) => sizes.learn(digest, size),
+            None => self.facts.size = sizes.get(&self.repository, digest),
+        }
+    }
+
+    /// What a stat could still find out.
+    pub(super) fn question(&self) -> Option<Question> {
+        match self.call.as_ref()? {
+            ListenerCall::ManifestPulled { tag } => {
+                // The bytes of the manifest pass through the layer.
+                if self.body_is_content && !self.head {
+                    return None;
+                }
+                let described = self.facts.describes_manifest();
+                // Repeating a HEAD would give the same incomplete answer.
+                let content = self.wants_references() || self.head;
+                self.manifest_question(described, content, tag.as_ref())
+            }
+            ListenerCall::ManifestPushed { tags } => {
+                let described = self.facts.describes_manifest();
+                let content = self.wants_references() || self.facts.media_type.is_none();
+                self.manifest_question(described, content, tags.first())
+            }
+            // Repeating a HEAD would give the same incomplete answer.
+            ListenerCall::BlobPulled if self.head => None,
+            // The bytes of the blob pass through the layer.
+            ListenerCall::BlobPulled if self.body_is_content => None,
+            ListenerCall::BlobPulled | ListenerCall::BlobPushed => self.blob_question(None),
+            ListenerCall::BlobMounted { from } => self.blob_question(from.clone()),
+            _ => None,
+        }
+    }
+
+    fn manifest_question(
+        &self,
+        described: bool,
+        content: bool,
+        tag: Option<&String>,
+    ) -> Option<Question> {
+        if described && !self.wants_references() {
+            return None;
+        }
+        Some(Question::Manifest {
+            repository: self.repository.clone(),
+            reference: self.facts.digest.as_ref().or(tag)?.clone(),
+            content,
+        })
+    }
+
+    fn blob_question(&self, from: Option<String>) -> Option<Question> {
+        if self.facts.describes_blob() {
+            return None;
+        }
+        Some(Question::Blob {
+            repository: self.repository.clone(),
+            from,
+            digest: self.facts.digest.clone()?,
+        })
+    }
+
+    /// Adds what a stat has found out.
+    pub(super) fn add(&mut self, facts: Facts) {
+        self.facts = std::mem::take(&mut self.facts).or(facts);
+        self.learn_and_recall();
+    }
+
+    /// Calls the listener. `body` is what was observed of the response body of
+    /// a pull.
+    ///
+    /// The write fails only if the client must not see the response as a
+    /// success.
+    pub(super) fn report(mut self, body: Option<&BodyTap>) -> Write {
+        if let Some(body) = body.filter(|_| self.body_is_content && self.is_pull_with_body()) {
+            self.add_body(body);
+        }
+        let settings = self.settings.clone();
+        settings.accept(self.write())
+    }
+
+    fn add_body(&mut self, body: &BodyTap) {
+        let references = self.settings.notifier.includes_references();
+        let mut facts = std::mem::take(&mut self.facts);
+        if let Some(content) = body.content().filter(|_| self.is_manifest_pull()) {
+            facts = facts.read_manifest(content, &self.settings.memory, references);
+        }
+        // Of a body that was cut off, the length says nothing of the content.
+        facts.size = facts.size.or(body.whole_length());
+        self.facts = facts;
+        self.learn_and_recall();
+    }
+
+    fn write(self) -> Write {
+        let Self { bridge, facts, .. } = self;
+        let repository = &*self.repository;
+        let write = match self.call {
+            Some(ListenerCall::ManifestPulled { tag }) => {
+                bridge.manifest_pulled(repository, facts.into_manifest(), tag.as_deref())
+            }
+            Some(ListenerCall::ManifestPushed { tags }) => {
+                let manifest = facts.into_manifest();
+                let untagged = tags.is_empty().then_some(None);
+                let tags = tags.iter().map(|tag| Some(&**tag)).chain(untagged);
+                Write::all(
+                    tags.map(|tag| bridge.manifest_pushed(repository, manifest.clone(), tag)),
+                )
+            }
+            Some(ListenerCall::ManifestDeleted { digest, untagged }) => {
+                let deleted = bridge.manifest_deleted(repository, &digest);
+                let tags = untagged.iter();
+                let tags = tags.map(|tag| bridge.tag_deleted(repository, tag));
+                Write::all(std::iter::once(deleted).chain(tags))
+            }
+            Some(ListenerCall::TagDeleted(tag)) => bridge.tag_deleted(repository, &tag),
+            Some(ListenerCall::BlobPulled) => bridge.blob_pulled(repository, facts.into_blob()),
+            Some(ListenerCall::BlobPushed) => bridge.blob_pushed(repository, facts.into_blob()),
+            Some(ListenerCall::BlobMounted { from }) => {
+                bridge.blob_mounted(repository, facts.into_blob(), from.as_deref())
+            }
+            Some(ListenerCall::BlobDeleted(digest)) => bridge.blob_deleted(repository, &digest),
+            None => Write::accepted(),
+        };
+        match self.repository_deleted {
+            Some(deleted) => Write::all([write, bridge.repo_deleted(&deleted)]),
+            None => write,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The frames of a pull on their way to the client: [`Pull`].
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::Frame;
+use tower::BoxError;
+
+use super::outcome::Outcome;
+use super::settings::Settings;
+use super::tap::BodyTap;
+use crate::sink::Write;
+
+type Item = Option<Result<Frame<Bytes>, BoxError>>;
+
+/// A pull whose bytes are under way. Its event is written when the body ends,
+/// for whatever reason.
+///
+/// A client that has received every byte must not lack its event, and it can
+/// hang up as soon as it has them. So the last data frame is held back until
+/// the sinks have accepted the event. Where the length of the body is known,
+/// counting shows which frame is the last. Where it is not, each data frame is
+/// held back until the next one, or the end, shows whether it was the last.
+pub(super) struct Pull {
+    settings: Arc<Settings>,
+    /// `None` as soon as the event was written.
+    outcome: Option<Outcome>,
+    tap: BodyTap,
+    /// Length of the body, if it is known.
+    expected: Option<u64>,
+    /// What the client gets next, in this order: at most one data frame, then
+    /// trailers, an error or the end.
+    held: VecDeque<Item>,
+    /// The write that the held frames wait for.
+    write: Option<Write>,
+}
+
+/// What comes next.
+pub(super) enum Next {
+    /// This, from what was held back.
+    Frame(Item),
+    /// The next frame of the inner body.
+    Inner,
+}
+
+impl Pull {
+    pub(super) fn new(outcome: Outcome, expected: Option<u64>) -> Self {
+        Self {
+            settings: outcome.settings.clone(),
+            tap: BodyTap::new(outcome.tap_limit()),
+            expected,
+            outcome: Some(outcome),
+            held: VecDeque::new(),
+            write: None,
+        }
+    }
+
+    /// Releases what was held back, if its turn has come.
+    pub(super) fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if let Some(write) = &mut self.write {
+            let answer = ready!(Pin::new(write).poll(cx));
+            self.write = None;
+            if let Err(error) = answer {
+                // The client must not get the last bytes: a broken body tells
+                // it to try again.
+                self.held.clear();
+                self.held.push_back(None);
+                return Poll::Ready(Next::Frame(Some(Err(error.into()))));
+            }
+        }
+        let may_be_last = self.outcome.is_some() && self.expected.is_none();
+        let kept = usize::from(may_be_last);
+        if self.held.len() <= kept {
+            return Poll::Ready(Next::Inner);
+        }
+        Poll::Ready(self.held.pop_front().map_or(Next::Inner, Next::Frame))
+    }
+
+    /// Takes the next item of the inner body. `ended` is whether that body says
+    /// that no more will come.
+    pub(super) fn push(&mut self, item: Item, ended: bool) {
+        if self.outcome.is_none() {
+            self.held.push_back(item);
+            return;
+        }
+        let data = match &item {
+            Some(Ok(frame)) => frame.data_ref().map(Bytes::len),
+            _ => None,
+        };
+        // An empty frame says nothing, and any number of them could come
+        // between the last data and the end.
+        if data == Some(0) && !self.held.is_empty() && !ended {
+            return;
+        }
+        if let Some(Ok(frame)) = &item
+            && let Some(data) = frame.data_ref()
+        {
+            self.tap.add(data);
+        }
+        let failed = matches!(item, Some(Err(_)));
+        let is_data = data.is_some();
+        let counted = self.expected.is_some_and(|all| self.tap.length() >= all);
+        let last = ended || counted || !is_data;
+        self.held.push_back(item);
+        if last {
+            self.tap.set_complete(!failed);
+            self.finish();
+        }
+    }
+
+    /// Writes the event, once, if the pull counts.
+    fn finish(&mut self) {
+        if let Some(outcome) = self.outcome.take()
+            && (self.tap.is_complete() || outcome.counts_aborted())
+        {
+            self.write = Some(outcome.report(Some(&self.tap)));
+        }
+    }
+
+    /// Whether something is still to come that the inner body no longer has.
+    pub(super) fn holds_back(&self) -> bool {
+        self.write.is_some() || !self.held.is_empty()
+    }
+
+    /// Bytes that are held back.
+    pub(super) fn held_length(&self) -> u64 {
+        let data = self.held.iter().filter_map(|item| match item {
+            Some(Ok(frame)) => frame.data_ref(),
+            _ => None,
+        });
+        data.map(|data| data.len() as u64).sum()
+    }
+}
+
+impl Drop for Pull {
+    /// The client has hung up, or has read all that it wanted.
+    fn drop(&mut self) {
+        self.finish();
+        if let Some(write) = self.write.take() {
+            let limit = self.settings.detached_timeout;
+            self.settings.notifier.in_flight().finish(write, limit);
+        }
+    }
+}

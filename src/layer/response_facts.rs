@@ -1,0 +1,93 @@
+//! What a registry itself says of a request: [`ResponseFacts`].
+
+use crate::event::{ActorRecord, Descriptor};
+
+/// What a registry says of a request that it served, as a response extension.
+///
+/// It knows more than HTTP shows, so these facts win over everything that the
+/// layer finds by itself.
+///
+/// ```
+/// use tower_registry_notifications::{ActorRecord, ResponseFacts};
+///
+/// let mut response = http::Response::new(());
+/// response.extensions_mut().insert(
+///     ResponseFacts::new()
+///         .actor(ActorRecord::new("alice"))
+///         .untagged(["latest", "v1"]),
+/// );
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResponseFacts {
+    pub(super) descriptor: Option<Descriptor>,
+    pub(super) references: Option<Vec<Descriptor>>,
+    pub(super) repository: Option<String>,
+    pub(super) actor: Option<ActorRecord>,
+    pub(super) untagged: Vec<String>,
+    pub(super) repository_deleted: Option<String>,
+    pub(super) outcome_unknown: bool,
+}
+
+impl ResponseFacts {
+    /// Creates an empty set of facts.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the blob or manifest that was pushed, pulled or mounted. Saves the
+    /// layer a stat where HTTP does not show the size.
+    #[must_use]
+    pub fn descriptor(mut self, descriptor: Descriptor) -> Self {
+        self.descriptor = Some(descriptor);
+        self
+    }
+
+    /// Sets what the manifest refers to.
+    #[must_use]
+    pub fn references(mut self, references: impl Into<Vec<Descriptor>>) -> Self {
+        self.references = Some(references.into());
+        self
+    }
+
+    /// Sets the repository that the request was about, where the registry reads
+    /// the path of a request differently from the layer.
+    #[must_use]
+    pub fn repository(mut self, repository: impl Into<String>) -> Self {
+        self.repository = Some(repository.into());
+        self
+    }
+
+    /// Sets who made the request. An [`ActorRecord`] as a response extension of
+    /// its own has the same effect.
+    #[must_use]
+    pub fn actor(mut self, actor: ActorRecord) -> Self {
+        self.actor = Some(actor);
+        self
+    }
+
+    /// Adds tags that were removed with a manifest that was deleted by its
+    /// digest. A delete event for each of them follows that of the manifest.
+    #[must_use]
+    pub fn untagged<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.untagged.extend(tags.into_iter().map(Into::into));
+        self
+    }
+
+    /// States that this repository was deleted. The distribution API has no
+    /// such route, so this counts on the successful response to any DELETE,
+    /// and its event follows that of the route, if the request has one.
+    #[must_use]
+    pub fn repository_deleted(mut self, repository: impl Into<String>) -> Self {
+        self.repository_deleted = Some(repository.into());
+        self
+    }
+
+    /// States that the registry may or may not have acted, as when a proxy lost
+    /// the registry's response. The layer counts it in
+    /// `registry_notifications_unknown_outcomes_total`.
+    #[must_use]
+    pub fn outcome_unknown(mut self) -> Self {
+        self.outcome_unknown = true;
+        self
+    }
+}

@@ -1,0 +1,150 @@
+//! What the author of a registry has configured: [`Settings`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+
+use super::memory::Memory;
+use super::origin::{BaseUrl, FromParts, OriginSettings, TrustedProxies};
+use super::stat::StatService;
+use crate::event::ActorRecord;
+use crate::notifier::Notifier;
+use crate::sink::{Sink, SinkError, Write};
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) notifier: Notifier,
+    pub(super) prefix: String,
+    pub(super) trusted_proxies: TrustedProxies,
+    pub(super) base_url: BaseUrl,
+    pub(super) https: bool,
+    pub(super) actor: Option<Arc<FromParts<ActorRecord>>>,
+    pub(super) basic_auth_actor: bool,
+    pub(super) bearer_actor: bool,
+    pub(super) peer_addr: Option<Arc<FromParts<SocketAddr>>>,
+    pub(super) head_pulls: bool,
+    pub(super) aborted_pulls: bool,
+    pub(super) untag_lookup: bool,
+    pub(super) fail_closed: bool,
+    pub(super) accept_timeout: Duration,
+    pub(super) stat_timeout: Duration,
+    pub(super) detached_timeout: Duration,
+    pub(super) stat: Option<StatService>,
+    pub(super) memory: Arc<Memory>,
+}
+
+impl Settings {
+    pub(super) fn new(notifier: Notifier) -> Self {
+        Self {
+            notifier,
+            prefix: "/v2/".into(),
+            trusted_proxies: TrustedProxies::none(),
+            base_url: BaseUrl::from_request(),
+            https: false,
+            actor: None,
+            basic_auth_actor: true,
+            bearer_actor: false,
+            peer_addr: None,
+            head_pulls: true,
+            aborted_pulls: true,
+            untag_lookup: false,
+            fail_closed: false,
+            accept_timeout: Duration::from_secs(5),
+            stat_timeout: Duration::from_secs(5),
+            detached_timeout: Duration::from_secs(600),
+            stat: None,
+            memory: Arc::default(),
+        }
+    }
+
+    /// What the origin of a request depends on.
+    pub(super) fn origin(&self) -> OriginSettings<'_> {
+        OriginSettings {
+            prefix: &self.prefix,
+            trusted_proxies: &self.trusted_proxies,
+            base_url: &self.base_url,
+            https: self.https,
+            actor: self.actor.as_deref(),
+            basic_auth_actor: self.basic_auth_actor,
+            bearer_actor: self.bearer_actor,
+            peer_addr: self.peer_addr.as_deref(),
+        }
+    }
+
+    /// The sink that events are written to. With fail-closed, a write goes on
+    /// until the sinks accept the event or the time limit of detached work
+    /// passes: the registry has acted by then, and a client that repeats a
+    /// DELETE would only find that there is nothing to delete.
+    pub(super) fn sink(&self) -> Arc<dyn Sink> {
+        match self.fail_closed {
+            true => self.notifier.insistent_sink(self.detached_timeout),
+            false => self.notifier.sink(),
+        }
+    }
+
+    /// Waits for the sinks, and decides what their answer means for the client.
+    /// The result is an error only if the client must not see the response.
+    pub(super) fn accept(self: &Arc<Self>, write: Write) -> Write {
+        match write.answer() {
+            Ok(answer) => Write::ready(judge(answer, self.fail_closed)),
+            Err(write) => {
+                let settings = self.clone();
+                Write::pending(async move {
+                    let answer = settings.answer_in_time(write).await;
+                    judge(answer, settings.fail_closed)
+                })
+            }
+        }
+    }
+
+    async fn answer_in_time(&self, mut write: Write) -> Result<(), SinkError> {
+        if let Ok(answer) = tokio::time::timeout(self.accept_timeout, &mut write).await {
+            return answer;
+        }
+        // Fail-open: whoever waits for room holds an event outside of the
+        // bounds of its queue, so the write ends here. Fail-closed: it goes on,
+        // and no new ones come meanwhile.
+        if self.fail_closed {
+            let limit = self.detached_timeout;
+            self.notifier.in_flight().spawn(limit, async move {
+                if let Err(error) = write.await {
+                    tracing::debug!(%error, "a sink did not accept an event");
+                }
+            });
+        }
+        Err(SinkError::other("sink did not answer in time"))
+    }
+}
+
+fn judge(answer: Result<(), SinkError>, fail_closed: bool) -> Result<(), SinkError> {
+    let Err(error) = answer else { return Ok(()) };
+    crate::metrics::unaccepted();
+    tracing::debug!(%error, fail_closed, "a sink did not accept an event");
+    if fail_closed { Err(error) } else { Ok(()) }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("notifier", &self.notifier)
+            .field("prefix", &self.prefix)
+            .field("trusted_proxies", &self.trusted_proxies)
+            .field("base_url", &self.base_url)
+            .field("https", &self.https)
+            .field("actor", &self.actor.is_some())
+            .field("basic_auth_actor", &self.basic_auth_actor)
+            .field("bearer_actor", &self.bearer_actor)
+            .field("peer_addr", &self.peer_addr.is_some())
+            .field("head_pulls", &self.head_pulls)
+            .field("aborted_pulls", &self.aborted_pulls)
+            .field("untag_lookup", &self.untag_lookup)
+            .field("fail_closed", &self.fail_closed)
+            .field("accept_timeout", &self.accept_timeout)
+            .field("stat_timeout", &self.stat_timeout)
+            .field("detached_timeout", &self.detached_timeout)
+            .field("stat", &self.stat.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,239 @@
+//! Bytes of uploads that are under way: [`Uploads`].
+
+use std::hash::{Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use http::header::{CONTENT_RANGE, LOCATION, RANGE};
+use http::{HeaderMap, StatusCode, Uri};
+
+use super::generations::{Generations, Key, Keys};
+use super::headers::{is_plain, text};
+use super::tap::SharedTap;
+
+/// How many uploads a generation remembers, at 32 bytes each.
+const CAPACITY: usize = 16 << 10;
+
+/// Counts the bytes of uploads as their chunks pass, since no request or
+/// response of a chunked push states the size of the blob.
+///
+/// A count is kept only while the layer has seen the upload from its start,
+/// and every `Content-Range` and `Range` agrees with it. An upload is known by
+/// its URL, which each response's `Location` may change.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    keys: Keys,
+    counts: Mutex<Generations<u64>>,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self {
+            keys: Keys::default(),
+            counts: Mutex::new(Generations::new(CAPACITY)),
+        }
+    }
+}
+
+impl Uploads {
+    fn counts(&self) -> MutexGuard<'_, Generations<u64>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(&self, prefix: &str, uri: &Uri) -> Key {
+        self.keys.of(UploadUrl { prefix, uri })
+    }
+
+    /// An upload that a response has begun without taking any content.
+    pub(super) fn begin(&self, prefix: &str, headers: &HeaderMap) {
+        let Some(location) = location(headers) else {
+            return;
+        };
+        if agrees(response_end(headers), 0) {
+            let key = self.key(prefix, &location);
+            self.counts().insert(key, 0);
+        }
+    }
+
+    /// Takes the count of the upload that a request goes on with. It stays
+    /// unknown unless it is [put back](Chunk::passed), so that a chunk whose
+    /// fate is unknown makes the size unknown.
+    pub(super) fn take(&self, prefix: &str, uri: &Uri, headers: &HeaderMap) -> Option<Chunk> {
+        let key = self.key(prefix, uri);
+        let before = self.counts().remove(key)?;
+        let usable = is_plain(headers) && agrees(request_start(headers), before);
+        usable.then_some(Chunk { key, before })
+    }
+
+    /// Records a chunk that the registry has accepted.
+    pub(super) fn passed(&self, prefix: &str, chunk: &Chunk, tap: &SharedTap, headers: &HeaderMap) {
+        let Some(count) = chunk.count(tap) else {
+            return;
+        };
+        if !agrees(response_end(headers), count) {
+            return;
+        }
+        let key = location(headers).map_or(chunk.key, |uri| self.key(prefix, &uri));
+        self.counts().insert(key, count);
+    }
+}
+
+/// A request that adds to an upload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunk {
+    key: Key,
+    before: u64,
+}
+
+impl Chunk {
+    /// Bytes of the upload with those of this request, if all have passed.
+    pub(super) fn count(&self, tap: &SharedTap) -> Option<u64> {
+        self.before.checked_add(tap.lock().whole_length()?)
+    }
+}
+
+/// A PATCH, which makes no event.
+pub(super) struct PatchWatch {
+    pub(super) chunk: Chunk,
+    pub(super) tap: SharedTap,
+}
+
+impl PatchWatch {
+    pub(super) fn answered(
+        &self,
+        uploads: &Uploads,
+        prefix: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) {
+        if status.is_success() {
+            uploads.passed(prefix, &self.chunk, &self.tap, headers);
+        }
+    }
+}
+
+/// The URL of an upload without what differs between the `Location` that named
+/// it and the request that uses it: a path before the prefix, as under a
+/// nested router, and the `digest` that ends the upload.
+struct UploadUrl<'a> {
+    prefix: &'a str,
+    uri: &'a Uri,
+}
+
+impl Hash for UploadUrl<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let path = self.uri.path();
+        let inside = path.split_once(self.prefix).map_or(path, |(_, rest)| rest);
+        inside.trim_end_matches('/').hash(state);
+        let pairs = self.uri.query().unwrap_or_default().split('&');
+        for pair in pairs.filter(|pair| !pair.is_empty() && !pair.starts_with("digest=")) {
+            pair.hash(state);
+        }
+    }
+}
+
+fn location(headers: &HeaderMap) -> Option<Uri> {
+    text(headers, LOCATION)?.parse().ok()
+}
+
+/// The first byte that a chunk says it brings: `first-last`, in the spec's
+/// form or in that of HTTP.
+fn request_start(headers: &HeaderMap) -> Option<Option<u64>> {
+    let range = text(headers, CONTENT_RANGE)?;
+    let range = range.strip_prefix("bytes ").unwrap_or(range);
+    Some(range.split_once('-').and_then(|(first, _)| first.trim().parse().ok()))
+}
+
+/// The last byte that the registry says it has, `0-last`.
+fn response_end(headers: &HeaderMap) -> Option<Option<u64>> {
+    let range = text(headers, RANGE)?;
+    let range = range.strip_prefix("bytes=").unwrap_or(range);
+    Some(range.split_once('-').and_then(|(_, last)| last.trim().parse().ok()))
+}
+
+/// Whether a position that a header states, if there is one, is the count,
+/// give or take one: registries disagree about what their `Range` means.
+fn agrees(stated: Option<Option<u64>>, count: u64) -> bool {
+    match stated {
+        None => true,
+        Some(None) => false,
+        Some(Some(stated)) => stated.abs_diff(count) <= 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
+    }
+
+    fn patch(uploads: &Uploads, uri: &str, sent: &HeaderMap, got: &HeaderMap, data: &str) -> bool {
+        let Some(chunk) = uploads.take("/v2/", &uri.parse().unwrap(), sent) else {
+            return false;
+        };
+        let tap = SharedTap::new(0);
+        tap.lock().add(data.as_bytes());
+        tap.lock().set_complete(true);
+        let watch = PatchWatch { chunk, tap };
+        watch.answered(uploads, "/v2/", StatusCode::ACCEPTED, got);
+        true
+    }
+
+    fn end(uploads: &Uploads, uri: &str) -> Option<u64> {
+        let chunk = uploads.take("/v2/", &uri.parse().unwrap(), &HeaderMap::new())?;
+        let tap = SharedTap::new(0);
+        tap.lock().set_complete(true);
+        chunk.count(&tap)
+    }
+
+    #[test]
+    fn chunks_are_counted_along_the_locations() {
+        let uploads = Uploads::default();
+        let at = |n: &str| ("location", format!("http://h/mirror/v2/a/blobs/uploads/u?state={n}"));
+        let (name, first) = at("1");
+        uploads.begin("/v2/", &headers(&[(name, &first), ("range", "0-0")]));
+        let (name, second) = at("2");
+        let got = headers(&[(name, &second), ("range", "0-9")]);
+        let sent = headers(&[("content-range", "0-9")]);
+        assert!(patch(&uploads, "/v2/a/blobs/uploads/u?state=1", &sent, &got, "0123456789"));
+        assert_eq!(end(&uploads, "/v2/a/blobs/uploads/u?state=1"), None);
+        let uri = "/v2/a/blobs/uploads/u?state=2&digest=sha256:1";
+        assert_eq!(end(&uploads, uri), Some(10));
+        assert_eq!(end(&uploads, uri), None);
+    }
+
+    #[test]
+    fn an_upload_whose_headers_disagree_has_no_count() {
+        for (sent, got, counted) in [
+            (None, None, true),
+            (Some("0-9"), Some("0-10"), true),
+            (Some("bytes 0-9/10"), Some("bytes=0-9"), true),
+            (Some("5-14"), None, false),
+            (Some("x"), None, false),
+            (None, Some("0-20"), false),
+            (None, Some("0"), false),
+        ] {
+            let uploads = Uploads::default();
+            let uri = "/v2/a/blobs/uploads/u";
+            uploads.begin("/v2/", &headers(&[("location", uri)]));
+            let sent: Vec<_> = sent.into_iter().map(|it| ("content-range", it)).collect();
+            let got: Vec<_> = got.into_iter().map(|it| ("range", it)).collect();
+            patch(&uploads, uri, &headers(&sent), &headers(&got), "0123456789");
+            assert_eq!(end(&uploads, uri), counted.then_some(10), "{sent:?} {got:?}");
+        }
+    }
+
+    #[test]
+    fn an_upload_that_was_not_seen_from_its_start_has_no_count() {
+        let uploads = Uploads::default();
+        let uri = "/v2/a/blobs/uploads/u";
+        assert!(!patch(&uploads, uri, &HeaderMap::new(), &HeaderMap::new(), "x"));
+        assert_eq!(end(&uploads, uri), None);
+        uploads.begin("/v2/", &headers(&[("location", uri), ("range", "0-100")]));
+        assert_eq!(end(&uploads, uri), None);
+    }
+}
