@@ -27,11 +27,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
 use tokio::net::TcpListener;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    Config, Endpoint, Format, NotificationLayer, Notifier, SourceRecord, TrustedProxies,
+    Config, Endpoint, Format, NotificationLayer, Notifier, RequestBody, SourceRecord, StatBody,
+    TrustedProxies,
 };
 
 use crate::proxy::{Place, Proxy};
@@ -97,8 +99,13 @@ async fn run(options: &Options) -> Result<(), BoxError> {
         serve::serve(listener, tls, BoxCloneService::new(service), stop, DRAIN).await
     } else {
         let proxy = Arc::new(Proxy::new(&place)?);
+        let upstream = proxy.clone();
+        let stat = service_fn(move |request: Request<StatBody>| {
+            upstream.forward(request.map(|_| RequestBody::empty()))
+        });
         let service = service_fn(move |request| proxy.forward(request));
-        let service = layer(options, tls.is_some(), &notifier).layer(service);
+        let layer = layer(options, tls.is_some(), &notifier).stat_with(stat);
+        let service = layer.layer(service);
         let service = service.map_request(proxy::end_to_end);
         serve::serve(listener, tls, BoxCloneService::new(service), stop, DRAIN).await
     };

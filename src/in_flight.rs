@@ -96,7 +96,9 @@ mod tests {
         let in_flight = InFlight::new();
         in_flight.idle().await;
         in_flight.spawn(Duration::from_secs(5), std::future::pending());
-        in_flight.spawn(Duration::from_secs(9), async { panic!("in the background") });
+        in_flight.spawn(Duration::from_secs(9), async {
+            panic!("in the background")
+        });
         assert_eq!(in_flight.count(), 2);
         let began = tokio::time::Instant::now();
         in_flight.idle().await;

@@ -126,6 +126,9 @@ fn describe() {
     describe_counter!(UNKNOWN_OUTCOMES, unknown);
     let detached = "Requests that were given up after their clients had hung up";
     describe_counter!(DETACHED_TIMEOUTS, detached);
-    describe_counter!(AMBIGUOUS_NAMES, "Events whose repository can be read in two ways");
+    describe_counter!(
+        AMBIGUOUS_NAMES,
+        "Events whose repository can be read in two ways"
+    );
     describe_counter!(MISSING_FACTS, "Facts that no source had for an event");
 }

@@ -133,7 +133,9 @@ impl Facts {
     /// Whether these bytes are what the digest names, whatever the headers say
     /// of their encoding.
     pub(super) fn names(&self, content: &[u8]) -> bool {
-        self.digest.as_deref().is_some_and(|digest| digest == sha256(content))
+        self.digest
+            .as_deref()
+            .is_some_and(|digest| digest == sha256(content))
     }
 
     /// Returns the descriptor of a blob, with every missing fact counted.

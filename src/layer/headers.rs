@@ -27,10 +27,12 @@ pub(super) fn body_length(headers: &HeaderMap) -> Option<u64> {
 
 /// Whether the body is the content as it is, not compressed.
 pub(super) fn is_plain(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+    headers.get_all(CONTENT_ENCODING).iter().all(|coding| {
+        coding
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"identity")
+    })
 }
 
 /// Bytes of the whole content that a response is about.
@@ -119,15 +121,27 @@ mod tests {
             ("bytes 0-18446744073709551615/1", Some(1), false),
         ] {
             let headers = headers(&[(CONTENT_RANGE, range)]);
-            assert_eq!(content_size(StatusCode::PARTIAL_CONTENT, &headers), size, "{range}");
-            assert_eq!(is_whole(StatusCode::PARTIAL_CONTENT, &headers), whole, "{range}");
+            assert_eq!(
+                content_size(StatusCode::PARTIAL_CONTENT, &headers),
+                size,
+                "{range}"
+            );
+            assert_eq!(
+                is_whole(StatusCode::PARTIAL_CONTENT, &headers),
+                whole,
+                "{range}"
+            );
         }
     }
 
     #[test]
     fn an_encoded_body_says_nothing_about_the_size_of_its_content() {
         let length = (CONTENT_LENGTH, "10");
-        for (coding, size) in [("identity", Some(10)), ("Identity", Some(10)), ("gzip", None)] {
+        for (coding, size) in [
+            ("identity", Some(10)),
+            ("Identity", Some(10)),
+            ("gzip", None),
+        ] {
             let headers = headers(&[length.clone(), (CONTENT_ENCODING, coding)]);
             assert_eq!(content_size(StatusCode::OK, &headers), size, "{coding}");
         }

@@ -60,7 +60,8 @@ mod facts;
 mod future;
 mod generations;
 mod headers;
-#[allow(clippy::module_inception)] // the layer itself, as its siblings are the service and the future
+#[allow(clippy::module_inception)]
+// the layer itself, as its siblings are the service and the future
 mod layer;
 mod memory;
 mod observed;

@@ -107,7 +107,10 @@ impl Observed<'_> {
             .or(Facts::of_digest(reference.digest()))
             .or(exchange.content.clone());
         if exchange.plain {
-            facts.size = exchange.tap.as_ref().and_then(|tap| tap.lock().whole_length());
+            facts.size = exchange
+                .tap
+                .as_ref()
+                .and_then(|tap| tap.lock().whole_length());
         }
         let tags = match reference.tag() {
             Some(tag) => vec![tag.into()],
@@ -178,7 +181,9 @@ impl Observed<'_> {
         let stated = headers::content_digest(self.headers);
         let mut facts = Facts::of_digest(stated)
             .or(Facts::of_digest(query.digest.as_deref()))
-            .or(Facts::of_digest(form.and_then(|form| form.digest.as_deref())));
+            .or(Facts::of_digest(
+                form.and_then(|form| form.digest.as_deref()),
+            ));
         let exchange = self.exchange;
         let starts = exchange
             .route

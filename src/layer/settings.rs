@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-
 use super::memory::Memory;
 use super::origin::{BaseUrl, FromParts, OriginSettings, TrustedProxies};
 use super::stat::StatService;

@@ -202,7 +202,10 @@ impl StatClient {
 
     async fn manifest(&self, repository: &str, reference: &str, content: bool) -> Facts {
         let method = if content { Method::GET } else { Method::HEAD };
-        let Some(response) = self.ask(method, &manifest_path(repository, reference)).await else {
+        let Some(response) = self
+            .ask(method, &manifest_path(repository, reference))
+            .await
+        else {
             return Facts::default();
         };
         let found = Facts::of_content(StatusCode::OK, response.headers());

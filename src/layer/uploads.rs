@@ -140,14 +140,22 @@ fn location(headers: &HeaderMap) -> Option<Uri> {
 fn request_start(headers: &HeaderMap) -> Option<Option<u64>> {
     let range = text(headers, CONTENT_RANGE)?;
     let range = range.strip_prefix("bytes ").unwrap_or(range);
-    Some(range.split_once('-').and_then(|(first, _)| first.trim().parse().ok()))
+    Some(
+        range
+            .split_once('-')
+            .and_then(|(first, _)| first.trim().parse().ok()),
+    )
 }
 
 /// The last byte that the registry says it has, `0-last`.
 fn response_end(headers: &HeaderMap) -> Option<Option<u64>> {
     let range = text(headers, RANGE)?;
     let range = range.strip_prefix("bytes=").unwrap_or(range);
-    Some(range.split_once('-').and_then(|(_, last)| last.trim().parse().ok()))
+    Some(
+        range
+            .split_once('-')
+            .and_then(|(_, last)| last.trim().parse().ok()),
+    )
 }
 
 /// Whether a position that a header states, if there is one, is the count,
@@ -193,13 +201,24 @@ mod tests {
     #[test]
     fn chunks_are_counted_along_the_locations() {
         let uploads = Uploads::default();
-        let at = |n: &str| ("location", format!("http://h/mirror/v2/a/blobs/uploads/u?state={n}"));
+        let at = |n: &str| {
+            (
+                "location",
+                format!("http://h/mirror/v2/a/blobs/uploads/u?state={n}"),
+            )
+        };
         let (name, first) = at("1");
         uploads.begin("/v2/", &headers(&[(name, &first), ("range", "0-0")]));
         let (name, second) = at("2");
         let got = headers(&[(name, &second), ("range", "0-9")]);
         let sent = headers(&[("content-range", "0-9")]);
-        assert!(patch(&uploads, "/v2/a/blobs/uploads/u?state=1", &sent, &got, "0123456789"));
+        assert!(patch(
+            &uploads,
+            "/v2/a/blobs/uploads/u?state=1",
+            &sent,
+            &got,
+            "0123456789"
+        ));
         assert_eq!(end(&uploads, "/v2/a/blobs/uploads/u?state=1"), None);
         let uri = "/v2/a/blobs/uploads/u?state=2&digest=sha256:1";
         assert_eq!(end(&uploads, uri), Some(10));
@@ -223,7 +242,11 @@ mod tests {
             let sent: Vec<_> = sent.into_iter().map(|it| ("content-range", it)).collect();
             let got: Vec<_> = got.into_iter().map(|it| ("range", it)).collect();
             patch(&uploads, uri, &headers(&sent), &headers(&got), "0123456789");
-            assert_eq!(end(&uploads, uri), counted.then_some(10), "{sent:?} {got:?}");
+            assert_eq!(
+                end(&uploads, uri),
+                counted.then_some(10),
+                "{sent:?} {got:?}"
+            );
         }
     }
 
@@ -231,7 +254,13 @@ mod tests {
     fn an_upload_that_was_not_seen_from_its_start_has_no_count() {
         let uploads = Uploads::default();
         let uri = "/v2/a/blobs/uploads/u";
-        assert!(!patch(&uploads, uri, &HeaderMap::new(), &HeaderMap::new(), "x"));
+        assert!(!patch(
+            &uploads,
+            uri,
+            &HeaderMap::new(),
+            &HeaderMap::new(),
+            "x"
+        ));
         assert_eq!(end(&uploads, uri), None);
         uploads.begin("/v2/", &headers(&[("location", uri), ("range", "0-100")]));
         assert_eq!(end(&uploads, uri), None);

@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    ChannelSink, Events, NotificationLayer, Notifier, ResponseBody,
+    ChannelSink, Events, NotificationLayer, Notifier, RequestBody, ResponseBody, StatBody,
 };
 
 use crate::certificate::Certificate;
@@ -77,8 +77,13 @@ pub(crate) fn place(upstream: &str) -> Place<'_> {
 pub(crate) fn service(place: &Place<'_>) -> (serve::Service<ResponseBody<ProxyBody>>, Events) {
     let (sink, events) = ChannelSink::new(1000);
     let notifier = Notifier::builder().sink(sink).build().unwrap();
-    let layer = NotificationLayer::new(notifier).https(place.https);
     let proxy = Arc::new(Proxy::new(place).unwrap());
+    let registry = proxy.clone();
+    let stat = service_fn(move |request: Request<StatBody>| {
+        registry.forward(request.map(|_| RequestBody::empty()))
+    });
+    let layer = NotificationLayer::new(notifier).https(place.https);
+    let layer = layer.stat_with(stat);
     let service = layer.layer(service_fn(move |request| proxy.forward(request)));
     let service = service.map_request(crate::proxy::end_to_end);
     (BoxCloneService::new(service), events)
