@@ -30,7 +30,7 @@ use std::time::Duration;
 use http::Request;
 use tokio::net::TcpListener;
 use tower::util::BoxCloneService;
-use tower::{BoxError, Layer as _, service_fn};
+use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
     Config, Endpoint, Format, NotificationLayer, Notifier, RequestBody, SourceRecord, StatBody,
     TrustedProxies,
@@ -95,6 +95,7 @@ async fn run(options: &Options) -> Result<(), BoxError> {
     let ended = if options.without_layer {
         let proxy = Arc::new(Proxy::new(&place)?);
         let service = service_fn(move |request| proxy.forward(request));
+        let service = service.map_request(proxy::end_to_end);
         serve::serve(listener, tls, BoxCloneService::new(service), stop, DRAIN).await
     } else {
         let proxy = Arc::new(Proxy::new(&place)?);
@@ -105,6 +106,7 @@ async fn run(options: &Options) -> Result<(), BoxError> {
         let service = service_fn(move |request| proxy.forward(request));
         let layer = layer(options, tls.is_some(), &notifier).stat_with(stat);
         let service = layer.layer(service);
+        let service = service.map_request(proxy::end_to_end);
         serve::serve(listener, tls, BoxCloneService::new(service), stop, DRAIN).await
     };
     if !ended {

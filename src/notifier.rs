@@ -41,7 +41,7 @@ use crate::sink::{Broadcaster, Insistent, Sink, SinkError, Write};
 /// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | from the happening to the acceptance by the receiver |
 /// | `registry_notifications_batch_events` | histogram | `endpoint` | events in a request |
 /// | `registry_notifications_unaccepted_total` | counter | | events that a sink did not accept |
-/// | `registry_notifications_missing_facts_total` | counter | `fact` | events that lack a fact for which there was no source: `media_type`, `digest`, `size`, `references`, `untagged` (tags of a deleted manifest) or `repository` (the one that a mount is from) |
+/// | `registry_notifications_missing_facts_total` | counter | `fact` | events that lack a fact for which there was no source: `media_type`, `digest`, `size`, `references`, `untagged` (tags of a deleted manifest), `repository` (the one that a mount is from), or, because a request names none that is valid or more than one, `actor`, `host`, `base_url` (the URL is relative) or `user_agent` |
 ///
 /// Gauges are brought up to date with each attempt, and every 10 s while events
 /// wait. Counters begin at zero, but for those by `code` and `fact`, which are

@@ -33,7 +33,7 @@ use http::Response;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tower::util::BoxCloneService;
-use tower::{Layer as _, service_fn};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
     ActorRecord, Endpoint, Envelope, Event, Format, NotificationLayer, Notifier, SourceRecord,
 };
@@ -74,6 +74,7 @@ async fn serve(upstream: &str, notifier: Notifier, certificate: Option<&Certific
             is_token.then(|| ActorRecord::new("silly"))
         });
     let service = layer.layer(service_fn(move |request| proxy.forward(request)));
+    let service = service.map_request(crate::proxy::end_to_end);
     let service = BoxCloneService::new(service);
     let never = std::future::pending::<()>();
     let tls = certificate.map(Certificate::acceptor);

@@ -13,11 +13,15 @@ mod bodies;
 mod certificate;
 #[path = "live/client.rs"]
 mod client;
+#[path = "proxy/heads.rs"]
+mod heads;
 #[path = "../examples/support/image.rs"]
 mod image;
 #[path = "live/layout.rs"]
 #[allow(dead_code, reason = "no indexes here")]
 mod layout;
+#[path = "proxy/lost.rs"]
+mod lost;
 #[path = "proxy/operation.rs"]
 mod operation;
 #[path = "proxy/other_registry.rs"]

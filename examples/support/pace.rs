@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub(crate) struct Pace {
     start: Instant,
     /// Milliseconds from `start` to when the upstream's turn began.
     since: AtomicU64,
+    /// Whether a connection has taken the request, at least in part.
+    sent: AtomicBool,
 }
 
 const CLIENTS_TURN: u64 = u64::MAX;
@@ -27,6 +29,7 @@ impl Pace {
         Arc::new(Self {
             start: Instant::now(),
             since: AtomicU64::new(0),
+            sent: AtomicBool::new(false),
         })
     }
 
@@ -42,16 +45,18 @@ impl Pace {
         self.since.store(CLIENTS_TURN, Ordering::Relaxed);
     }
 
-    /// Resolves when the upstream has used up `limit` in one turn. A turn that
-    /// begins meanwhile ends later than the sleep, which then goes on.
-    pub(crate) async fn exceeded(&self, limit: Duration) {
+    /// Resolves when the upstream has used up `limit` in one turn, and tells
+    /// whether the request has reached it. A turn that begins meanwhile ends
+    /// later than the sleep, which then goes on.
+    pub(crate) async fn exceeded(&self, limit: Duration) -> bool {
         loop {
             let used = match self.since.load(Ordering::Relaxed) {
                 CLIENTS_TURN => 0,
                 since => self.now().saturating_sub(since),
             };
             match limit.saturating_sub(Duration::from_millis(used)) {
-                Duration::ZERO => return,
+                // Read here: whoever gives the request up drops its body.
+                Duration::ZERO => return self.sent.load(Ordering::Relaxed),
                 left => sleep(left).await,
             }
         }
@@ -61,7 +66,8 @@ impl Pace {
 /// A request body on its way to the upstream.
 ///
 /// Whoever sends it polls it when there is room for more, and drops it when all
-/// was sent: that is how it knows whose turn it is.
+/// was sent: that is how it knows whose turn it is. Neither happens before a
+/// connection has the head of the request.
 pub(crate) struct Paced<B> {
     inner: B,
     pace: Arc<Pace>,
@@ -81,6 +87,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Paced<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.pace.sent.store(true, Ordering::Relaxed);
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         match frame {
             Poll::Pending => self.pace.clients_turn(),
@@ -100,6 +107,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Paced<B> {
 
 impl<B> Drop for Paced<B> {
     fn drop(&mut self) {
+        self.pace.sent.store(true, Ordering::Relaxed);
         self.pace.upstreams_turn();
     }
 }

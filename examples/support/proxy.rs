@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, Scheme, Uri};
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -18,9 +18,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::BoxError;
-use tower_registry_notifications::PeerAddr;
+use tower_registry_notifications::{PeerAddr, ResponseFacts};
 
 use crate::pace::{Pace, Paced};
+use crate::serve::{HEAD_BYTES, HEADERS};
 use crate::tls;
 
 /// Bodies stream through, frame by frame, at the pace of the slower side.
@@ -85,7 +86,10 @@ where
         Ok(Self {
             client: Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
+                .http1_max_headers(HEADERS)
+                .http1_max_buf_size(HEAD_BYTES as usize)
                 .http2_adaptive_window(true)
+                .http2_max_header_list_size(HEAD_BYTES)
                 .build(tls::connector(place.upstream_ca, tcp)?),
             scheme: parts.scheme.filter(known).ok_or_else(wrong)?,
             upstream: parts.authority.ok_or_else(wrong)?,
@@ -105,16 +109,18 @@ where
         let asked = parts.headers.get(FORWARDED_HOST).cloned();
         let asked = asked.zip(parts.headers.get(FORWARDED_PROTO).cloned());
         let (pace, patience) = (Pace::new(), self.patience);
+        let reads = matches!(parts.method, Method::GET | Method::HEAD);
         let request = Request::from_parts(parts, Paced::new(body, pace.clone()));
         let answer = self.client.request(request);
         let upstream = self.upstream.clone();
         Box::pin(async move {
             let answer = tokio::select! {
                 answer = answer => answer,
-                () = pace.exceeded(patience) => {
+                sent = pace.exceeded(patience) => {
                     tracing::warn!(?patience, "the upstream does not answer in time");
                     let message = "the registry behind this proxy does not answer in time";
-                    return Ok(refusal(StatusCode::GATEWAY_TIMEOUT, "UNAVAILABLE", message));
+                    let refusal = refusal(StatusCode::GATEWAY_TIMEOUT, "UNAVAILABLE", message);
+                    return Ok(lost(refusal, sent && !reads));
                 }
             };
             Ok(match answer {
@@ -129,7 +135,8 @@ where
                 Err(error) => {
                     tracing::warn!(%error, "the upstream does not answer");
                     let message = "the registry behind this proxy does not answer";
-                    refusal(StatusCode::BAD_GATEWAY, "UNAVAILABLE", message)
+                    let refusal = refusal(StatusCode::BAD_GATEWAY, "UNAVAILABLE", message);
+                    lost(refusal, !error.is_connect() && !reads)
                 }
             })
         })
@@ -152,6 +159,7 @@ where
         };
         let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
         let headers = &mut parts.headers;
+        // Nothing is left to remove behind `end_to_end`. This is for the rest.
         hop_by_hop(headers);
         // The server answers it; the upstream gets the body without asking.
         headers.remove(header::EXPECT);
@@ -185,7 +193,9 @@ where
             }
         }
         if let Some(peer) = peer {
-            let address = HeaderValue::from_str(&peer.ip().to_string())?;
+            // A dual-stack socket has IPv4 addresses as IPv6.
+            let address = peer.ip().to_canonical().to_string();
+            let address = HeaderValue::from_str(&address)?;
             headers.append(FORWARDED_FOR, address);
         }
         if let Some(host) = headers.get(header::HOST).cloned() {
@@ -212,13 +222,35 @@ fn lead_back(
     let (Some(location), Some((host, proto))) = (location, asked) else {
         return;
     };
+    // Each proxy before this one may have appended what it was asked for.
+    let first = |list: &HeaderValue| {
+        let first = list.as_bytes().split(|byte| *byte == b',').next();
+        first.unwrap_or_default().trim_ascii().to_vec()
+    };
     let path = location.path_and_query().map_or("/", |path| path.as_str());
-    let back = [proto.as_bytes(), b"://", host.as_bytes(), path.as_bytes()].concat();
+    let back = [&*first(proto), b"://", &first(host), path.as_bytes()].concat();
     if location.authority() == Some(upstream)
         && let Ok(back) = HeaderValue::from_bytes(&back)
     {
         headers.insert(header::LOCATION, back);
     }
+}
+
+/// Removes from a request what concerns the client's connection only. Stands
+/// outside of the layer, which sees what the upstream will see: of a client that
+/// sends `Connection: Authorization` the registry learns no name.
+pub(crate) fn end_to_end<B>(mut request: Request<B>) -> Request<B> {
+    hop_by_hop(request.headers_mut());
+    request
+}
+
+/// Tells the layer that the registry may have acted although no response came.
+fn lost(mut refusal: Response<ProxyBody>, may_have_acted: bool) -> Response<ProxyBody> {
+    if may_have_acted {
+        let facts = ResponseFacts::new().outcome_unknown();
+        refusal.extensions_mut().insert(facts);
+    }
+    refusal
 }
 
 /// Removes what concerns one connection only (RFC 9110, section 7.6.1).

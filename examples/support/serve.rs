@@ -24,6 +24,12 @@ use tower_registry_notifications::PeerAddr;
 /// What answers the requests of all connections.
 pub(crate) type Service<R> = BoxCloneService<Request<Incoming>, Response<R>, Infallible>;
 
+/// Headers of a request or response. hyper's default of 100 is too few for a
+/// registry that names each of the tags that one push has set.
+pub(crate) const HEADERS: usize = 1024;
+/// Bytes of them, together with the URL.
+pub(crate) const HEAD_BYTES: u32 = 256 << 10;
+
 /// How long a client may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait when the system has no room for another connection.
@@ -104,10 +110,15 @@ where
     // HTTP/1.1 or HTTP/2, as the client's first bytes say. The timers end
     // connections whose clients never finish a head, or are gone.
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD_BYTES as usize);
     server
         .http2()
         .timer(TokioTimer::new())
+        .max_header_list_size(HEAD_BYTES)
         .keep_alive_interval(Some(Duration::from_secs(30)));
     let service = TowerToHyperService::new(service);
     let connection = server.serve_connection(TokioIo::new(stream), service);

@@ -15,9 +15,9 @@ use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tower::util::BoxCloneService;
-use tower::{BoxError, Layer as _, service_fn};
+use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    ChannelSink, Events, NotificationLayer, Notifier, ResponseBody,
+    ChannelSink, Events, NotificationLayer, Notifier, RequestBody, ResponseBody, StatBody,
 };
 
 use crate::certificate::Certificate;
@@ -75,11 +75,17 @@ pub(crate) fn place(upstream: &str) -> Place<'_> {
 
 /// The proxy with the layer.
 pub(crate) fn service(place: &Place<'_>) -> (serve::Service<ResponseBody<ProxyBody>>, Events) {
-    let (sink, events) = ChannelSink::new(100);
+    let (sink, events) = ChannelSink::new(1000);
     let notifier = Notifier::builder().sink(sink).build().unwrap();
-    let layer = NotificationLayer::new(notifier).https(place.https);
     let proxy = Arc::new(Proxy::new(place).unwrap());
+    let registry = proxy.clone();
+    let stat = service_fn(move |request: Request<StatBody>| {
+        registry.forward(request.map(|_| RequestBody::empty()))
+    });
+    let layer = NotificationLayer::new(notifier).https(place.https);
+    let layer = layer.stat_with(stat);
     let service = layer.layer(service_fn(move |request| proxy.forward(request)));
+    let service = service.map_request(crate::proxy::end_to_end);
     (BoxCloneService::new(service), events)
 }
 
@@ -115,6 +121,8 @@ pub(crate) fn client(certificate: Option<&Certificate>, only_http2: bool) -> Tes
     let authorities = certificate.map(|it| it.certificate.as_path());
     Client::builder(TokioExecutor::new())
         .http2_only(only_http2)
+        .http1_max_headers(serve::HEADERS)
+        .http2_max_header_list_size(serve::HEAD_BYTES)
         .build(tls::connector(authorities, tcp).unwrap())
 }
 
