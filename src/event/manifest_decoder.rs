@@ -196,7 +196,7 @@ impl<'a> Decoder<'a> {
         match name {
             "schemaVersion" => set_integer(&mut self.json, &mut 0),
             // Docker's have none.
-            "annotations" if kind.is_oci() => self.map(&mut BTreeMap::new()),
+            "annotations" if kind.is_oci() => self.check_map(),
             "config" if !kind.is_index() => {
                 let mut config = std::mem::take(&mut self.config);
                 let outcome = self.reference(&mut config);
@@ -277,9 +277,7 @@ impl<'a> Decoder<'a> {
                 }
                 "variant" => self.string(&mut platform.variant)?,
                 // It has a type there, but is not posted.
-                "features" if in_list => {
-                    self.slice(&mut Slice::default(), usize::MAX, Self::string)?;
-                }
+                "features" if in_list => self.check_list()?,
                 _ => self.json.skip()?,
             }
         }
@@ -347,6 +345,32 @@ impl<'a> Decoder<'a> {
             self.string(&mut value)?;
             self.spend(2 * size_of::<Cow<'_, str>>() + key.len())?;
             map.insert(key, value);
+        }
+        Ok(())
+    }
+
+    /// Checks the type of a map that no event shows, and keeps nothing of it.
+    fn check_map(&mut self) -> Outcome {
+        if self.json.null()? {
+            return Ok(());
+        }
+        self.json.open(b'{')?;
+        let mut first = true;
+        while self.json.key(&mut first)?.is_some() {
+            set_string(&mut self.json, &mut Cow::Borrowed(""))?;
+        }
+        Ok(())
+    }
+
+    /// The same for a list.
+    fn check_list(&mut self) -> Outcome {
+        if self.json.null()? {
+            return Ok(());
+        }
+        self.json.open(b'[')?;
+        let mut first = true;
+        while self.json.element(&mut first)? {
+            set_string(&mut self.json, &mut Cow::Borrowed(""))?;
         }
         Ok(())
     }
