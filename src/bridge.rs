@@ -251,14 +251,33 @@ impl UrlBuilder {
         }
         // A registry that takes names literally has `a/../b` beside `b`, and
         // was asked for it with encoded slashes. Plain ones would lead to `b`.
-        let name = match repository.split('/').any(resolves) {
-            true => SEGMENT,
-            false => PATH,
+        let literal = repository.contains('.') && repository.split('/').any(resolves);
+        let name = if literal || !is_plain(repository, b'/') {
+            let set = if literal { SEGMENT } else { PATH };
+            utf8_percent_encode(repository, set).into()
+        } else {
+            Cow::Borrowed(repository)
         };
-        let name: Cow<'_, str> = utf8_percent_encode(repository, name).into();
-        let digest: Cow<'_, str> = utf8_percent_encode(digest, SEGMENT).into();
+        let digest = if is_plain(digest, b':') {
+            Cow::Borrowed(digest)
+        } else {
+            utf8_percent_encode(digest, SEGMENT).into()
+        };
         [&*self.base, "/v2/", &*name, kind, &*digest].concat()
     }
+}
+
+/// Whether a URL takes the text as it is, with `more` beside what nearly all
+/// names and digests consist of. Looks at every byte, which is faster for them
+/// than to stop at the first.
+fn is_plain(text: &str, more: u8) -> bool {
+    let known = |byte: u8| {
+        byte.is_ascii_lowercase()
+            || byte.is_ascii_uppercase()
+            || matches!(byte, b'0'..=b'9' | b'-' | b'.' | b'_')
+            || byte == more
+    };
+    text.bytes().fold(true, |plain, byte| plain & known(byte))
 }
 
 #[cfg(test)]
