@@ -9,7 +9,7 @@ use http::{Method, Response, Uri};
 use super::facts::Facts;
 use super::headers;
 use super::observed::Observed;
-use super::origin::Origin;
+use super::origin::{EndToEnd, Origin};
 use super::outcome::{ListenerCall, Outcome};
 use super::response_facts::ResponseFacts;
 use super::route::{self, Operation, Reference, Route};
@@ -96,10 +96,14 @@ impl Exchange {
             }
             _ => None,
         };
-        let form = headers::text(&parts.headers, CONTENT_TYPE);
-        let form = form.filter(|it| route::form::is_form(it)).map(Into::into);
+        // Where the registry may see another type than the layer, only the body
+        // tells what it is.
+        let content_type = EndToEnd::of(&parts.headers).only(&CONTENT_TYPE).text();
+        let form = content_type
+            .filter(|it| route::form::is_form(it))
+            .map(Into::into);
         let content = match operation {
-            Some(Operation::PushManifest { .. }) => Facts::of_type(&parts.headers),
+            Some(Operation::PushManifest { .. }) => Facts::of_type(content_type),
             _ => Facts::default(),
         };
         let limit = operation.and_then(|operation| tap_limit(operation, form.is_some()));

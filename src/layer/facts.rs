@@ -1,5 +1,6 @@
 //! What is known of a target, from the sources that the layer has: [`Facts`].
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use sha2::{Digest as _, Sha256};
 
@@ -46,8 +47,8 @@ impl Facts {
     }
 
     /// Returns what the `Content-Type` of a manifest says.
-    pub(super) fn of_type(headers: &HeaderMap) -> Self {
-        let media_type = headers::media_type(headers);
+    pub(super) fn of_type(content_type: Option<&str>) -> Self {
+        let media_type = content_type.and_then(headers::media_type);
         let (generic_type, media_type) = match media_type {
             Some(generic) if media_types::is_generic(&generic) => (Some(generic), None),
             media_type => (None, media_type),
@@ -65,7 +66,7 @@ impl Facts {
         Self {
             digest: headers::content_digest(headers).map(Into::into),
             size: headers::content_size(status, headers),
-            ..Self::of_type(headers)
+            ..Self::of_type(headers::text(headers, CONTENT_TYPE))
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the headers of a request or response say of the content in its body.
 
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, TRANSFER_ENCODING,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderName, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, StatusCode};
 
@@ -10,10 +10,9 @@ pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The media type in `Content-Type`: in lower case and without parameters.
-pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
-    let value = text(headers, CONTENT_TYPE)?;
-    let media_type = value.split(';').next()?.trim();
+/// The media type in a `Content-Type`: in lower case and without parameters.
+pub(super) fn media_type(content_type: &str) -> Option<String> {
+    let media_type = content_type.split(';').next()?.trim();
     (!media_type.is_empty()).then(|| media_type.to_ascii_lowercase())
 }
 
@@ -104,9 +103,9 @@ mod tests {
     #[test]
     fn a_content_type_is_in_lower_case_and_has_no_parameters() {
         let value = "Application/VND.oci.Image.manifest.v1+JSON; charset=utf-8";
-        let found = media_type(&headers(&[(CONTENT_TYPE, value)]));
+        let found = media_type(value);
         assert_eq!(found.unwrap(), "application/vnd.oci.image.manifest.v1+json");
-        assert_eq!(media_type(&headers(&[(CONTENT_TYPE, "; x")])), None);
+        assert_eq!(media_type("; x"), None);
     }
 
     #[test]

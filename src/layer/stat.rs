@@ -21,6 +21,7 @@ use tower::{BoxError, Service, ServiceExt as _};
 
 use super::facts::Facts;
 use super::headers;
+use super::origin::{EndToEnd, Only};
 use super::route::{name_in_path, segment};
 use super::settings::Settings;
 use super::tap::BodyTap;
@@ -126,9 +127,11 @@ impl StatClient {
     pub(super) fn new(settings: &Arc<Settings>, parts: &Parts) -> Option<Self> {
         let service = settings.stat.clone()?;
         let mut headers = HeaderMap::with_capacity(8);
+        // What the registry may not see of the client's request, it must not
+        // see here.
         for name in [HOST, AUTHORIZATION] {
-            for value in parts.headers.get_all(&name) {
-                headers.append(&name, value.clone());
+            if let Only::Value(value) = EndToEnd::of(&parts.headers).only(&name) {
+                headers.insert(name, value.clone());
             }
         }
         let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));

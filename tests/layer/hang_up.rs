@@ -1,7 +1,9 @@
 //! Clients that hang up, and sinks that take their time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -9,7 +11,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::sync::{mpsc, oneshot};
-use tower::{BoxError, Layer as _, Service as _, ServiceExt as _, service_fn};
+use tower::{BoxError, Layer as _, Service, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
     Action, ChannelSink, NotificationLayer, Notifier, RequestBody, SharedEvent, Sink, SinkError,
     StatBody, Write,
@@ -133,4 +135,292 @@ async fn a_sink_that_hangs_holds_a_response_for_five_seconds() {
             assert_eq!(error["errors"][0]["code"], "UNAVAILABLE");
         }
     }
+}
+
+/// Commits at once and answers 5 ms later.
+fn slow_registry(
+    committed: Arc<Mutex<Vec<String>>>,
+) -> impl Service<
+    Request_,
+    Response = Response<Full<Bytes>>,
+    Error = BoxError,
+    Future = futures_util::future::BoxFuture<'static, Result<Response<Full<Bytes>>, BoxError>>,
+> + Clone {
+    service_fn(move |request: Request_| {
+        let change = format!("{} {}", request.method(), request.uri());
+        committed.lock().unwrap().push(change);
+        let respond = async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let status = match *request.method() {
+                Method::DELETE => StatusCode::ACCEPTED,
+                _ => StatusCode::CREATED,
+            };
+            Ok::<_, BoxError>(Response::builder().status(status).body(Full::default())?)
+        };
+        respond.boxed()
+    })
+}
+
+const MUTATIONS: [(Method, &str); 5] = [
+    (Method::PUT, "/v2/a/manifests/t"),
+    (Method::PUT, "/v2/a/blobs/uploads/1?digest=sha256:01"),
+    (Method::POST, "/v2/a/blobs/uploads/?mount=sha256:01&from=b"),
+    (Method::DELETE, "/v2/a/manifests/t"),
+    (Method::DELETE, BLOB),
+];
+
+#[tokio::test(start_paused = true)]
+async fn what_the_registry_has_committed_has_its_event_though_the_client_hangs_up() {
+    for fail_closed in [false, true] {
+        let (sink, mut events) = ChannelSink::new(100);
+        let notifier = Notifier::builder().sink(sink).build().unwrap();
+        let committed = Arc::new(Mutex::new(Vec::new()));
+        let layer = NotificationLayer::new(notifier.clone()).fail_closed(fail_closed);
+        let mut service = layer.layer(slow_registry(committed.clone()));
+        for (n, (method, uri)) in MUTATIONS.iter().cycle().take(100).enumerate() {
+            let mut response = Box::pin(service.call(request(method.clone(), uri)));
+            // Dropped unpolled, polled once, or in the middle.
+            match n % 3 {
+                0 => {}
+                1 => assert!(response.as_mut().now_or_never().is_none()),
+                _ => {
+                    let limit = Duration::from_millis(n as u64 % 5);
+                    assert!(
+                        tokio::time::timeout(limit, response.as_mut())
+                            .await
+                            .is_err()
+                    );
+                }
+            }
+        }
+        let report = notifier.shutdown(Duration::from_secs(1)).await;
+        assert!(report.is_drained(), "{report:?}");
+        assert_eq!(committed.lock().unwrap().len(), 100);
+        let told = std::iter::from_fn(|| events.try_recv()).count();
+        assert_eq!(told, 100, "fail_closed: {fail_closed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_outside_of_the_layer_suppresses_no_event() {
+    let (sink, mut events) = ChannelSink::new(100);
+    let notifier = Notifier::builder().sink(sink).build().unwrap();
+    let registry = slow_registry(Arc::default());
+    let service = NotificationLayer::new(notifier).layer(registry);
+    let service = tower::timeout::Timeout::new(service, Duration::from_millis(1));
+    for (method, uri) in MUTATIONS {
+        let response = service.clone().oneshot(request(method, uri)).await;
+        assert!(response.is_err());
+    }
+    for _ in MUTATIONS {
+        events.recv().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_is_not_continued_for_a_client_that_has_hung_up() {
+    let (sink, mut events) = ChannelSink::new(100);
+    let notifier = Notifier::builder().sink(sink).build().unwrap();
+    let service = NotificationLayer::new(notifier.clone()).layer(slow_registry(Arc::default()));
+    drop(service.oneshot(request(Method::GET, BLOB)).now_or_never());
+    assert!(notifier.shutdown(Duration::from_secs(1)).await.is_drained());
+    assert!(events.try_recv().is_none());
+}
+
+/// Never responds, once it has acted.
+fn hanging_registry() -> impl Service<
+    Request_,
+    Response = Response<Full<Bytes>>,
+    Error = BoxError,
+    Future = std::future::Pending<Result<Response<Full<Bytes>>, BoxError>>,
+> + Clone {
+    service_fn(|_: Request_| std::future::pending())
+}
+
+#[tokio::test(start_paused = true)]
+async fn detached_work_ends_at_its_limit_and_is_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let counts = recorder.handle();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    for (limit, seconds) in [(None, 600), (Some(7), 7)] {
+        let notifier = Notifier::builder().build().unwrap();
+        let mut layer = NotificationLayer::new(notifier.clone());
+        if let Some(limit) = limit {
+            layer = layer.detached_timeout(Duration::from_secs(limit));
+        }
+        let service = layer.layer(hanging_registry());
+        let response = service.oneshot(request(Method::DELETE, BLOB));
+        // The limit counts from the disconnect.
+        let waited = tokio::time::timeout(Duration::from_secs(100), response).await;
+        assert!(waited.is_err());
+        let began = tokio::time::Instant::now();
+        let report = notifier.shutdown(Duration::from_secs(10_000)).await;
+        assert_eq!(began.elapsed().as_secs(), seconds);
+        assert!(report.is_drained());
+    }
+    let counts = counts.render();
+    let line = "registry_notifications_detached_timeouts_total 2";
+    assert!(counts.contains(line), "{counts}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_detached_work_within_its_deadline() {
+    let (sink, mut events) = ChannelSink::new(100);
+    let notifier = Notifier::builder().sink(sink).build().unwrap();
+    let layer = NotificationLayer::new(notifier.clone());
+    let registry = slow_registry(Arc::default());
+    drop(layer.layer(registry).call(request(Method::DELETE, BLOB)));
+    assert!(notifier.shutdown(Duration::from_secs(1)).await.is_drained());
+    assert!(events.try_recv().is_some());
+
+    let notifier = Notifier::builder().build().unwrap();
+    let layer = NotificationLayer::new(notifier.clone());
+    drop(
+        layer
+            .layer(hanging_registry())
+            .call(request(Method::DELETE, BLOB)),
+    );
+    let began = tokio::time::Instant::now();
+    let report = notifier.shutdown(Duration::from_secs(3)).await;
+    assert_eq!(began.elapsed().as_secs(), 3);
+    assert_eq!(report.unfinished, 1);
+    assert!(!report.is_drained());
+}
+
+/// Accepts an event if it is open, and says so.
+#[derive(Clone, Default)]
+struct Valve {
+    open: Arc<AtomicBool>,
+    ready: Arc<AtomicBool>,
+    accepted: Arc<Mutex<Vec<SharedEvent>>>,
+}
+
+impl Sink for Valve {
+    fn write(&self, event: &SharedEvent) -> Write {
+        if !self.open.load(Ordering::Relaxed) {
+            return Write::failed(SinkError::full());
+        }
+        self.accepted.lock().unwrap().push(event.clone());
+        Write::accepted()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+}
+
+const MUTATIONS_ELSEWHERE: [(Method, &str); 3] = [
+    (Method::PUT, "/opaque/upload/42?digest=sha256:01"),
+    (Method::PUT, "/v2/_X/manifests/-t"),
+    (Method::DELETE, "/api/repositories/a"),
+];
+
+#[tokio::test(start_paused = true)]
+async fn fail_closed_refuses_before_the_registry_acts() {
+    let valve = Valve::default();
+    let notifier = Notifier::builder().sink(valve.clone()).build().unwrap();
+    let committed = Arc::new(Mutex::new(Vec::new()));
+    let layer = NotificationLayer::new(notifier).fail_closed(true);
+    let service = layer.layer(slow_registry(committed.clone()));
+    for (method, uri) in MUTATIONS.into_iter().chain(MUTATIONS_ELSEWHERE) {
+        let response = service.clone().oneshot(request(method, uri)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{uri}");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let error: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(error["errors"][0]["code"], "UNAVAILABLE");
+    }
+    assert!(committed.lock().unwrap().is_empty());
+    // A pull is not a change. It is refused when its event is.
+    let head = service.oneshot(request(Method::HEAD, BLOB)).await.unwrap();
+    assert_eq!(committed.lock().unwrap().len(), 1);
+    assert_eq!(head.status(), StatusCode::CREATED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_fails_after_the_registry_has_acted_is_tried_again() {
+    let valve = Valve::default();
+    valve.ready.store(true, Ordering::Relaxed);
+    let notifier = Notifier::builder().sink(valve.clone()).build().unwrap();
+    let layer = NotificationLayer::new(notifier.clone()).fail_closed(true);
+    let service = layer.layer(slow_registry(Arc::default()));
+    let began = tokio::time::Instant::now();
+    let response = service
+        .oneshot(request(Method::DELETE, BLOB))
+        .await
+        .unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(began.elapsed().as_secs(), 5);
+    assert!(valve.accepted.lock().unwrap().is_empty());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    valve.open.store(true, Ordering::Relaxed);
+    assert!(
+        notifier
+            .shutdown(Duration::from_secs(60))
+            .await
+            .is_drained()
+    );
+    let accepted = valve.accepted.lock().unwrap();
+    assert_eq!(accepted.len(), 1);
+    assert_eq!(accepted[0].action, Action::Delete);
+}
+
+#[tokio::test]
+async fn a_push_that_nothing_attributes_is_refused_with_fail_closed() {
+    let (sink, mut events) = ChannelSink::new(8);
+    let notifier = Notifier::builder().sink(sink).build().unwrap();
+    for (location, fail_closed, status, told) in [
+        ("/elsewhere", true, 503, 0),
+        ("/elsewhere", false, 201, 0),
+        ("/v2/a/blobs/sha256:01", true, 201, 1),
+    ] {
+        let registry = service_fn(move |_: Request_| async move {
+            let created = Response::builder().status(201).header("location", location);
+            Ok::<_, BoxError>(created.body(Full::<Bytes>::default())?)
+        });
+        let layer = NotificationLayer::new(notifier.clone()).fail_closed(fail_closed);
+        let uri = "/opaque/upload/42?digest=sha256:01";
+        let put = layer.layer(registry).oneshot(request(Method::PUT, uri));
+        assert_eq!(put.await.unwrap().status(), status, "{location}");
+        let count = std::iter::from_fn(|| events.try_recv()).count();
+        assert_eq!(count, told, "{location}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_head_has_no_body() {
+    let sink = Slow::default();
+    let notifier = Notifier::builder().sink(sink.clone()).build().unwrap();
+    let registry = service_fn(async |_: Request_| {
+        let found = Response::builder().header("content-length", "4");
+        Ok::<_, BoxError>(found.body(Full::<Bytes>::default())?)
+    });
+    let layer = NotificationLayer::new(notifier)
+        .fail_closed(true)
+        .detached_timeout(Duration::ZERO);
+    let mut head = Box::pin(layer.layer(registry).oneshot(request(Method::HEAD, BLOB)));
+    assert!(head.as_mut().now_or_never().is_none());
+    sink.answer(false);
+    let mut head = head;
+    // Tried again at its limit, and refused again.
+    let refused = loop {
+        tokio::select! {
+            refused = &mut head => break refused.unwrap(),
+            () = tokio::task::yield_now() => {
+                if !sink.0.lock().unwrap().is_empty() {
+                    sink.answer(false);
+                }
+            }
+        }
+    };
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.body().size_hint().exact(), Some(0));
+    assert!(
+        refused
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+            .is_empty()
+    );
 }

@@ -80,6 +80,7 @@ impl<'a> EndToEnd<'a> {
         self.all(name).next()
     }
 
+    /// The value of a header that must not occur more than once.
     pub(in crate::layer) fn only(self, name: &HeaderName) -> Only<'a> {
         let mut values = self.headers.get_all(name).iter();
         match (values.next(), values.next()) {
@@ -92,7 +93,7 @@ impl<'a> EndToEnd<'a> {
 
 impl<'a> Only<'a> {
     /// The value if it is there once, and nothing but visible ASCII and spaces.
-    pub(super) fn text(self) -> Option<&'a str> {
+    pub(in crate::layer) fn text(self) -> Option<&'a str> {
         match self {
             Self::Value(value) => value.to_str().ok(),
             Self::Absent | Self::Unclear => None,

@@ -29,7 +29,7 @@ pub use self::proxies::TrustedProxies;
 use crate::bridge::UrlBuilder;
 use crate::event::{ActorRecord, RequestRecord};
 
-pub(super) use self::headers::EndToEnd;
+pub(super) use self::headers::{EndToEnd, Only};
 
 /// Bytes of the longest `User-Agent` that an event takes. Without a bound a few
 /// hundred requests fill the queues of all endpoints.
