@@ -7,79 +7,36 @@
 mod by_hand;
 #[path = "common/certificate.rs"]
 mod certificate;
-#[path = "differential/client.rs"]
-mod client;
 mod common;
+#[path = "common/front.rs"]
+mod front;
 #[path = "../examples/support/pace.rs"]
 mod pace;
 #[path = "differential/programs.rs"]
 mod programs;
 #[path = "../examples/support/proxy.rs"]
 mod proxy;
+#[path = "common/registry_client.rs"]
+mod registry_client;
 #[path = "../examples/support/serve.rs"]
 mod serve;
 #[path = "differential/table.rs"]
 mod table;
 #[path = "../examples/support/tls.rs"]
 mod tls;
-#[path = "differential/upstream.rs"]
+#[path = "common/upstream.rs"]
 mod upstream;
-
-use std::sync::Arc;
-use std::time::Duration;
 
 use common::{Received, receiver};
 use http::Response;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tower::util::BoxCloneService;
-use tower::{Layer as _, service_fn};
-use tower_registry_notifications::{
-    ActorRecord, Endpoint, Envelope, Event, Format, NotificationLayer, Notifier, SourceRecord,
-};
+use tower_registry_notifications::{Endpoint, Envelope, Event, Format, Notifier, SourceRecord};
 
 use crate::certificate::Certificate;
-use crate::client::TestClient;
-use crate::proxy::{Place, Proxy};
+use crate::front::{Front, MINUTE, is_own};
+use crate::registry_client::TestClient;
 use crate::table::Table;
-use crate::upstream::Upstream;
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// A test never passes without the programs that it is about.
-fn missing(program: &str, error: &std::io::Error) -> String {
-    format!("cannot run {program}: {error}. This test needs it: apt-get install {program}")
-}
-
-/// The proxy with the layer, and TLS on both sides if there is a certificate;
-/// the port that it listens on.
-async fn serve(upstream: &str, notifier: Notifier, certificate: Option<&Certificate>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let place = Place {
-        upstream,
-        upstream_ca: certificate.map(|it| it.certificate.as_path()),
-        patience: MINUTE,
-        https: certificate.is_some(),
-        trust_forwarded: false,
-    };
-    let proxy = Arc::new(Proxy::new(&place).unwrap());
-    let layer = NotificationLayer::new(notifier)
-        .https(certificate.is_some())
-        .untag_lookup(true)
-        // Whose token this is, the registry knows and HTTP does not show.
-        .actor(|parts| {
-            let given = parts.headers.get("authorization")?;
-            let is_token = given.to_str().ok()?.starts_with("Bearer a.token.of-the-");
-            is_token.then(|| ActorRecord::new("silly"))
-        });
-    let service = layer.layer(service_fn(move |request| proxy.forward(request)));
-    let service = BoxCloneService::new(service);
-    let never = std::future::pending::<()>();
-    let tls = certificate.map(Certificate::acceptor);
-    tokio::spawn(serve::serve(listener, tls, service, never, MINUTE));
-    port
-}
+use crate::upstream::{Setup, Upstream};
 
 /// Takes events until both sides have been told of the last request, which is
 /// the only one in the repository `end`.
@@ -113,7 +70,12 @@ async fn so_it_does_over_tls() {
 async fn both_say_the_same(certificate: Option<&Certificate>) {
     let (port_a, mut a) = receiver(Box::new(|_| Response::builder())).await;
     let (port_b, mut b) = receiver(Box::new(|_| Response::builder())).await;
-    let upstream = Upstream::start(port_a, certificate).await;
+    let upstream = Upstream::start(Setup {
+        webhook: port_a,
+        certificate,
+        ..Setup::default()
+    })
+    .await;
     let endpoint = Endpoint::builder("b", format!("http://127.0.0.1:{port_b}/"));
     let notifier = Notifier::builder()
         .source(SourceRecord::new("proxy"))
@@ -121,7 +83,8 @@ async fn both_say_the_same(certificate: Option<&Certificate>) {
         .endpoint(endpoint.format(Format::V1).timeout(MINUTE))
         .build()
         .unwrap();
-    let port = serve(&upstream.url, notifier, certificate).await;
+    let front = Front::proxy(&upstream.url, notifier, certificate, false).await;
+    let port = front.port;
     let scheme = certificate.map_or("http", |_| "https");
     let base = format!("{scheme}://127.0.0.1:{port}");
     let authority = certificate.map(|it| it.certificate.as_path());
@@ -134,9 +97,8 @@ async fn both_say_the_same(certificate: Option<&Certificate>) {
     let (a, b) = (until_end(&mut a).await, until_end(&mut b).await);
 
     // What the layer asks the registry itself is a pull to it, by its own user agent.
-    let own = |event: &Event| event.request.user_agent.starts_with(env!("CARGO_PKG_NAME"));
-    let (stats, a): (Vec<_>, Vec<_>) = a.into_iter().partition(own);
-    assert!(!b.iter().any(own), "the layer told of its own requests");
+    let (stats, a): (Vec<_>, Vec<_>) = a.into_iter().partition(is_own);
+    assert!(!b.iter().any(is_own), "the layer told of its own requests");
     let mut a = a;
     if certificate.is_some() {
         // An https upstream is asked by its own name.

@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 
-use crate::client::{DOCKER, DOCKER_LIST, OCI, OCI_INDEX, TestClient, digest};
+use crate::registry_client::{DOCKER, DOCKER_LIST, OCI, OCI_INDEX, TestClient, digest};
 
 const ACCEPT: [(&str, &str); 1] = [("accept", OCI)];
 

@@ -17,7 +17,7 @@ async fn run(program: &str, arguments: &[&str]) -> String {
     let output = tokio::time::timeout(LONGEST, output)
         .await
         .unwrap_or_else(|_| panic!("{program} {arguments:?} takes longer than {LONGEST:?}"))
-        .unwrap_or_else(|error| panic!("{}", crate::missing(program, &error)));
+        .unwrap_or_else(|error| panic!("{}", crate::upstream::missing(program, &error)));
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {error}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()

@@ -1,4 +1,7 @@
-//! Requests by hand.
+//! A client that speaks the distribution API by hand.
+
+// Each test uses a part of it.
+#![allow(dead_code)]
 
 use std::path::Path;
 use std::sync::Arc;
