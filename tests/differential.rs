@@ -33,7 +33,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tower_registry_notifications::{Endpoint, Envelope, Event, Format, Notifier, SourceRecord};
 
 use crate::certificate::Certificate;
-use crate::front::{Front, MINUTE, is_own};
+use crate::front::{Front, MINUTE, Wiring, is_own};
 use crate::registry_client::TestClient;
 use crate::table::Table;
 use crate::upstream::{Setup, Upstream};
@@ -83,7 +83,12 @@ async fn both_say_the_same(certificate: Option<&Certificate>) {
         .endpoint(endpoint.format(Format::V1).timeout(MINUTE))
         .build()
         .unwrap();
-    let front = Front::proxy(&upstream.url, notifier, certificate, false).await;
+    let wiring = Wiring {
+        certificate,
+        untag_lookup: true,
+        ..Wiring::default()
+    };
+    let front = Front::proxy(&upstream.url, notifier, wiring).await;
     let port = front.port;
     let scheme = certificate.map_or("http", |_| "https");
     let base = format!("{scheme}://127.0.0.1:{port}");

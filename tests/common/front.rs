@@ -30,6 +30,17 @@ pub(crate) struct Front {
     served: JoinHandle<bool>,
 }
 
+/// How the proxy and its layer are set up.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wiring<'a> {
+    /// For TLS on both sides.
+    pub(crate) certificate: Option<&'a Certificate>,
+    /// Whether clients are believed who they act for.
+    pub(crate) trust_forwarded: bool,
+    /// Whether the layer looks for the tags of a manifest that is deleted.
+    pub(crate) untag_lookup: bool,
+}
+
 impl Front {
     /// Serves `service`, over TLS if there is a certificate.
     pub(crate) async fn serve<R>(service: Service<R>, certificate: Option<&Certificate>) -> Self
@@ -48,14 +59,13 @@ impl Front {
         }
     }
 
-    /// The proxy with the layer, and TLS on both sides if there is a
-    /// certificate.
-    pub(crate) async fn proxy(
-        upstream: &str,
-        notifier: Notifier,
-        certificate: Option<&Certificate>,
-        trust_forwarded: bool,
-    ) -> Self {
+    /// The proxy with the layer.
+    pub(crate) async fn proxy(upstream: &str, notifier: Notifier, wiring: Wiring<'_>) -> Self {
+        let Wiring {
+            certificate,
+            trust_forwarded,
+            untag_lookup,
+        } = wiring;
         let place = Place {
             upstream,
             upstream_ca: certificate.map(|it| it.certificate.as_path()),
@@ -71,7 +81,7 @@ impl Front {
         let layer = NotificationLayer::new(notifier)
             .https(certificate.is_some())
             .trusted_proxies(trusted)
-            .untag_lookup(true)
+            .untag_lookup(untag_lookup)
             // Whose token this is, the registry knows and HTTP does not show.
             .actor(|parts| {
                 let given = parts.headers.get("authorization")?;

@@ -80,6 +80,11 @@ impl Upstream {
         }
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        let (_, port) = self.url.rsplit_once(':').unwrap();
+        port.parse().unwrap()
+    }
+
     /// Marks the access log with a request that `client` sends. The lines that
     /// were logged after the first `from`, and before the mark.
     pub(crate) async fn requests_since(&self, from: usize, client: &TestClient) -> Vec<String> {
