@@ -6,7 +6,7 @@
 
 use sha2::Digest as _;
 
-use crate::common::raw::{RawConnection, RawRequest};
+use crate::common::raw::{RawConnection, RawRequest, RawResponse};
 
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -30,24 +30,21 @@ pub(crate) fn with_token(request: RawRequest, agent: &str) -> RawRequest {
     request.header("Authorization", BASIC)
 }
 
-async fn send(connection: &mut RawConnection, request: RawRequest) -> Option<String> {
-    let answer = connection.send(&with_token(request, "prepare")).await;
-    let text = String::from_utf8_lossy(&answer.body);
-    assert!(
-        (200..300).contains(&answer.status),
-        "{}: {text}",
-        answer.status
-    );
-    answer
-        .header("location")
-        .is_some()
-        .then(|| answer.location())
+async fn send(connection: &mut RawConnection, request: RawRequest) -> RawResponse {
+    connection.send(&with_token(request, "prepare")).await
+}
+
+fn assert_success(answer: &RawResponse) {
+    let (status, text) = (answer.status, String::from_utf8_lossy(&answer.body));
+    assert!((200..300).contains(&status), "{status}: {text}");
 }
 
 /// Begins an upload; path and query to go on with.
 pub(crate) async fn begin_upload(connection: &mut RawConnection, repository: &str) -> String {
     let begin = RawRequest::new("POST", format!("/v2/{repository}/blobs/uploads/"));
-    send(connection, begin).await.unwrap()
+    let answer = send(connection, begin).await;
+    assert_success(&answer);
+    answer.location()
 }
 
 /// The URL that ends an upload.
@@ -64,10 +61,9 @@ pub(crate) async fn upload(
 ) -> String {
     let begun = begin_upload(connection, repository).await;
     let patch = RawRequest::new("PATCH", begun).header("Content-Type", "application/octet-stream");
-    let location = send(connection, patch.body(content.to_owned()))
-        .await
-        .unwrap();
-    end_of_upload(&location, &digest(content))
+    let answer = send(connection, patch.body(content.to_owned())).await;
+    assert_success(&answer);
+    end_of_upload(&answer.location(), &digest(content))
 }
 
 /// The digest of the blob that was pushed.
@@ -77,21 +73,20 @@ pub(crate) async fn push_blob(
     content: &str,
 ) -> String {
     let end = upload(connection, repository, content).await;
-    send(connection, RawRequest::new("PUT", end)).await;
+    assert_success(&send(connection, RawRequest::new("PUT", end)).await);
     digest(content)
 }
 
-/// Pushes an index by its tag, or by its digest; the digest.
-pub(crate) async fn push_index(
+/// Whether the registry has taken the manifest.
+#[must_use]
+pub(crate) async fn push_manifest(
     connection: &mut RawConnection,
     repository: &str,
-    tag: Option<&str>,
-    mark: &str,
-) -> String {
-    let content = index(mark);
-    let digest = digest(&content);
-    let path = format!("/v2/{repository}/manifests/{}", tag.unwrap_or(&digest));
-    let push = RawRequest::new("PUT", path).header("Content-Type", INDEX);
-    send(connection, push.body(content)).await;
-    digest
+    reference: &str,
+    kind: &str,
+    content: String,
+) -> bool {
+    let path = format!("/v2/{repository}/manifests/{reference}");
+    let push = RawRequest::new("PUT", path).header("Content-Type", kind);
+    send(connection, push.body(content)).await.status == 201
 }

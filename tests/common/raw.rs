@@ -64,12 +64,13 @@ impl RawRequest {
     }
 }
 
-/// A response that was read to its end.
+/// A response. Its body is empty if the connection broke within it.
 #[derive(Clone, Debug)]
 pub(crate) struct RawResponse {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    is_whole: bool,
 }
 
 impl RawResponse {
@@ -117,7 +118,11 @@ impl RawConnection {
         for request in requests {
             let response = timeout(PATIENCE, self.read(request.method == "HEAD")).await;
             match response.expect("no answer within a minute") {
-                Ok(response) => responses.push(response),
+                Ok(response) if response.is_whole => responses.push(response),
+                Ok(response) => {
+                    responses.push(response);
+                    break;
+                }
                 Err(_) => break,
             }
         }
@@ -147,24 +152,29 @@ impl RawConnection {
             status,
             headers,
             body: Vec::new(),
+            is_whole: true,
         };
-        if is_head || matches!(status, 100..200 | 204 | 304) {
-            return Ok(response);
-        }
-        let length = response.header("content-length");
-        match length.map(|it| it.parse().unwrap()) {
-            Some(length) => {
-                response.body = vec![0; length];
-                self.stream.read_exact(&mut response.body).await?;
-            }
-            None if response.header("transfer-encoding").is_some() => {
-                response.body = self.chunks().await?;
-            }
-            None => {
-                self.stream.read_to_end(&mut response.body).await?;
+        if !is_head && !matches!(status, 100..200 | 204 | 304) {
+            match self.body(&response).await {
+                Ok(body) => response.body = body,
+                Err(_) => response.is_whole = false,
             }
         }
         Ok(response)
+    }
+
+    async fn body(&mut self, head: &RawResponse) -> io::Result<Vec<u8>> {
+        let length = head.header("content-length");
+        let mut body = Vec::new();
+        match length.map(|it| it.parse().unwrap()) {
+            Some(length) => {
+                body.resize(length, 0);
+                self.stream.read_exact(&mut body).await?;
+            }
+            None if head.header("transfer-encoding").is_some() => body = self.chunks().await?,
+            None => drop(self.stream.read_to_end(&mut body).await?),
+        }
+        Ok(body)
     }
 
     async fn chunks(&mut self) -> io::Result<Vec<u8>> {

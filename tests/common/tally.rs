@@ -15,7 +15,10 @@ pub(crate) struct Happening {
     pub(crate) action: &'static str,
     pub(crate) repository: String,
     pub(crate) tag: String,
+    /// In lower case; some registries take both.
     pub(crate) digest: String,
+    /// The repository that a mount is from.
+    pub(crate) from: String,
 }
 
 impl Happening {
@@ -28,7 +31,8 @@ impl Happening {
             action: event.action.as_str(),
             repository: target.repository.to_string(),
             tag: target.tag.to_string(),
-            digest: target.descriptor.digest.to_string(),
+            digest: target.descriptor.digest.to_lowercase(),
+            from: target.from_repository.to_string(),
         }
     }
 }

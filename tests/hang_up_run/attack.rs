@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::CLIENTS;
 use crate::common::raw::{HangUp, RawConnection, RawRequest, hang_up};
-use crate::content::{INDEX, begin_upload, digest, index, push_blob, push_index, with_token};
+use crate::content::{INDEX, begin_upload, digest, index, push_blob, push_manifest, with_token};
 
 /// Each request has a number in its user agent.
 pub(crate) const AGENT: &str = "hang-up/";
@@ -114,7 +114,9 @@ async fn attack(direct: &mut RawConnection, number: usize) -> Attack {
             (mount, format!("{path}/{digest}"))
         }
         Kind::DeleteManifest => {
-            let digest = push_index(direct, "deleted", None, &content).await;
+            let content = index(&content);
+            let digest = digest(&content);
+            assert!(push_manifest(direct, "deleted", &digest, INDEX, content).await);
             let path = format!("/v2/deleted/manifests/{digest}");
             (RawRequest::new("DELETE", &path), path)
         }
