@@ -21,6 +21,8 @@ mod common;
 mod content;
 #[path = "common/front.rs"]
 mod front;
+#[path = "common/hang_up.rs"]
+mod hang_up;
 #[path = "../examples/support/pace.rs"]
 mod pace;
 #[path = "../examples/support/proxy.rs"]
@@ -45,15 +47,13 @@ use futures_util::StreamExt as _;
 use http::Response;
 use tower_registry_notifications::{Endpoint, Format, Notifier, SourceRecord};
 
-use crate::attack::{AGENT, Attack, KINDS, MANNERS, Sender};
+use crate::attack::{AGENT, Attack, CLIENTS, KINDS};
 use crate::collected::Collected;
 use crate::content::{INDEX, with_token};
 use crate::front::{Front, MINUTE, Wiring};
+use crate::hang_up::{MANNERS, Sender};
 use crate::tally::{Happening, Tally};
 use crate::upstream::{Setup, Upstream};
-
-/// Clients at a time.
-const CLIENTS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_change_has_its_event_when_clients_hang_up() {
@@ -114,7 +114,7 @@ async fn run(attacks: &[Attack], port: u16, seed: u64) -> usize {
         for attack in attacks.iter().skip(client).step_by(CLIENTS) {
             // Most of the registry's work is done in the first milliseconds.
             let delay = Duration::from_millis(10).mul_f64(random.f64().powi(2));
-            answered += usize::from(sender.send(attack, delay).await);
+            answered += usize::from(sender.send(&attack.request, attack.manner, delay).await);
         }
         answered
     });

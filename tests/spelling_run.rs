@@ -114,7 +114,7 @@ async fn no_spelling_evades_at_docker_registry() {
     let truth = told_by_registry.by(AGENT).into_iter();
     let truth = truth.map(|event| Happening::of(&event, AGENT)).collect();
     let client = TestClient::new(&upstream.url, None);
-    let access_log = upstream.requests_since(0, &client).await;
+    let access_log = upstream.requests(0, &client).await;
     let truth = outcome.without_deliberate_differences(truth, &access_log);
     outcome.compare(truth, &notified);
 }

@@ -203,37 +203,3 @@ impl RawConnection {
         Ok(String::from_utf8_lossy(line).into_owned())
     }
 }
-
-/// How a client ends its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HangUp {
-    Rst,
-    Fin,
-}
-
-/// Sends a request over a connection of its own, and hangs up when `wait` is
-/// over. Whether an answer had come by then.
-pub(crate) async fn hang_up(
-    port: u16,
-    request: &RawRequest,
-    wait: impl Future<Output = ()>,
-    manner: HangUp,
-) -> bool {
-    let host = format!("127.0.0.1:{port}");
-    let mut stream = TcpStream::connect(&host).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream.write_all(&request.to_bytes(&host)).await.unwrap();
-    wait.await;
-    let answered = matches!(stream.try_read(&mut [0]), Ok(1));
-    match manner {
-        // To close it then sends RST, whether or not there is anything to read.
-        HangUp::Rst => stream.set_zero_linger().unwrap(),
-        HangUp::Fin => {
-            // To close it with an unread answer would send RST.
-            let _ = stream.shutdown().await;
-            let mut rest = Vec::new();
-            let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
-        }
-    }
-    answered
-}

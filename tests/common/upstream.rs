@@ -6,6 +6,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,7 +30,47 @@ pub(crate) struct Upstream {
     process: Child,
     pub(crate) url: String,
     pub(crate) folder: tempfile::TempDir,
-    access_log: Arc<Mutex<Vec<String>>>,
+    access_log: Arc<Mutex<Vec<Logged>>>,
+}
+
+/// A request in the access log.
+#[derive(Clone, Debug)]
+pub(crate) struct Logged {
+    /// Method, target and version.
+    pub(crate) request: String,
+    pub(crate) status: u16,
+    referer: String,
+    pub(crate) agent: String,
+}
+
+impl Logged {
+    /// Reads a line in the combined format, which ends in
+    /// `"<request>" <status> <size> "<referer>" "<user agent>"`.
+    fn parse(line: &str) -> Option<Self> {
+        let mut parts = line.rsplitn(5, '"').skip(1);
+        let agent = parts.next()?.to_owned();
+        let referer = parts.nth(1)?.to_owned();
+        let (before, numbers) = parts.next()?.rsplit_once('"')?;
+        let (_, request) = before.split_once('"')?;
+        Some(Self {
+            request: request.to_owned(),
+            status: numbers.split_whitespace().next()?.parse().ok()?,
+            referer,
+            agent,
+        })
+    }
+}
+
+/// The name of a difference between the registry's notifications and the
+/// layer's events that is deliberate: the registry tells of an action although
+/// it answered with this status.
+pub(crate) fn deliberate_difference(action: &str, status: u16) -> Option<&'static str> {
+    match (action, status) {
+        ("pull", 304 | 412 | 416) => Some("pull of a blob answered 304, 412 or 416"),
+        ("pull", 400 | 404) => Some("pull of a manifest that was then refused"),
+        ("push", 500) => Some("push whose tagging failed"),
+        _ => None,
+    }
 }
 
 /// How a registry is configured.
@@ -45,9 +86,6 @@ pub(crate) struct Setup<'a> {
     pub(crate) in_memory: bool,
 }
 
-/// The last line of the access log that [`Upstream::requests_since`] waits for.
-const MARK: &str = "access-log-mark";
-
 impl Upstream {
     /// Starts a registry that takes every token, as long as there is one, and
     /// sends clients to the token service for it.
@@ -62,12 +100,13 @@ impl Upstream {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}", missing("docker-registry", &error)));
-        let access_log = Arc::<Mutex<Vec<String>>>::default();
+        let access_log = Arc::<Mutex<Vec<Logged>>>::default();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let log = access_log.clone();
         std::thread::spawn(move || {
             let lines = lines.map_while(Result::ok);
-            lines.for_each(|line| log.lock().unwrap().push(line));
+            let requests = lines.filter_map(|line| Logged::parse(&line));
+            requests.for_each(|request| log.lock().unwrap().push(request));
         });
         let log = BufReader::new(process.stderr.take().unwrap());
         let address = tokio::task::spawn_blocking(|| address(log)).await.unwrap();
@@ -85,17 +124,19 @@ impl Upstream {
         port.parse().unwrap()
     }
 
-    /// Marks the access log with a request that `client` sends. The lines that
-    /// were logged after the first `from`, and before the mark.
-    pub(crate) async fn requests_since(&self, from: usize, client: &TestClient) -> Vec<String> {
-        let mark = [("referer", MARK)];
-        client.send(Method::GET, "/v2/", &mark, "").await;
+    /// The requests in the access log, but for the first `skip`. One that
+    /// `client` sends shows that all before it are there.
+    pub(crate) async fn requests(&self, skip: usize, client: &TestClient) -> Vec<Logged> {
+        static MARKS: AtomicUsize = AtomicUsize::new(0);
+        let mark = format!("mark-{}", MARKS.fetch_add(1, Ordering::SeqCst));
+        client
+            .send(Method::GET, "/v2/", &[("referer", &mark)], "")
+            .await;
         let deadline = tokio::time::Instant::now() + MINUTE;
         loop {
-            let mut lines = self.access_log.lock().unwrap()[from..].to_vec();
-            if lines.last().is_some_and(|line| line.contains(MARK)) {
-                lines.pop();
-                return lines;
+            let log = self.access_log.lock().unwrap()[skip..].to_vec();
+            if log.iter().any(|it| it.referer == mark) {
+                return log;
             }
             assert!(tokio::time::Instant::now() < deadline, "nothing is logged");
             tokio::time::sleep(Duration::from_millis(5)).await;

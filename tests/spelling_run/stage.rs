@@ -15,13 +15,14 @@ use crate::mutation::mutate;
 use crate::request::{AGENT, Numbered, Traits, numbered};
 use crate::tally::{Happening, Tally};
 use crate::twin::{Named, Twin};
+use crate::upstream::{Logged, deliberate_difference};
 
 /// Connections at a time.
 const CLIENTS: usize = 8;
 /// Requests that a client sends at once, at most.
 const PIPELINE: usize = 4;
 /// Differences that are printed.
-const SHOWN: usize = 4000;
+const SHOWN: usize = 40;
 /// More events than there can be.
 const EVENTS: usize = 1 << 20;
 
@@ -194,15 +195,17 @@ impl Outcome {
     pub(crate) fn without_deliberate_differences(
         &mut self,
         mut truth: Vec<Happening>,
-        access_log: &[String],
+        access_log: &[Logged],
     ) -> Vec<Happening> {
-        let statuses: HashMap<_, _> = access_log.iter().filter_map(|it| status(it)).collect();
+        let number = |it: &Logged| it.agent.strip_prefix(AGENT)?.parse().ok();
+        let statuses = access_log
+            .iter()
+            .filter_map(|it| Some((number(it)?, it.status)));
+        let statuses: HashMap<usize, u16> = statuses.collect();
         truth.retain(|happening| {
-            let name = match (happening.action, statuses[&happening.number]) {
-                ("pull", 304 | 412 | 416) => "pull of a blob answered 304, 412 or 416",
-                ("pull", 400 | 404) => "pull of a manifest that was then refused",
-                ("push", 500) => "push whose tagging failed",
-                _ => return true,
+            let status = statuses[&happening.number];
+            let Some(name) = deliberate_difference(happening.action, status) else {
+                return true;
             };
             *self.deliberate.entry(name).or_default() += 1;
             false
@@ -266,15 +269,6 @@ impl Outcome {
     }
 }
 
-/// Number and status of a request in an access log in the combined format,
-/// which ends in `" <status> <size> "<referer>" "<user agent>"`.
-fn status(line: &str) -> Option<(usize, u16)> {
-    let mut parts = line.rsplitn(5, '"').skip(1);
-    let number = parts.next()?.strip_prefix(AGENT)?.parse().ok()?;
-    let mut numbers = parts.nth(2)?.split_whitespace().rev();
-    Some((number, numbers.nth(1)?.parse().ok()?))
-}
-
 /// Whether the event tells of what is true but for what it must leave out.
 fn omits(event: &Happening, truth: &Happening, request: &RawRequest) -> bool {
     let has_encoded_slash = request.target.to_lowercase().contains("%2f");
@@ -317,8 +311,11 @@ impl Exchange {
                 repository,
                 reference,
             } => {
-                let is_whole = method == "GET" && status == 200;
-                let content = is_whole.then(|| digest(&answer.body));
+                let content = match (method, status) {
+                    ("GET", 200) => Some(digest(&answer.body)),
+                    ("PUT", _) => Some(digest(&self.sent.request.body)),
+                    _ => None,
+                };
                 let (tag, own) = match reference.contains(':') {
                     true => (String::new(), Some(reference)),
                     false => (reference, None),
