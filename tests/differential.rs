@@ -38,6 +38,7 @@ mod tls;
 #[path = "common/upstream.rs"]
 mod upstream;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{Received, receiver};
@@ -47,7 +48,7 @@ use tower_registry_notifications::{Endpoint, Envelope, Event, Format, Notifier, 
 
 use crate::certificate::Certificate;
 use crate::comparison::Comparison;
-use crate::front::{Front, MINUTE, Wiring, is_own};
+use crate::front::{Front, MINUTE, Wiring, is_layer};
 use crate::hang_up::Sender;
 use crate::registry_client::TestClient;
 use crate::upstream::{Logged, Setup, Upstream};
@@ -157,26 +158,30 @@ async fn both_say_the_same(scenario: Scenario<'_>) {
     }
     comparison.assert_urls(&base);
     comparison.assert_many(&["test/", "skopeo/", "Buildah/"]);
-    let of_programs = own(&by_programs);
+    let (all, of_programs) = (own(&log), own(&by_programs));
     println!(
-        "{}: the layer sent {} requests of its own, {} of them while skopeo and buildah pushed \
-         and pulled",
-        scenario.name,
-        own(&log).len(),
-        of_programs.len()
+        "{}: the layer's own requests: {all:?}; while skopeo and buildah pushed and pulled: \
+         {of_programs:?}",
+        scenario.name
     );
     let unequal = comparison.finish(scenario.name);
     assert!(unequal.is_empty(), "unexplained:\n{}", unequal.join("\n"));
-    assert!(of_programs.is_empty(), "{of_programs:#?}");
-    let about_blobs = own(&log).into_iter().filter(|it| it.contains("/blobs/"));
+    assert!(of_programs.is_empty(), "{of_programs:?}");
+    let about_blobs = all.keys().filter(|it| it.ends_with("/blobs/"));
     assert_eq!(about_blobs.count(), 0, "the layer asked for blobs");
 }
 
-/// Requests of the layer itself, each by its method and target.
-fn own(log: &[Logged]) -> Vec<String> {
-    let by_layer = |it: &&Logged| it.agent.starts_with(env!("CARGO_PKG_NAME"));
-    let own = log.iter().filter(by_layer);
-    own.map(|it| it.request.clone()).collect()
+/// How many requests the layer itself sent, by method and kind.
+fn own(log: &[Logged]) -> BTreeMap<String, usize> {
+    let mut own = BTreeMap::new();
+    for it in log.iter().filter(|it| is_layer(&it.agent)) {
+        let (method, target) = it.request.split_once(' ').unwrap();
+        let kinds = ["/blobs/", "/manifests/", "/tags/"];
+        let kind = kinds.iter().find(|kind| target.contains(**kind));
+        let kind = format!("{method} {}", kind.map_or(target, |kind| kind));
+        *own.entry(kind).or_default() += 1;
+    }
+    own
 }
 
 /// Clients that are gone before the registry has answered.

@@ -101,8 +101,12 @@ impl Front {
     }
 }
 
+/// Whether the layer itself sends requests with this user agent.
+pub(crate) fn is_layer(agent: &str) -> bool {
+    agent.starts_with(env!("CARGO_PKG_NAME"))
+}
+
 /// Whether the layer itself sent the request of this event.
 pub(crate) fn is_own(event: &Event) -> bool {
-    let agent = &event.request.user_agent;
-    agent.starts_with(env!("CARGO_PKG_NAME"))
+    is_layer(&event.request.user_agent)
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tower_registry_notifications::{Action, Event};
 
-use crate::is_own;
+use crate::front::is_own;
 use crate::odd::{OLD, TWOFOLD};
 use crate::table::Table;
 use crate::upstream::{Logged, deliberate_difference};
