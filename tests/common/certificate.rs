@@ -1,5 +1,8 @@
 //! TLS between parts of a test.
 
+// Not every test speaks TLS.
+#![allow(dead_code)]
+
 use std::path::PathBuf;
 
 use tokio_rustls::TlsAcceptor;

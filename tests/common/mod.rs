@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod captured;
+pub(crate) mod raw;
 pub(crate) mod scripted;
 
 use std::convert::Infallible;
@@ -65,4 +66,14 @@ pub(crate) async fn receiver(answer: Box<Answer>) -> (u16, mpsc::UnboundedReceiv
         }
     });
     (port, received)
+}
+
+/// A number that the environment may set.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        Err(_) => default,
+    }
 }

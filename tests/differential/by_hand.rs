@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 
-use crate::client::{DOCKER, DOCKER_LIST, OCI, OCI_INDEX, TestClient, digest};
+use crate::registry_client::{DOCKER, DOCKER_LIST, OCI, OCI_INDEX, TestClient, digest};
 
 const ACCEPT: [(&str, &str); 1] = [("accept", OCI)];
 
@@ -10,18 +10,18 @@ const ACCEPT: [(&str, &str); 1] = [("accept", OCI)];
 pub(crate) struct Pushed {
     digest: String,
     manifest: String,
-    blob: String,
+    pub(crate) blob: String,
 }
 
-/// Everything once but deletions, and eight clients at once.
+/// Everything once but deletions, and sixteen clients at once.
 pub(crate) async fn use_registry(client: &TestClient) -> Pushed {
     without_credentials(client).await;
     let (digest, manifest) = images(client).await;
     pulls(client, &digest).await;
     let blob = uploads(client).await;
     mounts(client, &blob).await;
-    let eight = (0..8).map(|n| one_of_many(client, n));
-    futures_util::future::join_all(eight).await;
+    let many = (0..16).map(|n| one_of_many(client, n));
+    futures_util::future::join_all(many).await;
     Pushed {
         digest,
         manifest,
@@ -122,8 +122,10 @@ async fn uploads(client: &TestClient) -> String {
     client.get(&path, 200, &[]).await;
     let range = [("range", "bytes=2-5")];
     let part = client.send(Method::GET, &path, &range, "").await;
-    assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
-    assert_eq!(part.body(), "2345");
+    assert_eq!(part.status(), client.blob_status(206));
+    if part.status() == StatusCode::PARTIAL_CONTENT {
+        assert_eq!(part.body(), "2345");
+    }
     blob
 }
 
@@ -144,7 +146,7 @@ async fn mounts(client: &TestClient, blob: &str) {
 }
 
 async fn one_of_many(client: &TestClient, n: usize) {
-    let repository = format!("eight/r{n}");
+    let repository = format!("many/r{n}");
     client.push_image(&repository, "t", OCI, "").await;
     let path = format!("/v2/{repository}/manifests/t");
     client.get(&path, 200, &ACCEPT).await;

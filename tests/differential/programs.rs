@@ -17,7 +17,7 @@ async fn run(program: &str, arguments: &[&str]) -> String {
     let output = tokio::time::timeout(LONGEST, output)
         .await
         .unwrap_or_else(|_| panic!("{program} {arguments:?} takes longer than {LONGEST:?}"))
-        .unwrap_or_else(|error| panic!("{}", crate::missing(program, &error)));
+        .unwrap_or_else(|error| panic!("{}", crate::upstream::missing(program, &error)));
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {error}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -35,7 +35,7 @@ async fn copy(arguments: &[&str]) {
 }
 
 /// Copies in, out and from repository to repository; one image, all platforms,
-/// other formats; looks, lists and deletes.
+/// other formats; looks and lists.
 pub(crate) async fn use_skopeo(port: u16, folder: &Path) {
     let at = |name: &str| format!("docker://127.0.0.1:{port}/{name}");
     let dir = format!("dir:{}", folder.join("image").display());
@@ -48,17 +48,25 @@ pub(crate) async fn use_skopeo(port: u16, folder: &Path) {
     let eight: Vec<_> = (0..8).map(|n| at(&format!("skopeo/eight{n}:t"))).collect();
     let eight = eight.iter().map(async |to| copy(&[&dir, to]).await);
     futures_util::future::join_all(eight).await;
-    let creds = format!("--creds={CREDENTIALS}");
     for (command, name) in [
         (&["inspect", "--raw"][..], "skopeo/in:v1"),
         (&["inspect"], "team/docker:v1"),
         (&["list-tags"], "skopeo/copy"),
-        (&["delete"], "skopeo/copy:v1"),
     ] {
-        let name = at(name);
-        let rest = ["--tls-verify=false", &creds, &name];
-        skopeo(&[command, &rest[..]].concat()).await;
+        at_registry(command, &at(name)).await;
     }
+}
+
+async fn at_registry(command: &[&str], name: &str) {
+    let creds = format!("--creds={CREDENTIALS}");
+    let rest = ["--tls-verify=false", &creds, name];
+    skopeo(&[command, &rest[..]].concat()).await;
+}
+
+/// Deletes an image, of which skopeo names the digest only.
+pub(crate) async fn delete_with_skopeo(port: u16) {
+    let name = format!("docker://127.0.0.1:{port}/skopeo/copy:v1");
+    at_registry(&["delete"], &name).await;
 }
 
 /// Builds an image from nothing; pushes it as OCI and as schema 2, and with a

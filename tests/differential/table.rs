@@ -33,12 +33,22 @@ impl Table {
         }
     }
 
+    /// Events that both sides told of.
+    pub(crate) fn equal(&self) -> usize {
+        let counts = self.0.values().flat_map(BTreeMap::values);
+        counts.map(|[a, b]| a.min(b)).sum()
+    }
+
     /// What one side told more often than the other.
     pub(crate) fn unequal(&self) -> Vec<String> {
         let events = self.0.values().flatten();
         let unequal = events.filter(|(_, [a, b])| a != b);
         unequal
-            .map(|(event, [a, b])| format!("distribution {a}, proxy {b}: {event}"))
+            .map(|(event, [a, b])| {
+                let envelope: serde_json::Value = serde_json::from_str(event).unwrap();
+                let event = &envelope["events"][0];
+                format!("distribution {a}, proxy {b}: {event}")
+            })
             .collect()
     }
 }
@@ -62,9 +72,7 @@ fn essence(event: &Event) -> String {
     same.target = event.target.clone();
     same.actor = event.actor.clone();
     let mut request = (*event.request).clone();
-    // Of each run, and of who stands before whom.
     request.id.clear();
-    request.addr.clear();
     same.request = request.into();
     String::from_utf8(Envelope::new([same]).encode(Format::V1)).unwrap()
 }

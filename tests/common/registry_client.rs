@@ -1,4 +1,7 @@
-//! Requests by hand.
+//! A client that speaks the distribution API by hand.
+
+// Each test uses a part of it.
+#![allow(dead_code)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +25,8 @@ pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manife
 pub(crate) struct TestClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
+    name: &'static str,
+    redirects: bool,
     count: Arc<AtomicUsize>,
 }
 
@@ -36,7 +41,38 @@ impl TestClient {
         Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
             base: base.into(),
+            name: "test",
+            redirects: false,
             count: Arc::default(),
+        }
+    }
+
+    /// The same client with user agents that begin otherwise.
+    pub(crate) fn named(&self, name: &'static str) -> Self {
+        Self {
+            name,
+            ..self.clone()
+        }
+    }
+
+    /// The same client of a registry that redirects those who ask for a blob.
+    pub(crate) fn redirected(&self, redirects: bool) -> Self {
+        Self {
+            redirects,
+            ..self.clone()
+        }
+    }
+
+    /// The status of an answer to who pulls a blob that is there.
+    pub(crate) fn blob_status(&self, status: u16) -> u16 {
+        if self.redirects { 307 } else { status }
+    }
+
+    /// The same client of another port, without TLS.
+    pub(crate) fn at(&self, port: u16) -> Self {
+        Self {
+            base: format!("http://127.0.0.1:{port}"),
+            ..self.clone()
         }
     }
 
@@ -60,6 +96,26 @@ impl TestClient {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
+        let answer = self.try_send(method, path, headers, body.into()).await;
+        answer.unwrap()
+    }
+
+    /// Sends a GET with a token. The registry announces the length of the blob
+    /// where it refuses a range or a condition, so that the answer breaks off.
+    pub(crate) async fn get_broken(&self, path: &str, header: (&str, &str)) {
+        let headers = [("authorization", "Bearer a.token.of-the-test"), header];
+        let _ = self
+            .try_send(Method::GET, path, &headers, Bytes::new())
+            .await;
+    }
+
+    async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, tower::BoxError> {
         let uri = match path.starts_with("http") {
             true => path.to_owned(),
             false => format!("{}{path}", self.base),
@@ -68,14 +124,13 @@ impl TestClient {
         let mut request = Request::builder()
             .method(method)
             .uri(uri)
-            .header("user-agent", format!("test/{n}"));
+            .header("user-agent", format!("{}/{n}", self.name));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(body.into())).unwrap();
-        let answer = self.client.request(request).await;
-        let (head, body) = answer.unwrap().into_parts();
-        Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+        let answer = self.client.request(request.body(Full::new(body))?).await?;
+        let (head, body) = answer.into_parts();
+        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     }
 
     /// Where to go on with the upload; it must lead back through the proxy.
@@ -133,6 +188,10 @@ impl TestClient {
     }
 
     pub(crate) async fn get(&self, path: &str, status: u16, headers: &[(&str, &str)]) {
+        let status = match status {
+            200 if path.contains("/blobs/") => self.blob_status(status),
+            status => status,
+        };
         for method in [Method::HEAD, Method::GET] {
             let answer = self.send(method, path, headers, "").await;
             assert_eq!(answer.status(), status, "{path}");
