@@ -11,6 +11,7 @@ use super::headers;
 use super::outcome::ListenerCall;
 use super::route::{self, Operation, Reference, Route, UploadParameters};
 use super::settings::Settings;
+use super::tap::SharedTap;
 use crate::metrics::missing_fact;
 
 /// The response to a route, neither an error nor informational.
@@ -103,15 +104,17 @@ impl Observed<'_> {
     fn manifest_pushed(&self, reference: &Reference, tags: &[String]) -> (ListenerCall, Facts) {
         let exchange = self.exchange;
         let stated = headers::content_digest(self.headers);
-        let mut facts = Facts::of_digest(stated)
-            .or(Facts::of_digest(reference.digest()))
-            .or(exchange.content.clone());
-        if exchange.plain {
-            facts.size = exchange
-                .tap
-                .as_ref()
-                .and_then(|tap| tap.lock().whole_length());
-        }
+        let mut facts = Facts::of_digest(stated).or(exchange.content.clone());
+        let tap = exchange.tap.as_ref().filter(|_| exchange.plain);
+        let tap = tap.map(SharedTap::lock);
+        facts.size = tap.as_ref().and_then(|tap| tap.whole_length());
+        // What a client calls a digest need not be that of the content. Where
+        // the registry states none, the bytes tell it, but for one of another
+        // algorithm.
+        let is_known = tap.is_some_and(|tap| tap.content().is_some());
+        let requested = reference.digest();
+        let requested = requested.filter(|it| !is_known || !it.starts_with("sha256:"));
+        facts = facts.or(Facts::of_digest(requested));
         let tags = match reference.tag() {
             Some(tag) => vec![tag.into()],
             None => accepted(self.headers, tags),

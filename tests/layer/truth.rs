@@ -248,3 +248,21 @@ async fn a_lookup_of_tags_costs_one_request_if_the_digest_is_not_there() {
         .collect();
     assert_eq!(tags, ["", "1", "2", "3"]);
 }
+
+#[tokio::test]
+async fn a_reference_that_is_no_digest_of_the_content_is_not_reported() {
+    let digest = format!("sha256:{:x}", Sha256::digest(IMAGE));
+    let case = Case::new(|_: &Parts| response(201, &[], full("")));
+    for (reference, told) in [
+        (format!("{digest}%00"), &*digest),
+        ("sha256:01".into(), &digest),
+        ("sha512:01".into(), "sha512:01"),
+    ] {
+        let uri = format!("/v2/a/manifests/{reference}");
+        let event = case
+            .event(request("PUT", &uri, &[("content-type", OCI)], IMAGE))
+            .await;
+        assert_eq!(event.target.descriptor.digest, told, "{reference}");
+        assert_eq!(event.target.tag, "");
+    }
+}

@@ -264,8 +264,9 @@ pub(super) fn operation<'a>(prefix: &str, verb: Verb, path: &'a [u8]) -> Reading
             b"blobs" => match (upload_id(rest), verb) {
                 // Status and cancellation of an upload.
                 (Some(_), Verb::Pull | Verb::Delete) => return Reading::Silent,
-                (Some(b""), Verb::Post | Verb::Name) => Kind::Upload,
-                (Some([_, ..]), Verb::Put | Verb::Name) => Kind::Upload,
+                // Some registries take an upload without an id, or a POST with
+                // one. The response shows what it was.
+                (Some(_), Verb::Post | Verb::Put | Verb::Name) => Kind::Upload,
                 (None, Verb::Pull | Verb::Delete | Verb::Name) => Kind::Blob,
                 _ => continue,
             },
