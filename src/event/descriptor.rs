@@ -118,7 +118,8 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     }
     match Option::deserialize(deserializer)? {
         Some(Size::Known(size)) => Ok(size),
-        Some(Size::Negative(_)) | None => Ok(0),
+        Some(Size::Negative(size)) => Ok(size.try_into().unwrap_or_default()),
+        None => Ok(0),
     }
 }
 

@@ -5,7 +5,8 @@ use std::fmt;
 
 use super::Descriptor;
 use super::go_json::Fault;
-use super::manifest_decoder::{self, COUNT_LIMIT, MEMORY_LIMIT, ManifestKind};
+use super::manifest_decoder::{self, COUNT_LIMIT, MEMORY_LIMIT};
+use super::media_types::{self, ManifestKind};
 use super::reference::Reference;
 
 /// Size in bytes of the largest manifest that is looked into: 4 MiB, the limit
@@ -13,89 +14,6 @@ use super::reference::Reference;
 ///
 /// [distribution spec]: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pushing-manifests
 pub const MANIFEST_LIMIT: usize = 4 << 20;
-
-/// Media types of the manifests whose references are known.
-pub mod media_types {
-    use std::borrow::Cow;
-
-    /// OCI image manifest.
-    pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-    /// OCI image index.
-    pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-    /// Docker image manifest, version 2, schema 2.
-    pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-    /// Docker manifest list.
-    pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-
-    /// The media types that need no memory of their own.
-    const COMMON: [&str; 13] = [
-        OCI_MANIFEST,
-        OCI_INDEX,
-        DOCKER_MANIFEST,
-        DOCKER_LIST,
-        "application/vnd.oci.image.config.v1+json",
-        "application/vnd.oci.image.layer.v1.tar",
-        "application/vnd.oci.image.layer.v1.tar+gzip",
-        "application/vnd.oci.image.layer.v1.tar+zstd",
-        "application/vnd.oci.empty.v1+json",
-        "application/vnd.docker.container.image.v1+json",
-        "application/vnd.docker.image.rootfs.diff.tar",
-        "application/vnd.docker.image.rootfs.diff.tar.gzip",
-        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-    ];
-
-    /// Whether this is a manifest of a known kind.
-    pub(crate) fn is_known(media_type: &str) -> bool {
-        is_index(media_type) || media_type == OCI_MANIFEST || media_type == DOCKER_MANIFEST
-    }
-
-    /// Whether this is an index or a list, whose references are manifests.
-    pub(crate) fn is_index(media_type: &str) -> bool {
-        media_type == OCI_INDEX || media_type == DOCKER_LIST
-    }
-
-    /// Whether a `Content-Type` says nothing about the kind of manifest: JSON,
-    /// bytes, text, or what HTTP clients send when they are told nothing. It
-    /// must be an [`essence`].
-    pub(crate) fn is_generic(media_type: &str) -> bool {
-        matches!(
-            media_type,
-            "" | "application/json"
-                | "application/octet-stream"
-                | "application/x-www-form-urlencoded"
-                | "binary/octet-stream"
-                | "text/json"
-                | "text/plain"
-        )
-    }
-
-    /// Whether this may stand in an event: visible ASCII with a slash, of at
-    /// most 255 bytes, which is what [RFC 6838] lets register.
-    ///
-    /// [RFC 6838]: https://www.rfc-editor.org/rfc/rfc6838#section-4.2
-    pub(crate) fn is_valid(media_type: &str) -> bool {
-        let is_visible = |byte: u8| byte.is_ascii_graphic();
-        media_type.len() <= 255 && media_type.contains('/') && media_type.bytes().all(is_visible)
-    }
-
-    /// Returns the media type in lower case, without parameters.
-    pub(crate) fn essence(media_type: &str) -> Cow<'static, str> {
-        let (essence, _) = media_type.split_once(';').unwrap_or((media_type, ""));
-        let essence = essence.trim();
-        match essence.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            true => interned(Cow::Owned(essence.to_ascii_lowercase())),
-            false => interned(Cow::Borrowed(essence)),
-        }
-    }
-
-    /// Returns the same media type, without memory of its own if it is a common one.
-    pub(crate) fn interned(media_type: Cow<'_, str>) -> Cow<'static, str> {
-        match COMMON.iter().find(|common| **common == media_type) {
-            Some(common) => Cow::Borrowed(common),
-            None => Cow::Owned(media_type.into_owned()),
-        }
-    }
-}
 
 /// A manifest as listeners are told of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -174,13 +92,13 @@ impl Manifest {
             return failed(specific, Kind::TooLarge);
         }
         let media_type = match specific {
-            Some(specific) => specific,
+            Some(specific) => Some(specific),
             None => match manifest_decoder::read(content, None) {
                 Err(fault) => return failed(None, fault.into()),
-                Ok(body) => media_types::essence(&body.media_type),
+                Ok(body) => Some(media_types::essence(&body.media_type))
+                    .filter(|named| media_types::is_valid(named)),
             },
         };
-        let media_type = Some(media_type).filter(|it| media_types::is_valid(it));
         let Some(kind) = media_type.as_deref().and_then(ManifestKind::of) else {
             return failed(media_type, Kind::UnknownMediaType);
         };

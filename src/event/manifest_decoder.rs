@@ -23,7 +23,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::go_json::{Fault, Scanner, field};
-use super::media_types;
+use super::media_types::{self, ManifestKind};
 use super::reference::{Details, GoPlatform, Reference, Slice};
 
 /// How many layers or manifests one manifest may list.
@@ -64,44 +64,6 @@ const PLATFORM: &[&str] = &[
     "os.features",
     "features",
 ];
-
-/// The kinds of manifests whose references are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ManifestKind {
-    OciManifest,
-    DockerManifest,
-    OciIndex,
-    DockerList,
-}
-
-impl ManifestKind {
-    pub(super) fn of(media_type: &str) -> Option<Self> {
-        match media_type {
-            media_types::OCI_MANIFEST => Some(Self::OciManifest),
-            media_types::DOCKER_MANIFEST => Some(Self::DockerManifest),
-            media_types::OCI_INDEX => Some(Self::OciIndex),
-            media_types::DOCKER_LIST => Some(Self::DockerList),
-            _ => None,
-        }
-    }
-
-    fn media_type(self) -> &'static str {
-        match self {
-            Self::OciManifest => media_types::OCI_MANIFEST,
-            Self::DockerManifest => media_types::DOCKER_MANIFEST,
-            Self::OciIndex => media_types::OCI_INDEX,
-            Self::DockerList => media_types::DOCKER_LIST,
-        }
-    }
-
-    fn is_oci(self) -> bool {
-        matches!(self, Self::OciManifest | Self::OciIndex)
-    }
-
-    fn is_index(self) -> bool {
-        matches!(self, Self::OciIndex | Self::DockerList)
-    }
-}
 
 /// A manifest that is JSON, if nothing else.
 #[derive(Debug)]
@@ -194,9 +156,9 @@ impl<'a> Decoder<'a> {
             return self.json.skip();
         };
         match name {
-            "schemaVersion" => set_integer(&mut self.json, &mut 0),
-            // Docker's have none.
-            "annotations" if kind.is_oci() => self.check_map(),
+            "schemaVersion" => set_integer(&mut self.json, &mut 0_i64),
+            // Docker's structs have no such field.
+            "annotations" if kind.is_oci() => self.unused_map(),
             "config" if !kind.is_index() => {
                 let mut config = std::mem::take(&mut self.config);
                 let outcome = self.reference(&mut config);
@@ -206,10 +168,11 @@ impl<'a> Decoder<'a> {
             "layers" if !kind.is_index() => self.list(),
             "manifests" if kind.is_index() => self.list(),
             "config" | "layers" | "manifests" => {
-                self.foreign[usize::from(name == "layers")] = !self.json.null()?;
-                match self.foreign[usize::from(name == "layers")] {
-                    true => self.json.skip(),
-                    false => Ok(()),
+                let is_null = self.json.null()?;
+                self.foreign[usize::from(name == "layers")] = !is_null;
+                match is_null {
+                    true => Ok(()),
+                    false => self.json.skip(),
                 }
             }
             _ => self.json.skip(),
@@ -276,8 +239,7 @@ impl<'a> Decoder<'a> {
                     self.slice(&mut platform.os_features, usize::MAX, Self::string)?;
                 }
                 "variant" => self.string(&mut platform.variant)?,
-                // It has a type there, but is not posted.
-                "features" if in_list => self.check_list()?,
+                "features" if in_list => self.unused_strings()?,
                 _ => self.json.skip()?,
             }
         }
@@ -349,8 +311,8 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Checks the type of a map that no event shows, and keeps nothing of it.
-    fn check_map(&mut self) -> Outcome {
+    /// A map that must have its type, but is not posted.
+    fn unused_map(&mut self) -> Outcome {
         if self.json.null()? {
             return Ok(());
         }
@@ -362,8 +324,8 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// The same for a list.
-    fn check_list(&mut self) -> Outcome {
+    /// A slice that must have its type, but is not posted.
+    fn unused_strings(&mut self) -> Outcome {
         if self.json.null()? {
             return Ok(());
         }
@@ -502,6 +464,10 @@ mod tests {
                 r#"{"manifests":[],"schemaVersion":2.0}"#,
             ),
             (
+                ManifestKind::OciIndex,
+                r#"{"manifests":[],"schemaVersion":9223372036854775808}"#,
+            ),
+            (
                 ManifestKind::DockerList,
                 r#"{"manifests":[{"platform":{"features":[1]}}]}"#,
             ),
@@ -518,6 +484,16 @@ mod tests {
             let fault = read(content.as_bytes(), Some(ManifestKind::OciManifest)).unwrap_err();
             assert!(matches!(fault, Fault::Syntax(_)), "{content}: {fault:?}");
         }
+    }
+
+    #[test]
+    fn what_is_not_posted_takes_no_memory() {
+        let text = "x".repeat(2 << 20);
+        let content = format!(
+            r#"{{"manifests":[{{"digest":"d","x":"{text}"}}],"annotations":{{"a":"{text}"}}}}"#
+        );
+        let references = references(ManifestKind::OciIndex, content.as_bytes()).unwrap();
+        assert_eq!(references, [Descriptor::new("", "d", 0)]);
     }
 
     #[test]
