@@ -269,10 +269,12 @@ impl Outcome {
     }
 }
 
-/// Whether the event tells of what is true but for what it must leave out.
+/// Whether the event tells of what is true but for what it must leave out. Query
+/// and form may disagree where both name a source.
 fn omits(event: &Happening, truth: &Happening, request: &RawRequest) -> bool {
     let has_encoded_slash = request.target.to_lowercase().contains("%2f");
-    let may_disagree = request.method == "POST" && !request.body.is_empty();
+    let form = String::from_utf8_lossy(&request.body);
+    let may_disagree = request.target.contains("from=") && form.contains("from");
     let has_names = event.repository == truth.repository && event.tag == truth.tag;
     let has_no_names = event.repository.is_empty() && event.tag.is_empty();
     event.action == truth.action
