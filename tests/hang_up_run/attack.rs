@@ -3,7 +3,9 @@
 use futures_util::StreamExt as _;
 
 use crate::common::raw::{RawConnection, RawRequest};
-use crate::content::{INDEX, begin_upload, digest, index, push_blob, push_manifest, with_token};
+use crate::content::{
+    INDEX, begin_upload, digest, end_of_upload, index, push_blob, push_manifest, with_token,
+};
 use crate::hang_up::{MANNERS, Manner};
 
 /// Each request has a number in its user agent.
@@ -74,7 +76,7 @@ async fn attack(registry: &mut RawConnection, number: usize) -> Attack {
         }
         Kind::FinishUpload => {
             let (upload, digest) = (begin_upload(registry, "uploaded").await, digest(&content));
-            let put = RawRequest::new("PUT", format!("{upload}&digest={digest}"));
+            let put = RawRequest::new("PUT", end_of_upload(&upload, &digest));
             (put.body(content), format!("/v2/uploaded/blobs/{digest}"))
         }
         Kind::Mount => {
