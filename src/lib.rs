@@ -37,16 +37,16 @@ mod bridge;
 #[cfg(feature = "config")]
 mod config;
 mod endpoint;
-mod event;
+pub mod event;
 mod layer;
 mod listener;
 mod metrics;
 mod networks;
 mod notifier;
 mod queue;
-mod sink;
+pub mod sink;
 
-pub use bridge::{Bridge, UrlBuilder};
+pub use bridge::Bridge;
 #[cfg(feature = "config")]
 pub use config::{Config, ConfigError};
 pub use endpoint::{
@@ -56,16 +56,16 @@ pub use endpoint::{
 };
 pub use event::{
     Action, ActorRecord, Descriptor, Envelope, Event, Format, Kind, MANIFEST_LIMIT, Manifest,
-    ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, media_types,
+    ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, Target, media_types,
 };
 pub use layer::{
     BaseUrl, Notification, NotificationLayer, PeerAddr, RequestBody, ResponseBody, ResponseFacts,
     ResponseFuture, TrustedProxies,
 };
-pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
+pub use listener::Listener;
 pub use notifier::{BuildError, Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
 pub use queue::Overflow;
-pub use sink::{Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, Write};
+pub use sink::{Acceptance, Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, sink_fn};
 
 /// The example of the README.
 #[cfg(doctest)]

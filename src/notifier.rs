@@ -1,5 +1,6 @@
 //! Owns the endpoints and their tasks: [`Notifier`].
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::bridge::Bridge;
 use crate::endpoint::{DeadLetter, EndpointBuilder, EndpointStatus, Running};
-use crate::event::{SharedEvent, SourceRecord};
-use crate::sink::{Broadcaster, Sink, SinkError, Write};
+use crate::event::{RequestRecord, SharedEvent, SourceRecord};
+use crate::sink::{Acceptance, Broadcaster, Sink, SinkError};
 
 /// Where events go: the endpoints and other sinks, and what all events share.
 ///
@@ -103,6 +105,15 @@ impl Notifier {
         self.0.sink.clone()
     }
 
+    /// Returns the bridge for one request, for a registry that reports itself
+    /// what happens: it writes to this notifier, with its source and its
+    /// setting for references.
+    pub fn bridge(&self, request: impl Borrow<RequestRecord>) -> Bridge {
+        Bridge::new(self.sink(), request)
+            .source(self.source())
+            .include_references(self.includes_references())
+    }
+
     /// The source of all events.
     pub fn source(&self) -> Arc<SourceRecord> {
         self.0.source.clone()
@@ -133,10 +144,10 @@ impl Notifier {
     ///
     /// The write fails with [`SinkError::is_closed`] if there is no endpoint of
     /// that name.
-    pub fn send_again(&self, letter: &DeadLetter) -> Write {
+    pub fn send_again(&self, letter: &DeadLetter) -> Acceptance {
         match self.endpoint(&letter.endpoint) {
-            Some(endpoint) => endpoint.accept(&SharedEvent::from(letter.event.clone())),
-            None => Write::failed(SinkError::closed()),
+            Some(endpoint) => endpoint.accept(&SharedEvent::from(&letter.event)),
+            None => Acceptance::failed(SinkError::closed()),
         }
     }
 
@@ -177,6 +188,22 @@ impl Notifier {
         ShutdownReport {
             left: left.filter(|left| left.events > 0).collect(),
         }
+    }
+}
+
+impl Sink for Notifier {
+    fn write(&self, event: &SharedEvent) -> Acceptance {
+        self.0.sink.write(event)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.sink.is_ready()
+    }
+
+    /// Lets the endpoints and the other sinks take no more events.
+    /// [`shutdown`](Notifier::shutdown) also waits for deliveries.
+    fn close(&self) {
+        self.0.sink.close();
     }
 }
 

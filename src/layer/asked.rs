@@ -11,7 +11,6 @@ use super::facts::{self, Facts, ResponseFacts};
 use super::happening::{Happening, What};
 use super::record::Origin;
 use super::route::{Operation, Reference, Route, UploadParameters};
-use crate::bridge::Bridge;
 use crate::event::{ActorRecord, MANIFEST_LIMIT};
 use crate::metrics::missing_fact;
 
@@ -156,14 +155,10 @@ impl Asked {
             facts = look(seen, |seen| facts.read_manifest(seen, references));
         }
         Some(Happening {
-            bridge: Bridge::new(
-                self.origin.urls,
-                notifier.source(),
-                actor,
-                self.origin.request,
-                notifier.sink(),
-            )
-            .include_references(references),
+            bridge: notifier
+                .bridge(self.origin.request)
+                .actor(actor)
+                .base_url(self.origin.base_url),
             body_is_content: !self.head && status == StatusCode::OK && facts::not_encoded(headers),
             head: self.head,
             seen: self.seen,

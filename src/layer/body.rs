@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::happening::Happening;
-use crate::sink::{Unstoppable, Write};
+use crate::sink::{Acceptance, DetachOnDrop};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -191,13 +191,13 @@ struct Pull {
     /// Length of the body, if it is known.
     expected: Option<u64>,
     /// The last frame, and the write that it waits for.
-    held: Option<(Option<Frame<Bytes>>, Unstoppable)>,
+    held: Option<(Option<Frame<Bytes>>, DetachOnDrop)>,
     tell_aborted: bool,
 }
 
 impl Pull {
     /// Tells of the pull, once.
-    fn finish(&mut self) -> Option<Write> {
+    fn finish(&mut self) -> Option<Acceptance> {
         let happening = self.happening.take()?;
         Some(happening.tell(Some(&self.seen)))
     }
@@ -208,7 +208,7 @@ impl Drop for Pull {
         if self.tell_aborted
             && let Some(write) = self.finish()
         {
-            drop(Unstoppable::from(write));
+            drop(DetachOnDrop::from(write));
         }
     }
 }

@@ -15,7 +15,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::facts;
 use super::happening::Happening;
 use super::stat::Asker;
-use crate::sink::{Unstoppable, Write};
+use crate::sink::{Acceptance, DetachOnDrop};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -137,7 +137,7 @@ enum Finish<R> {
     /// A stat is needed first.
     Stat(Boxed<Response<ResponseBody<R>>>),
     /// A sink must take the event first.
-    Accept(Response<ResponseBody<R>>, Unstoppable),
+    Accept(Response<ResponseBody<R>>, DetachOnDrop),
 }
 
 impl<S> Watch<S> {
@@ -201,7 +201,7 @@ impl<S> Watch<S> {
         }
         // What has happened is told even if the client hangs up meanwhile.
         let told = async move { stat.await.tell(None).await };
-        let write = Unstoppable::from(Write::pending(told));
+        let write = DetachOnDrop::from(Acceptance::pending(told));
         Finish::Accept(response.map(ResponseBody::plain), write)
     }
 }

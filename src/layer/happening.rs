@@ -7,8 +7,7 @@ use super::body::{Seen, SharedSeen, look};
 use super::facts::Facts;
 use crate::bridge::Bridge;
 use crate::event::{MANIFEST_LIMIT, Manifest};
-use crate::listener::{BlobListener, ManifestListener, RepositoryListener};
-use crate::sink::Write;
+use crate::sink::Acceptance;
 
 pub(super) enum What {
     ManifestPulled {
@@ -122,7 +121,7 @@ impl Happening {
     ///
     /// The write fails only where an event that no sink takes must not be
     /// acknowledged to the client.
-    pub(super) fn tell(mut self, seen: Option<&Seen>) -> Write {
+    pub(super) fn tell(mut self, seen: Option<&Seen>) -> Acceptance {
         if let Some(seen) = seen.filter(|_| self.body_is_content && self.with_last_byte()) {
             let manifest = matches!(self.what, What::ManifestPulled { .. });
             let references = manifest && self.settings.notifier.includes_references();
@@ -136,7 +135,7 @@ impl Happening {
         settings.accept(self.write())
     }
 
-    fn write(self) -> Write {
+    fn write(self) -> Acceptance {
         let Self { bridge, facts, .. } = self;
         let repository = &*self.repository;
         match self.what {
@@ -147,15 +146,13 @@ impl Happening {
                 let manifest = manifest(facts);
                 let untagged = tags.is_empty().then_some(None);
                 let tags = tags.iter().map(|tag| Some(&**tag)).chain(untagged);
-                Write::all(
-                    tags.map(|tag| bridge.manifest_pushed(repository, manifest.clone(), tag)),
-                )
+                Acceptance::all(tags.map(|tag| bridge.manifest_pushed(repository, &manifest, tag)))
             }
             What::ManifestDeleted { digest, untagged } => {
                 let deleted = bridge.manifest_deleted(repository, &digest);
                 let tags = untagged.iter();
                 let tags = tags.map(|tag| bridge.tag_deleted(repository, tag));
-                Write::all(std::iter::once(deleted).chain(tags))
+                Acceptance::all(std::iter::once(deleted).chain(tags))
             }
             What::TagDeleted(tag) => bridge.tag_deleted(repository, &tag),
             What::BlobPulled => bridge.blob_pulled(repository, facts.into_descriptor()),

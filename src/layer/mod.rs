@@ -65,7 +65,7 @@ pub use self::record::{BaseUrl, PeerAddr, TrustedProxies};
 pub use self::service::Notification;
 use crate::event::ActorRecord;
 use crate::notifier::Notifier;
-use crate::sink::{SinkError, Write};
+use crate::sink::{Acceptance, SinkError};
 
 /// Gives a registry's service notifications.
 ///
@@ -260,7 +260,7 @@ impl<S> Layer<S> for NotificationLayer {
 
 impl Settings {
     /// Decides what it means for the request that a sink does not take its event.
-    fn accept(&self, write: Write) -> Write {
+    fn accept(&self, write: Acceptance) -> Acceptance {
         let fail_closed = self.fail_closed;
         let judge = move |answer: Result<(), SinkError>| {
             let Err(error) = answer else { return Ok(()) };
@@ -269,10 +269,10 @@ impl Settings {
             if fail_closed { Err(error) } else { Ok(()) }
         };
         match write.answer() {
-            Ok(answer) => Write::ready(judge(answer)),
+            Ok(answer) => Acceptance::ready(judge(answer)),
             Err(write) => {
                 let timeout = self.accept_timeout;
-                Write::pending(async move {
+                Acceptance::pending(async move {
                     let late = |_| Err(SinkError::other("sink did not answer in time"));
                     let answer = tokio::time::timeout(timeout, write).await;
                     judge(answer.unwrap_or_else(late))

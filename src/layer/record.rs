@@ -1,6 +1,7 @@
 //! From request headers: who asks, from where, under which address.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +10,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::Settings;
-use crate::bridge::UrlBuilder;
 use crate::event::{ActorRecord, RequestRecord, new_id};
 use crate::networks::Networks;
 use crate::notifier::BuildError;
@@ -96,7 +96,7 @@ pub struct BaseUrl(Base);
 enum Base {
     #[default]
     FromRequest,
-    Fixed(UrlBuilder),
+    Fixed(Arc<str>),
 }
 
 impl BaseUrl {
@@ -120,7 +120,7 @@ impl BaseUrl {
                 && !url.contains('#')
         });
         match parsed {
-            Some(_) => Ok(Self(Base::Fixed(UrlBuilder::new(url)))),
+            Some(_) => Ok(Self(Base::Fixed(url.into()))),
             None => Err(BuildError::new(
                 "base URL",
                 crate::notifier::without_user_info(url),
@@ -131,7 +131,7 @@ impl BaseUrl {
 
     /// Without scheme and host: `/v2/<name>/…`.
     pub fn relative() -> Self {
-        Self(Base::Fixed(UrlBuilder::relative()))
+        Self(Base::Fixed("".into()))
     }
 }
 
@@ -140,7 +140,7 @@ pub(super) struct Origin {
     pub(super) request: RequestRecord,
     /// Who acts, if the response does not say it.
     pub(super) actor: ActorRecord,
-    pub(super) urls: UrlBuilder,
+    pub(super) base_url: Arc<str>,
 }
 
 impl Origin {
@@ -158,15 +158,15 @@ impl Origin {
             .unwrap_or_default();
         request.user_agent = headers.get(USER_AGENT).map(text).unwrap_or_default();
         request.trace_parent = trace_parent(headers).unwrap_or_default();
-        let urls = match &settings.base_url.0 {
-            Base::Fixed(urls) => urls.clone(),
+        let base_url = match &settings.base_url.0 {
+            Base::Fixed(base_url) => base_url.clone(),
             Base::FromRequest => requested_base(parts, settings, &host, trusted),
         };
         request.host = host;
         Self {
             request,
             actor: actor(parts, settings),
-            urls,
+            base_url,
         }
     }
 }
@@ -259,7 +259,7 @@ fn host(parts: &Parts) -> String {
     }
 }
 
-fn requested_base(parts: &Parts, settings: &Settings, host: &str, trusted: bool) -> UrlBuilder {
+fn requested_base(parts: &Parts, settings: &Settings, host: &str, trusted: bool) -> Arc<str> {
     let headers = &parts.headers;
     let mut scheme = match parts.uri.scheme_str() {
         _ if settings.https => "https",
@@ -283,7 +283,7 @@ fn requested_base(parts: &Parts, settings: &Settings, host: &str, trusted: bool)
         host = first(forwarded_host).unwrap_or(host);
     }
     let path = settings.prefix.strip_suffix("v2/").unwrap_or("/");
-    UrlBuilder::new([scheme, "://", host, path].concat())
+    [scheme, "://", host, path].concat().into()
 }
 
 fn forwarded_address(headers: &HeaderMap, proxies: &TrustedProxies) -> Option<IpAddr> {
