@@ -143,9 +143,9 @@ async fn both_say_the_same(certificate: Option<&Certificate>) {
         let (_, own_host) = upstream.url.split_once("://").unwrap();
         a.iter_mut().for_each(|event| {
             assert_eq!(event.request.host, own_host);
-            let mut request = (*event.request).clone();
+            let mut request = event.request.clone();
             request.host = format!("127.0.0.1:{port}");
-            event.request = request.into();
+            event.request = request;
         });
     }
     let table = Table::new(&a, &b);

@@ -13,8 +13,8 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::sync::{mpsc, oneshot};
 use tower::{BoxError, Layer as _, Service as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    Action, ChannelSink, NotificationLayer, Notifier, RequestBody, SharedEvent, Sink, SinkError,
-    Write,
+    Acceptance, Action, ChannelSink, NotificationLayer, Notifier, RequestBody, SharedEvent, Sink,
+    SinkError,
 };
 
 const BLOB: &str = "/v2/a/blobs/sha256:01";
@@ -30,10 +30,10 @@ fn request(method: Method, uri: &str) -> Request<Full<Bytes>> {
 struct Slow(Arc<Mutex<Vec<oneshot::Sender<bool>>>>);
 
 impl Sink for Slow {
-    fn write(&self, _: &SharedEvent) -> Write {
+    fn write(&self, _: &SharedEvent) -> Acceptance {
         let (sender, answer) = oneshot::channel();
         self.0.lock().unwrap().push(sender);
-        Write::pending(async move {
+        Acceptance::pending(async move {
             match answer.await {
                 Ok(true) => Ok(()),
                 _ => Err(SinkError::full()),
@@ -76,7 +76,7 @@ async fn a_push_is_told_though_the_client_hangs_up_during_the_stat() {
     drop(response);
     go_on.send(()).unwrap();
     let event = events.recv().await.unwrap();
-    assert_eq!((event.action, event.target.length), (Action::Push, 7));
+    assert_eq!((event.action(), event.length()), (Action::Push, 7));
 }
 
 #[tokio::test]

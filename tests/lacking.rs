@@ -10,9 +10,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use sha2::{Digest as _, Sha256};
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    ChannelSink, NotificationLayer, Notifier, RequestBody, SharedEvent,
-};
+use tower_registry_notifications::{ChannelSink, Event, NotificationLayer, Notifier, RequestBody};
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 const IMAGE: &str = r#"{"config":{"mediaType":"c","digest":"sha256:c","size":1},"layers":[]}"#;
@@ -34,7 +32,7 @@ async fn events(
     method: &str,
     uri: &str,
     serve: impl Fn(&Parts) -> Answer + Clone + Send + 'static,
-) -> Vec<SharedEvent> {
+) -> Vec<Event> {
     let (sink, mut events) = ChannelSink::new(10);
     let notifier = Notifier::builder().sink(sink).build().unwrap();
     let registry = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
@@ -46,14 +44,16 @@ async fn events(
     let service = NotificationLayer::new(notifier).layer(registry);
     let response = service.oneshot(request).await.unwrap();
     response.into_body().collect().await.unwrap();
-    std::iter::from_fn(|| events.try_recv()).collect()
+    std::iter::from_fn(|| events.try_recv())
+        .map(|event| event.to_event())
+        .collect()
 }
 
 async fn event(
     method: &str,
     uri: &str,
     serve: impl Fn(&Parts) -> Answer + Clone + Send + 'static,
-) -> SharedEvent {
+) -> Event {
     let mut events = events(method, uri, serve).await;
     assert_eq!(events.len(), 1, "{events:?}");
     events.remove(0)

@@ -10,8 +10,8 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    ActorRecord, BaseUrl, ChannelSink, Descriptor, Kind, NotificationLayer, Notifier, PeerAddr,
-    RequestBody, ResponseFacts, SharedEvent, TrustedProxies,
+    ActorRecord, BaseUrl, ChannelSink, Descriptor, Event, Kind, NotificationLayer, Notifier,
+    PeerAddr, RequestBody, ResponseFacts, TrustedProxies,
 };
 
 const D: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -81,7 +81,7 @@ where
     }
 
     /// The events of a request whose response is read by `read` frames at most.
-    async fn read(&self, request: Request<Full<Bytes>>, read: usize) -> Vec<SharedEvent> {
+    async fn read(&self, request: Request<Full<Bytes>>, read: usize) -> Vec<Event> {
         let (sink, mut events) = ChannelSink::new(100);
         let notifier = Notifier::builder().sink(sink);
         let notifier = notifier
@@ -106,14 +106,16 @@ where
             }
         }
         drop(body);
-        std::iter::from_fn(|| events.try_recv()).collect()
+        std::iter::from_fn(|| events.try_recv())
+            .map(|event| event.to_event())
+            .collect()
     }
 
-    async fn events(&self, request: Request<Full<Bytes>>) -> Vec<SharedEvent> {
+    async fn events(&self, request: Request<Full<Bytes>>) -> Vec<Event> {
         self.read(request, usize::MAX).await
     }
 
-    async fn event(&self, request: Request<Full<Bytes>>) -> SharedEvent {
+    async fn event(&self, request: Request<Full<Bytes>>) -> Event {
         let mut events = self.events(request).await;
         assert_eq!(events.len(), 1, "{events:?}");
         events.remove(0)
@@ -223,7 +225,7 @@ async fn what_an_upload_s_answer_means() {
         });
         let uri = format!("/v2/a/blobs/uploads/{query}");
         let events = case.events(request("POST", &uri, &[header], body)).await;
-        let tell = |event: &SharedEvent| {
+        let tell = |event: &Event| {
             let target = &event.target;
             let kind = &target.descriptor.media_type;
             let size = target.length;
@@ -366,8 +368,8 @@ async fn deletions() {
         response.extensions_mut().insert(facts);
         response
     });
-    let told = |events: Vec<SharedEvent>| -> Vec<String> {
-        let tell = |event: &SharedEvent| {
+    let told = |events: Vec<Event>| -> Vec<String> {
+        let tell = |event: &Event| {
             let target = &event.target;
             assert!(target.url.is_empty() && target.length == 0);
             let digest = &target.descriptor.digest;

@@ -42,17 +42,17 @@ fn format(file: &str) -> Format {
 fn events(events: &mut Events, deliveries: &[String]) -> Vec<Event> {
     let mut got = Vec::new();
     while let Some(event) = events.try_recv() {
-        let mut event = (*event).clone();
+        let mut event = event.to_event();
         if let Some(delivery) = deliveries.get(got.len()) {
             let recorded: Envelope = serde_json::from_str(delivery).unwrap();
             let recorded = &recorded.events[0];
-            let mut request = (*event.request).clone();
+            let mut request = event.request.clone();
             request.id.clone_from(&recorded.request.id);
             request.addr.clone_from(&recorded.request.addr);
             event.id.clone_from(&recorded.id);
             event.timestamp = recorded.timestamp;
             event.source = recorded.source.clone();
-            event.request = request.into();
+            event.request = request;
         }
         got.push(event);
     }

@@ -91,7 +91,7 @@ use crate::sink::{Acceptance, SinkError};
 /// let request = Request::head("/v2/library/debian/manifests/12").body(Full::default())?;
 /// registry.oneshot(request).await?;
 /// let event = events.recv().await.unwrap();
-/// assert_eq!((event.action, &*event.target.tag), (Action::Pull, "12"));
+/// assert_eq!((event.action(), event.tag()), (Action::Pull, "12"));
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]

@@ -61,10 +61,10 @@ fn essence(event: &Event) -> String {
     same.timestamp = std::time::SystemTime::UNIX_EPOCH;
     same.target = event.target.clone();
     same.actor = event.actor.clone();
-    let mut request = (*event.request).clone();
+    let mut request = event.request.clone();
     // Of each run, and of who stands before whom.
     request.id.clear();
     request.addr.clear();
-    same.request = request.into();
+    same.request = request;
     String::from_utf8(Envelope::new([same]).encode(Format::V1)).unwrap()
 }
