@@ -29,8 +29,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            let (actor, action) = (&event.actor.name, event.action);
-            println!("{actor} {action}s {}", event.target.url);
+            let (actor, action) = (event.actor(), event.action());
+            println!("{actor} {action}s {}", event.url());
         }
     });
     let listener = tokio::net::TcpListener::bind(ADDRESS).await?;

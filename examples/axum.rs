@@ -33,10 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            println!(
-                "{} {}s {}",
-                event.actor.name, event.action, event.target.url
-            );
+            println!("{} {}s {}", event.actor(), event.action(), event.url());
         }
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:5000").await?;

@@ -23,8 +23,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            let client = &event.request.addr;
-            println!("{client} {}s {}", event.action, event.target.url);
+            let client = event.request_addr();
+            println!("{client} {}s {}", event.action(), event.url());
         }
     });
 

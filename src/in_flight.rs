@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::metrics;
-use crate::sink::Write;
+use crate::sink::Acceptance;
 
 /// Counts the tasks in which requests go on whose client has hung up, so that
 /// a shutdown can wait for them. Clones share the count.
@@ -68,7 +68,7 @@ impl InFlight {
     }
 
     /// Lets a write go on whose result nobody waits for.
-    pub(crate) fn finish(&self, write: Write, limit: Duration) {
+    pub(crate) fn finish(&self, write: Acceptance, limit: Duration) {
         if let Err(write) = write.answer() {
             self.spawn(limit, async move { drop(write.await) });
         }

@@ -39,7 +39,7 @@ mod bridge;
 mod config;
 mod endpoint;
 mod error;
-mod event;
+pub mod event;
 mod in_flight;
 mod layer;
 mod listener;
@@ -48,9 +48,9 @@ mod networks;
 mod notifier;
 mod queue;
 mod redact;
-mod sink;
+pub mod sink;
 
-pub use bridge::{Bridge, UrlBuilder};
+pub use bridge::Bridge;
 #[cfg(feature = "config")]
 pub use config::{Config, ConfigError};
 pub use endpoint::{
@@ -61,16 +61,16 @@ pub use endpoint::{
 pub use error::BuildError;
 pub use event::{
     Action, ActorRecord, Descriptor, Envelope, Event, Format, Kind, MANIFEST_LIMIT, Manifest,
-    ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, media_types,
+    ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, Target, media_types,
 };
 pub use layer::{
     BaseUrl, Notification, NotificationLayer, PeerAddr, RequestBody, ResponseBody, ResponseFacts,
     ResponseFuture, StatBody, TrustedProxies,
 };
-pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
+pub use listener::Listener;
 pub use notifier::{Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
 pub use queue::Overflow;
-pub use sink::{Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, Write};
+pub use sink::{Acceptance, Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, sink_fn};
 
 /// The example of the README.
 #[cfg(doctest)]

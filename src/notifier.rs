@@ -1,5 +1,6 @@
 //! Owns the endpoints and their tasks: [`Notifier`].
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::bridge::Bridge;
 use crate::endpoint::{DeadLetter, EndpointBuilder, EndpointStatus, Running};
 use crate::error::BuildError;
-use crate::event::{SharedEvent, SourceRecord};
+use crate::event::{RequestRecord, SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
-use crate::sink::{Broadcaster, Insistent, Sink, SinkError, Write};
+use crate::sink::{Acceptance, Broadcaster, Insistent, Sink, SinkError};
 
 /// Where events go: the endpoints and other sinks, and what all events share.
 ///
@@ -124,6 +126,15 @@ impl Notifier {
         &self.0.in_flight
     }
 
+    /// Returns the bridge for one request, for a registry that reports itself
+    /// what happens: it writes to this notifier, with its source and its
+    /// setting for references.
+    pub fn bridge(&self, request: impl Borrow<RequestRecord>) -> Bridge {
+        Bridge::new(self.sink(), request)
+            .source(self.source())
+            .include_references(self.includes_references())
+    }
+
     /// The source of all events.
     pub fn source(&self) -> Arc<SourceRecord> {
         self.0.source.clone()
@@ -154,10 +165,10 @@ impl Notifier {
     ///
     /// The write fails with [`SinkError::is_closed`] if there is no endpoint of
     /// that name.
-    pub fn send_again(&self, letter: &DeadLetter) -> Write {
+    pub fn send_again(&self, letter: &DeadLetter) -> Acceptance {
         match self.endpoint(&letter.endpoint) {
-            Some(endpoint) => endpoint.accept(&SharedEvent::from(letter.event.clone())),
-            None => Write::failed(SinkError::closed()),
+            Some(endpoint) => endpoint.accept(&SharedEvent::from(&letter.event)),
+            None => Acceptance::failed(SinkError::closed()),
         }
     }
 
@@ -206,6 +217,22 @@ impl Notifier {
             left: left.filter(|left| left.events > 0).collect(),
             unfinished,
         }
+    }
+}
+
+impl Sink for Notifier {
+    fn write(&self, event: &SharedEvent) -> Acceptance {
+        self.0.sink.write(event)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.sink.is_ready()
+    }
+
+    /// Lets the endpoints and the other sinks take no more events.
+    /// [`shutdown`](Notifier::shutdown) also waits for deliveries.
+    fn close(&self) {
+        self.0.sink.close();
     }
 }
 

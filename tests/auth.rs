@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::{Layer as _, ServiceExt as _};
 use tower_registry_notifications::{
-    Action, ChannelSink, Events, NotificationLayer, Notifier, SharedEvent,
+    Action, ChannelSink, Event, Events, NotificationLayer, Notifier,
 };
 
 use crate::image::Image;
@@ -66,8 +66,10 @@ fn tokens(address: &str) -> Arc<Tokens> {
     Tokens::new(address, users()).unwrap()
 }
 
-fn told(events: &mut Events) -> Vec<SharedEvent> {
-    std::iter::from_fn(|| events.try_recv()).collect()
+fn told(events: &mut Events) -> Vec<Event> {
+    std::iter::from_fn(|| events.try_recv())
+        .map(|event| event.to_event())
+        .collect()
 }
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<Body> {
@@ -282,7 +284,7 @@ const LIES: [(&str, &str); 22] = [
 
 /// Nothing in an event is what a client said of itself, but its user agent and
 /// the host that it asked for.
-fn assert_not_forged(event: &SharedEvent, actor: &str) {
+fn assert_not_forged(event: &Event, actor: &str) {
     assert_eq!(event.actor.name, actor);
     assert_eq!(event.request.addr, PEER);
     assert_eq!(event.request.host, SERVICE);
@@ -292,7 +294,7 @@ fn assert_not_forged(event: &SharedEvent, actor: &str) {
             .url
             .starts_with("http://registry.test:5000/v2/")
     );
-    let event = serde_json::to_string(&**event).unwrap();
+    let event = serde_json::to_string(event).unwrap();
     for lie in ["mallory", "203.0.113.9", "forged", "4bf92f", "0af765"] {
         assert!(!event.contains(lie), "{lie}: {event}");
     }

@@ -56,7 +56,7 @@ async fn a_receiver_gets_what_the_reference_posts_in_order_on_one_connection() {
         for event in &written {
             let got = received.try_recv().unwrap();
             assert_eq!(got.path, "/events?x=1");
-            assert_eq!(got.body, Envelope::new([(**event).clone()]).encode(format));
+            assert_eq!(got.body, Envelope::new([event.to_event()]).encode(format));
             assert_eq!(got.headers["content-type"], format.content_type());
             assert_eq!(got.headers["authorization"], "Basic bWU6c2VjcmV0");
             assert_eq!(got.headers["x-token"], "t");

@@ -48,7 +48,7 @@ async fn get(address: SocketAddr) -> SocketAddr {
 }
 
 async fn told(mut events: Events, actor: &str, peer: Option<SocketAddr>) {
-    let event = events.recv().await.unwrap();
+    let event = events.recv().await.unwrap().to_event();
     let target = &event.target;
     assert_eq!(
         (&*target.repository, &*target.tag),

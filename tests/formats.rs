@@ -11,9 +11,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::Value;
 use tower_registry_notifications::{
-    Action, ActorRecord, BlobListener, Bridge, ChannelSink, Descriptor, Envelope, Event, Format,
-    Kind, Manifest, ManifestListener, Platform, RepositoryListener, RequestRecord, SourceRecord,
-    UrlBuilder, media_types,
+    Action, ActorRecord, Bridge, ChannelSink, Descriptor, Envelope, Event, Format, Kind, Manifest,
+    Platform, RequestRecord, SourceRecord, media_types,
 };
 
 const FORMATS: [Format; 3] = [Format::V2, Format::V1, Format::CloudEvents];
@@ -133,12 +132,12 @@ prop_compose! {
         request.addr = addr;
         request.host = host;
         request.user_agent = user_agent;
-        event.request = request.into();
+        event.request = request;
         let [actor, addr, instance_id] = others;
         event.actor = ActorRecord::new(actor);
         let mut source = SourceRecord::new(addr);
         source.instance_id = instance_id;
-        event.source = Arc::new(source);
+        event.source = source;
         event
     }
 }
@@ -214,13 +213,9 @@ async fn each_happening_has_its_kind_its_type_and_its_subject() {
     let (sink, mut events) = ChannelSink::new(16);
     let mut request = RequestRecord::new("r", "PUT");
     request.trace_parent = TRACE.into();
-    let bridge = Bridge::new(
-        UrlBuilder::relative(),
-        Arc::new(SourceRecord::new("registry.example.com:5000")),
-        ActorRecord::new("alice"),
-        request,
-        Arc::new(sink),
-    );
+    let bridge = Bridge::new(Arc::new(sink), request)
+        .source(SourceRecord::new("registry.example.com:5000"))
+        .actor("alice");
     let manifest = || Manifest::new(Descriptor::new("unknown/type", DIGEST, 7));
     let blob = || Descriptor::new("application/octet-stream", DIGEST, 7);
     for (write, kind, done, subject) in [
@@ -270,7 +265,7 @@ async fn each_happening_has_its_kind_its_type_and_its_subject() {
         (bridge.repo_deleted("a/b"), Kind::Repository, "deleted", ""),
     ] {
         write.await.unwrap();
-        let event = (*events.try_recv().unwrap()).clone();
+        let event = events.try_recv().unwrap().to_event();
         let (json, read) = cloud_events(std::slice::from_ref(&event)).remove(0);
         let subject = match subject {
             DIGEST => format!("a/b@{DIGEST}"),
@@ -311,7 +306,7 @@ fn a_source_is_a_uri_reference_whatever_it_says_of_itself() {
         let mut record = SourceRecord::new(addr);
         record.instance_id = instance_id.into();
         let mut event = Event::new(Action::Delete);
-        event.source = Arc::new(record);
+        event.source = record;
         let (json, _) = cloud_events(&[event]).remove(0);
         assert_eq!(json["source"], source);
         assert_eq!(json.get("subject"), None, "there is no repository");

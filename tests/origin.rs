@@ -15,7 +15,7 @@ use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    ActorRecord, ChannelSink, NotificationLayer, Notifier, PeerAddr, RequestBody, SharedEvent,
+    ActorRecord, ChannelSink, Event, NotificationLayer, Notifier, PeerAddr, RequestBody,
     TrustedProxies,
 };
 
@@ -43,7 +43,7 @@ fn head(headers: &[(&'static str, &str)]) -> Request<Full<Bytes>> {
 
 /// What one request makes.
 struct Made {
-    event: SharedEvent,
+    event: Event,
     /// The facts that were counted as missing.
     missing: Vec<String>,
 }
@@ -67,7 +67,7 @@ fn made_by(set: Set, answer: Response<()>, request: Request<Full<Bytes>>) -> Mad
             service.oneshot(request).await.unwrap();
             let event = events.try_recv().unwrap();
             assert!(events.try_recv().is_none());
-            event
+            event.to_event()
         })
     });
     let facts = metrics.render();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::scripted::{Reply, event, scripted};
 use tower_registry_notifications::{
-    Backoff, DeadLetter, DeadLetterSink, Endpoint, Notifier, Overflow, Sink as _, Write,
+    Acceptance, Backoff, DeadLetter, DeadLetterSink, Endpoint, Notifier, Overflow, Sink as _,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -35,10 +35,10 @@ async fn a_client_that_panics_is_an_error_of_the_attempt() {
 struct Panics(bool);
 
 impl DeadLetterSink for Panics {
-    fn bury(&self, _: &Arc<DeadLetter>) -> Write {
+    fn bury(&self, _: &Arc<DeadLetter>) -> Acceptance {
         match self.0 {
             true => panic!("at once"),
-            false => Write::pending(async { panic!("later") }),
+            false => Acceptance::pending(async { panic!("later") }),
         }
     }
 }

@@ -95,7 +95,7 @@ pub(crate) async fn replay(exchanges: &[Exchange], lookup: bool) -> Vec<Replayed
             response.into_body().collect().await.unwrap();
         }
         let ours = std::iter::from_fn(|| sent.try_recv());
-        let ours = ours.map(|event| (*event).clone()).collect();
+        let ours = ours.map(|event| event.to_event()).collect();
         replayed.push(Replayed { ours, only_there });
     }
     replayed

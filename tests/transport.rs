@@ -269,7 +269,7 @@ async fn write(notifier: &Notifier, n: usize) -> Vec<String> {
     for _ in 0..n {
         let event = SharedEvent::from(Event::new(Action::Push));
         notifier.sink().write(&event).await.unwrap();
-        ids.push(event.id.to_string());
+        ids.push(event.id().to_string());
     }
     ids
 }

@@ -9,9 +9,9 @@ use tower_registry_notifications::{Event, Events};
 pub(crate) async fn print(mut events: Events, json: bool) -> io::Result<()> {
     while let Some(event) = events.recv().await {
         let line = if json {
-            serde_json::to_string(&*event)?
+            serde_json::to_string(&event)?
         } else {
-            line(&event)
+            line(&event.to_event())
         };
         writeln!(io::stdout().lock(), "{line}")?;
     }

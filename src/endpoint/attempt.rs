@@ -59,9 +59,15 @@ impl Poster {
         id: &str,
         trace_parent: Option<&str>,
     ) -> Request<Bytes> {
-        let events = events.iter().map(|event| &***event);
-        let body = crate::event::envelope(self.encoding, self.batch, events);
-        let mut request = Request::new(Bytes::from(body));
+        let body = match events {
+            // The same bytes for every endpoint, without a copy.
+            [one] if !self.batch => one.clone().into_bytes(),
+            many => {
+                let events = many.iter().map(Encoded::event);
+                crate::event::envelope(self.encoding, self.batch, events).into()
+            }
+        };
+        let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         let signature = self

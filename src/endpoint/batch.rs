@@ -86,7 +86,7 @@ impl Forming {
     fn add(&mut self, entry: Entry, batch: &Batch, encoding: Encoding) -> Result<(), Entry> {
         if batch.events > 1 {
             let encoded = entry.event.encoded(encoding);
-            let bytes = self.bytes + encoded.len();
+            let bytes = self.bytes + encoded.event().len();
             if bytes > batch.bytes && !self.events.is_empty() {
                 self.full = true;
                 return Err(entry);
@@ -221,11 +221,11 @@ impl Part {
     /// The same in each attempt at these events, and in no other request.
     pub(super) fn id(&self) -> String {
         match &*self.events {
-            [one] => one.id.clone(),
+            [one] => one.id().to_string(),
             many => {
                 let mut hash = Sha256::new();
                 for event in many {
-                    hash.update(&event.id);
+                    hash.update(event.id().as_str());
                     hash.update(",");
                 }
                 format!("{:x}", hash.finalize())
@@ -235,8 +235,8 @@ impl Part {
 
     /// The trace that all of its events belong to.
     pub(super) fn trace_parent(&self) -> Option<&str> {
-        let first = &*self.events.first()?.request.trace_parent;
-        let same = |event: &SharedEvent| event.request.trace_parent == first;
+        let first = self.events.first()?.trace_parent();
+        let same = |event: &SharedEvent| event.trace_parent() == first;
         (!first.is_empty() && self.events.iter().all(same)).then_some(first)
     }
 

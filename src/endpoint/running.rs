@@ -6,7 +6,7 @@ use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
 use crate::event::SharedEvent;
 use crate::queue::{MemoryQueue, Overflow, Refused};
-use crate::sink::{Filter, Sink, SinkError, Write};
+use crate::sink::{Acceptance, Filter, Sink, SinkError};
 
 /// The side of an endpoint that events are written to.
 pub(crate) struct Running {
@@ -40,11 +40,6 @@ impl Running {
         status
     }
 
-    /// Takes no more events.
-    pub(crate) fn close(&self) {
-        self.queue.close();
-    }
-
     /// Gives up what is not delivered.
     pub(crate) fn stop(&self) {
         self.queue.close();
@@ -61,7 +56,7 @@ impl Running {
     }
 
     /// Takes the event, whatever the filter says.
-    pub(crate) fn accept(&self, event: &SharedEvent) -> Write {
+    pub(crate) fn accept(&self, event: &SharedEvent) -> Acceptance {
         match self.overflow {
             Overflow::RejectNewest => self.done(event, self.queue.push(event)),
             Overflow::DropOldest => {
@@ -69,7 +64,7 @@ impl Running {
                 let answer = self.queue.push_dropping(event, &mut dropped);
                 let burials = dropped.iter().map(|event| self.overflowed(event));
                 let burials: Vec<_> = burials.collect();
-                Write::all(burials.into_iter().chain([self.done(event, answer)]))
+                Acceptance::all(burials.into_iter().chain([self.done(event, answer)]))
             }
             Overflow::Wait => match self.queue.push(event) {
                 Err(Refused::Full) => self.wait(event.clone()),
@@ -78,14 +73,14 @@ impl Running {
         }
     }
 
-    fn wait(&self, event: SharedEvent) -> Write {
+    fn wait(&self, event: SharedEvent) -> Acceptance {
         let (queue, counts) = (self.queue.clone(), self.counts.clone());
         let mut waiter = Waiter {
             grave: self.grave.clone(),
             event,
             answered: false,
         };
-        Write::pending(async move {
+        Acceptance::pending(async move {
             let answer = queue.push_waiting(&waiter.event).await;
             waiter.answered = true;
             match answer {
@@ -101,21 +96,21 @@ impl Running {
         })
     }
 
-    fn done(&self, event: &SharedEvent, answer: Result<(), Refused>) -> Write {
+    fn done(&self, event: &SharedEvent, answer: Result<(), Refused>) -> Acceptance {
         let Err(refused) = answer else {
             self.counts.taken();
-            return Write::accepted();
+            return Acceptance::accepted();
         };
         let burial = bury(&self.grave, event);
-        Write::pending(async move {
+        Acceptance::pending(async move {
             burial.await;
             Err(refused.into())
         })
     }
 
-    fn overflowed(&self, event: &SharedEvent) -> Write {
+    fn overflowed(&self, event: &SharedEvent) -> Acceptance {
         let burial = bury(&self.grave, event);
-        Write::pending(async move {
+        Acceptance::pending(async move {
             burial.await;
             Ok(())
         })
@@ -158,10 +153,10 @@ impl From<Refused> for SinkError {
 }
 
 impl Sink for Running {
-    fn write(&self, event: &SharedEvent) -> Write {
+    fn write(&self, event: &SharedEvent) -> Acceptance {
         match self.filter.wants(event) {
             true => self.accept(event),
-            false => Write::accepted(),
+            false => Acceptance::accepted(),
         }
     }
 
@@ -170,5 +165,9 @@ impl Sink for Running {
             Overflow::DropOldest => !self.queue.is_closed(),
             Overflow::RejectNewest | Overflow::Wait => self.queue.has_room(),
         }
+    }
+
+    fn close(&self) {
+        self.queue.close();
     }
 }

@@ -276,7 +276,8 @@ impl Worker {
     fn tell_failure(&self, id: u64, verdict: Verdict, cause: &Cause) {
         let Some(part) = self.part(id) else { return };
         let (endpoint, error) = (&*self.name, &*cause.error);
-        let (event, attempts) = (part.events.first().map(|event| &*event.id), part.attempts);
+        let event = part.events.first().map(|event| event.id().to_string());
+        let attempts = part.attempts;
         let begins = attempts == 1 || self.desk.gate.failures() > 0;
         if verdict == Verdict::Retry && begins && self.counts.fails() {
             tracing::warn!(endpoint, event, error, "deliveries fail");

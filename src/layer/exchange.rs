@@ -255,14 +255,11 @@ impl Exchange {
         let notifier = &self.settings.notifier;
         let include_references = notifier.includes_references();
         let facts = self.read_pushed(call.as_ref(), facts, include_references);
-        let bridge = Bridge::new(
-            self.origin.urls,
-            notifier.source(),
-            actor,
-            self.origin.request,
-            self.settings.sink(),
-        )
-        .include_references(include_references);
+        let bridge = Bridge::new(self.settings.sink(), &self.origin.request)
+            .source(notifier.source())
+            .actor(actor)
+            .base_url(self.origin.base_url)
+            .include_references(include_references);
         let mut outcome = Outcome {
             bridge,
             repository,

@@ -8,8 +8,7 @@ use super::stat::Question;
 use super::tap::BodyTap;
 use crate::bridge::Bridge;
 use crate::event::MANIFEST_LIMIT;
-use crate::listener::{BlobListener, ManifestListener, RepositoryListener};
-use crate::sink::Write;
+use crate::sink::Acceptance;
 
 /// Which method of the listener a request calls.
 #[derive(Debug)]
@@ -164,7 +163,7 @@ impl Outcome {
     ///
     /// The write fails only if the client must not see the response as a
     /// success.
-    pub(super) fn report(mut self, body: Option<&BodyTap>) -> Write {
+    pub(super) fn report(mut self, body: Option<&BodyTap>) -> Acceptance {
         if let Some(body) = body.filter(|_| self.body_is_content && self.is_pull_with_body()) {
             self.add_body(body);
         }
@@ -184,7 +183,7 @@ impl Outcome {
         self.learn_and_recall();
     }
 
-    fn write(self) -> Write {
+    fn write(self) -> Acceptance {
         let Self { bridge, facts, .. } = self;
         let repository = &*self.repository;
         let write = match self.call {
@@ -195,15 +194,13 @@ impl Outcome {
                 let manifest = facts.into_manifest();
                 let untagged = tags.is_empty().then_some(None);
                 let tags = tags.iter().map(|tag| Some(&**tag)).chain(untagged);
-                Write::all(
-                    tags.map(|tag| bridge.manifest_pushed(repository, manifest.clone(), tag)),
-                )
+                Acceptance::all(tags.map(|tag| bridge.manifest_pushed(repository, &manifest, tag)))
             }
             Some(ListenerCall::ManifestDeleted { digest, untagged }) => {
                 let deleted = bridge.manifest_deleted(repository, &digest);
                 let tags = untagged.iter();
                 let tags = tags.map(|tag| bridge.tag_deleted(repository, tag));
-                Write::all(std::iter::once(deleted).chain(tags))
+                Acceptance::all(std::iter::once(deleted).chain(tags))
             }
             Some(ListenerCall::TagDeleted(tag)) => bridge.tag_deleted(repository, &tag),
             Some(ListenerCall::BlobPulled) => bridge.blob_pulled(repository, facts.into_blob()),
@@ -212,10 +209,10 @@ impl Outcome {
                 bridge.blob_mounted(repository, facts.into_blob(), from.as_deref())
             }
             Some(ListenerCall::BlobDeleted(digest)) => bridge.blob_deleted(repository, &digest),
-            None => Write::accepted(),
+            None => Acceptance::accepted(),
         };
         match self.repository_deleted {
-            Some(deleted) => Write::all([write, bridge.repo_deleted(&deleted)]),
+            Some(deleted) => Acceptance::all([write, bridge.repo_deleted(&deleted)]),
             None => write,
         }
     }

@@ -12,7 +12,7 @@ use tower::BoxError;
 use super::outcome::Outcome;
 use super::settings::Settings;
 use super::tap::BodyTap;
-use crate::sink::Write;
+use crate::sink::Acceptance;
 
 type Item = Option<Result<Frame<Bytes>, BoxError>>;
 
@@ -35,7 +35,7 @@ pub(super) struct Pull {
     /// trailers, an error or the end.
     held: VecDeque<Item>,
     /// The write that the held frames wait for.
-    write: Option<Write>,
+    write: Option<Acceptance>,
 }
 
 /// What comes next.

@@ -10,7 +10,7 @@ use super::origin::{BaseUrl, FromParts, OriginSettings, TrustedProxies};
 use super::stat::StatService;
 use crate::event::ActorRecord;
 use crate::notifier::Notifier;
-use crate::sink::{Sink, SinkError, Write};
+use crate::sink::{Acceptance, Sink, SinkError};
 
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -85,12 +85,12 @@ impl Settings {
 
     /// Waits for the sinks, and decides what their answer means for the client.
     /// The result is an error only if the client must not see the response.
-    pub(super) fn accept(self: &Arc<Self>, write: Write) -> Write {
+    pub(super) fn accept(self: &Arc<Self>, write: Acceptance) -> Acceptance {
         match write.answer() {
-            Ok(answer) => Write::ready(judge(answer, self.fail_closed)),
+            Ok(answer) => Acceptance::ready(judge(answer, self.fail_closed)),
             Err(write) => {
                 let settings = self.clone();
-                Write::pending(async move {
+                Acceptance::pending(async move {
                     let answer = settings.answer_in_time(write).await;
                     judge(answer, settings.fail_closed)
                 })
@@ -98,7 +98,7 @@ impl Settings {
         }
     }
 
-    async fn answer_in_time(&self, mut write: Write) -> Result<(), SinkError> {
+    async fn answer_in_time(&self, mut write: Acceptance) -> Result<(), SinkError> {
         if let Ok(answer) = tokio::time::timeout(self.accept_timeout, &mut write).await {
             return answer;
         }

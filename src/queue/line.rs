@@ -55,8 +55,7 @@ impl Line {
                 return self.take_ready();
             }
             let entry = self.fresh.pop_front()?;
-            let Some((repository, lane)) =
-                self.lanes.get_key_value(&*entry.event.target.repository)
+            let Some((repository, lane)) = self.lanes.get_key_value(entry.event.repository())
             else {
                 return Some(entry);
             };
@@ -69,7 +68,7 @@ impl Line {
                 };
                 index.insert(entry.place, repository.clone());
             }
-            if let Some(lane) = self.lanes.get_mut(&*entry.event.target.repository) {
+            if let Some(lane) = self.lanes.get_mut(entry.event.repository()) {
                 lane.aside.push_back(entry);
             }
         }
@@ -92,7 +91,7 @@ impl Line {
 
     /// Puts back what was taken last.
     pub(super) fn put_back(&mut self, entry: Entry) {
-        let repository: Arc<str> = entry.event.target.repository.as_str().into();
+        let repository: Arc<str> = entry.event.repository().into();
         let lane = self.lanes.entry(repository.clone()).or_default();
         if let Some(next) = lane.aside.front() {
             self.ready.remove(&next.place);

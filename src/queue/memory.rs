@@ -198,7 +198,7 @@ impl MemoryQueue {
         let mut state = self.state();
         let mut lanes = Vec::with_capacity(1);
         for event in events {
-            if let Some(lane) = state.line.occupy(&event.target.repository) {
+            if let Some(lane) = state.line.occupy(event.repository()) {
                 lanes.push(lane);
             }
         }

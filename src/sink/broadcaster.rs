@@ -1,32 +1,43 @@
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::{Sink, Write};
+use super::{Acceptance, Sink};
 use crate::event::SharedEvent;
 
 /// A sink that writes every event to several sinks.
 ///
 /// Each of them gets the event whatever the others answer. The write resolves
-/// when all have answered, and fails if one of them did. A sink that panics
-/// has failed.
+/// when all have answered, and fails if one of them failed. A sink that panics
+/// counts as failed.
 #[derive(Clone, Default)]
 pub struct Broadcaster(Vec<Arc<dyn Sink>>);
 
 impl Broadcaster {
-    /// A broadcaster to these sinks.
+    /// Creates a broadcaster to these sinks.
     pub fn new(sinks: impl IntoIterator<Item = Arc<dyn Sink>>) -> Self {
         Self(sinks.into_iter().collect())
     }
 }
 
 impl Sink for Broadcaster {
-    fn write(&self, event: &SharedEvent) -> Write {
-        let write = |sink: &Arc<dyn Sink>| Write::catching(|| sink.write(event));
-        Write::all(self.0.iter().map(write))
+    fn write(&self, event: &SharedEvent) -> Acceptance {
+        let write = |sink: &Arc<dyn Sink>| Acceptance::catching(|| sink.write(event));
+        Acceptance::all(self.0.iter().map(write))
     }
 
+    /// Whether all of its sinks are ready. One that panics is not.
     fn is_ready(&self) -> bool {
-        self.0.iter().all(|sink| sink.is_ready())
+        let ready = |sink: &Arc<dyn Sink>| catch_unwind(AssertUnwindSafe(|| sink.is_ready()));
+        self.0.iter().all(|sink| ready(sink).unwrap_or(false))
+    }
+
+    /// Closes all of its sinks.
+    fn close(&self) {
+        for sink in &self.0 {
+            // One that panics must not keep the others open.
+            let _panicked = catch_unwind(AssertUnwindSafe(|| sink.close()));
+        }
     }
 }
 
@@ -45,17 +56,25 @@ mod tests {
     struct Fails(fn() -> SinkError);
 
     impl Sink for Fails {
-        fn write(&self, _: &SharedEvent) -> Write {
+        fn write(&self, _: &SharedEvent) -> Acceptance {
             let error = self.0;
-            Write::pending(async move { Err(error()) })
+            Acceptance::pending(async move { Err(error()) })
         }
     }
 
     struct Panics;
 
     impl Sink for Panics {
-        fn write(&self, _: &SharedEvent) -> Write {
+        fn write(&self, _: &SharedEvent) -> Acceptance {
             panic!("at once")
+        }
+
+        fn is_ready(&self) -> bool {
+            panic!("not even this")
+        }
+
+        fn close(&self) {
+            panic!("nor this")
         }
     }
 
@@ -70,6 +89,8 @@ mod tests {
         ]);
         let event = SharedEvent::from(Event::new(Action::Pull));
         assert!(broadcaster.write(&event).await.is_err());
-        assert_eq!(events.recv().await.unwrap().id, event.id);
+        assert_eq!(events.recv().await.unwrap().id(), event.id());
+        broadcaster.close();
+        assert!(!broadcaster.is_ready());
     }
 }

@@ -1,19 +1,23 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
 use tokio::sync::mpsc;
 
-use super::{Sink, SinkError, Write};
+use super::{Acceptance, Sink, SinkError};
 use crate::event::SharedEvent;
 
-/// A sink for subscribers in the same process.
+/// A sink for a subscriber in the same process.
 ///
-/// It never waits: when the subscriber is behind by the whole capacity, the
-/// write fails with [`SinkError::is_full`]; when it is gone, with
+/// It never waits: if the subscriber lags behind by the whole capacity, the
+/// write fails with [`SinkError::is_full`]; if the subscriber is gone, with
 /// [`SinkError::is_closed`].
 #[derive(Clone, Debug)]
 pub struct ChannelSink(mpsc::Sender<SharedEvent>);
 
 impl ChannelSink {
-    /// A sink that holds up to `capacity` events (at least one), and the
-    /// subscriber's end.
+    /// Creates a sink that holds up to `capacity` events (at least one), and
+    /// the subscriber's end.
     pub fn new(capacity: usize) -> (Self, Events) {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
         (Self(sender), Events(receiver))
@@ -21,30 +25,84 @@ impl ChannelSink {
 }
 
 impl Sink for ChannelSink {
-    fn write(&self, event: &SharedEvent) -> Write {
-        Write::ready(self.0.try_send(event.clone()).map_err(|error| match error {
+    fn write(&self, event: &SharedEvent) -> Acceptance {
+        let sent = self.0.try_send(event.clone());
+        Acceptance::ready(sent.map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SinkError::full(),
             mpsc::error::TrySendError::Closed(_) => SinkError::closed(),
         }))
     }
 
+    /// Whether there is room and somebody to receive the event.
     fn is_ready(&self) -> bool {
-        !self.0.is_closed() && self.0.capacity() > 0
+        self.0.capacity() > 0 && !self.0.is_closed()
     }
 }
 
-/// The events that a [`ChannelSink`] took, in order.
+/// The events that a [`ChannelSink`] accepted, in order. Also a [`Stream`].
+///
+/// It ends when all sinks of the channel are dropped.
 #[derive(Debug)]
 pub struct Events(mpsc::Receiver<SharedEvent>);
 
 impl Events {
-    /// The next event; `None` when all sinks of this channel are gone.
+    /// Waits for the next event. Returns `None` when all sinks of this channel
+    /// are dropped.
     pub async fn recv(&mut self) -> Option<SharedEvent> {
         self.0.recv().await
     }
 
-    /// The next event if one is there.
+    /// Returns the next event if there is one already.
     pub fn try_recv(&mut self) -> Option<SharedEvent> {
         self.0.try_recv().ok()
+    }
+}
+
+impl Stream for Events {
+    type Item = SharedEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SharedEvent>> {
+        self.0.poll_recv(cx)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.0.len(), None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+    use crate::event::{Action, Event};
+
+    #[tokio::test]
+    async fn a_channel_is_ready_while_there_is_room_and_a_subscriber() {
+        let (sink, mut events) = ChannelSink::new(1);
+        let event = SharedEvent::from(Event::new(Action::Pull));
+        assert!(sink.is_ready());
+        sink.write(&event).await.unwrap();
+        assert!(!sink.is_ready());
+        assert!(sink.write(&event).await.unwrap_err().is_full());
+        events.try_recv().unwrap();
+        assert!(sink.is_ready());
+        drop(events);
+        assert!(!sink.is_ready());
+        assert!(sink.write(&event).await.unwrap_err().is_closed());
+    }
+
+    #[tokio::test]
+    async fn events_are_a_stream_that_ends_with_the_last_sink() {
+        let (sink, events) = ChannelSink::new(4);
+        for action in [Action::Push, Action::Delete] {
+            sink.clone()
+                .write(&Event::new(action).into())
+                .await
+                .unwrap();
+        }
+        drop(sink);
+        let actions: Vec<_> = events.map(|event| event.action()).collect().await;
+        assert_eq!(actions, [Action::Push, Action::Delete]);
     }
 }

@@ -1,19 +1,20 @@
 use fast_glob::glob_match;
 
-use super::{Sink, Write};
+use super::{Acceptance, Sink};
 use crate::error::BuildError;
-use crate::event::{Action, Event, Kind, SharedEvent};
+use crate::event::{Action, Kind, SharedEvent};
 
-/// Which events a sink or an endpoint wants.
+/// Decides which events a sink or an endpoint gets.
 ///
-/// Without any rule it wants them all. An event passes if
+/// Without any rule every event passes. Otherwise an event passes if
 ///
-/// - none of the rules that exclude or ignore matches it, and
-/// - of each sort (repositories, tags, actions, media types, kinds) that has
-///   rules that include, at least one matches.
+/// - no rule that excludes or ignores matches it, and
+/// - for each property (repository, tag, action, media type, kind) that has
+///   rules that include, at least one of these matches.
 ///
 /// ```
-/// use tower_registry_notifications::{Action, Filter, Kind};
+/// use tower_registry_notifications::event::{Action, Kind};
+/// use tower_registry_notifications::sink::Filter;
 ///
 /// let releases = Filter::new()
 ///     .include_actions([Action::Push])
@@ -25,28 +26,29 @@ use crate::event::{Action, Event, Kind, SharedEvent};
 ///
 /// # Globs
 ///
-/// Repositories and tags are told by globs that must match the whole name.
-/// Upper and lower case differ.
+/// Repositories and tags are matched by globs, which must match the whole name.
+/// Case matters.
 ///
 /// | glob | matches |
 /// | --- | --- |
 /// | `?` | one character except `/` |
-/// | `*` | any characters except `/`, also none |
-/// | `**` | any segments: at the end one or more (`team/**`), elsewhere also none (`**/cache`); must be a whole segment itself |
+/// | `*` | any number of characters except `/` |
+/// | `**` | any number of segments; at the end at least one (`team/**`), elsewhere also none (`**/cache`); must be a whole segment itself |
 /// | `[a-z]`, `[!a-z]` | one character of the set, or one that is not in it |
 /// | `{a,b}` | either of them |
 /// | `\` | the next character as it is |
 ///
-/// A glob that is not valid, which is an unclosed `[` or `{`, a `\` at the end or a `!`
-/// at the start, is an error when the [`Notifier`](crate::Notifier) is built or
-/// the filter put [before](Self::before) a sink.
+/// An invalid glob (an unclosed `[` or `{`, a `\` at the end, a `!` at the start)
+/// is an error when the [`Notifier`](crate::Notifier) is built or the filter is
+/// put [before](Self::before) a sink.
 ///
-/// # What an event lacks
+/// # Events without a tag
 ///
-/// A glob matches no empty name, not even `*` and `**`: an event without a tag
-/// fails every `include_tags` and passes every `exclude_tags`. Blobs have no
-/// tags, and neither has what is pushed, pulled or deleted by its digest. The
-/// repository that a blob was mounted from is not looked at.
+/// No glob matches an empty name, not even `*` and `**`: an event without a tag
+/// fails every `include_tags` and passes every `exclude_tags`. Events of blobs
+/// have no tag, and neither have events of manifests that were pushed, pulled
+/// or deleted by digest. The repository that a blob was mounted from is not
+/// matched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     repositories: Rules<String>,
@@ -57,7 +59,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A filter that lets everything through.
+    /// Creates a filter that wants every event.
     pub fn new() -> Self {
         Self::default()
     }
@@ -144,31 +146,29 @@ impl Filter {
         self
     }
 
-    /// Does the event pass? Allocates nothing.
-    pub fn wants(&self, event: &Event) -> bool {
-        let target = &event.target;
-        let media_type = &*target.descriptor.media_type;
-        self.actions.pass(|action| *action == event.action)
+    /// Whether the event passes. Allocates nothing.
+    pub fn wants(&self, event: &SharedEvent) -> bool {
+        self.actions.pass(|action| *action == event.action())
             && self.kinds.pass(|kind| *kind == event.kind())
-            && self.media_types.pass(|it| it == media_type)
+            && self.media_types.pass(|it| it == event.media_type())
             && self
                 .repositories
-                .pass(|glob| names(glob, &target.repository))
-            && self.tags.pass(|glob| names(glob, &target.tag))
+                .pass(|glob| matches(glob, event.repository()))
+            && self.tags.pass(|glob| matches(glob, event.tag()))
     }
 
-    /// A sink that passes on to `sink` what the filter wants. What it does not
-    /// want counts as accepted.
+    /// Makes a sink that passes on to `sink` what the filter wants. Other events
+    /// count as accepted.
     ///
     /// # Errors
     ///
-    /// When a glob is not valid.
+    /// If a glob is not valid.
     pub fn before<S: Sink>(self, sink: S) -> Result<impl Sink, BuildError> {
         self.check("filter")?;
         Ok(Filtered { filter: self, sink })
     }
 
-    /// Are all globs valid? `of` says whose filter it is in the error.
+    /// Checks all globs. `of` says in the error whose filter it is.
     pub(crate) fn check(&self, of: &str) -> Result<(), BuildError> {
         for (rule, globs) in [
             ("include_repositories", &self.repositories.include),
@@ -185,18 +185,18 @@ impl Filter {
     }
 }
 
-/// What is wrong with a glob, if anything is.
+/// Checks one glob; the error is the remedy.
 fn check(glob: &str) -> Result<(), String> {
     if glob.is_empty() {
         return Err("write a glob like team/** or v1.*".into());
     }
     if glob.starts_with('!') {
-        return Err("a glob cannot be turned round; use the rule that excludes".into());
+        return Err("a glob cannot be negated; use an exclude rule".into());
     }
     fast_glob::validate(glob).map_err(|error| error.to_string())
 }
 
-fn names(glob: &str, name: &str) -> bool {
+fn matches(glob: &str, name: &str) -> bool {
     !name.is_empty() && glob_match(glob, name)
 }
 
@@ -204,7 +204,7 @@ fn extend<T, U: Into<T>>(rules: &mut Vec<T>, more: impl IntoIterator<Item = U>) 
     rules.extend(more.into_iter().map(Into::into));
 }
 
-/// The rules of one sort.
+/// The rules for one property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rules<T> {
     include: Vec<T>,
@@ -233,12 +233,20 @@ struct Filtered<S> {
 }
 
 impl<S: Sink> Sink for Filtered<S> {
-    fn write(&self, event: &SharedEvent) -> Write {
+    fn write(&self, event: &SharedEvent) -> Acceptance {
         if self.filter.wants(event) {
             self.sink.write(event)
         } else {
-            Write::accepted()
+            Acceptance::accepted()
         }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.sink.is_ready()
+    }
+
+    fn close(&self) {
+        self.sink.close();
     }
 }
 
@@ -247,12 +255,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::media_types;
+    use crate::event::{Event, media_types};
     use crate::sink::ChannelSink;
 
     const BLOB: &str = "application/octet-stream";
 
-    fn event(action: Action, repository: &str, tag: &str) -> Event {
+    fn event(action: Action, repository: &str, tag: &str) -> SharedEvent {
         let mut event = Event::new(action);
         event.target.repository = repository.into();
         event.target.tag = tag.into();
@@ -260,7 +268,7 @@ mod tests {
             "" => BLOB.into(),
             _ => media_types::OCI_MANIFEST.into(),
         };
-        event
+        event.into()
     }
 
     #[tokio::test]
@@ -273,13 +281,13 @@ mod tests {
             .unwrap();
         let wanted = SharedEvent::from(Event::new(Action::Push));
         for event in [
-            event(Action::Push, "a", "").into(),
+            event(Action::Push, "a", ""),
             Event::new(Action::Pull).into(),
             wanted.clone(),
         ] {
             sink.write(&event).await.unwrap();
         }
-        assert_eq!(events.try_recv().unwrap().id, wanted.id);
+        assert_eq!(events.try_recv().unwrap().id(), wanted.id());
         assert!(events.try_recv().is_none());
     }
 
@@ -453,15 +461,15 @@ mod tests {
             let glob = globs.join("/");
             prop_assert_eq!(check(&glob), Ok(()));
             let regex = regex::Regex::new(&format!("^{}$", regexes.concat())).unwrap();
-            prop_assert_eq!(names(&glob, &name), regex.is_match(&format!("{name}/")), "{}", glob);
+            prop_assert_eq!(matches(&glob, &name), regex.is_match(&format!("{name}/")), "{}", glob);
         }
 
         #[test]
         fn no_glob_and_no_name_panic(glob in any::<String>(), stars in "[]ab/*?{},!\\\\\\[-]{0,12}", name in any::<String>()) {
             for glob in [&glob, &stars] {
                 let _valid = check(glob);
-                names(glob, &name);
-                names(glob, "a/b/a,b]");
+                matches(glob, &name);
+                matches(glob, "a/b/a,b]");
             }
         }
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Sink, SinkError, Write};
+use super::{Acceptance, Sink, SinkError};
 use crate::event::SharedEvent;
 
 /// Pause before a sink is first tried again. It doubles up to the longest.
@@ -28,19 +28,19 @@ impl Insistent {
 }
 
 impl Sink for Insistent {
-    fn write(&self, event: &SharedEvent) -> Write {
+    fn write(&self, event: &SharedEvent) -> Acceptance {
         let deadline = Instant::now() + self.limit;
         let write = |sink: &Arc<dyn Sink>| {
             if sink.is_ready() {
-                match Write::catching(|| sink.write(event)).answer() {
-                    Ok(Ok(())) => return Write::accepted(),
+                match Acceptance::catching(|| sink.write(event)).answer() {
+                    Ok(Ok(())) => return Acceptance::accepted(),
                     Ok(Err(_)) => {}
                     Err(write) => return insist(Some(write), sink, event, deadline),
                 }
             }
             insist(None, sink, event, deadline)
         };
-        Write::all(self.sinks.iter().map(write))
+        Acceptance::all(self.sinks.iter().map(write))
     }
 
     fn is_ready(&self) -> bool {
@@ -50,13 +50,13 @@ impl Sink for Insistent {
 
 /// Goes on with a write, if there is one, and writes again until the deadline.
 fn insist(
-    write: Option<Write>,
+    write: Option<Acceptance>,
     sink: &Arc<dyn Sink>,
     event: &SharedEvent,
     deadline: Instant,
-) -> Write {
+) -> Acceptance {
     let (sink, event) = (sink.clone(), event.clone());
-    Write::pending(async move {
+    Acceptance::pending(async move {
         if let Some(write) = write
             && write.await.is_ok()
         {
@@ -69,7 +69,7 @@ fn insist(
             pause = (pause * 2).min(LONGEST_PAUSE);
             let last = next >= deadline;
             if last || sink.is_ready() {
-                let answer = Write::catching(|| sink.write(&event)).await;
+                let answer = Acceptance::catching(|| sink.write(&event)).await;
                 if answer.is_ok() || last || answer.as_ref().is_err_and(SinkError::is_closed) {
                     return answer;
                 }
@@ -92,10 +92,10 @@ mod tests {
     }
 
     impl Sink for Accepts {
-        fn write(&self, _: &SharedEvent) -> Write {
+        fn write(&self, _: &SharedEvent) -> Acceptance {
             match self.attempts.fetch_add(1, Ordering::Relaxed) + 1 >= self.at {
-                true => Write::accepted(),
-                false => Write::failed(SinkError::full()),
+                true => Acceptance::accepted(),
+                false => Acceptance::failed(SinkError::full()),
             }
         }
     }

@@ -1,223 +1,170 @@
-//! What takes events: the [`Sink`] trait and the sinks that combine others.
+//! Where events go: the [`Sink`] trait, and sinks that combine others.
+//!
+//! | sink | what it does |
+//! | --- | --- |
+//! | [`ChannelSink`] | passes events to a subscriber in the same process |
+//! | [`sink_fn`] | calls an asynchronous closure |
+//! | [`Broadcaster`] | writes to several sinks |
+//! | [`Filter::before`] | passes on what a filter wants |
+//! | [`Notifier`](crate::Notifier) | writes to its endpoints and its other sinks |
+//!
+//! `Arc<S>` and `Box<S>` are sinks if `S` is one, `dyn Sink` included.
 
+mod acceptance;
 mod broadcaster;
 mod channel;
+mod error;
 mod filter;
 mod insistent;
+mod sink_fn;
 
-use std::error::Error;
-use std::fmt;
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 
-use futures_util::FutureExt as _;
-
+pub use self::acceptance::Acceptance;
 pub use self::broadcaster::Broadcaster;
 pub use self::channel::{ChannelSink, Events};
+pub use self::error::SinkError;
 pub use self::filter::Filter;
 pub(crate) use self::insistent::Insistent;
+pub use self::sink_fn::{SinkFn, sink_fn};
 use crate::event::SharedEvent;
 
 /// Takes events.
 ///
 /// A write resolves when the sink has taken responsibility for the event: it
 /// is in the queue, on disk, or wherever the sink keeps it. A sink that works
-/// in memory answers at once and nothing is allocated for the answer:
+/// in memory answers at once, and nothing is allocated for the answer:
 ///
 /// ```
 /// use std::sync::Mutex;
-/// use tower_registry_notifications::{SharedEvent, Sink, Write};
+/// use tower_registry_notifications::sink::{Acceptance, Sink};
+/// use tower_registry_notifications::SharedEvent;
 ///
 /// #[derive(Debug, Default)]
 /// struct Ids(Mutex<Vec<String>>);
 ///
 /// impl Sink for Ids {
-///     fn write(&self, event: &SharedEvent) -> Write {
-///         self.0.lock().unwrap().push(event.id.clone());
-///         Write::accepted()
+///     fn write(&self, event: &SharedEvent) -> Acceptance {
+///         self.0.lock().unwrap().push(event.id().to_string());
+///         Acceptance::accepted()
 ///     }
 /// }
 /// ```
 ///
-/// A sink that must wait gives a future: `Write::pending(async move { … })`.
+/// A sink that has to wait returns a future: `Acceptance::pending(async move { … })`,
+/// or is made by [`sink_fn`] in the first place.
 pub trait Sink: Send + Sync + 'static {
     /// Offers `event` to the sink. Must not block.
-    fn write(&self, event: &SharedEvent) -> Write;
+    fn write(&self, event: &SharedEvent) -> Acceptance;
 
-    /// Whether the sink would accept an event now. A cheap check: with
-    /// [`fail_closed`](crate::NotificationLayer::fail_closed), a request that
-    /// can change the registry is refused while it is `false`. Defaults to
-    /// `true`.
+    /// Whether the sink could accept an event now. Must be cheap.
+    ///
+    /// With [`fail_closed`](crate::NotificationLayer::fail_closed) a request
+    /// that can change the registry is refused while this is `false`, before
+    /// it reaches the registry. It is no promise: a write may fail all the
+    /// same. Defaults to `true`.
     fn is_ready(&self) -> bool {
         true
     }
+
+    /// Tells the sink that no more events will come. Writes after it may fail
+    /// with [`SinkError::is_closed`]. Does nothing by default.
+    fn close(&self) {}
 }
 
-impl<T: Sink + ?Sized> Sink for std::sync::Arc<T> {
-    fn write(&self, event: &SharedEvent) -> Write {
+impl<T: Sink + ?Sized> Sink for Arc<T> {
+    fn write(&self, event: &SharedEvent) -> Acceptance {
         (**self).write(event)
     }
 
     fn is_ready(&self) -> bool {
         (**self).is_ready()
     }
+
+    fn close(&self) {
+        (**self).close();
+    }
 }
 
-/// The answer of a [`Sink`]: resolves when it has taken the event.
-///
-/// To drop it before means that the event may or may not have been taken.
-#[must_use = "the sink may not have the event before this resolves"]
-pub struct Write(State);
+impl<T: Sink + ?Sized> Sink for Box<T> {
+    fn write(&self, event: &SharedEvent) -> Acceptance {
+        (**self).write(event)
+    }
 
-enum State {
-    /// Known already; `None` once it was told.
-    Ready(Option<Result<(), SinkError>>),
-    /// The sink is at work.
-    Pending(Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send>>),
+    fn is_ready(&self) -> bool {
+        (**self).is_ready()
+    }
+
+    fn close(&self) {
+        (**self).close();
+    }
 }
 
-impl Write {
-    /// The sink has the event.
-    pub fn accepted() -> Self {
-        Self::ready(Ok(()))
+/// What must be `Send`, `Sync` or object-safe is checked at compile time.
+const _: () = {
+    const fn send<T: Send>() {}
+    const fn shared<T: Send + Sync + Clone>() {}
+    const fn sink<T: Sink>() {}
+    send::<Acceptance>();
+    send::<Events>();
+    shared::<SharedEvent>();
+    shared::<ChannelSink>();
+    shared::<Broadcaster>();
+    shared::<crate::Bridge>();
+    sink::<Arc<dyn Sink>>();
+    sink::<Box<dyn Sink>>();
+    sink::<crate::Notifier>();
+};
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+    use crate::event::{Action, Event};
+
+    /// Is ready as long as it is not closed.
+    #[derive(Default)]
+    struct Counting {
+        written: AtomicUsize,
+        closed: AtomicUsize,
     }
 
-    /// The sink will not take the event.
-    pub fn failed(error: SinkError) -> Self {
-        Self::ready(Err(error))
-    }
+    impl Sink for Counting {
+        fn write(&self, _: &SharedEvent) -> Acceptance {
+            self.written.fetch_add(1, Relaxed);
+            Acceptance::accepted()
+        }
 
-    /// The answer is known.
-    pub fn ready(result: Result<(), SinkError>) -> Self {
-        Self(State::Ready(Some(result)))
-    }
+        fn is_ready(&self) -> bool {
+            self.closed.load(Relaxed) == 0
+        }
 
-    /// The answer comes later.
-    pub fn pending(future: impl Future<Output = Result<(), SinkError>> + Send + 'static) -> Self {
-        Self(State::Pending(Box::pin(future)))
-    }
-
-    /// The answer of a sink whose panic is an error, and no more than that.
-    pub(crate) fn catching(write: impl FnOnce() -> Self) -> Self {
-        let panicked = || Err(SinkError::other("sink panicked"));
-        let Ok(write) = catch_unwind(AssertUnwindSafe(write)) else {
-            return Self::ready(panicked());
-        };
-        match write.0 {
-            State::Pending(future) => Self::pending(async move {
-                let answer = AssertUnwindSafe(future).catch_unwind().await;
-                answer.unwrap_or_else(|_| panicked())
-            }),
-            State::Ready(_) => write,
+        fn close(&self) {
+            self.closed.fetch_add(1, Relaxed);
         }
     }
 
-    /// The answer if it is known already, else the write again.
-    pub(crate) fn answer(self) -> Result<Result<(), SinkError>, Self> {
-        match self.0 {
-            State::Ready(result) => Ok(result.unwrap_or(Ok(()))),
-            State::Pending(_) => Err(self),
-        }
+    #[tokio::test]
+    async fn pointers_and_combinations_of_sinks_pass_everything_on() {
+        let inner = Arc::new(Counting::default());
+        let boxed: Box<dyn Sink> = Box::new(inner.clone());
+        let filtered = Filter::new().before(boxed).unwrap();
+        let shared: Arc<dyn Sink> = Arc::new(filtered);
+        let sink = Broadcaster::new([shared]);
+        sink.write(&Event::new(Action::Pull).into()).await.unwrap();
+        assert!(sink.is_ready());
+        sink.close();
+        assert!(!sink.is_ready());
+        assert_eq!(inner.written.load(Relaxed), 1);
+        assert_eq!(inner.closed.load(Relaxed), 1);
     }
 
-    /// The answer of several writes: the first error if there is one, and not
-    /// before all have answered.
-    pub fn all(writes: impl IntoIterator<Item = Self>) -> Self {
-        let mut result = Ok(());
-        let mut waiting = Vec::new();
-        for write in writes {
-            match write.0 {
-                State::Ready(ready) => result = result.and(ready.unwrap_or(Ok(()))),
-                State::Pending(future) => waiting.push(future),
-            }
-        }
-        if waiting.is_empty() {
-            return Self::ready(result);
-        }
-        Self::pending(async move {
-            for answer in futures_util::future::join_all(waiting).await {
-                result = result.and(answer);
-            }
-            result
-        })
-    }
-}
-
-impl Future for Write {
-    type Output = Result<(), SinkError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            State::Ready(result) => Poll::Ready(result.take().unwrap_or(Ok(()))),
-            State::Pending(future) => future.as_mut().poll(cx),
-        }
-    }
-}
-
-impl fmt::Debug for Write {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            State::Ready(result) => f.debug_tuple("Write").field(result).finish(),
-            State::Pending(_) => f.write_str("Write(pending)"),
-        }
-    }
-}
-
-/// Why a sink did not take an event.
-#[derive(Debug)]
-pub struct SinkError(Kind);
-
-#[derive(Debug)]
-enum Kind {
-    Full,
-    Closed,
-    Other(Box<dyn Error + Send + Sync>),
-}
-
-impl SinkError {
-    /// The sink holds as much as it may.
-    pub fn full() -> Self {
-        Self(Kind::Full)
-    }
-
-    /// The sink was shut down.
-    pub fn closed() -> Self {
-        Self(Kind::Closed)
-    }
-
-    /// Any other reason.
-    pub fn other(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(Kind::Other(reason.into()))
-    }
-
-    /// Does the sink hold as much as it may?
-    pub fn is_full(&self) -> bool {
-        matches!(self.0, Kind::Full)
-    }
-
-    /// Was the sink shut down?
-    pub fn is_closed(&self) -> bool {
-        matches!(self.0, Kind::Closed)
-    }
-}
-
-impl fmt::Display for SinkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Kind::Full => "sink is full",
-            Kind::Closed => "sink is closed",
-            Kind::Other(_) => "sink failed",
-        })
-    }
-}
-
-impl Error for SinkError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.0 {
-            Kind::Other(reason) => Some(&**reason),
-            Kind::Full | Kind::Closed => None,
-        }
+    #[test]
+    fn a_sink_is_ready_unless_it_says_otherwise() {
+        let sink = sink_fn(|_| async { Ok::<_, SinkError>(()) });
+        sink.close();
+        assert!(sink.is_ready());
+        assert!(Broadcaster::default().is_ready());
     }
 }

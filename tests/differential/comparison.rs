@@ -100,7 +100,7 @@ impl Comparison {
     pub(crate) fn rename_host(&mut self, from: &str, to: &str) {
         for event in &mut self.registry {
             assert_eq!(event.request.host, from);
-            let mut request = (*event.request).clone();
+            let mut request = event.request.clone();
             request.host = to.to_owned();
             event.request = request.into();
         }
@@ -147,7 +147,7 @@ impl Comparison {
 /// The registry behind the proxy knows the client's address without its port.
 fn without_port(event: &mut Event) {
     if let Ok(address) = event.request.addr.parse::<SocketAddr>() {
-        let mut request = (*event.request).clone();
+        let mut request = event.request.clone();
         request.addr = address.ip().to_string();
         event.request = request.into();
     }

@@ -71,8 +71,6 @@ fn essence(event: &Event) -> String {
     same.timestamp = std::time::SystemTime::UNIX_EPOCH;
     same.target = event.target.clone();
     same.actor = event.actor.clone();
-    let mut request = (*event.request).clone();
-    request.id.clear();
-    same.request = request.into();
+    same.request.id.clear();
     String::from_utf8(Envelope::new([same]).encode(Format::V1)).unwrap()
 }

@@ -2,14 +2,14 @@
 
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use tower_registry_notifications::{Action, ResponseFacts, SharedEvent};
+use tower_registry_notifications::{Action, Event, ResponseFacts};
 
 use crate::stage::{BLOB, Body, Case, D, IMAGE, MANIFEST, OCI, OTHER, full, request, response};
 
 type Parts = http::request::Parts;
 
-fn names(events: &[SharedEvent]) -> Vec<String> {
-    let name = |event: &SharedEvent| event.target.repository.clone();
+fn names(events: &[Event]) -> Vec<String> {
+    let name = |event: &Event| event.target.repository.clone();
     events.iter().map(name).collect()
 }
 

@@ -13,8 +13,8 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::sync::{mpsc, oneshot};
 use tower::{BoxError, Layer as _, Service, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    Action, ChannelSink, NotificationLayer, Notifier, RequestBody, SharedEvent, Sink, SinkError,
-    StatBody, Write,
+    Acceptance, Action, ChannelSink, NotificationLayer, Notifier, RequestBody, SharedEvent, Sink,
+    SinkError, StatBody,
 };
 
 const BLOB: &str = "/v2/a/blobs/sha256:01";
@@ -30,10 +30,10 @@ fn request(method: Method, uri: &str) -> Request<Full<Bytes>> {
 struct Slow(Arc<Mutex<Vec<oneshot::Sender<bool>>>>);
 
 impl Sink for Slow {
-    fn write(&self, _: &SharedEvent) -> Write {
+    fn write(&self, _: &SharedEvent) -> Acceptance {
         let (sender, answer) = oneshot::channel();
         self.0.lock().unwrap().push(sender);
-        Write::pending(async move {
+        Acceptance::pending(async move {
             match answer.await {
                 Ok(true) => Ok(()),
                 _ => Err(SinkError::full()),
@@ -77,7 +77,7 @@ async fn a_push_is_told_though_the_client_hangs_up_during_the_stat() {
     drop(response);
     go_on.send(()).unwrap();
     let event = events.recv().await.unwrap();
-    assert_eq!((event.action, event.target.length), (Action::Push, 7));
+    assert_eq!((event.action(), event.length()), (Action::Push, 7));
 }
 
 #[tokio::test]
@@ -296,12 +296,12 @@ struct Valve {
 }
 
 impl Sink for Valve {
-    fn write(&self, event: &SharedEvent) -> Write {
+    fn write(&self, event: &SharedEvent) -> Acceptance {
         if !self.open.load(Ordering::Relaxed) {
-            return Write::failed(SinkError::full());
+            return Acceptance::failed(SinkError::full());
         }
         self.accepted.lock().unwrap().push(event.clone());
-        Write::accepted()
+        Acceptance::accepted()
     }
 
     fn is_ready(&self) -> bool {
@@ -361,7 +361,7 @@ async fn an_event_that_fails_after_the_registry_has_acted_is_tried_again() {
     );
     let accepted = valve.accepted.lock().unwrap();
     assert_eq!(accepted.len(), 1);
-    assert_eq!(accepted[0].action, Action::Delete);
+    assert_eq!(accepted[0].action(), Action::Delete);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use sha2::{Digest as _, Sha256};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    ChannelSink, NotificationLayer, Notifier, RequestBody, SharedEvent, StatBody,
+    ChannelSink, Event, NotificationLayer, Notifier, RequestBody, StatBody,
 };
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -32,7 +32,7 @@ async fn events(
     method: &str,
     uri: &str,
     serve: impl Fn(&Parts) -> Answer + Clone + Send + 'static,
-) -> Vec<SharedEvent> {
+) -> Vec<Event> {
     let (sink, mut events) = ChannelSink::new(10);
     let notifier = Notifier::builder().sink(sink).build().unwrap();
     let asked = serve.clone();
@@ -51,14 +51,16 @@ async fn events(
         .layer(registry);
     let response = service.oneshot(request).await.unwrap();
     response.into_body().collect().await.unwrap();
-    std::iter::from_fn(|| events.try_recv()).collect()
+    std::iter::from_fn(|| events.try_recv())
+        .map(|event| event.to_event())
+        .collect()
 }
 
 async fn event(
     method: &str,
     uri: &str,
     serve: impl Fn(&Parts) -> Answer + Clone + Send + 'static,
-) -> SharedEvent {
+) -> Event {
     let mut events = events(method, uri, serve).await;
     assert_eq!(events.len(), 1, "{events:?}");
     events.remove(0)

@@ -7,8 +7,8 @@ use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    ActorRecord, BaseUrl, ChannelSink, Descriptor, Kind, NotificationLayer, Notifier, PeerAddr,
-    RequestBody, ResponseFacts, SharedEvent, TrustedProxies,
+    ActorRecord, BaseUrl, ChannelSink, Descriptor, Event, Kind, NotificationLayer, Notifier,
+    PeerAddr, RequestBody, ResponseFacts, TrustedProxies,
 };
 
 use crate::stage::{
@@ -120,7 +120,7 @@ async fn what_an_upload_s_answer_means() {
         });
         let uri = format!("/v2/a/blobs/uploads/{query}");
         let events = case.events(request("POST", &uri, &[header], body)).await;
-        let tell = |event: &SharedEvent| {
+        let tell = |event: &Event| {
             let target = &event.target;
             let kind = &target.descriptor.media_type;
             let size = target.length;
@@ -263,8 +263,8 @@ async fn deletions() {
         response.extensions_mut().insert(facts);
         response
     });
-    let told = |events: Vec<SharedEvent>| -> Vec<String> {
-        let tell = |event: &SharedEvent| {
+    let told = |events: Vec<Event>| -> Vec<String> {
+        let tell = |event: &Event| {
             let target = &event.target;
             assert!(target.url.is_empty() && target.length == 0);
             let digest = &target.descriptor.digest;

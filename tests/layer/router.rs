@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, head, put};
 use http::{StatusCode, header};
 use tower::{Layer as _, ServiceExt as _};
-use tower_registry_notifications::{ChannelSink, Events, NotificationLayer, Notifier, SharedEvent};
+use tower_registry_notifications::{ChannelSink, Event, Events, NotificationLayer, Notifier};
 
 const DIGEST: &str = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
@@ -50,7 +50,7 @@ fn layer() -> (NotificationLayer, Events) {
 }
 
 /// Puts the end of an upload in chunks, and deletes a manifest by its digest.
-async fn use_it(app: Router, mut events: Events) -> Vec<SharedEvent> {
+async fn use_it(app: Router, mut events: Events) -> Vec<Event> {
     for (method, path) in [
         ("PUT", format!("/v2/app/blobs/uploads/1?digest={DIGEST}")),
         ("DELETE", format!("/v2/app/manifests/{DIGEST}")),
@@ -61,10 +61,12 @@ async fn use_it(app: Router, mut events: Events) -> Vec<SharedEvent> {
         let response = app.clone().oneshot(request).await.unwrap();
         assert!(response.status().is_success(), "{method}: {response:?}");
     }
-    std::iter::from_fn(|| events.try_recv()).collect()
+    std::iter::from_fn(|| events.try_recv())
+        .map(|event| event.to_event())
+        .collect()
 }
 
-fn said(events: &[SharedEvent]) -> Vec<(&str, &str, u64)> {
+fn said(events: &[Event]) -> Vec<(&str, &str, u64)> {
     events
         .iter()
         .map(|it| (it.action.as_str(), &*it.target.tag, it.target.length))

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use tower_registry_notifications::{ChannelSink, Events, Notifier, SharedEvent};
+use tower_registry_notifications::{ChannelSink, Event, Events, Notifier};
 
 pub(crate) use crate::stage::{Body, OCI as MANIFEST_TYPE, full, response};
 
@@ -35,6 +35,8 @@ pub(crate) fn notifier() -> (Notifier, Events) {
 }
 
 /// The events so far.
-pub(crate) fn all(events: &mut Events) -> Vec<SharedEvent> {
-    std::iter::from_fn(|| events.try_recv()).collect()
+pub(crate) fn all(events: &mut Events) -> Vec<Event> {
+    std::iter::from_fn(|| events.try_recv())
+        .map(|event| event.to_event())
+        .collect()
 }

@@ -9,8 +9,7 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    ChannelSink, Events, NotificationLayer, Notifier, RequestBody, ResponseBody, SharedEvent,
-    StatBody,
+    ChannelSink, Event, Events, NotificationLayer, Notifier, RequestBody, ResponseBody, StatBody,
 };
 
 pub(crate) const D: &str =
@@ -96,8 +95,10 @@ impl Started {
     }
 
     /// The events so far.
-    pub(crate) fn events(&mut self) -> Vec<SharedEvent> {
-        std::iter::from_fn(|| self.events.try_recv()).collect()
+    pub(crate) fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.events.try_recv())
+            .map(|event| event.to_event())
+            .collect()
     }
 
     /// What the layer itself has asked so far.
@@ -173,21 +174,17 @@ where
     }
 
     /// The events of a request whose response is read by `read` frames at most.
-    pub(crate) async fn read(
-        &self,
-        request: Request<Full<Bytes>>,
-        read: usize,
-    ) -> Vec<SharedEvent> {
+    pub(crate) async fn read(&self, request: Request<Full<Bytes>>, read: usize) -> Vec<Event> {
         let mut started = self.start();
         started.send(request, read).await;
         started.events()
     }
 
-    pub(crate) async fn events(&self, request: Request<Full<Bytes>>) -> Vec<SharedEvent> {
+    pub(crate) async fn events(&self, request: Request<Full<Bytes>>) -> Vec<Event> {
         self.read(request, usize::MAX).await
     }
 
-    pub(crate) async fn event(&self, request: Request<Full<Bytes>>) -> SharedEvent {
+    pub(crate) async fn event(&self, request: Request<Full<Bytes>>) -> Event {
         let mut events = self.events(request).await;
         assert_eq!(events.len(), 1, "{events:?}");
         events.remove(0)

@@ -131,7 +131,7 @@ async fn a_redirect_to_a_storage_is_passed_on() {
     let answer = send(get(address, BLOB)).await;
     assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT);
     assert_eq!(answer.headers()["location"], STORAGE);
-    assert_eq!(events.recv().await.unwrap().target.length, 9);
+    assert_eq!(events.recv().await.unwrap().length(), 9);
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ async fn an_upload_waits_for_the_registry() {
     assert!(on_the_way > 0 && on_the_way < ON_THE_WAY, "{on_the_way}");
     go.add_permits(1);
     assert_eq!(answer.await.unwrap().status(), StatusCode::CREATED);
-    assert_eq!(events.recv().await.unwrap().action, Action::Push);
+    assert_eq!(events.recv().await.unwrap().action(), Action::Push);
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn a_download_waits_for_the_client() {
     assert!(events.try_recv().is_none(), "told before the last byte");
     assert_eq!(drink(answer.into_body()).await, FRAME * FRAMES);
     let event = events.recv().await.unwrap();
-    assert_eq!(event.target.length, (FRAME * FRAMES) as u64);
+    assert_eq!(event.length(), (FRAME * FRAMES) as u64);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tower_registry_notifications::{Bridge, Endpoint, Notifier};
+use tower_registry_notifications::{Endpoint, Notifier};
 
 use crate::proxy_options::{HELP, Options};
 use crate::stage::*;
@@ -110,14 +110,7 @@ async fn operators_see_metrics_and_status() {
     let _admin = admin::serve(listener, metrics, notifier.clone());
 
     let request = tower_registry_notifications::RequestRecord::new("1", "GET");
-    let bridge = Bridge::new(
-        tower_registry_notifications::UrlBuilder::relative(),
-        notifier.source(),
-        tower_registry_notifications::ActorRecord::new("alice"),
-        request,
-        notifier.sink(),
-    );
-    use tower_registry_notifications::RepositoryListener as _;
+    let bridge = notifier.bridge(request).actor("alice");
     bridge.repo_deleted("team/app").await.unwrap();
     assert!(notifier.shutdown(PATIENCE).await.is_drained());
 

@@ -19,6 +19,7 @@ type Told = (&'static str, String, String, String, u64);
 async fn told(events: &mut Events) -> Vec<Told> {
     let mut told: Vec<_> = std::iter::from_fn(|| events.try_recv())
         .map(|event| {
+            let event = event.to_event();
             let target = &event.target;
             assert_eq!(target.repository, "app");
             let descriptor = &target.descriptor;

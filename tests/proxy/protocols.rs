@@ -40,7 +40,7 @@ async fn ask(
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["x-proto"], scheme);
     assert_eq!(answer.headers()["x-asked-host"], address.to_string());
-    let event = events.recv().await.unwrap();
+    let event = events.recv().await.unwrap().to_event();
     assert_eq!(event.request.host, address.to_string());
     assert!(events.try_recv().is_none());
     let path = format!("/v2/team/app/manifests/{DIGEST}");

@@ -242,7 +242,7 @@ impl<'a> Original<'a> {
             let (headers, date) = (&exchange.request.headers, &exchange.response.headers);
             request.method = exchange.request.method.clone().into();
             request.user_agent = headers.get("user-agent").unwrap().into();
-            event.request = request.into();
+            event.request = request;
             if let Some(date) = date.get("date") {
                 event.timestamp = httpdate::parse_http_date(date).unwrap();
             }
@@ -345,8 +345,8 @@ fn another(mut event: Event, field: Field, rng: &mut Rng) -> Event {
             false => source.instance_id = another_digit(&source.instance_id, rng),
         },
     }
-    event.request = request.into();
-    event.source = source.into();
+    event.request = request;
+    event.source = source;
     event
 }
 

@@ -210,7 +210,7 @@ fn is_tag_deleted(event: &Event) -> bool {
 /// The expected event, with what differs from run to run as recorded.
 fn with_taken(expected: &Event, recorded: &Event) -> Event {
     let mut event = expected.clone();
-    let mut request = (*event.request).clone();
+    let mut request = event.request.clone();
     request.id.clone_from(&recorded.request.id);
     if request.addr == PEER {
         request.addr.clone_from(&recorded.request.addr);
@@ -218,7 +218,7 @@ fn with_taken(expected: &Event, recorded: &Event) -> Event {
     event.id.clone_from(&recorded.id);
     event.timestamp = recorded.timestamp;
     event.source = recorded.source.clone();
-    event.request = request.into();
+    event.request = request;
     event
 }
 
@@ -250,7 +250,7 @@ fn take(exchange: &Exchange, recorded: Event, connection: bool) -> Result<Taken,
         id: recorded.id,
         request_id: recorded.request.id.clone(),
         connection: connection.then(|| addr.clone()),
-        source: (*recorded.source).clone(),
+        source: recorded.source.clone(),
     })
 }
 

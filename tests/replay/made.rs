@@ -97,8 +97,8 @@ impl Recording {
         for mut event in events {
             event.id = self.id();
             event.timestamp = time;
-            event.request = request.clone().into();
-            event.source = source.clone().into();
+            event.request = request.clone();
+            event.source = source.clone();
             let delivery = encode(&event, Format::V2);
             self.exchanges.last_mut().unwrap().deliveries.push(delivery);
         }

@@ -116,7 +116,7 @@ fn of_request(exchange: &Exchange, action: Action, repository: String) -> Event 
     request.host = header("host");
     request.user_agent = header("user-agent");
     let mut event = Event::new(action);
-    event.request = request.into();
+    event.request = request;
     event.target.repository = repository;
     event
 }

@@ -39,8 +39,8 @@ impl Notified {
 
     fn happenings(&self) -> Vec<Happening> {
         let mut events = self.0.lock().unwrap().take().unwrap();
-        let events = std::iter::from_fn(|| events.try_recv());
-        let check = |event: &tower_registry_notifications::SharedEvent| {
+        let events = std::iter::from_fn(|| events.try_recv()).map(|event| event.to_event());
+        let check = |event: &tower_registry_notifications::Event| {
             assert!(!is_own(event), "the layer told of its own requests");
         };
         let events = events.inspect(check);

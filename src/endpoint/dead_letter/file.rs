@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::{DeadLetter, DeadLetterSink};
-use crate::sink::{SinkError, Write};
+use crate::sink::{Acceptance, SinkError};
 
 /// Dead letters in a file, one a line, as JSON.
 ///
@@ -88,9 +88,9 @@ impl DeadLetterFile {
 }
 
 impl DeadLetterSink for DeadLetterFile {
-    fn bury(&self, letter: &Arc<DeadLetter>) -> Write {
+    fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance {
         let (file, letter) = (self.0.clone(), letter.clone());
-        Write::pending(async move {
+        Acceptance::pending(async move {
             let turn = { file.turn.clone() }.acquire_owned();
             let turn = turn.await.map_err(SinkError::other)?;
             // Disks may be slow. The turn ends with the write, not with the wait.

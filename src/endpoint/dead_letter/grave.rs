@@ -5,7 +5,7 @@ use super::{DeadLetter, DeadLetterSink, Reason};
 use crate::endpoint::batch::Tried;
 use crate::endpoint::status::Counts;
 use crate::event::SharedEvent;
-use crate::sink::{SinkError, Write};
+use crate::sink::{Acceptance, SinkError};
 
 /// How long a sink of dead letters may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,7 +48,7 @@ impl Grave {
         tried: &Tried,
     ) -> impl Future<Output = ()> + Send + use<> {
         let first = self.counts.dead(reason);
-        let (endpoint, id) = (self.endpoint.clone(), event.id.clone());
+        let (endpoint, id) = (self.endpoint.clone(), event.id().to_string());
         if first {
             let (endpoint, reason, error) = (&*endpoint, reason.as_str(), &*cause.error);
             tracing::warn!(endpoint, reason, error, event = id, "events are given up");
@@ -62,9 +62,9 @@ impl Grave {
                 attempts: tried.attempts,
                 first_attempt: tried.first,
                 last_attempt: tried.last,
-                event: (**event).clone(),
+                event: event.to_event(),
             });
-            Write::catching(|| sink.bury(&letter))
+            Acceptance::catching(|| sink.bury(&letter))
         });
         let counts = self.counts.clone();
         async move {
@@ -82,7 +82,7 @@ impl Grave {
     }
 }
 
-async fn kept(write: Write) -> Result<(), SinkError> {
+async fn kept(write: Acceptance) -> Result<(), SinkError> {
     let write = match write.answer() {
         Ok(answer) => return answer,
         Err(write) => write,

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 pub use self::file::DeadLetterFile;
 pub(super) use self::grave::{Cause, Grave};
 use crate::event::{Event, SharedEvent};
-use crate::sink::{Sink, SinkError, Write};
+use crate::sink::{Acceptance, Sink, SinkError};
 
 /// An event that will not be tried again, kept with the reason.
 ///
@@ -80,11 +80,11 @@ impl Reason {
 /// Any [`Sink`] is one, and gets their events without the reasons.
 pub trait DeadLetterSink: Send + Sync + 'static {
     /// Offers `letter` to the sink. Must not block.
-    fn bury(&self, letter: &Arc<DeadLetter>) -> Write;
+    fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance;
 }
 
 impl<S: Sink> DeadLetterSink for S {
-    fn bury(&self, letter: &Arc<DeadLetter>) -> Write {
+    fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance {
         self.write(&SharedEvent::from(letter.event.clone()))
     }
 }
@@ -106,8 +106,8 @@ impl DeadLetterChannel {
 }
 
 impl DeadLetterSink for DeadLetterChannel {
-    fn bury(&self, letter: &Arc<DeadLetter>) -> Write {
-        Write::ready(
+    fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance {
+        Acceptance::ready(
             self.0
                 .try_send(letter.clone())
                 .map_err(|error| match error {

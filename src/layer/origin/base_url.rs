@@ -5,7 +5,6 @@ use http::Uri;
 use super::forwarded::{Client, Said};
 use super::host::is_valid_in_url;
 use super::omitted::{Fact, Omitted};
-use crate::bridge::UrlBuilder;
 use crate::error::BuildError;
 use crate::redact::{split_user_info, without_user_info};
 
@@ -17,7 +16,8 @@ pub struct BaseUrl(Base);
 enum Base {
     #[default]
     FromRequest,
-    Fixed(UrlBuilder),
+    /// Without a slash at the end; empty for relative URLs.
+    Fixed(String),
 }
 
 impl BaseUrl {
@@ -47,7 +47,7 @@ impl BaseUrl {
                 && !url.contains('#')
         };
         match url.parse::<Uri>() {
-            Ok(uri) if is_valid(&uri) => Ok(Self(Base::Fixed(UrlBuilder::new(url)))),
+            Ok(uri) if is_valid(&uri) => Ok(Self(Base::Fixed(url.trim_end_matches('/').into()))),
             _ => Err(BuildError::new(
                 "base URL",
                 without_user_info(url),
@@ -58,7 +58,7 @@ impl BaseUrl {
 
     /// Uses neither scheme nor host: `/v2/<name>/…`.
     pub fn relative() -> Self {
-        Self(Base::Fixed(UrlBuilder::relative()))
+        Self(Base::Fixed(String::new()))
     }
 
     /// Returns the base of a request's URLs. `path` is what stands before
@@ -69,9 +69,9 @@ impl BaseUrl {
         client: &Client<'_>,
         path: &str,
         omitted: &mut Omitted,
-    ) -> UrlBuilder {
-        if let Base::Fixed(urls) = &self.0 {
-            return urls.clone();
+    ) -> String {
+        if let Base::Fixed(base) = &self.0 {
+            return base.clone();
         }
         let scheme = match &client.scheme {
             Said::Nothing => asked.scheme,
@@ -84,10 +84,10 @@ impl BaseUrl {
             Said::Unclear => None,
         };
         match scheme.zip(host.filter(|host| is_valid_in_url(host))) {
-            Some((scheme, host)) => UrlBuilder::new([scheme, "://", host, path].concat()),
+            Some((scheme, host)) => [scheme, "://", host, path].concat(),
             None => {
                 omitted.add(Fact::BaseUrl);
-                UrlBuilder::new(path)
+                path.into()
             }
         }
     }
@@ -131,7 +131,7 @@ mod tests {
         let mut omitted = Omitted::default();
         let urls = BaseUrl::from_request().of(asked, client, "/m", &mut omitted);
         let relative = omitted.has(Fact::BaseUrl);
-        (urls.blob_url("a", "sha256:1"), relative)
+        (format!("{urls}/v2/a/blobs/sha256:1"), relative)
     }
 
     #[test]

@@ -26,7 +26,6 @@ use self::forwarded::Client;
 use self::omitted::{Fact, Omitted};
 pub use self::peer::PeerAddr;
 pub use self::proxies::TrustedProxies;
-use crate::bridge::UrlBuilder;
 use crate::event::{ActorRecord, RequestRecord};
 
 pub(super) use self::headers::{EndToEnd, Only};
@@ -57,7 +56,8 @@ pub(super) struct Origin {
     pub(super) request: RequestRecord,
     /// Who acts, if the response does not say it.
     pub(super) actor: ActorRecord,
-    pub(super) urls: UrlBuilder,
+    /// What URLs begin with; empty for relative ones.
+    pub(super) base_url: String,
     omitted: Omitted,
 }
 
@@ -95,12 +95,12 @@ impl Origin {
         let host = host::requested(&parts.uri, headers, &mut omitted);
         let asked = base_url::Asked::new(&parts.uri, settings.https, host);
         let path = settings.prefix.strip_suffix("/v2/").unwrap_or_default();
-        let urls = settings.base_url.of(asked, &client, path, &mut omitted);
+        let base_url = settings.base_url.of(asked, &client, path, &mut omitted);
         request.host = host.unwrap_or_default().into();
         Self {
             request,
             actor: actor(parts, headers, settings, &mut omitted),
-            urls,
+            base_url,
             omitted,
         }
     }

@@ -15,7 +15,7 @@ const MANY: Limits = Limits {
 };
 
 fn repository(entry: Option<Entry>) -> String {
-    entry.map_or_else(String::new, |entry| entry.event.target.repository.clone())
+    entry.map_or_else(String::new, |entry| entry.event.repository().to_owned())
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn events_and_bytes_are_bounded_until_they_are_settled() {
         queue.push(&event("a")).unwrap();
         assert_eq!(queue.push(&event("a")), Err(Refused::Full));
         let taken = queue.take().unwrap();
-        assert_eq!(taken.event.id, first.id);
+        assert_eq!(taken.event.id(), first.id());
         assert_eq!(queue.push(&event("a")), Err(Refused::Full), "under way");
         queue.settle(&taken.event);
         queue.push(&event("a")).unwrap();
@@ -65,7 +65,7 @@ fn a_busy_repository_waits_and_no_other() {
     let first = queue.take().unwrap();
     let a = queue.seal([&first.event]);
     let second = queue.take().unwrap();
-    assert_eq!(second.event.target.repository, "b");
+    assert_eq!(second.event.repository(), "b");
     let b = queue.seal([&second.event]);
     assert_eq!(repository(queue.take()), "c", "the third not sealed");
     assert!(queue.take().is_none());
@@ -92,7 +92,7 @@ fn what_is_put_back_comes_next() {
     assert!(queue.take().is_none());
     queue.release(lanes);
     for event in &events[1..] {
-        assert_eq!(queue.take().unwrap().event.id, event.id);
+        assert_eq!(queue.take().unwrap().event.id(), event.id());
     }
 }
 
@@ -108,10 +108,10 @@ fn the_oldest_that_waits_makes_room() {
     for _ in 0..3 {
         queue.push_dropping(&event("b"), &mut dropped).unwrap();
     }
-    let ids: Vec<_> = dropped.iter().map(|event| &event.id).collect();
-    assert_eq!(ids[..2], [&events[1].id, &events[2].id]);
+    let ids: Vec<_> = dropped.iter().map(|event| event.id()).collect();
+    assert_eq!(ids[..2], [events[1].id(), events[2].id()]);
     assert_eq!(dropped.len(), 3);
-    assert_eq!(dropped[2].target.repository, "b");
+    assert_eq!(dropped[2].repository(), "b");
     assert_eq!(queue.size().0, 3);
 }
 
@@ -159,7 +159,7 @@ async fn writers_wait_for_room_in_their_order() {
                 None => tokio::task::yield_now().await,
             }
         };
-        assert_eq!(entry.event.target.repository, expected);
+        assert_eq!(entry.event.repository(), expected);
         queue.settle(&entry.event);
     }
     queue.push(&event("b")).unwrap();

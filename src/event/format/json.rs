@@ -26,6 +26,11 @@ impl Json {
         }
     }
 
+    /// Appends what is no part of the text itself.
+    pub(super) fn raw(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.out
     }
@@ -34,7 +39,11 @@ impl Json {
         self.nest(b'{', b'}', fields);
     }
 
-    pub(super) fn array<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
+    pub(super) fn array<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
         self.nest(b'[', b']', |json| {
             for item in items {
                 json.next();
@@ -135,8 +144,14 @@ impl Json {
         self.out.push(b'"');
     }
 
-    pub(super) fn strings(&mut self, name: &'static str, values: &[String]) {
-        if !values.is_empty() {
+    /// An array of strings, unless there are none.
+    pub(super) fn strings<'a>(
+        &mut self,
+        name: &'static str,
+        values: impl Iterator<Item = &'a str>,
+    ) {
+        let mut values = values.peekable();
+        if values.peek().is_some() {
             self.key(name);
             self.array(values, |json, value| quoted(&mut json.out, value));
         }

@@ -9,33 +9,33 @@ use std::net::Ipv6Addr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::json::Json;
-use super::{Action, Event, SourceRecord, timestamp};
+use super::{Format, distribution};
+use crate::event::{Action, SharedEvent, SourceRecord, timestamp};
 
-/// What a URI leaves as it is (RFC 3986, section 2.3).
+/// Everything but the unreserved characters of a URI (RFC 3986, section 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// One event; `data` writes the event itself.
-pub(super) fn write(json: &mut Json, event: &Event, data: impl FnOnce(&mut Json)) {
+pub(super) fn write(json: &mut Json, event: &SharedEvent) {
     json.object(|json| {
         json.plain("specversion", &["1.0"]);
-        json.string("id", &event.id);
-        let (kind, done) = (event.kind().as_str(), done(event.action));
+        json.string("id", &event.id());
+        let (kind, done) = (event.kind().as_str(), done(event.action()));
         json.plain("type", &["registry.", kind, ".", done, ".v1"]);
-        source(json, &event.source);
+        source(json, event.source());
         subject(json, event);
-        json.text("time", |out| timestamp::write(out, event.timestamp));
-        json.non_empty("traceparent", &event.request.trace_parent);
+        json.text("time", |out| timestamp::write(out, event.timestamp()));
+        json.non_empty("traceparent", event.trace_parent());
         json.plain("datacontenttype", &["application/json"]);
         json.key("data");
-        data(json);
+        distribution::write(json, event, Format::V2);
     });
 }
 
-/// The action as what was done, which types of events are named after.
+/// The participle of the action, which the types of events end in.
 fn done(action: Action) -> &'static str {
     match action {
         Action::Push => "pushed",
@@ -45,8 +45,8 @@ fn done(action: Action) -> &'static str {
     }
 }
 
-/// A URI reference that is never empty and always valid, whatever the source
-/// says of itself.
+/// Writes a URI reference that is never empty and always valid, whatever texts
+/// the source has.
 fn source(json: &mut Json, source: &SourceRecord) {
     let SourceRecord { addr, instance_id } = source;
     if addr.is_empty() {
@@ -76,14 +76,14 @@ fn encoded(text: &str) -> Cow<'_, str> {
     utf8_percent_encode(text, RESERVED).into()
 }
 
-fn subject(json: &mut Json, event: &Event) {
-    let target = &event.target;
-    let (separator, reference) = match (&*target.tag, &*target.descriptor.digest) {
+fn subject(json: &mut Json, event: &SharedEvent) {
+    let repository = event.repository();
+    let (separator, reference) = match (event.tag(), event.digest()) {
         ("", "") => ("", ""),
         ("", digest) => ("@", digest),
         (tag, _) => (":", tag),
     };
-    if !target.repository.is_empty() {
-        json.joined("subject", &[&*target.repository, separator, reference]);
+    if !repository.is_empty() {
+        json.joined("subject", &[repository, separator, reference]);
     }
 }

@@ -1,0 +1,159 @@
+//! Formats v2 and v1: what distribution posts.
+
+use super::Format;
+use super::json::Json;
+use crate::event::shared::Part;
+use crate::event::{DescriptorRef, SharedEvent, media_types, timestamp};
+
+pub(super) fn write(json: &mut Json, event: &SharedEvent, format: Format) {
+    json.object(|json| {
+        json.string("id", &event.id());
+        json.text("timestamp", |out| timestamp::write(out, event.timestamp()));
+        json.string("action", event.action().as_str());
+        json.key("target");
+        json.object(|json| target(json, event, format));
+        json.key("request");
+        json.object(|json| {
+            json.string("id", &event.request_id());
+            json.non_empty("addr", event.request_addr());
+            json.non_empty("host", event.request_host());
+            json.string("method", event.request_method());
+            json.string("useragent", event.user_agent());
+        });
+        json.key("actor");
+        json.object(|json| json.non_empty("name", event.actor()));
+        json.key("source");
+        json.object(|json| {
+            let source = event.source();
+            json.non_empty("addr", &source.addr);
+            json.non_empty("instanceID", &source.instance_id);
+        });
+    });
+}
+
+fn target(json: &mut Json, event: &SharedEvent, format: Format) {
+    let content = event.descriptor();
+    descriptor(json, &content, format, true);
+    let length = event.length();
+    if length > 0 {
+        json.number("length", length);
+    }
+    json.non_empty("repository", event.repository());
+    json.non_empty("fromRepository", event.from_repository());
+    let url = event.url_parts();
+    if url.iter().any(|part| !part.is_empty()) {
+        json.joined("url", &url);
+    }
+    json.non_empty("tag", event.tag());
+    let mut references = event.references().peekable();
+    if references.peek().is_some() {
+        json.key("references");
+        // distribution 2.8 loses the platform of an index entry, not that of a layer.
+        let platform = !media_types::is_index(content.media_type());
+        json.array(references, |json, reference| {
+            json.object(|json| descriptor(json, &reference, format, platform));
+        });
+    }
+}
+
+fn descriptor(json: &mut Json, descriptor: &DescriptorRef<'_>, format: Format, v1_platform: bool) {
+    if format != Format::V1 {
+        json.string("mediaType", descriptor.media_type());
+        json.string("digest", descriptor.digest());
+        json.number("size", descriptor.size());
+    } else {
+        json.non_empty("mediaType", descriptor.media_type());
+        if descriptor.size() > 0 {
+            json.number("size", descriptor.size());
+        }
+        json.non_empty("digest", descriptor.digest());
+    }
+    if !descriptor.parts.is_empty() {
+        rare(json, descriptor, format, v1_platform);
+    }
+}
+
+fn rare(json: &mut Json, descriptor: &DescriptorRef<'_>, format: Format, v1_platform: bool) {
+    let v2 = format != Format::V1;
+    let parts = descriptor.parts;
+    json.strings("urls", descriptor.urls());
+    let mut annotations = descriptor.annotations().peekable();
+    if annotations.peek().is_some() {
+        json.key("annotations");
+        json.object(|json| annotations.for_each(|(name, value)| json.entry(name, value)));
+    }
+    if v2 {
+        // In base64 already, as it stands on the wire.
+        json.non_empty("data", parts.first(Part::Data).unwrap_or_default());
+    }
+    if let Some(architecture) = parts.first(Part::Architecture)
+        && (v2 || v1_platform)
+    {
+        let text = |part| parts.first(part).unwrap_or_default();
+        json.key("platform");
+        json.object(|json| {
+            json.string("architecture", architecture);
+            json.string("os", text(Part::Os));
+            json.non_empty("os.version", text(Part::OsVersion));
+            json.strings("os.features", parts.of(Part::OsFeature));
+            json.non_empty("variant", text(Part::Variant));
+        });
+    }
+    if v2 {
+        json.non_empty("artifactType", descriptor.artifact_type());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{
+        Action, Descriptor, Envelope, Event, Platform, RequestRecord, SourceRecord,
+    };
+
+    #[test]
+    fn what_serde_writes_is_v2_without_white_space() {
+        let mut event = Event::new(Action::Push);
+        event.target.descriptor = Descriptor::new("a/b", "sha256:00", 7);
+        event.target.descriptor.urls = vec!["http://x".into()];
+        event.target.descriptor.annotations = [("k".into(), "v".into())].into();
+        event.target.descriptor.data = b"data".into();
+        event.target.descriptor.artifact_type = "t/t".into();
+        event.target.descriptor.platform = Some(Box::new(Platform {
+            architecture: "arm64".into(),
+            os: "linux".into(),
+            os_version: "1".into(),
+            os_features: vec!["f".into()],
+            variant: "v8".into(),
+        }));
+        event.target.length = 7;
+        event.target.repository = "a/b".into();
+        event.target.from_repository = "c".into();
+        event.target.url = "http://r/v2".into();
+        event.target.tag = "t".into();
+        event.target.references = vec![Descriptor::new("c/d", "sha256:11", 0)];
+        let mut request = RequestRecord::new("r", "PUT");
+        request.addr = "1.2.3.4:5".into();
+        request.host = "h".into();
+        event.request = request;
+        event.actor.name = "me".into();
+        event.source = SourceRecord::new("n:1");
+        let envelope = Envelope::new([event]);
+        let pretty = envelope.encode(Format::V2);
+        let mut compact = String::from_utf8(pretty.clone()).unwrap();
+        compact.retain(|c| c != ' ' && c != '\n');
+        assert_eq!(serde_json::to_string(&envelope).unwrap(), compact);
+        assert_eq!(
+            serde_json::from_slice::<Envelope>(&pretty).unwrap(),
+            envelope
+        );
+    }
+
+    #[test]
+    fn an_envelope_without_events_is_go_s_empty_slice() {
+        assert_eq!(
+            Envelope::default().encode(Format::V2),
+            b"{\n   \"events\": []\n}"
+        );
+    }
+}

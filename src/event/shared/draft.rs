@@ -1,0 +1,265 @@
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::encoded::Encodings;
+use super::id::{Bits, NO_BITS, bits, new_bits};
+use super::text::{Buffers, FIELDS, Field, Measure, ORIGIN_FIELDS, Out, Part};
+use super::word::Word;
+use super::{Inner, Origin, ReferenceList, SharedEvent, Url};
+use crate::event::url::{self, Spelling};
+use crate::event::{Action, Descriptor, Event, Kind, SourceRecord};
+
+/// An event to be: everything that its [`Origin`] does not say, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draft<'a> {
+    pub(crate) action: Action,
+    pub(crate) kind: Kind,
+    pub(crate) repository: &'a str,
+    pub(crate) from_repository: &'a str,
+    pub(crate) tag: &'a str,
+    /// What a push, a pull or a mount is of; of a deletion the digest alone.
+    pub(crate) content: Content<'a>,
+    pub(crate) references: ReferencesOf<'a>,
+}
+
+/// What a piece of content is, borrowed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Content<'a> {
+    pub(crate) media_type: &'a str,
+    pub(crate) digest: &'a str,
+    pub(crate) size: u64,
+    /// Where the rest of its descriptor stands, if there is more.
+    pub(crate) rest: Option<&'a Descriptor>,
+}
+
+impl<'a> From<&'a Descriptor> for Content<'a> {
+    fn from(descriptor: &'a Descriptor) -> Self {
+        Self {
+            media_type: &descriptor.media_type,
+            digest: &descriptor.digest,
+            size: descriptor.size,
+            rest: Some(descriptor),
+        }
+    }
+}
+
+/// References in one of their two forms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReferencesOf<'a> {
+    Descriptors(&'a [Descriptor]),
+    List(&'a ReferenceList),
+}
+
+impl Default for ReferencesOf<'_> {
+    fn default() -> Self {
+        Self::Descriptors(&[])
+    }
+}
+
+impl<'a> From<&'a ReferenceList> for ReferencesOf<'a> {
+    fn from(list: &'a ReferenceList) -> Self {
+        Self::List(list)
+    }
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(action: Action, kind: Kind, repository: &'a str) -> Self {
+        Self {
+            action,
+            kind,
+            repository,
+            from_repository: "",
+            tag: "",
+            content: Content::default(),
+            references: ReferencesOf::default(),
+        }
+    }
+
+    /// The event, of this moment and with a new id.
+    pub(crate) fn share(&self, origin: &Origin, source: Option<&Arc<SourceRecord>>) -> SharedEvent {
+        let now = SystemTime::now();
+        let (url, kind) = match self.kind {
+            Kind::Manifest => (Url::Manifest, "manifests"),
+            _ => (Url::Blob, "blobs"),
+        };
+        let spelling = match self.action {
+            Action::Delete => Spelling::None,
+            _ => url::spelling(self.repository, kind, self.content.digest),
+        };
+        let mut encoded = None;
+        let url = match spelling {
+            Spelling::Plain => url,
+            Spelling::None => Url::None,
+            Spelling::Encoded(path) => {
+                let mut origin = origin.clone();
+                origin.set_verbatim_url(&[&*origin.base_url(), &*path].concat());
+                encoded = Some(origin);
+                Url::Verbatim
+            }
+        };
+        let origin = encoded.as_ref().unwrap_or(origin);
+        let length = match self.action {
+            Action::Delete => 0,
+            _ => self.content.size,
+        };
+        self.build(
+            origin,
+            Rest {
+                id: new_bits(),
+                id_text: "",
+                timestamp: now,
+                accepted_at: now,
+                source: source.cloned(),
+                owns_source: false,
+                knows_kind: true,
+                url,
+                length,
+            },
+        )
+    }
+
+    fn build(&self, origin: &Origin, rest: Rest<'_>) -> SharedEvent {
+        let media_type = Word::of_media_type(self.content.media_type);
+        let mut measure = Measure::default();
+        self.write(&mut measure, origin, &rest, media_type);
+        let mut out = Buffers::of(&measure);
+        let ends = self.write(&mut out, origin, &rest, media_type);
+        SharedEvent(Arc::new(Inner {
+            source: rest.source,
+            text: out.text.into_boxed_str(),
+            entries: out.entries.into_boxed_slice(),
+            encodings: Encodings::default(),
+            timestamp: rest.timestamp,
+            accepted_at: rest.accepted_at,
+            since: tokio::time::Instant::now(),
+            size: self.content.size,
+            id: rest.id,
+            request_id: origin.request_id,
+            ends,
+            action: self.action,
+            kind: self.kind,
+            knows_kind: rest.knows_kind,
+            owns_source: rest.owns_source,
+            method: origin.method,
+            media_type,
+            url: rest.url,
+            host_in_url: origin.host_in_url,
+        }))
+    }
+
+    fn write(
+        &self,
+        out: &mut impl Out,
+        origin: &Origin,
+        rest: &Rest<'_>,
+        media_type: Word,
+    ) -> [u32; FIELDS] {
+        let content = &self.content;
+        out.text(&origin.text);
+        let mut ends = [0; FIELDS];
+        ends[..ORIGIN_FIELDS].copy_from_slice(&origin.ends);
+        ends[Field::Repository as usize] = out.text(self.repository);
+        ends[Field::Tag as usize] = out.text(self.tag);
+        ends[Field::Digest as usize] = out.text(content.digest);
+        out.part_unless_empty(Part::Id, rest.id_text);
+        out.part_unless_empty(Part::FromRepository, self.from_repository);
+        if rest.length != content.size {
+            out.entry(Part::Length, rest.length, Word::EMPTY);
+        }
+        out.media_type(media_type, content.media_type);
+        if let Some(descriptor) = content.rest {
+            out.rare(descriptor);
+        }
+        match self.references {
+            ReferencesOf::Descriptors(references) => {
+                references.iter().for_each(|it| out.reference(it));
+            }
+            ReferencesOf::List(list) => out.list(list.buffers()),
+        }
+        ends
+    }
+}
+
+/// What only a parsed event says of itself.
+struct Rest<'a> {
+    id: Bits,
+    id_text: &'a str,
+    timestamp: SystemTime,
+    accepted_at: SystemTime,
+    source: Option<Arc<SourceRecord>>,
+    owns_source: bool,
+    knows_kind: bool,
+    url: Url,
+    length: u64,
+}
+
+impl SharedEvent {
+    /// The event, accepted at that time, with a source of its own.
+    pub(crate) fn accepted(event: &Event, source: SourceRecord, at: SystemTime) -> Self {
+        let target = &event.target;
+        let mut origin = Origin::from(&event.request);
+        let url = match base_url(event) {
+            _ if target.url.is_empty() => Url::None,
+            Some((base, url)) => {
+                origin.set_base_url(base);
+                url
+            }
+            None => {
+                origin.set_verbatim_url(&target.url);
+                Url::Verbatim
+            }
+        };
+        origin.set_actor(&event.actor.name);
+        let draft = Draft {
+            action: event.action,
+            kind: event.kind(),
+            repository: &target.repository,
+            from_repository: &target.from_repository,
+            tag: &target.tag,
+            content: Content::from(&target.descriptor),
+            references: ReferencesOf::Descriptors(&target.references),
+        };
+        let id = bits(&event.id);
+        let source = Some(source).filter(|it| *it != SourceRecord::default());
+        draft.build(
+            &origin,
+            Rest {
+                id,
+                id_text: if id == NO_BITS { &event.id } else { "" },
+                timestamp: event.timestamp,
+                accepted_at: at,
+                owns_source: source.is_some(),
+                source: source.map(Arc::new),
+                knows_kind: event.kind.is_some(),
+                url,
+                length: target.length,
+            },
+        )
+    }
+}
+
+/// Takes a URL apart that consists of a base, the repository and the digest.
+fn base_url(event: &Event) -> Option<(&str, Url)> {
+    let target = &event.target;
+    let digest = Some(&*target.descriptor.digest).filter(|it| !it.is_empty())?;
+    let before = target.url.strip_suffix(digest)?;
+    let (before, url) = match before.strip_suffix("/manifests/") {
+        Some(before) => (before, Url::Manifest),
+        None => (before.strip_suffix("/blobs/")?, Url::Blob),
+    };
+    let base = before.strip_suffix(&*target.repository)?;
+    Some((base.strip_suffix("/v2/")?, url))
+}
+
+impl From<Event> for SharedEvent {
+    fn from(mut event: Event) -> Self {
+        let source = std::mem::take(&mut event.source);
+        Self::accepted(&event, source, SystemTime::now())
+    }
+}
+
+impl From<&Event> for SharedEvent {
+    fn from(event: &Event) -> Self {
+        Self::accepted(event, event.source.clone(), SystemTime::now())
+    }
+}

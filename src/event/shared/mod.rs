@@ -1,0 +1,356 @@
+//! The compact form of events that wait: [`SharedEvent`].
+//!
+//! All texts of an event stand in one buffer, and offsets say where each of
+//! them ends. Words that nearly every event repeats are one byte, ids that are
+//! UUIDs are 16 bytes, URLs are made when an event is encoded, and what few
+//! events have takes place only in those: see [`text`] for the layout.
+
+mod descriptor;
+mod draft;
+mod encoded;
+mod id;
+mod list;
+mod origin;
+mod text;
+mod word;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+use tokio::time::Instant;
+
+use self::descriptor::Parts;
+pub use self::descriptor::{DescriptorRef, References};
+pub(crate) use self::draft::{Content, Draft, ReferencesOf};
+pub(crate) use self::encoded::Encoded;
+use self::encoded::Encodings;
+pub use self::id::Id;
+use self::id::{Bits, NO_BITS};
+pub use self::list::ReferenceList;
+pub(crate) use self::origin::Origin;
+pub(in crate::event) use self::text::Part;
+use self::text::{Entry, FIELDS, Field};
+use self::word::Word;
+use super::{Action, Event, Kind, RequestRecord, SourceRecord, Target};
+
+/// An [`Event`] on its way to the sinks: compact, immutable, and shared by all
+/// of them.
+///
+/// A clone is another handle to the same event. Texts that an event lacks are
+/// empty. In JSON it is the same as [`Event`], which is format v2.
+#[derive(Clone)]
+pub struct SharedEvent(Arc<Inner>);
+
+struct Inner {
+    /// `None` if nothing is known of it.
+    source: Option<Arc<SourceRecord>>,
+    text: Box<str>,
+    entries: Box<[Entry]>,
+    encodings: Encodings,
+    timestamp: SystemTime,
+    accepted_at: SystemTime,
+    since: Instant,
+    size: u64,
+    id: Bits,
+    request_id: Bits,
+    /// Where the text of each [`Field`] ends.
+    ends: [u32; FIELDS],
+    action: Action,
+    kind: Kind,
+    /// The bridge was told the kind; it does not merely follow from the rest.
+    knows_kind: bool,
+    /// No other event was made with this source.
+    owns_source: bool,
+    method: Word,
+    media_type: Word,
+    url: Url,
+    host_in_url: bool,
+}
+
+/// How the URL is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Url {
+    /// There is none.
+    None,
+    /// Of [`Field::Url`], perhaps the host, and repository and digest.
+    Manifest,
+    Blob,
+    /// [`Field::Url`] is all of it.
+    Verbatim,
+}
+
+impl Inner {
+    fn field(&self, field: Field) -> &str {
+        let field = field as usize;
+        let start = field.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.text
+            .get(start as usize..self.ends[field] as usize)
+            .unwrap_or_default()
+    }
+
+    /// The parts of the target, and the references with theirs.
+    fn parts(&self) -> (Parts<'_>, Parts<'_>) {
+        let references = self
+            .entries
+            .iter()
+            .position(|it| it.part == Part::Reference);
+        let (own, rest) = self
+            .entries
+            .split_at(references.unwrap_or(self.entries.len()));
+        let start = self.ends[Field::Digest as usize];
+        let parts = |entries, start| Parts {
+            text: &self.text,
+            entries,
+            start,
+        };
+        let end = own.last().map_or(start, |entry| entry.end);
+        (parts(own, start), parts(rest, end))
+    }
+}
+
+impl SharedEvent {
+    /// Returns the unique id of the event, the same for every endpoint and
+    /// every retry.
+    pub fn id(&self) -> Id<'_> {
+        let text = match self.0.id {
+            NO_BITS => self.0.parts().0.first(Part::Id),
+            _ => None,
+        };
+        Id::new(self.0.id, text.unwrap_or_default())
+    }
+
+    /// Returns when it happened.
+    pub fn timestamp(&self) -> SystemTime {
+        self.0.timestamp
+    }
+
+    /// Returns when the event was handed to the sinks for the first time. An
+    /// event that was stored meanwhile keeps it.
+    pub fn accepted_at(&self) -> SystemTime {
+        self.0.accepted_at
+    }
+
+    /// Since when this process has the event.
+    pub(crate) fn since(&self) -> Instant {
+        self.0.since
+    }
+
+    /// Returns what was done.
+    pub fn action(&self) -> Action {
+        self.0.action
+    }
+
+    /// Returns what the event is about; see [`Event::kind`].
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The kind, unless it merely follows from the rest.
+    pub(crate) fn known_kind(&self) -> Option<Kind> {
+        self.0.knows_kind.then_some(self.0.kind)
+    }
+
+    /// Returns the name of the repository, without host and tag.
+    pub fn repository(&self) -> &str {
+        self.0.field(Field::Repository)
+    }
+
+    /// Returns the name of the repository that a blob was mounted from.
+    pub fn from_repository(&self) -> &str {
+        let text = self.0.parts().0.first(Part::FromRepository);
+        text.unwrap_or_default()
+    }
+
+    /// Returns the tag that was pushed, pulled or deleted.
+    pub fn tag(&self) -> &str {
+        self.0.field(Field::Tag)
+    }
+
+    /// Returns the digest of the target, `algorithm:encoded`.
+    pub fn digest(&self) -> &str {
+        self.0.field(Field::Digest)
+    }
+
+    /// Returns the media type of the target.
+    pub fn media_type(&self) -> &str {
+        match self.0.media_type {
+            Word::OTHER => self.0.parts().0.media_type(Word::OTHER),
+            known => known.media_type(),
+        }
+    }
+
+    /// Returns the size of the target in bytes. 0 if it is not known.
+    pub fn size(&self) -> u64 {
+        self.0.size
+    }
+
+    /// Returns `length` of the target, which repeats the size in bytes; of a
+    /// deletion it is 0.
+    pub fn length(&self) -> u64 {
+        let (parts, _) = self.0.parts();
+        let length = parts.entries.iter().find(|it| it.part == Part::Length);
+        length.map_or(self.0.size, |entry| entry.number)
+    }
+
+    /// Returns the descriptor of the target.
+    pub fn descriptor(&self) -> DescriptorRef<'_> {
+        let (parts, _) = self.0.parts();
+        DescriptorRef {
+            media_type: parts.media_type(self.0.media_type),
+            digest: self.digest(),
+            size: self.0.size,
+            parts,
+        }
+    }
+
+    /// Returns what a manifest refers to, if the notifier includes references.
+    pub fn references(&self) -> References<'_> {
+        References(self.0.parts().1)
+    }
+
+    /// Returns the URL of the target, by its digest.
+    pub fn url(&self) -> String {
+        self.url_parts().concat()
+    }
+
+    /// The URL in pieces; all of them are empty if there is none.
+    pub(super) fn url_parts(&self) -> [&str; 6] {
+        let start = self.0.field(Field::Url);
+        let middle = match self.0.url {
+            Url::None => return [""; 6],
+            Url::Verbatim => return [start, "", "", "", "", ""],
+            Url::Manifest => "/manifests/",
+            Url::Blob => "/blobs/",
+        };
+        let host = match self.0.host_in_url {
+            true => self.0.field(Field::Host),
+            false => "",
+        };
+        [
+            start,
+            host,
+            "/v2/",
+            self.repository(),
+            middle,
+            self.digest(),
+        ]
+    }
+
+    /// Returns the id of the request.
+    pub fn request_id(&self) -> Id<'_> {
+        Id::new(self.0.request_id, self.0.field(Field::RequestId))
+    }
+
+    /// Returns the address of the client: `ip:port`, or the bare address that
+    /// a trusted proxy forwarded.
+    pub fn request_addr(&self) -> &str {
+        self.0.field(Field::Addr)
+    }
+
+    /// Returns the host that the client asked for.
+    pub fn request_host(&self) -> &str {
+        self.0.field(Field::Host)
+    }
+
+    /// Returns the method of the request.
+    pub fn request_method(&self) -> &str {
+        match self.0.method {
+            Word::OTHER => self.0.field(Field::Method),
+            known => known.method(),
+        }
+    }
+
+    /// Returns the client's `User-Agent`.
+    pub fn user_agent(&self) -> &str {
+        self.0.field(Field::UserAgent)
+    }
+
+    /// Returns the trace that the request belongs to; see
+    /// [`RequestRecord::trace_parent`].
+    pub fn trace_parent(&self) -> &str {
+        self.0.field(Field::TraceParent)
+    }
+
+    /// Returns the name of the user or service that did it.
+    pub fn actor(&self) -> &str {
+        self.0.field(Field::Actor)
+    }
+
+    /// Returns the registry node that saw it.
+    pub fn source(&self) -> &SourceRecord {
+        static UNKNOWN: SourceRecord = SourceRecord {
+            addr: String::new(),
+            instance_id: String::new(),
+        };
+        self.0.source.as_deref().unwrap_or(&UNKNOWN)
+    }
+
+    /// Returns the bytes that the event takes in memory, exactly as an
+    /// allocator counts them: what the bounds of a queue count.
+    ///
+    /// A source that the events of a notifier share is not included, and
+    /// neither are encodings, which are gone when no delivery uses them.
+    pub fn memory(&self) -> usize {
+        // Behind an `Arc` stand its two counters first.
+        const COUNTERS: usize = 2 * size_of::<usize>();
+        let Inner { text, entries, .. } = &*self.0;
+        let own = COUNTERS + size_of::<Inner>() + text.len() + size_of_val(&**entries);
+        let source = match &self.0.source {
+            Some(source) if self.0.owns_source => {
+                let texts = source.addr.capacity() + source.instance_id.capacity();
+                COUNTERS + size_of::<SourceRecord>() + texts
+            }
+            _ => 0,
+        };
+        own + source
+    }
+
+    /// Returns an owned event with public fields.
+    pub fn to_event(&self) -> Event {
+        Event {
+            id: self.id().into(),
+            timestamp: self.0.timestamp,
+            action: self.0.action,
+            target: Target {
+                descriptor: self.descriptor().to_descriptor(),
+                length: self.length(),
+                repository: self.repository().into(),
+                from_repository: self.from_repository().into(),
+                url: self.url(),
+                tag: self.tag().into(),
+                references: self.references().map(|it| it.to_descriptor()).collect(),
+            },
+            request: RequestRecord {
+                id: self.request_id().into(),
+                addr: self.request_addr().into(),
+                host: self.request_host().into(),
+                method: match self.0.method {
+                    Word::OTHER => self.request_method().to_owned().into(),
+                    known => known.method().into(),
+                },
+                user_agent: self.user_agent().into(),
+                trace_parent: self.trace_parent().into(),
+            },
+            actor: self.actor().into(),
+            source: self.source().clone(),
+            kind: self.known_kind(),
+        }
+    }
+}
+
+impl Serialize for SharedEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_event().serialize(serializer)
+    }
+}
+
+impl fmt::Debug for SharedEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_event().fmt(f)
+    }
+}
+
+#[cfg(test)]
+pub(in crate::event) mod tests;

@@ -1,0 +1,187 @@
+use super::id::{Bits, NO_BITS, bits};
+use super::text::{Field, LIMIT, ORIGIN_FIELDS};
+use super::word::Word;
+use crate::event::RequestRecord;
+
+/// What all events of one request have in common: the request, the actor and
+/// where URLs begin.
+///
+/// Its text is the beginning of the text of each of its events, so that an
+/// event takes it over with one copy. Fields may be set in any order and
+/// again; setting them in the order of [`Field`] moves no text.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(super) text: String,
+    pub(super) ends: [u32; ORIGIN_FIELDS],
+    pub(super) request_id: Bits,
+    pub(super) method: Word,
+    /// The host follows what stands as the beginning of URLs.
+    pub(super) host_in_url: bool,
+}
+
+/// Room for the actor and the beginning of URLs, which follow the request.
+const ROOM: usize = 64;
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
+impl Origin {
+    /// Creates an origin of which nothing is known, with room for this many
+    /// bytes of text.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self {
+            text: String::with_capacity(bytes),
+            ends: [0; ORIGIN_FIELDS],
+            request_id: NO_BITS,
+            method: Word::EMPTY,
+            host_in_url: false,
+        }
+    }
+
+    /// Sets the id of the request.
+    pub(crate) fn set_request_id(&mut self, id: &str) {
+        self.request_id = bits(id);
+        let other = self.request_id == NO_BITS;
+        self.set(Field::RequestId, if other { id } else { "" });
+    }
+
+    pub(crate) fn set_addr(&mut self, addr: &str) {
+        self.set(Field::Addr, addr);
+    }
+
+    /// Sets the host that the client asked for.
+    pub(crate) fn set_host(&mut self, host: &str) {
+        let base = self.host_in_url.then(|| self.base_url());
+        self.set(Field::Host, host);
+        if let Some(base) = base {
+            self.set_base_url(&base);
+        }
+    }
+
+    pub(crate) fn set_user_agent(&mut self, user_agent: &str) {
+        self.set(Field::UserAgent, user_agent);
+    }
+
+    pub(crate) fn set_trace_parent(&mut self, trace_parent: &str) {
+        self.set(Field::TraceParent, trace_parent);
+    }
+
+    pub(crate) fn set_method(&mut self, method: &str) {
+        self.method = Word::of_method(method);
+        let other = self.method == Word::OTHER;
+        self.set(Field::Method, if other { method } else { "" });
+    }
+
+    /// Sets what stands before `/v2/` in URLs. Nothing makes them relative.
+    pub(crate) fn set_base_url(&mut self, base: &str) {
+        let host = self.get(Field::Host);
+        let before = base.strip_suffix(host).filter(|_| !host.is_empty());
+        let before_length = before.map(str::len);
+        self.host_in_url = before_length.is_some();
+        self.set(Field::Url, &base[..before_length.unwrap_or(base.len())]);
+    }
+
+    pub(crate) fn set_actor(&mut self, name: &str) {
+        self.set(Field::Actor, name);
+    }
+
+    pub(super) fn set_verbatim_url(&mut self, url: &str) {
+        self.host_in_url = false;
+        self.set(Field::Url, url);
+    }
+
+    pub(super) fn base_url(&self) -> String {
+        let host = match self.host_in_url {
+            true => self.get(Field::Host),
+            false => "",
+        };
+        [self.get(Field::Url), host].concat()
+    }
+
+    fn get(&self, field: Field) -> &str {
+        let field = field as usize;
+        let start = field.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.text
+            .get(start as usize..self.ends[field] as usize)
+            .unwrap_or_default()
+    }
+
+    fn set(&mut self, field: Field, text: &str) {
+        let field = field as usize;
+        let start = field.checked_sub(1).map_or(0, |before| self.ends[before]) as usize;
+        let end = self.ends[field] as usize;
+        let rest = self.text.len() - (end - start);
+        let text = if text.len() > LIMIT - rest { "" } else { text };
+        if start == self.text.len() {
+            self.text.push_str(text);
+        } else {
+            self.text.replace_range(start..end, text);
+        }
+        // All of the text is within the limit, so its ends fit.
+        let (old, new) = ((end - start) as u32, text.len() as u32);
+        for end in &mut self.ends[field..] {
+            *end = *end - old + new;
+        }
+    }
+}
+
+impl From<&RequestRecord> for Origin {
+    fn from(request: &RequestRecord) -> Self {
+        let texts = [
+            &*request.addr,
+            &*request.host,
+            &*request.user_agent,
+            &*request.trace_parent,
+        ];
+        let bytes: usize = texts.iter().map(|text| text.len()).sum();
+        let mut origin = Self::with_capacity(bytes + request.id.len() + ROOM);
+        origin.set_request_id(&request.id);
+        origin.set_addr(&request.addr);
+        origin.set_host(&request.host);
+        origin.set_user_agent(&request.user_agent);
+        origin.set_trace_parent(&request.trace_parent);
+        origin.set_method(&request.method);
+        origin
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_may_be_set_in_any_order_and_again() {
+        let mut request = RequestRecord::new("r", "BREW");
+        request.addr = "a:1".into();
+        request.host = "h".into();
+        request.user_agent = "ua".into();
+        request.trace_parent = "t".into();
+        let mut ordered = Origin::from(&request);
+        ordered.set_base_url("https://h");
+        ordered.set_actor("me");
+
+        let mut origin = Origin::default();
+        origin.set_actor("somebody else");
+        origin.set_base_url("https://h");
+        origin.set_host("other");
+        origin.set_method("BREW");
+        origin.set_user_agent("ua");
+        origin.set_request_id("longer");
+        origin.set_trace_parent("t");
+        origin.set_addr("a:1");
+        origin.set_request_id("r");
+        origin.set_host("h");
+        origin.set_base_url("https://h");
+        origin.set_actor("me");
+        assert_eq!((&origin.text, origin.ends), (&ordered.text, ordered.ends));
+        assert_eq!(origin.base_url(), "https://h");
+        assert!(origin.host_in_url);
+
+        origin.set_host("another");
+        assert_eq!(origin.base_url(), "https://h");
+        assert_eq!(origin.get(Field::Actor), "me");
+    }
+}

@@ -1,0 +1,110 @@
+//! Words that nearly every event repeats, kept as one byte each.
+
+/// A word as a number: a known one, none at all, or one whose text stands
+/// elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word(u8);
+
+impl Word {
+    /// The empty text.
+    pub(super) const EMPTY: Self = Self(0);
+    /// A text that has no number.
+    pub(super) const OTHER: Self = Self(u8::MAX);
+}
+
+/// Defines which number stands for which word. The numbers live in memory
+/// only, so they may change from version to version.
+macro_rules! words {
+    ($of:ident, $text:ident: $($number:literal $word:literal)*) => {
+        impl Word {
+            pub(super) fn $of(text: &str) -> Self {
+                match text {
+                    "" => Self::EMPTY,
+                    $($word => Self($number),)*
+                    _ => Self::OTHER,
+                }
+            }
+
+            /// Returns the word, or an empty text for [`Word::OTHER`].
+            pub(super) fn $text(self) -> &'static str {
+                match self.0 {
+                    $($number => $word,)*
+                    _ => "",
+                }
+            }
+        }
+    };
+}
+
+words! { of_method, method:
+    1 "GET"
+    2 "HEAD"
+    3 "PUT"
+    4 "POST"
+    5 "DELETE"
+    6 "PATCH"
+}
+
+words! { of_media_type, media_type:
+    1 "application/octet-stream"
+    2 "application/vnd.oci.image.layer.v1.tar+gzip"
+    3 "application/vnd.docker.image.rootfs.diff.tar.gzip"
+    4 "application/vnd.oci.image.manifest.v1+json"
+    5 "application/vnd.oci.image.index.v1+json"
+    6 "application/vnd.docker.distribution.manifest.v2+json"
+    7 "application/vnd.docker.distribution.manifest.list.v2+json"
+    8 "application/vnd.oci.image.config.v1+json"
+    9 "application/vnd.docker.container.image.v1+json"
+    10 "application/vnd.oci.image.layer.v1.tar+zstd"
+    11 "application/vnd.oci.image.layer.v1.tar"
+    12 "application/vnd.oci.empty.v1+json"
+    13 "application/vnd.in-toto+json"
+    14 "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+    15 "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+    16 "application/vnd.docker.distribution.manifest.v1+prettyjws"
+    17 "application/vnd.docker.distribution.manifest.v1+json"
+    18 "application/vnd.docker.plugin.v1+json"
+    19 "application/vnd.cncf.helm.config.v1+json"
+    20 "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+    21 "application/vnd.dev.cosign.simplesigning.v1+json"
+    22 "application/vnd.dev.sigstore.bundle.v0.3+json"
+    23 "application/json"
+    24 "application/vnd.oci.image.layer.nondistributable.v1.tar"
+    25 "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::media_types;
+
+    #[test]
+    fn each_number_stands_for_the_word_that_it_was_made_of() {
+        let mut known = 0;
+        for number in 1..u8::MAX {
+            let (method, media_type) = (Word(number).method(), Word(number).media_type());
+            if !method.is_empty() {
+                assert_eq!(Word::of_method(method), Word(number));
+            }
+            if !media_type.is_empty() {
+                assert_eq!(Word::of_media_type(media_type), Word(number));
+                known += 1;
+            }
+        }
+        assert!(known >= 20);
+        assert_eq!(Word::of_media_type(""), Word::EMPTY);
+        assert_eq!(Word::of_method("get"), Word::OTHER);
+    }
+
+    #[test]
+    fn every_media_type_that_has_references_has_a_number() {
+        for media_type in [
+            media_types::OCI_MANIFEST,
+            media_types::OCI_INDEX,
+            media_types::DOCKER_MANIFEST,
+            media_types::DOCKER_LIST,
+        ] {
+            assert_ne!(Word::of_media_type(media_type), Word::OTHER);
+        }
+    }
+}

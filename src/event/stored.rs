@@ -1,0 +1,102 @@
+//! The form in which events outlive the process: lossless JSON on one line.
+//!
+//! ```json
+//! {"version":1,"acceptedAt":"2026-11-23T17:59:04.65Z","kind":"blob","traceParent":"00-…","event":{…}}
+//! ```
+//!
+//! `event` is the event in format v2, which lacks the other fields; `kind` is
+//! left out if it follows from the event, and `traceParent` if there is none.
+//! A version is never changed: what it cannot say needs a new one, and every
+//! version that was ever written can be read (`tests/event/golden`).
+
+use std::fmt;
+use std::time::SystemTime;
+
+use serde::Deserialize;
+
+use super::format::write_stored;
+use super::{Event, Kind, SharedEvent, timestamp};
+
+/// The version that is written.
+pub(super) const VERSION: u64 = 1;
+
+/// Most bytes of a stored event that are read. No event that the layer or the
+/// bridge makes is as large, for the bounds on references are far below.
+pub(crate) const MOST_BYTES: usize = 64 << 20;
+
+/// Writes an event with everything that it knows. There is no line end in it.
+pub(crate) fn to_bytes(event: &SharedEvent) -> Vec<u8> {
+    write_stored(event)
+}
+
+/// Reads what [`to_bytes`] of this version or an earlier one has written.
+///
+/// # Errors
+///
+/// If the bytes are too many, not such an event, or of a later version.
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<SharedEvent, StoredError> {
+    if bytes.len() > MOST_BYTES {
+        return Err(StoredError::TooLarge);
+    }
+    // First the version: a later one may have other fields.
+    let Version { version } = serde_json::from_slice(bytes).map_err(StoredError::Json)?;
+    if version != VERSION {
+        return Err(StoredError::Version(version));
+    }
+    let stored: Stored = serde_json::from_slice(bytes).map_err(StoredError::Json)?;
+    let mut event = stored.event;
+    event.kind = stored.kind;
+    event.request.trace_parent = stored.trace_parent;
+    let source = std::mem::take(&mut event.source);
+    Ok(SharedEvent::accepted(&event, source, stored.accepted_at))
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    #[serde(with = "timestamp")]
+    accepted_at: SystemTime,
+    #[serde(default)]
+    kind: Option<Kind>,
+    #[serde(default)]
+    trace_parent: String,
+    event: Event,
+}
+
+/// Why stored bytes are not an event.
+#[derive(Debug)]
+pub(crate) enum StoredError {
+    TooLarge,
+    Version(u64),
+    Json(serde_json::Error),
+}
+
+impl fmt::Display for StoredError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge => write!(f, "stored event is larger than {MOST_BYTES} bytes"),
+            Self::Version(version) => write!(
+                f,
+                "stored event has version {version}, this release reads up to {VERSION}"
+            ),
+            Self::Json(error) => write!(f, "not a stored event: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StoredError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Json(error) => Some(error),
+            Self::TooLarge | Self::Version(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

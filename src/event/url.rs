@@ -1,0 +1,107 @@
+//! The URLs in events: `<base>/v2/<name>/manifests|blobs/<digest>`.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What Go leaves as it is in a path, but for the slash.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b':')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
+const PATH: &AsciiSet = &SEGMENT.remove(b'/');
+
+/// What the URL of a target is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// Name and digest stand in it as they are.
+    Plain,
+    /// They are percent-encoded, as Go does it, so that the URL is valid: the
+    /// part from `/v2/` on.
+    Encoded(String),
+    /// No URL leads there.
+    None,
+}
+
+/// Returns how the URL of a target is spelled; `kind` is `manifests` or
+/// `blobs`.
+pub(super) fn spelling(repository: &str, kind: &str, digest: &str) -> Spelling {
+    // Nothing keeps a reader of URLs from resolving these.
+    let resolves = |segment: &str| matches!(segment, "." | "..");
+    if digest.is_empty() || repository.is_empty() || resolves(digest) || resolves(repository) {
+        return Spelling::None;
+    }
+    // A registry that takes names literally has `a/../b` beside `b`, and was
+    // asked for it with encoded slashes. Plain ones would lead to `b`.
+    let literal = repository.contains('.') && repository.split('/').any(resolves);
+    if !literal && is_plain(repository, b'/') && is_plain(digest, b':') {
+        return Spelling::Plain;
+    }
+    let name = utf8_percent_encode(repository, if literal { SEGMENT } else { PATH });
+    let digest = utf8_percent_encode(digest, SEGMENT);
+    Spelling::Encoded(format!("/v2/{name}/{kind}/{digest}"))
+}
+
+/// Whether a URL takes the text as it is, with `more` beside what nearly all
+/// names and digests consist of. Looks at every byte, which is faster for them
+/// than to stop at the first.
+fn is_plain(text: &str, more: u8) -> bool {
+    let known = |byte: u8| {
+        byte.is_ascii_lowercase()
+            || byte.is_ascii_uppercase()
+            || matches!(byte, b'0'..=b'9' | b'-' | b'.' | b'_')
+            || byte == more
+    };
+    text.bytes().fold(true, |plain, byte| plain & known(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const D: &str = "sha256:01";
+
+    #[test]
+    fn names_are_percent_encoded_in_urls() {
+        for (repository, shown) in [
+            ("library/debian", None),
+            ("Reg.Example.COM/_x", None),
+            ("a//b", None),
+            ("a..b/...", None),
+            ("Reg.Example.COM:5000/_x~", Some("Reg.Example.COM:5000/_x~")),
+            ("a b/é", Some("a%20b/%C3%A9")),
+            ("a%20b", Some("a%2520b")),
+            ("a?b#c\"<'>", Some("a%3Fb%23c%22%3C%27%3E")),
+            ("evil/../victim", Some("evil%2F..%2Fvictim")),
+            ("./a", Some(".%2Fa")),
+        ] {
+            let expected = match shown {
+                None => Spelling::Plain,
+                Some(shown) => Spelling::Encoded(format!("/v2/{shown}/manifests/{D}")),
+            };
+            assert_eq!(
+                spelling(repository, "manifests", D),
+                expected,
+                "{repository}"
+            );
+        }
+        let encoded = "/v2/a/blobs/sha256:a%2F..%2Fb%20c".to_owned();
+        let found = spelling("a", "blobs", "sha256:a/../b c");
+        assert_eq!(found, Spelling::Encoded(encoded));
+    }
+
+    #[test]
+    fn there_is_no_url_that_would_lead_elsewhere() {
+        for (repository, digest) in [("..", D), (".", D), ("a", ".."), ("a", "."), ("a", "")] {
+            assert_eq!(spelling(repository, "blobs", digest), Spelling::None);
+        }
+        assert_eq!(spelling("", "blobs", D), Spelling::None);
+    }
+}
