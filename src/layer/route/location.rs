@@ -6,6 +6,7 @@ use http::Uri;
 use percent_encoding::percent_decode_str;
 
 use super::path::{self, Verb};
+use super::{readings, spelling};
 
 /// Returns the name in the `Location` of a 2xx response to a PUT or POST.
 ///
@@ -20,7 +21,7 @@ pub(in crate::layer) fn location_repository(
     location: &str,
 ) -> Option<String> {
     let path = location_path(request, location)?;
-    path::find_literal(path.as_bytes(), |reading| {
+    readings::find_literal(path.as_bytes(), |reading| {
         path::operation(prefix, Verb::Name, reading)
     })?
     .name
@@ -69,7 +70,7 @@ fn relative(request: &str, location: &str) -> Option<String> {
     let slash = request.rfind('/')?;
     let path = [&request[..=slash], location].concat();
     let mut resolved = vec![0; path.len()];
-    let length = path::resolve(path.as_bytes(), &mut resolved, true, false);
+    let length = spelling::resolve(path.as_bytes(), &mut resolved, true, false);
     resolved.truncate(length);
     String::from_utf8(resolved).ok()
 }

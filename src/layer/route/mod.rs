@@ -5,9 +5,9 @@
 //! `/manifests/` or `/blobs/` that makes a route for the method. A success
 //! response then shows that the registry took the request.
 //!
-//! [`path`] decides between the ways in which a registry may read a path,
-//! [`query`] and [`form`] read the parameters of an upload, and [`location`]
-//! reads the name in a `Location` header.
+//! [`path`] matches one reading of a path, and [`readings`] decides between the
+//! ways in which a registry may read it. [`query`] and [`form`] read the
+//! parameters of an upload, [`location`] the name in a `Location` header.
 
 use http::{Method, Uri};
 
@@ -16,12 +16,15 @@ pub(super) mod form;
 mod location;
 mod path;
 mod query;
+mod readings;
+mod spelling;
 
 pub(super) use encode::{name_in_path, segment};
 pub(super) use location::{location_repository, same_name};
 pub(super) use query::UploadParameters;
 
-use path::{Kind, Match, Verb};
+use path::{Kind, Verb};
+use readings::Match;
 
 /// A request that emits an event if the registry answers it with success.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,12 +108,12 @@ impl Reference {
 /// Returns the route of a request, or `None` if it can emit no event.
 ///
 /// `prefix` begins and ends with a slash. Nothing is allocated for a request
-/// without a route unless its path is longer than [`path::STACK_PATH`].
+/// without a route unless its path is longer than [`readings::STACK_PATH`].
 pub(super) fn find(prefix: &str, method: &Method, uri: &Uri) -> Option<Route> {
     let verb = Verb::of(method)?;
     let path = uri.path().as_bytes();
     if !path::is_hopeless(prefix, verb, path) {
-        let found = path::find(path, |reading| path::operation(prefix, verb, reading));
+        let found = readings::find(path, |reading| path::operation(prefix, verb, reading));
         if let Some(found) = found {
             return Some(route(found, verb, uri));
         }
@@ -154,7 +157,7 @@ fn foreign_upload(prefix: &str, uri: &Uri) -> Option<Route> {
         return None;
     }
     let path = uri.path().as_bytes();
-    let found = path::find(path, |reading| path::foreign_upload(prefix, reading));
+    let found = readings::find(path, |reading| path::foreign_upload(prefix, reading));
     let ambiguous = found.as_ref().is_some_and(|found| found.ambiguous);
     Some(Route {
         repository: found.and_then(|found| found.name),

@@ -1,0 +1,206 @@
+//! The ways to read a path, and what they agree on.
+//!
+//! Registries differ in how they read an unusual path. Each way is a *reading*:
+//!
+//! - *literal*: the path is percent-decoded once and taken as it is;
+//! - *resolved*: dot segments, repeated slashes or both are resolved first.
+//!
+//! If the literal reading finds a route, it counts: a registry that resolves
+//! usually answers with a redirect, and any other stores under the literal
+//! name. If it finds none, a resolved one counts.
+//!
+//! An encoded slash doubles the readings, because it separates segments for a
+//! registry that decodes the whole path, and not for one that splits it first.
+
+use super::path::{Kind, Reading};
+use super::spelling::{ENCODED_SLASH, decode, has_encoded_slash, is_plain, is_resolved, resolve};
+
+/// Paths up to this length, in bytes, are read without allocating.
+pub(super) const STACK_PATH: usize = 1024;
+
+/// What all readings together find. `name` and `rest` are `None` where the
+/// readings of an encoded slash disagree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Match {
+    pub(super) kind: Kind,
+    pub(super) name: Option<String>,
+    pub(super) rest: Option<String>,
+    pub(super) ambiguous: bool,
+}
+
+/// Matches `path` as `operation` does, over all its readings.
+pub(super) fn find<F>(path: &[u8], operation: F) -> Option<Match>
+where
+    F: for<'a> Fn(&'a [u8]) -> Reading<'a>,
+{
+    if is_plain(path) {
+        return Found::new(operation(path)).into_match(false);
+    }
+    with_buffers(path.len(), |decoded, scratch| {
+        let length = decode(path, decoded, b'/');
+        let whole = resolutions(&decoded[..length], scratch, &operation);
+        if !has_encoded_slash(path) {
+            return whole.into_match();
+        }
+        let length = decode(path, decoded, ENCODED_SLASH);
+        let split = resolutions(&decoded[..length], scratch, &operation);
+        agree(split, whole)
+    })
+}
+
+/// Matches `path` as `operation` does, without resolving anything.
+pub(super) fn find_literal<F>(path: &[u8], operation: F) -> Option<Match>
+where
+    F: for<'a> Fn(&'a [u8]) -> Reading<'a>,
+{
+    with_buffers(path.len(), |decoded, _| {
+        let mut read = |slash| {
+            let length = decode(path, decoded, slash);
+            Resolved::literal(Found::new(operation(&decoded[..length])))
+        };
+        let whole = read(b'/');
+        agree(read(ENCODED_SLASH), whole)
+    })
+}
+
+/// A [`Reading`] that outlives the buffer which it was read from. Only an event
+/// allocates.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    None,
+    Silent,
+    Event {
+        kind: Kind,
+        name: String,
+        rest: String,
+    },
+}
+
+impl Found {
+    fn new(reading: Reading<'_>) -> Self {
+        match reading {
+            Reading::None => Self::None,
+            Reading::Silent => Self::Silent,
+            Reading::Event { kind, name, rest } => Self::Event {
+                kind,
+                name: text(name),
+                rest: text(rest),
+            },
+        }
+    }
+
+    fn into_match(self, ambiguous: bool) -> Option<Match> {
+        match self {
+            Self::None | Self::Silent => None,
+            Self::Event { kind, name, rest } => Some(Match {
+                kind,
+                name: Some(name),
+                rest: Some(rest),
+                ambiguous,
+            }),
+        }
+    }
+}
+
+/// What the literal and the resolved readings find together.
+struct Resolved {
+    found: Found,
+    ambiguous: bool,
+}
+
+impl Resolved {
+    fn literal(found: Found) -> Self {
+        Self {
+            found,
+            ambiguous: false,
+        }
+    }
+
+    fn into_match(self) -> Option<Match> {
+        self.found.into_match(self.ambiguous)
+    }
+
+    /// Adds a reading that counts less than those before it.
+    fn add(&mut self, found: Found) {
+        match (&self.found, &found) {
+            (_, Found::None) => {}
+            (Found::None, _) => self.found = found,
+            // Some registry takes it for an event, so there must be one.
+            (Found::Silent, Found::Event { .. }) => {
+                self.found = found;
+                self.ambiguous = true;
+            }
+            (earlier, later) => self.ambiguous |= earlier != later,
+        }
+    }
+}
+
+fn resolutions<F>(path: &[u8], scratch: &mut [u8], operation: &F) -> Resolved
+where
+    F: for<'a> Fn(&'a [u8]) -> Reading<'a>,
+{
+    let mut resolved = Resolved::literal(Found::new(operation(path)));
+    if is_resolved(path) {
+        return resolved;
+    }
+    // As most servers do; as RFC 3986 does, which keeps empty segments; and as
+    // servers do that merge slashes only.
+    for (dots, slashes) in [(true, true), (true, false), (false, true)] {
+        let length = resolve(path, scratch, dots, slashes);
+        resolved.add(Found::new(operation(&scratch[..length])));
+    }
+    resolved
+}
+
+/// Joins the readings of an encoded slash: `split` takes it for a part of its
+/// segment, `whole` for a separator. What they disagree on is left out.
+fn agree(split: Resolved, whole: Resolved) -> Option<Match> {
+    let ambiguous = split.ambiguous || whole.ambiguous;
+    match (split.found, whole.found) {
+        (Found::None, found) => found.into_match(whole.ambiguous),
+        (found, Found::None) => found.into_match(split.ambiguous),
+        (found, same) if found == same => found.into_match(ambiguous),
+        (Found::Event { name: one, .. }, Found::Event { kind, name, .. }) => Some(Match {
+            kind,
+            name: (one == name).then_some(name),
+            rest: None,
+            ambiguous: true,
+        }),
+        // For some registry the path is a list of tags, say, and for another
+        // one a pull: there must be an event, but nothing is known about it.
+        (Found::Event { kind, .. }, Found::Silent) | (Found::Silent, Found::Event { kind, .. }) => {
+            Some(Match {
+                kind,
+                name: None,
+                rest: None,
+                ambiguous: true,
+            })
+        }
+        (Found::Silent, Found::Silent) => None,
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    if bytes.contains(&ENCODED_SLASH) {
+        let mut bytes = bytes.to_vec();
+        for byte in &mut bytes {
+            if *byte == ENCODED_SLASH {
+                *byte = b'/';
+            }
+        }
+        return String::from_utf8_lossy(&bytes).into_owned();
+    }
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Calls `read` with two buffers of `length` bytes.
+fn with_buffers<T>(length: usize, read: impl FnOnce(&mut [u8], &mut [u8]) -> T) -> T {
+    let mut stack = [0; 2 * STACK_PATH];
+    match stack.get_mut(..2 * length) {
+        Some(buffer) => {
+            let (first, second) = buffer.split_at_mut(length);
+            read(first, second)
+        }
+        None => read(&mut vec![0; length], &mut vec![0; length]),
+    }
+}
