@@ -44,6 +44,7 @@ mod metrics;
 mod networks;
 mod notifier;
 mod queue;
+mod shutdown;
 mod sink;
 
 pub use bridge::{Bridge, UrlBuilder};
@@ -63,8 +64,9 @@ pub use layer::{
     ResponseFuture, TrustedProxies,
 };
 pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
-pub use notifier::{BuildError, Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
+pub use notifier::{BuildError, Notifier, NotifierBuilder, NotifierStatus};
 pub use queue::Overflow;
+pub use shutdown::{Left, ShutdownReport};
 pub use sink::{Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, Write};
 
 /// The example of the README.

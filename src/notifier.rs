@@ -10,8 +10,9 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::endpoint::{DeadLetter, EndpointBuilder, EndpointStatus, Running};
+use crate::endpoint::{BURIAL, DeadLetter, EndpointBuilder, EndpointStatus, Running};
 use crate::event::{SharedEvent, SourceRecord};
+use crate::shutdown::ShutdownReport;
 use crate::sink::{Broadcaster, Sink, SinkError, Write};
 
 /// Where events go: the endpoints and other sinks, and what all events share.
@@ -28,18 +29,30 @@ use crate::sink::{Broadcaster, Sink, SinkError, Write};
 ///
 /// | metric | type | labels | what it is |
 /// | --- | --- | --- | --- |
-/// | `registry_notifications_events_total` | counter | `type`, `endpoint` | `Events` that the queue has taken, `Successes`: events that the receiver has accepted, `Failures`: attempts that it answered otherwise, `Errors`: attempts that got no answer |
+/// | `registry_notifications_events_total` | counter | `type`, `endpoint` | `Events` that were written to the endpoint, `Successes`: events that the receiver has accepted, `Failures`: attempts that it answered otherwise, `Errors`: attempts that got no answer |
 /// | `registry_notifications_pending_total` | gauge | `endpoint` | events that wait or are under way |
 /// | `registry_notifications_status_total` | counter | `code`, `endpoint` | answers by status, `200 OK` |
 /// | `registry_notifications_retries_total` | counter | `endpoint` | attempts that were not the first at their events |
 /// | `registry_notifications_dead_letters_total` | counter | `reason`, `endpoint` | events that will not be tried again: `rejected`, `gave_up`, `overflow` or `shutdown` |
-/// | `registry_notifications_lost_total` | counter | `endpoint` | those of them that no sink of dead letters has |
+/// | `registry_notifications_lost_total` | counter | `endpoint` | dead letters that no sink of dead letters has |
 /// | `registry_notifications_queue_age_seconds` | gauge | `endpoint` | how long the oldest event that is not delivered has waited |
 /// | `registry_notifications_delivery_seconds` | histogram | `endpoint` | duration of attempts |
 /// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | from the happening to the acceptance by the receiver |
 /// | `registry_notifications_batch_events` | histogram | `endpoint` | events in a request |
-/// | `registry_notifications_unaccepted_total` | counter | | events that a sink did not accept |
+/// | `registry_notifications_unaccepted_total` | counter | | events that a sink did not accept; each counts once, however many sinks there are |
 /// | `registry_notifications_missing_facts_total` | counter | `fact` | events that lack a fact for which there was no source: `media_type`, `digest`, `size`, `references`, `untagged` (tags of a deleted manifest) or `repository` (the one that a mount is from) |
+///
+/// Every event that an endpoint's filter wants ends once. For each endpoint,
+/// whenever nothing is being written:
+///
+/// - `Events` = `Successes` + dead letters of all reasons + pending. Events that
+///   the queue refuses are `Events` and dead letters at once; a write that waits
+///   for room is not counted before it is decided.
+/// - Dead letters = letters that the sink of dead letters has + lost.
+/// - Answers by status = attempts with an answer = `Failures` + attempts that
+///   succeeded; attempts = `Failures` + `Errors` + those.
+/// - A durable store keeps what is pending at the end; without one, nothing is
+///   pending after [`shutdown`](Self::shutdown).
 ///
 /// Gauges are brought up to date with each attempt, and every 10 s while events
 /// wait. Counters begin at zero, but for those by `code` and `fact`, which are
@@ -84,6 +97,42 @@ struct Inner {
     sink: Arc<dyn Sink>,
     endpoints: Vec<Arc<Running>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Counts the events that not all sinks accept, each once.
+struct Counted(Broadcaster);
+
+/// A write that is not decided. If it is dropped, nobody learns whether the
+/// event was accepted: it counts as if it was not.
+struct Undecided;
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        crate::metrics::unaccepted();
+    }
+}
+
+impl Sink for Counted {
+    fn write(&self, event: &SharedEvent) -> Write {
+        match self.0.write(event).answer() {
+            Ok(answer) => {
+                if answer.is_err() {
+                    crate::metrics::unaccepted();
+                }
+                Write::ready(answer)
+            }
+            Err(write) => {
+                let undecided = Undecided;
+                Write::pending(async move {
+                    let answer = write.await;
+                    if answer.is_ok() {
+                        std::mem::forget(undecided);
+                    }
+                    answer
+                })
+            }
+        }
+    }
 }
 
 impl Drop for Inner {
@@ -144,44 +193,60 @@ impl Notifier {
         self.0.endpoints.iter().find(|it| it.name() == name)
     }
 
-    /// Takes no more events, waits until all endpoints have delivered theirs,
-    /// at most for `deadline`, and says what is left.
+    /// Whether every endpoint would accept an event of average size now: none is
+    /// closed, and none whose overflow rejects events is full.
+    pub fn is_ready(&self) -> bool {
+        self.0.endpoints.iter().all(|endpoint| endpoint.is_ready())
+    }
+
+    /// Takes no more events, waits until all endpoints have delivered theirs, at
+    /// most for `deadline`, and accounts for the events that are left.
     ///
     /// Events that are left become dead letters, for which their sinks have
-    /// another 5 s. An attempt that is under way at the deadline is given up,
-    /// and its events count as left: whether the receiver has them is not
-    /// known. An endpoint that is disabled is not waited for. Writes after this
-    /// fail with [`SinkError::is_closed`]. Other sinks are not shut down.
+    /// another 5 s. What they have not kept by then is lost, counted and logged.
+    /// An attempt that is under way at the deadline is given up, and its events
+    /// count as left: whether the receiver has them is not known. An endpoint
+    /// that is disabled is not waited for. Writes after this fail with
+    /// [`SinkError::is_closed`]. Other sinks are not shut down.
     ///
     /// Called again, it waits for the first call to end, and reports the same;
-    /// if that was given up half-way, it goes on in its place.
+    /// if that was dropped half-way, it goes on in its place.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let endpoints = &self.0.endpoints;
         endpoints.iter().for_each(|endpoint| endpoint.close());
         let mut tasks = self.0.tasks.lock().await;
-        // Of a call that was given up half-way, some have ended, and some have not.
+        // After a call that was dropped half-way, some have ended already.
         tasks.retain(|task| !task.is_finished());
         let stop: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
         let mut all = std::pin::pin!(futures_util::future::join_all(tasks.iter_mut()));
         if timeout(deadline, &mut all).await.is_err() {
             endpoints.iter().for_each(|endpoint| endpoint.stop());
-            if timeout(BURIAL, &mut all).await.is_err() {
+            // The workers keep to the limit themselves, and account for what is
+            // left then. One that does not is blocked by code of the user's.
+            if timeout(BURIAL + GRACE, &mut all).await.is_err() {
                 stop.iter().for_each(|task| task.abort());
-                all.await;
+                let _blocked = timeout(GRACE, all).await;
             }
         }
-        let left = endpoints.iter().map(|endpoint| Left {
-            endpoint: endpoint.name().into(),
-            events: endpoint.left(),
-        });
-        ShutdownReport {
-            left: left.filter(|left| left.events > 0).collect(),
+        self.letters_decided().await;
+        ShutdownReport::of(endpoints.iter().map(|it| (it.name(), it.account())))
+    }
+
+    /// Waits for dead letters of other events: those that were refused, or had
+    /// to make room. What is not kept in time is lost.
+    async fn letters_decided(&self) {
+        let endpoints = &self.0.endpoints;
+        let decided =
+            || futures_util::future::join_all(endpoints.iter().map(|it| it.letters_decided()));
+        if timeout(BURIAL, decided()).await.is_err() {
+            endpoints.iter().for_each(|it| it.close_dead_letters());
+            let _unpolled = timeout(GRACE, decided()).await;
         }
     }
 }
 
-/// How long sinks of dead letters have for all that is left at the end.
-const BURIAL: Duration = Duration::from_secs(5);
+/// How long tasks may take to notice that they are to end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A snapshot of a [`Notifier`], without secrets.
 ///
@@ -194,31 +259,6 @@ pub struct NotifierStatus {
     pub source: SourceRecord,
     /// The endpoints, in the order of the configuration.
     pub endpoints: Vec<EndpointStatus>,
-}
-
-/// What a [`shutdown`](Notifier::shutdown) could not deliver.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// The endpoints that have events left.
-    pub left: Vec<Left>,
-}
-
-impl ShutdownReport {
-    /// Was everything delivered?
-    pub fn is_drained(&self) -> bool {
-        self.left.is_empty()
-    }
-}
-
-/// The events that one endpoint has left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Left {
-    /// Name of the endpoint.
-    pub endpoint: String,
-    /// How many events it has left.
-    pub events: usize,
 }
 
 impl fmt::Debug for Notifier {
@@ -305,7 +345,7 @@ impl NotifierBuilder {
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(self.source),
             include_references: self.include_references,
-            sink: Arc::new(Broadcaster::new(sinks)),
+            sink: Arc::new(Counted(Broadcaster::new(sinks))),
             endpoints,
             tasks: Mutex::new(tasks),
         })))

@@ -3,8 +3,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::time::Instant;
-
 use super::{Descriptor, Encoding, Event, Platform, RequestRecord, Target, encode};
 
 /// An [`Event`] on its way to the sinks: immutable, and shared by all of them.
@@ -17,8 +15,6 @@ pub struct SharedEvent(Arc<Inner>);
 
 struct Inner {
     event: Event,
-    /// When it became one that is on its way.
-    since: Instant,
     /// Asked for by each queue, more than once.
     memory: usize,
     /// The last two, for as long as somebody uses them.
@@ -48,11 +44,6 @@ impl SharedEvent {
         slots.rotate_right(1);
         slots[0] = Some((encoding, Arc::downgrade(&encoded)));
         encoded
-    }
-
-    /// Since when the event is on its way.
-    pub(crate) fn since(&self) -> Instant {
-        self.0.since
     }
 
     /// The bytes that the event takes in memory, its texts and its request
@@ -140,7 +131,6 @@ fn owned(text: &Cow<'static, str>) -> usize {
 impl From<Event> for SharedEvent {
     fn from(event: Event) -> Self {
         Self(Arc::new(Inner {
-            since: Instant::now(),
             memory: memory(&event),
             event,
             encodings: Mutex::default(),

@@ -264,7 +264,6 @@ impl Settings {
         let fail_closed = self.fail_closed;
         let judge = move |answer: Result<(), SinkError>| {
             let Err(error) = answer else { return Ok(()) };
-            crate::metrics::unaccepted();
             tracing::debug!(%error, fail_closed, "a sink did not take an event");
             if fail_closed { Err(error) } else { Ok(()) }
         };
