@@ -30,10 +30,10 @@ pub use self::address::AddressPolicy;
 use self::attempt::Poster;
 pub use self::batch::Batch;
 pub use self::builder::EndpointBuilder;
-use self::dead_letter::DeadLetterWriter;
 pub use self::dead_letter::{
     DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, DeadLetters, Reason,
 };
+use self::dead_letter::{DeadLetterWriter, Fates};
 pub use self::delivery::Delivery;
 use self::in_flight::InFlight;
 pub use self::retry::{Backoff, Breaker, RetryPolicy};
@@ -45,7 +45,7 @@ pub use self::status::{EndpointState, EndpointStatus};
 use self::switch::Switch;
 pub(crate) use self::target::target;
 pub(crate) use self::worker::BURIAL;
-use self::worker::{Leftover, Worker};
+use self::worker::Worker;
 use crate::notifier::{BuildError, without_user_info};
 use crate::queue::{MemoryStore, Queue};
 
@@ -100,7 +100,7 @@ impl EndpointBuilder {
         let sink = self.dead_letters.map(Arc::from);
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());
-        let leftover = Arc::new(Mutex::new(Leftover::default()));
+        let leftover = Arc::new(Mutex::new(Fates::default()));
         let worker = Worker {
             name: name.clone(),
             queue: queue.clone(),

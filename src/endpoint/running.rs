@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::dead_letter::{Burial, DeadLetterWriter, Fate, Reason};
+use super::dead_letter::{Burial, DeadLetterWriter, Fate, Fates, Reason};
 use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
-use super::worker::Leftover;
 use crate::event::SharedEvent;
 use crate::queue::{Overflow, Queue, Refused, Waiter};
 use crate::sink::{Filter, Sink, SinkError, Write};
@@ -22,7 +21,7 @@ pub(crate) struct Running {
     pub(super) counts: Arc<Counts>,
     pub(super) dead_letters: Arc<DeadLetterWriter>,
     pub(super) switch: Arc<Switch>,
-    pub(super) leftover: Arc<Mutex<Leftover>>,
+    pub(super) leftover: Arc<Mutex<Fates>>,
 }
 
 impl Running {
@@ -156,7 +155,7 @@ impl Running {
                 .bury(&entry.event, Reason::Overflow)
                 .fate()
             {
-                Ok(Fate::Kept) => self.queue.settle_forgotten(&entry),
+                Ok(Fate::Kept) => self.queue.settle_forgotten(entry.position()),
                 Ok(Fate::Lost) => {}
                 Err(burial) => burials.push(burial),
             }
@@ -206,7 +205,7 @@ impl Running {
 /// What became of an endpoint's events.
 pub(crate) struct Account {
     /// Events that were left when the worker ended.
-    pub(crate) leftover: Leftover,
+    pub(crate) leftover: Fates,
     /// Events of a worker that has not ended.
     pub(crate) stuck: usize,
     /// Where events are kept that are not delivered.

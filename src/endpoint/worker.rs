@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 
 use super::attempt::{Outcome, Poster, status_text};
 use super::batch::{Batch, Forming, after};
-use super::dead_letter::{Cause, DeadLetterWriter, Fate, Reason};
+use super::dead_letter::{Cause, DeadLetterWriter, Fates, Reason};
 use super::delivery::Delivery;
 use super::in_flight::{Attempted, InFlight, untried};
 use super::retry::{RetryPolicy, Verdict};
@@ -45,24 +45,8 @@ pub(super) struct Worker {
     pub(super) batch: Batch,
     pub(super) random: fastrand::Rng,
     pub(super) in_flight: InFlight,
-    pub(super) leftover: Arc<Mutex<Leftover>>,
-}
-
-/// What became of the events that were left when a worker ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Leftover {
-    /// Events that the store or the sink of dead letters has.
-    pub(crate) kept: usize,
-    /// Events that nothing has.
-    pub(crate) lost: usize,
-}
-
-impl Leftover {
-    fn add(leftover: &Mutex<Self>, kept: usize, lost: usize) {
-        let mut leftover = leftover.lock().unwrap_or_else(PoisonError::into_inner);
-        leftover.kept += kept;
-        leftover.lost += lost;
-    }
+    /// What became of the events that were left at the end.
+    pub(super) leftover: Arc<Mutex<Fates>>,
 }
 
 /// Closes the queue when the worker ends, however it does: nobody may write to a
@@ -71,7 +55,7 @@ impl Leftover {
 struct Closing {
     queue: Arc<Queue>,
     dead_letters: Arc<DeadLetterWriter>,
-    leftover: Arc<Mutex<Leftover>>,
+    leftover: Arc<Mutex<Fates>>,
 }
 
 impl Drop for Closing {
@@ -79,26 +63,34 @@ impl Drop for Closing {
         self.queue.close();
         let left = self.queue.forget_all();
         match self.queue.kept_in() {
-            Some(_) => Leftover::add(&self.leftover, left, 0),
+            Some(_) => self.account(left, 0),
             None => {
                 let why = "the worker ended before their dead letters were kept";
                 self.dead_letters.lose(left, Reason::Shutdown, why);
-                Leftover::add(&self.leftover, 0, left);
+                self.account(0, left);
             }
         }
+    }
+}
+
+impl Closing {
+    fn account(&self, kept: usize, lost: usize) {
+        let mut leftover = self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
+        leftover.kept += kept;
+        leftover.lost += lost;
     }
 }
 
 impl Worker {
     /// Runs until the queue is closed and all is delivered, or it is stopped.
     pub(super) async fn run(mut self) {
-        let _closing = Closing {
+        let closing = Closing {
             queue: self.queue.clone(),
             dead_letters: self.dead_letters.clone(),
             leftover: self.leftover.clone(),
         };
         while self.step().await {}
-        self.abandon().await;
+        self.abandon(&closing).await;
     }
 
     /// Does what can be done, and waits for what is next. Returns false at the
@@ -354,7 +346,7 @@ impl Worker {
         };
         let (dead_letters, queue) = (self.dead_letters.clone(), self.queue.clone());
         let burial = async move {
-            let entries = part.into_entries().collect();
+            let entries = part.into_entries();
             dead_letters
                 .bury_all(&queue, entries, reason, &cause, None)
                 .await;
@@ -371,7 +363,7 @@ impl Worker {
 
     /// Accounts for the events that are left, oldest first. Of an attempt that
     /// is under way nobody knows whether the receiver has the events.
-    async fn abandon(mut self) {
+    async fn abandon(mut self, closing: &Closing) {
         let deadline = Instant::now() + BURIAL;
         self.in_flight.attempts.clear();
         while let Ok(Some(id)) =
@@ -381,15 +373,14 @@ impl Worker {
         }
         // A store that outlives the process keeps them as they are.
         if self.queue.kept_in().is_none() {
-            let mut left = std::mem::take(&mut self.in_flight).into_entries();
-            left.extend(self.queue.drain().into_iter().map(untried));
-            let cause = Cause::default();
+            let ours = std::mem::take(&mut self.in_flight).into_entries();
+            let queued = self.queue.drain().into_iter().map(untried);
+            let (left, cause) = (ours.into_iter().chain(queued), Cause::default());
             let fates = self
                 .dead_letters
                 .bury_all(&self.queue, left, Reason::Shutdown, &cause, Some(deadline))
                 .await;
-            let kept = fates.iter().filter(|fate| **fate == Fate::Kept).count();
-            Leftover::add(&self.leftover, kept, fates.len() - kept);
+            closing.account(fates.kept, fates.lost);
         }
         self.refresh();
     }

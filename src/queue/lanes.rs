@@ -321,7 +321,8 @@ impl Lanes {
     /// Removes all events in memory that are not under way and returns them in
     /// the order of acceptance.
     pub(super) fn drain(&mut self) -> Vec<Entry> {
-        let mut rest: Vec<Entry> = self.fresh.drain(..).collect();
+        // Without a copy: there may be very many.
+        let mut rest = Vec::from(std::mem::take(&mut self.fresh));
         for lane in self.lanes.values_mut() {
             rest.extend(lane.aside.drain(..).filter_map(Slot::into_entry));
         }

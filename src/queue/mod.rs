@@ -300,8 +300,8 @@ impl Queue {
 
     /// Ends an event that was forgotten, or dropped for another: its dead letter
     /// was kept.
-    pub(crate) fn settle_forgotten(&self, entry: &Entry) {
-        self.store.settle(entry.position());
+    pub(crate) fn settle_forgotten(&self, position: Position) {
+        self.store.settle(position);
     }
 
     /// Forgets all events, those under way included, and returns how many there

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 pub use self::file::DeadLetterFile;
 pub use self::letter::{DeadLetter, Reason};
-pub(super) use self::writer::{Burial, Cause, DeadLetterWriter, Fate};
+pub(crate) use self::writer::{Burial, Cause, DeadLetterWriter, Fate, Fates};
 use crate::event::SharedEvent;
 use crate::sink::{Sink, SinkError, Write};
 

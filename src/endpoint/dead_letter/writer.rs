@@ -59,6 +59,13 @@ pub(crate) enum Fate {
     Lost,
 }
 
+/// How many dead letters met which fate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fates {
+    pub(crate) kept: usize,
+    pub(crate) lost: usize,
+}
+
 impl DeadLetterWriter {
     pub(crate) fn new(
         endpoint: Arc<str>,
@@ -97,38 +104,45 @@ impl DeadLetterWriter {
         self.begin(event, reason, &cause, &tried, false, after_timeout())
     }
 
-    /// Makes dead letters of events that were taken from `queue`, and returns
-    /// their fates in order. As many are offered to the sink at a time as it
-    /// takes. Letters that are not kept at `deadline` are lost.
+    /// Makes dead letters of events that were taken from `queue`, in order. As
+    /// many are offered to the sink at a time as it takes. Letters that are not
+    /// kept at `deadline` are lost.
     ///
     /// The queue forgets an event when its letter is offered: from then on, this
     /// writer accounts for it.
     pub(crate) async fn bury_all(
         self: &Arc<Self>,
         queue: &Queue,
-        entries: Vec<(Entry, Tried)>,
+        entries: impl IntoIterator<Item = (Entry, Tried)>,
         reason: Reason,
         cause: &Cause,
         deadline: Option<Instant>,
-    ) -> Vec<Fate> {
+    ) -> Fates {
         let concurrency = self.sink.as_ref().map_or(1, |it| it.concurrency());
-        let mut fates = Vec::with_capacity(entries.len());
-        for entries in entries.chunks(concurrency.clamp(1, MOST_REFUSED)) {
+        let concurrency = concurrency.clamp(1, MOST_REFUSED);
+        let mut entries = entries.into_iter();
+        let mut fates = Fates::default();
+        loop {
             let end = deadline.map_or_else(after_timeout, |it| it.min(after_timeout()));
-            let begin = |(entry, tried): &(Entry, Tried)| {
-                queue.forget(entry);
-                self.begin(&entry.event, reason, cause, tried, false, end)
+            let begin = |(entry, tried): (Entry, Tried)| {
+                queue.forget(&entry);
+                let burial = self.begin(&entry.event, reason, cause, &tried, false, end);
+                (entry.position(), burial)
             };
-            let burials: Vec<_> = entries.iter().map(begin).collect();
-            for ((entry, _), burial) in entries.iter().zip(burials) {
-                let fate = burial.await;
-                if fate == Fate::Kept {
-                    queue.settle_forgotten(entry);
+            let burials: Vec<_> = entries.by_ref().take(concurrency).map(begin).collect();
+            if burials.is_empty() {
+                return fates;
+            }
+            for (position, burial) in burials {
+                match burial.await {
+                    Fate::Kept => {
+                        queue.settle_forgotten(position);
+                        fates.kept += 1;
+                    }
+                    Fate::Lost => fates.lost += 1,
                 }
-                fates.push(fate);
             }
         }
-        fates
     }
 
     fn begin(

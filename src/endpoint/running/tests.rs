@@ -105,5 +105,5 @@ async fn a_worker_that_is_dropped_accounts_for_what_it_leaves() {
     let status = running.status();
     assert_eq!((status.events, status.pending), (2, 0));
     assert_eq!((status.dead_letters, status.lost), (2, 2));
-    assert_eq!(running.account().leftover, Leftover { kept: 0, lost: 2 });
+    assert_eq!(running.account().leftover, Fates { kept: 0, lost: 2 });
 }
