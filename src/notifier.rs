@@ -246,7 +246,7 @@ impl Notifier {
 }
 
 /// How long tasks may take to notice that they are to end.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A snapshot of a [`Notifier`], without secrets.
 ///

@@ -348,7 +348,7 @@ impl Worker {
         let burial = async move {
             let entries = part.into_entries();
             dead_letters
-                .bury_all(&queue, entries, reason, &cause, None)
+                .bury_all(&queue, entries, reason, &cause, None, drop)
                 .await;
             id
         };
@@ -376,11 +376,11 @@ impl Worker {
             let ours = std::mem::take(&mut self.in_flight).into_entries();
             let queued = self.queue.drain().into_iter().map(untried);
             let (left, cause) = (ours.into_iter().chain(queued), Cause::default());
-            let fates = self
-                .dead_letters
-                .bury_all(&self.queue, left, Reason::Shutdown, &cause, Some(deadline))
+            let (queue, deadline) = (&self.queue, Some(deadline));
+            let tell = |fates: Fates| closing.account(fates.kept, fates.lost);
+            self.dead_letters
+                .bury_all(queue, left, Reason::Shutdown, &cause, deadline, tell)
                 .await;
-            closing.account(fates.kept, fates.lost);
         }
         self.refresh();
     }

@@ -84,7 +84,7 @@ struct Job {
 type Answer = Result<(), Arc<io::Error>>;
 
 /// Letters that are written together, at most.
-const GROUP: usize = 10_000;
+const GROUP: usize = 2_000;
 
 impl DeadLetterFile {
     /// Keeps letters in the file at `path`, which is created with the first one.

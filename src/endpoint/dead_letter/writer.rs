@@ -1,7 +1,7 @@
 //! Turns events into dead letters: [`DeadLetterWriter`].
 
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -20,9 +20,9 @@ use crate::sink::{SinkError, Write};
 /// How long a sink of dead letters may take for one letter.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Most letters of refused events that may be on their way to a slow sink.
-/// Further ones are lost: memory must not grow with a disk that hangs.
-const MOST_REFUSED: usize = 10_000;
+/// Most letters that may be on their way to a slow sink. Events that are refused
+/// beyond that are lost: memory must not grow with a disk that hangs.
+const MOST_UNDECIDED: usize = 10_000;
 
 /// Makes dead letters of an endpoint's events, counts and logs them, and passes
 /// them to the sink of dead letters if there is one.
@@ -66,6 +66,12 @@ pub(crate) struct Fates {
     pub(crate) lost: usize,
 }
 
+impl Fates {
+    fn lost(lost: usize) -> Self {
+        Self { kept: 0, lost }
+    }
+}
+
 impl DeadLetterWriter {
     pub(crate) fn new(
         endpoint: Arc<str>,
@@ -90,23 +96,23 @@ impl DeadLetterWriter {
     /// Makes a dead letter of an event that the queue has refused: never tried,
     /// and not counted as written before.
     pub(crate) fn refuse(self: &Arc<Self>, event: &SharedEvent, reason: Reason) -> Burial {
-        if *self.undecided.borrow() >= MOST_REFUSED {
+        if *self.undecided.borrow() >= MOST_UNDECIDED {
             let undecided = Undecided::new(self.clone(), event, reason, true);
             return Burial::decided(undecided.lost("too many dead letters wait for their sink"));
         }
         let (cause, tried) = (Cause::default(), Tried::default());
-        self.begin(event, reason, &cause, &tried, true, after_timeout())
+        Burial::of(self.begin(event, reason, &cause, &tried, true))
     }
 
     /// Makes a dead letter of an event that the queue had accepted.
     pub(crate) fn bury(self: &Arc<Self>, event: &SharedEvent, reason: Reason) -> Burial {
         let (cause, tried) = (Cause::default(), Tried::default());
-        self.begin(event, reason, &cause, &tried, false, after_timeout())
+        Burial::of(self.begin(event, reason, &cause, &tried, false))
     }
 
-    /// Makes dead letters of events that were taken from `queue`, in order. As
-    /// many are offered to the sink at a time as it takes. Letters that are not
-    /// kept at `deadline` are lost.
+    /// Makes dead letters of events that were taken from `queue`, in order, and
+    /// passes their fates to `tell`. As many are offered to the sink at a time as
+    /// it takes. Letters that are not kept at `deadline` are lost.
     ///
     /// The queue forgets an event when its letter is offered: from then on, this
     /// writer accounts for it.
@@ -117,24 +123,34 @@ impl DeadLetterWriter {
         reason: Reason,
         cause: &Cause,
         deadline: Option<Instant>,
-    ) -> Fates {
+        tell: impl Fn(Fates),
+    ) {
         let concurrency = self.sink.as_ref().map_or(1, |it| it.concurrency());
-        let concurrency = concurrency.clamp(1, MOST_REFUSED);
+        let concurrency = concurrency.clamp(1, MOST_UNDECIDED);
         let mut entries = entries.into_iter();
-        let mut fates = Fates::default();
+        let mut closed = self.closed.subscribe();
         loop {
             let end = deadline.map_or_else(after_timeout, |it| it.min(after_timeout()));
+            if end <= Instant::now() {
+                let rest = entries.map(|(entry, _)| queue.forget(&entry)).count();
+                let why = "there was no time left for their dead letters";
+                self.lose(rest, reason, why);
+                return tell(Fates::lost(rest));
+            }
             let begin = |(entry, tried): (Entry, Tried)| {
                 queue.forget(&entry);
-                let burial = self.begin(&entry.event, reason, cause, &tried, false, end);
-                (entry.position(), burial)
+                let begun = self.begin(&entry.event, reason, cause, &tried, false);
+                (entry.position(), begun)
             };
-            let burials: Vec<_> = entries.by_ref().take(concurrency).map(begin).collect();
-            if burials.is_empty() {
-                return fates;
+            let begun: Vec<_> = entries.by_ref().take(concurrency).map(begin).collect();
+            if begun.is_empty() {
+                return;
             }
-            for (position, burial) in burials {
-                match burial.await {
+            // One timer for all of them.
+            let mut late = pin!(tokio::time::sleep_until(end));
+            let mut fates = Fates::default();
+            for (position, begun) in begun {
+                match begun.fate(&mut late, &mut closed).await {
                     Fate::Kept => {
                         queue.settle_forgotten(position);
                         fates.kept += 1;
@@ -142,6 +158,7 @@ impl DeadLetterWriter {
                     Fate::Lost => fates.lost += 1,
                 }
             }
+            tell(fates);
         }
     }
 
@@ -152,8 +169,7 @@ impl DeadLetterWriter {
         cause: &Cause,
         tried: &Tried,
         refused: bool,
-        end: Instant,
-    ) -> Burial {
+    ) -> Begun {
         if self.counts.gives_up() {
             let (endpoint, reason, error) = (&*self.endpoint, reason.as_str(), &*cause.error);
             tracing::warn!(
@@ -166,11 +182,8 @@ impl DeadLetterWriter {
         }
         let undecided = Undecided::new(self.clone(), event, reason, refused);
         let Some(sink) = &self.sink else {
-            return Burial::decided(undecided.lost("there is no sink of dead letters"));
+            return Begun::Decided(undecided.lost("there is no sink of dead letters"));
         };
-        if Instant::now() >= end {
-            return Burial::decided(undecided.lost("there is no time left for its dead letter"));
-        }
         let letter = Arc::new(DeadLetter {
             endpoint: self.endpoint.to_string(),
             reason,
@@ -182,8 +195,8 @@ impl DeadLetterWriter {
             event: (**event).clone(),
         });
         match Write::catching(|| sink.bury(&letter)).answer() {
-            Ok(answer) => Burial::decided(undecided.answered(answer)),
-            Err(write) => Burial::pending(undecided, write, end),
+            Ok(answer) => Begun::Decided(undecided.answered(answer)),
+            Err(write) => Begun::Pending(undecided, write),
         }
     }
 
@@ -302,6 +315,35 @@ fn with_causes(error: &SinkError) -> String {
     text
 }
 
+/// A letter that was offered to the sink.
+enum Begun {
+    Decided(Fate),
+    Pending(Undecided, Write),
+}
+
+impl Begun {
+    /// Resolves when the sink has answered, it is too `late`, or the writer was
+    /// `closed`.
+    async fn fate(
+        self,
+        late: &mut Pin<&mut tokio::time::Sleep>,
+        closed: &mut watch::Receiver<bool>,
+    ) -> Fate {
+        let (undecided, write) = match self {
+            Self::Decided(fate) => return fate,
+            Self::Pending(undecided, write) => (undecided, write),
+        };
+        tokio::select! {
+            biased;
+            answer = write => undecided.answered(answer),
+            () = late => undecided.lost("the sink of dead letters did not answer in time"),
+            _ = closed.wait_for(|closed| *closed) => {
+                undecided.lost("the notifier was shut down before its dead letter was kept")
+            }
+        }
+    }
+}
+
 /// Resolves when the fate of a dead letter is known. If it is dropped before,
 /// the letter goes on in the background.
 #[must_use = "the letter may not be kept before this resolves"]
@@ -321,20 +363,18 @@ impl Burial {
         Self(State::Decided(fate))
     }
 
-    fn pending(undecided: Undecided, write: Write, end: Instant) -> Self {
-        let runtime = undecided.writer.runtime.clone();
-        let mut closed = undecided.writer.closed.subscribe();
-        let future = async move {
-            tokio::select! {
-                biased;
-                answer = write => undecided.answered(answer),
-                () = tokio::time::sleep_until(end) => {
-                    undecided.lost("the sink of dead letters did not answer in time")
-                }
-                _ = closed.wait_for(|closed| *closed) => {
-                    undecided.lost("the notifier was shut down before its dead letter was kept")
-                }
+    fn of(begun: Begun) -> Self {
+        let (runtime, mut closed) = match &begun {
+            Begun::Decided(fate) => return Self::decided(*fate),
+            Begun::Pending(undecided, _) => {
+                let writer = &undecided.writer;
+                (writer.runtime.clone(), writer.closed.subscribe())
             }
+        };
+        let end = after_timeout();
+        let future = async move {
+            let mut late = pin!(tokio::time::sleep_until(end));
+            begun.fate(&mut late, &mut closed).await
         };
         Self(State::Pending {
             future: Some(Box::pin(future)),
