@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::endpoint::{BURIAL, DeadLetter, EndpointBuilder, EndpointStatus, Running};
 use crate::event::{SharedEvent, SourceRecord};
 use crate::shutdown::ShutdownReport;
-use crate::sink::{Broadcaster, Sink, SinkError, Write};
+use crate::sink::{Broadcaster, Counted, Sink, SinkError, Write};
 
 /// Where events go: the endpoints and other sinks, and what all events share.
 ///
@@ -97,42 +97,6 @@ struct Inner {
     sink: Arc<dyn Sink>,
     endpoints: Vec<Arc<Running>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
-}
-
-/// Counts the events that not all sinks accept, each once.
-struct Counted(Broadcaster);
-
-/// A write that is not decided. If it is dropped, nobody learns whether the
-/// event was accepted: it counts as if it was not.
-struct Undecided;
-
-impl Drop for Undecided {
-    fn drop(&mut self) {
-        crate::metrics::unaccepted();
-    }
-}
-
-impl Sink for Counted {
-    fn write(&self, event: &SharedEvent) -> Write {
-        match self.0.write(event).answer() {
-            Ok(answer) => {
-                if answer.is_err() {
-                    crate::metrics::unaccepted();
-                }
-                Write::ready(answer)
-            }
-            Err(write) => {
-                let undecided = Undecided;
-                Write::pending(async move {
-                    let answer = write.await;
-                    if answer.is_ok() {
-                        std::mem::forget(undecided);
-                    }
-                    answer
-                })
-            }
-        }
-    }
 }
 
 impl Drop for Inner {
@@ -345,7 +309,7 @@ impl NotifierBuilder {
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(self.source),
             include_references: self.include_references,
-            sink: Arc::new(Counted(Broadcaster::new(sinks))),
+            sink: Arc::new(Counted::new(Broadcaster::new(sinks))),
             endpoints,
             tasks: Mutex::new(tasks),
         })))

@@ -7,7 +7,7 @@ use super::dead_letter::{Burial, DeadLetterWriter, Fate, Fates, Reason};
 use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
 use crate::event::SharedEvent;
-use crate::queue::{Overflow, Queue, Refused, Waiter};
+use crate::queue::{Overflow, Position, Queue, Refused, Waiter};
 use crate::sink::{Filter, Sink, SinkError, Write};
 
 /// The side of an endpoint that events are written to.
@@ -80,7 +80,7 @@ impl Running {
         Account {
             leftover,
             // A worker that does not even end when it is aborted.
-            stuck: self.queue.size().0,
+            stuck: if is_durable { 0 } else { self.queue.size().0 },
             kept_in: store.or_else(|| self.dead_letters.location()),
             earlier_dead: dead.saturating_sub(left_dead),
             earlier_lost: lost.saturating_sub(leftover.lost as u64),
@@ -130,19 +130,24 @@ impl Running {
         }
         match self.push(event) {
             Ok(burials) if burials.is_empty() => Write::accepted(),
-            Ok(burials) => Write::pending(async move {
-                for burial in burials {
-                    burial.await;
-                }
-                Ok(())
-            }),
+            Ok(burials) => {
+                let queue = self.queue.clone();
+                Write::pending(async move {
+                    for (position, burial) in burials {
+                        if burial.await == Fate::Kept {
+                            queue.settle_forgotten(position);
+                        }
+                    }
+                    Ok(())
+                })
+            }
             Err(refused) => self.bury_refused(event, refused),
         }
     }
 
     /// Puts the event into the queue, and returns the undecided letters of the
     /// events that made room for it.
-    fn push(&self, event: &SharedEvent) -> Result<Vec<Burial>, Refused> {
+    fn push(&self, event: &SharedEvent) -> Result<Vec<(Position, Burial)>, Refused> {
         if self.overflow != Overflow::DropOldest {
             return self.queue.push(event).map(|()| Vec::new());
         }
@@ -157,7 +162,7 @@ impl Running {
             {
                 Ok(Fate::Kept) => self.queue.settle_forgotten(entry.position()),
                 Ok(Fate::Lost) => {}
-                Err(burial) => burials.push(burial),
+                Err(burial) => burials.push((entry.position(), burial)),
             }
         }
         answer.map(|()| burials)
@@ -206,7 +211,7 @@ impl Running {
 pub(crate) struct Account {
     /// Events that were left when the worker ended.
     pub(crate) leftover: Fates,
-    /// Events of a worker that has not ended.
+    /// Events of a worker that does not end.
     pub(crate) stuck: usize,
     /// Where events are kept that are not delivered.
     pub(crate) kept_in: Option<String>,

@@ -61,10 +61,10 @@ struct Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         self.queue.close();
-        let left = self.queue.forget_all();
         match self.queue.kept_in() {
-            Some(_) => self.account(left, 0),
+            Some(_) => self.account(self.queue.size().0, 0),
             None => {
+                let left = self.queue.forget_all();
                 let why = "the worker ended before their dead letters were kept";
                 self.dead_letters.lose(left, Reason::Shutdown, why);
                 self.account(0, left);

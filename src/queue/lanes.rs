@@ -73,8 +73,10 @@ pub(super) struct Lanes {
     ready: Index,
     held: Index,
     absent: Index,
-    /// Positions that the store was asked for, and their repositories.
+    /// Positions that the store is to load, and their repositories.
     requested: HashMap<Position, Arc<str>>,
+    /// Those of them that it was not asked for yet.
+    wanted: Vec<Position>,
     /// Positions that are without their event.
     unloaded: usize,
 }
@@ -183,6 +185,13 @@ impl Lanes {
             (false, None) => &mut self.absent,
         };
         index.insert(oldest.position, repository.clone());
+        if !lane.busy && oldest.event.is_none() {
+            let (position, wanted) = (oldest.position, &mut self.wanted);
+            self.requested.entry(position).or_insert_with(|| {
+                wanted.push(position);
+                repository.clone()
+            });
+        }
     }
 
     /// Removes a lane from its index.
@@ -233,14 +242,7 @@ impl Lanes {
 
     /// The positions that the store is to load now, each told once.
     pub(super) fn wanted(&mut self) -> Vec<Position> {
-        let mut wanted = Vec::new();
-        for (position, repository) in &self.absent {
-            if !self.requested.contains_key(position) {
-                self.requested.insert(*position, repository.clone());
-                wanted.push(*position);
-            }
-        }
-        wanted
+        std::mem::take(&mut self.wanted)
     }
 
     /// The store answers for a position: with its event, or with nothing if it
@@ -271,7 +273,9 @@ impl Lanes {
 
     /// The store did not answer for a position: it is asked again.
     pub(super) fn not_loaded(&mut self, position: Position) {
-        self.requested.remove(&position);
+        if self.requested.contains_key(&position) {
+            self.wanted.push(position);
+        }
     }
 
     /// Drops the oldest event in memory that is not under way.
@@ -330,6 +334,7 @@ impl Lanes {
             index.clear();
         }
         self.requested.clear();
+        self.wanted.clear();
         self.unloaded = 0;
         rest.sort_by_key(|entry| entry.position);
         rest

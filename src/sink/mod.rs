@@ -2,6 +2,7 @@
 
 mod broadcaster;
 mod channel;
+mod counted;
 mod filter;
 
 use std::error::Error;
@@ -15,6 +16,7 @@ use futures_util::FutureExt as _;
 
 pub use self::broadcaster::Broadcaster;
 pub use self::channel::{ChannelSink, Events};
+pub(crate) use self::counted::Counted;
 pub use self::filter::Filter;
 use crate::event::SharedEvent;
 

@@ -1,5 +1,6 @@
 //! Events that will not be tried again: [`DeadLetter`], and where they go.
 
+mod burial;
 mod file;
 mod letter;
 mod writer;
@@ -8,9 +9,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+pub(crate) use self::burial::Burial;
 pub use self::file::DeadLetterFile;
 pub use self::letter::{DeadLetter, Reason};
-pub(crate) use self::writer::{Burial, Cause, DeadLetterWriter, Fate, Fates};
+pub(crate) use self::writer::{Cause, DeadLetterWriter, Fate, Fates};
 use crate::event::SharedEvent;
 use crate::sink::{Sink, SinkError, Write};
 
