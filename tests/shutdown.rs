@@ -12,7 +12,7 @@ use common::captured::Captured;
 use common::scripted::{Reply, event, scripted};
 use tokio::time::{Instant, sleep};
 use tower_registry_notifications::{
-    Batch, DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, Endpoint,
+    Batch, Breaker, DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, Endpoint,
     EndpointBuilder, EndpointStatus, Notifier, Overflow, Reason, Sink as _, Write,
 };
 use tracing::Level;
@@ -155,22 +155,27 @@ async fn a_report_names_earlier_losses() {
 #[tokio::test(start_paused = true)]
 async fn the_batch_that_is_being_formed_is_not_forgotten() {
     let (channel, mut letters) = DeadLetterChannel::new(10);
-    let (client, log) = scripted(|_, _| Reply::Status(410));
+    let (client, log) = scripted(|_, _| Reply::Hang);
     let endpoint = Endpoint::builder("ci", "http://receiver")
         .client(client)
+        .timeout(10 * SECOND)
         .concurrency(2)
         .batch(Batch::of(3).linger(HOUR))
+        // The endpoint is paused as soon as an attempt fails.
+        .retry(Breaker::new().threshold(1).backoff(HOUR))
         .dead_letters(channel);
     let notifier = notifier(endpoint);
-    write(&notifier, 0..2).await;
-    sleep(SECOND).await;
-    // Three of another repository are gone (410), which turns the endpoint off
-    // while the first two are still being formed.
-    assert!(log.got().is_empty(), "it lingers");
-    write(&notifier, 2..5).await;
+    write(&notifier, 0..3).await;
     sleep(SECOND).await;
     assert_eq!(log.got().len(), 1);
-    let report = notifier.shutdown(HOUR).await;
+    for tag in 3..5 {
+        notifier.sink().write(&event("b", tag)).await.unwrap();
+    }
+    // Taken from the queue while a second attempt was allowed, and kept from
+    // going out since the first has failed.
+    sleep(20 * SECOND).await;
+    assert_eq!(log.got().len(), 1);
+    let report = notifier.shutdown(SECOND).await;
     assert_eq!((report.left[0].kept, report.left[0].lost), (5, 0));
     let kept = std::iter::from_fn(|| letters.try_recv());
     let tags: Vec<_> = kept.map(|it| it.event.target.tag.clone()).collect();
