@@ -112,9 +112,7 @@ async fn run(options: &Options) -> Result<(), BoxError> {
     if !ended {
         eprintln!("Some requests did not end in time.");
     }
-    for left in notifier.shutdown(DRAIN).await.left {
-        eprintln!("{}: {} events are left.", left.endpoint, left.events);
-    }
+    eprintln!("{}", notifier.shutdown(DRAIN).await);
     Ok(())
 }
 

@@ -133,13 +133,7 @@ fn notifier(address: SocketAddr, options: &Options) -> NotifierBuilder {
 
 /// Delivers the events that wait, and says what is left of them.
 async fn deliver(notifier: Notifier, deadline: Instant) {
-    let report = notifier.shutdown(deadline - Instant::now()).await;
-    if report.is_drained() {
-        eprintln!("All events were delivered.");
-    }
-    for left in &report.left {
-        eprintln!("Events left for {}: {}", left.endpoint, left.events);
-    }
+    eprintln!("{}", notifier.shutdown(deadline - Instant::now()).await);
 }
 
 /// Where a client on this machine finds the registry.

@@ -48,6 +48,7 @@ mod networks;
 mod notifier;
 mod queue;
 mod redact;
+mod shutdown;
 pub mod sink;
 
 pub use bridge::Bridge;
@@ -68,8 +69,9 @@ pub use layer::{
     ResponseFuture, StatBody, TrustedProxies,
 };
 pub use listener::Listener;
-pub use notifier::{Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
+pub use notifier::{Notifier, NotifierBuilder, NotifierStatus};
 pub use queue::Overflow;
+pub use shutdown::{Left, ShutdownReport};
 pub use sink::{Acceptance, Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, sink_fn};
 
 /// The example of the README.

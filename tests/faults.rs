@@ -197,7 +197,7 @@ async fn a_receiver_that_is_gone_gets_nothing_until_it_is_enabled() {
     let start = tokio::time::Instant::now();
     let report = notifier.shutdown(HOUR).await;
     assert_eq!(start.elapsed(), Duration::ZERO, "waited for nothing");
-    assert_eq!(report.left[0].events, 3);
+    assert_eq!(report.left[0].events(), 3);
     for (tag, attempts) in [("3", 1), ("4", 0), ("5", 0)] {
         let letter = letters.recv().await.unwrap();
         assert_eq!(letter.reason, Reason::Shutdown);

@@ -167,7 +167,7 @@ async fn what_is_scraped_is_what_the_docs_and_the_status_say() {
         ("works", [5, 5, 0, 0, 0, 0, 0]),
         ("flaky", [5, 5, 1, 0, 1, 0, 0]),
         ("picky", [5, 0, 5, 0, 0, 5, 0]),
-        ("gone", [5, 0, 1, 0, 0, 5, 5]),
+        ("gone", [5, 0, 1, 0, 0, 5, 0]),
         ("dead", [5, 0, 0, 15, 10, 5, 0]),
         ("idle", [0; 7]),
     ] {

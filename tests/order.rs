@@ -126,7 +126,7 @@ async fn run(case: Case) {
     let mut ended: Vec<_> = accepted;
     while let Some(letter) = letters.try_recv() {
         assert_eq!(letter.reason, Reason::Rejected);
-        let target = &letter.event.target;
+        let target = &letter.event.to_event().target;
         assert_eq!(target.tag.parse::<usize>().unwrap() % case.rejects, 1);
         ended.push(format!("{}/{}", target.repository, target.tag));
     }

@@ -541,7 +541,7 @@ async fn names_are_denied_by_what_they_resolve_to() {
         let error = failing.last_error.unwrap();
         let words = format!("the address policy denies {host}");
         assert!(error.ends_with(&words), "{error}");
-        assert_eq!(notifier.shutdown(Duration::ZERO).await.left[0].events, 1);
+        assert_eq!(notifier.shutdown(Duration::ZERO).await.left[0].events(), 1);
     }
     assert!(receiver.seen.try_recv().is_err());
     for host in ["localhost", "127.0.0.1", "127.1", "[::ffff:127.0.0.1]"] {

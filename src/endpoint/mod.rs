@@ -10,6 +10,7 @@ mod builder;
 mod dead_letter;
 mod delivery;
 mod gate;
+mod in_flight;
 mod retry;
 mod running;
 mod secrets;
@@ -23,29 +24,31 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use self::address::AddressPolicy;
 use self::attempt::Poster;
 pub use self::batch::Batch;
 pub use self::builder::EndpointBuilder;
-use self::dead_letter::Grave;
 pub use self::dead_letter::{
     DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, DeadLetters, Reason,
 };
+use self::dead_letter::{DeadLetterWriter, Fates};
 pub use self::delivery::Delivery;
+use self::in_flight::InFlight;
 pub use self::retry::{Backoff, Breaker, RetryPolicy};
-pub(crate) use self::running::Running;
+pub(crate) use self::running::{Account, Running};
 use self::secrets::Secrets;
 pub(crate) use self::signature::Signer;
 use self::status::Counts;
 pub use self::status::{EndpointState, EndpointStatus};
 use self::switch::Switch;
 pub(crate) use self::target::target;
-use self::worker::{Desk, Worker};
+pub(crate) use self::worker::BURIAL;
+use self::worker::Worker;
 use crate::error::BuildError;
-use crate::queue::MemoryQueue;
 use crate::redact::without_user_info;
+use crate::queue::{MemoryStore, Queue};
 
 /// A named webhook target with its own filter, queue, retry policy and delivery.
 ///
@@ -89,16 +92,21 @@ impl EndpointBuilder {
         let settings = self.settings();
         let (poster, delivery) = self.poster(&shown)?;
         let name: Arc<str> = self.name.as_str().into();
-        let queue = Arc::new(MemoryQueue::new(self.limits));
         let counts = Arc::new(Counts::new(&name));
-        let dead_letters = self.dead_letters.map(Arc::from);
-        let grave = Arc::new(Grave::new(name.clone(), dead_letters, counts.clone()));
+        let accepted = {
+            let counts = counts.clone();
+            move || counts.written()
+        };
+        let queue = Queue::new(self.limits, MemoryStore::default(), accepted);
+        let sink = self.dead_letters.map(Arc::from);
+        let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());
+        let leftover = Arc::new(Mutex::new(Fates::default()));
         let worker = Worker {
             name: name.clone(),
             queue: queue.clone(),
             counts: counts.clone(),
-            grave: grave.clone(),
+            dead_letters: dead_letters.clone(),
             switch: switch.clone(),
             poster: Arc::new(poster),
             delivery,
@@ -106,7 +114,8 @@ impl EndpointBuilder {
             concurrency: self.concurrency,
             batch: self.batch,
             random: fastrand::Rng::new(),
-            desk: Desk::default(),
+            in_flight: InFlight::default(),
+            leftover: leftover.clone(),
         };
         let running = Running {
             name,
@@ -116,8 +125,9 @@ impl EndpointBuilder {
             overflow: self.overflow,
             queue,
             counts,
-            grave,
+            dead_letters,
             switch,
+            leftover,
         };
         Ok((Arc::new(running), worker.run()))
     }

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::attempt::status_text;
 use super::dead_letter::Reason;
-use crate::event::SharedEvent;
 use crate::metrics::EndpointMetrics;
+use crate::queue::Entry;
 
 /// What became of an endpoint's events so far, and how it is now. No secret is
 /// in it.
@@ -76,7 +76,10 @@ pub struct EndpointStatus {
     /// How long the oldest of them has waited.
     #[serde(rename = "oldest_pending_seconds", serialize_with = "seconds")]
     pub oldest_pending: Option<Duration>,
-    /// Events that the queue has taken.
+    /// Events that were written to the endpoint: those that its filter wants,
+    /// whether its queue accepted or refused them. Each of them ends once, so
+    /// that `events` = `successes` + `dead_letters` + `pending` whenever nothing
+    /// is being written.
     pub events: u64,
     /// Events that the receiver has accepted.
     pub successes: u64,
@@ -86,9 +89,10 @@ pub struct EndpointStatus {
     pub errors: u64,
     /// Attempts that were not the first at their events.
     pub retries: u64,
-    /// Events that will not be tried again, for whatever reason.
+    /// Events that will not be tried again, for whatever reason: `lost` of them
+    /// are lost, and the others are kept by the sink of dead letters.
     pub dead_letters: u64,
-    /// Those of them that no sink of dead letters has.
+    /// Dead letters that no sink of dead letters has.
     pub lost: u64,
     /// Answers by status, `200 OK`.
     pub statuses: BTreeMap<String, u64>,
@@ -139,6 +143,7 @@ struct Told {
     failing: Burst,
     giving_up: Burst,
     losing: Burst,
+    too_large: Burst,
 }
 
 /// Something bad that may go on for long. The log is told once, until it is
@@ -208,24 +213,44 @@ impl Counts {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The queue has taken an event.
-    pub(super) fn taken(&self) {
+    /// Counts an event that the queue has accepted, or refused for good.
+    pub(super) fn written(&self) {
         self.events.fetch_add(1, Ordering::Relaxed);
         self.metrics.events.increment(1);
     }
 
-    /// An event will not be tried again. True if the log is to be told.
-    pub(super) fn dead(&self, reason: Reason) -> bool {
-        self.dead_letters.fetch_add(1, Ordering::Relaxed);
-        self.metrics.dead_letters(reason).increment(1);
+    /// An event is to become a dead letter. Returns whether to log it.
+    pub(super) fn gives_up(&self) -> bool {
         self.told().giving_up.happens()
     }
 
-    /// Nothing has the event. True if the log is to be told.
-    pub(super) fn lost(&self) -> bool {
-        self.lost.fetch_add(1, Ordering::Relaxed);
-        self.metrics.lost.increment(1);
+    /// An event is larger than the queue's byte limit. Returns whether to log
+    /// it.
+    pub(super) fn too_large(&self) -> bool {
+        let mut told = self.told();
+        told.too_large.ends();
+        told.too_large.happens()
+    }
+
+    /// Counts events that became dead letters, whether kept or lost.
+    pub(super) fn dead(&self, reason: Reason, events: usize) {
+        self.dead_letters
+            .fetch_add(events as u64, Ordering::Relaxed);
+        self.metrics.dead_letters(reason).increment(events as u64);
+    }
+
+    /// Counts events that nothing has. Returns whether to log it.
+    pub(super) fn lost(&self, events: usize) -> bool {
+        self.lost.fetch_add(events as u64, Ordering::Relaxed);
+        self.metrics.lost.increment(events as u64);
         self.told().losing.happens()
+    }
+
+    /// Returns how many events became dead letters, and how many of them are
+    /// lost.
+    pub(super) fn dead_and_lost(&self) -> (u64, u64) {
+        let [dead, lost] = [&self.dead_letters, &self.lost];
+        (dead.load(Ordering::Relaxed), lost.load(Ordering::Relaxed))
     }
 
     /// The n-th attempt at so many events begins.
@@ -242,7 +267,7 @@ impl Counts {
         self.metrics.delivery.record(duration);
     }
 
-    pub(super) fn accepted(&self, status: StatusCode, events: &[SharedEvent]) {
+    pub(super) fn accepted(&self, status: StatusCode, events: &[Entry]) {
         let mut tally = self.tally();
         tally.successes += events.len() as u64;
         tally.last_success = Some(SystemTime::now());

@@ -34,7 +34,6 @@ pub mod media_types;
 mod records;
 mod reference;
 mod shared;
-#[cfg_attr(not(test), expect(dead_code, reason = "dead letters are to use it"))]
 pub(crate) mod stored;
 mod target;
 mod timestamp;

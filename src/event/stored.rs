@@ -12,7 +12,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use serde::Deserialize;
+use ::serde::{Deserialize, Serialize};
 
 use super::format::write_stored;
 use super::{Event, Kind, SharedEvent, timestamp};
@@ -44,11 +44,7 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<SharedEvent, StoredError> {
         return Err(StoredError::Version(version));
     }
     let stored: Stored = serde_json::from_slice(bytes).map_err(StoredError::Json)?;
-    let mut event = stored.event;
-    event.kind = stored.kind;
-    event.request.trace_parent = stored.trace_parent;
-    let source = std::mem::take(&mut event.source);
-    Ok(SharedEvent::accepted(&event, source, stored.accepted_at))
+    Ok(stored.into())
 }
 
 #[derive(Deserialize)]
@@ -56,16 +52,60 @@ struct Version {
     version: u64,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stored {
+    version: u64,
     #[serde(with = "timestamp")]
     accepted_at: SystemTime,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     kind: Option<Kind>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     trace_parent: String,
     event: Event,
+}
+
+impl From<Stored> for SharedEvent {
+    fn from(stored: Stored) -> Self {
+        let mut event = stored.event;
+        event.kind = stored.kind;
+        event.request.trace_parent = stored.trace_parent;
+        let source = std::mem::take(&mut event.source);
+        Self::accepted(&event, source, stored.accepted_at)
+    }
+}
+
+/// The same form as a field of something else that is serialized.
+pub(crate) mod serde {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use super::{SharedEvent, Stored, StoredError, VERSION};
+
+    pub(crate) fn serialize<S: Serializer>(
+        event: &SharedEvent,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let accepted_at = event.accepted_at();
+        let event = event.to_event();
+        let stored = Stored {
+            version: VERSION,
+            accepted_at,
+            kind: event.kind,
+            trace_parent: event.request.trace_parent.clone(),
+            event,
+        };
+        stored.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SharedEvent, D::Error> {
+        let stored = Stored::deserialize(deserializer)?;
+        match stored.version {
+            VERSION => Ok(stored.into()),
+            version => Err(D::Error::custom(StoredError::Version(version))),
+        }
+    }
 }
 
 /// Why stored bytes are not an event.

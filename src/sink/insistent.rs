@@ -3,78 +3,102 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Acceptance, Sink, SinkError};
+use super::{Acceptance, Sink};
 use crate::event::SharedEvent;
 
 /// Pause before a sink is first tried again. It doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A sink that writes every event to several sinks, to each until it accepts
-/// the event or a time limit has passed.
-///
-/// A sink that is not ready is not written to before the limit, so that an
-/// endpoint makes one dead letter of an event that it does not accept, and not
-/// one for each attempt.
+/// Where an event goes that must not be lost.
+pub(crate) trait Destination: Send + Sync {
+    /// Whether an event would be accepted now.
+    fn is_ready(&self) -> bool;
+
+    /// Offers an event, which may be offered again.
+    fn offer(&self, event: &SharedEvent) -> Acceptance;
+
+    /// Offers an event for the last time. If it is not accepted, it becomes a
+    /// dead letter where there are any.
+    fn offer_last(&self, event: &SharedEvent) -> Acceptance;
+}
+
+/// Any sink, which makes no dead letters.
+pub(crate) struct Plain(pub(crate) Arc<dyn Sink>);
+
+impl Destination for Plain {
+    fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+
+    fn offer(&self, event: &SharedEvent) -> Acceptance {
+        Acceptance::catching(|| self.0.write(event))
+    }
+
+    fn offer_last(&self, event: &SharedEvent) -> Acceptance {
+        self.offer(event)
+    }
+}
+
+/// A sink that writes every event to several destinations, to each until it
+/// accepts the event or a time limit has passed.
 pub(crate) struct Insistent {
-    sinks: Vec<Arc<dyn Sink>>,
+    destinations: Vec<Arc<dyn Destination>>,
     limit: Duration,
 }
 
 impl Insistent {
-    pub(crate) fn new(sinks: Vec<Arc<dyn Sink>>, limit: Duration) -> Self {
-        Self { sinks, limit }
+    pub(crate) fn new(destinations: Vec<Arc<dyn Destination>>, limit: Duration) -> Self {
+        Self {
+            destinations,
+            limit,
+        }
     }
 }
 
 impl Sink for Insistent {
     fn write(&self, event: &SharedEvent) -> Acceptance {
         let deadline = Instant::now() + self.limit;
-        let write = |sink: &Arc<dyn Sink>| {
-            if sink.is_ready() {
-                match Acceptance::catching(|| sink.write(event)).answer() {
-                    Ok(Ok(())) => return Acceptance::accepted(),
-                    Ok(Err(_)) => {}
-                    Err(write) => return insist(Some(write), sink, event, deadline),
-                }
-            }
-            insist(None, sink, event, deadline)
+        let write = |destination: &Arc<dyn Destination>| {
+            let first = match destination.offer(event).answer() {
+                Ok(Ok(())) => return Acceptance::accepted(),
+                Ok(Err(error)) => Acceptance::failed(error),
+                Err(pending) => pending,
+            };
+            insist(first, destination.clone(), event.clone(), deadline)
         };
-        Acceptance::all(self.sinks.iter().map(write))
+        Acceptance::all(self.destinations.iter().map(write))
     }
 
     fn is_ready(&self) -> bool {
-        self.sinks.iter().all(|sink| sink.is_ready())
+        self.destinations.iter().all(|it| it.is_ready())
     }
 }
 
-/// Goes on with a write, if there is one, and writes again until the deadline.
+/// Waits for the first answer, and offers the event again until the deadline.
 fn insist(
-    write: Option<Acceptance>,
-    sink: &Arc<dyn Sink>,
-    event: &SharedEvent,
+    first: Acceptance,
+    destination: Arc<dyn Destination>,
+    event: SharedEvent,
     deadline: Instant,
 ) -> Acceptance {
-    let (sink, event) = (sink.clone(), event.clone());
     Acceptance::pending(async move {
-        if let Some(write) = write
-            && write.await.is_ok()
-        {
-            return Ok(());
-        }
+        let mut answer = first.await;
         let mut pause = FIRST_PAUSE;
-        loop {
+        while let Err(error) = &answer {
             let next = Instant::now() + pause;
-            tokio::time::sleep_until(next.min(deadline)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            let last = next >= deadline;
-            if last || sink.is_ready() {
-                let answer = Acceptance::catching(|| sink.write(&event)).await;
-                if answer.is_ok() || last || answer.as_ref().is_err_and(SinkError::is_closed) {
-                    return answer;
+            // What is closed does not open again.
+            if error.is_closed() || next >= deadline {
+                if !error.is_closed() {
+                    tokio::time::sleep_until(deadline).await;
                 }
+                return destination.offer_last(&event).await;
             }
+            tokio::time::sleep_until(next).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            answer = destination.offer(&event).await;
         }
+        answer
     })
 }
 
@@ -84,6 +108,7 @@ mod tests {
 
     use super::*;
     use crate::event::{Action, Event};
+    use crate::sink::SinkError;
 
     /// Accepts the event in its n-th attempt.
     struct Accepts {
@@ -106,8 +131,11 @@ mod tests {
             let attempts = AtomicUsize::new(0);
             Arc::new(Accepts { at, attempts })
         };
+        let destination = |sink: &Arc<Accepts>| -> Arc<dyn Destination> {
+            Arc::new(Plain(sink.clone()))
+        };
         let (first, fifth, never) = (sink(1), sink(5), sink(usize::MAX));
-        let sinks: Vec<Arc<dyn Sink>> = vec![first.clone(), fifth.clone()];
+        let sinks = vec![destination(&first), destination(&fifth)];
         let limit = Duration::from_secs(60);
         let event = SharedEvent::from(Event::new(Action::Delete));
         Insistent::new(sinks, limit).write(&event).await.unwrap();
@@ -115,7 +143,7 @@ mod tests {
         assert_eq!((attempts(&first), attempts(&fifth)), (1, 5));
 
         let began = Instant::now();
-        let answer = Insistent::new(vec![never.clone()], limit).write(&event);
+        let answer = Insistent::new(vec![destination(&never)], limit).write(&event);
         assert!(answer.await.unwrap_err().is_full());
         assert_eq!(began.elapsed(), limit);
         assert!((5..30).contains(&attempts(&never)));

@@ -340,6 +340,14 @@ impl SharedEvent {
     }
 }
 
+/// Two events are equal if all that they say is, the time of acceptance
+/// included.
+impl PartialEq for SharedEvent {
+    fn eq(&self, other: &Self) -> bool {
+        self.accepted_at() == other.accepted_at() && self.to_event() == other.to_event()
+    }
+}
+
 impl Serialize for SharedEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.to_event().serialize(serializer)
