@@ -98,7 +98,7 @@ async fn an_event_that_fails_is_given_up_alone_and_its_repository_goes_on_in_ord
     assert_eq!(log.accepted(), healthy);
     let letter = letters.try_recv().unwrap();
     assert_eq!(
-        (&*letter.event.target.tag, letter.reason),
+        (&*letter.event.tag(), letter.reason),
         ("5", Reason::GaveUp)
     );
     assert!(letters.try_recv().is_none());
@@ -154,7 +154,7 @@ async fn each_event_is_given_up_by_its_own_age() {
         // The old one after an hour, and the young one not at all.
         let letter = letters.try_recv().unwrap();
         assert_eq!(
-            (&*letter.event.target.tag, letter.reason),
+            (&*letter.event.tag(), letter.reason),
             ("0", Reason::GaveUp)
         );
         assert!(letters.try_recv().is_none());

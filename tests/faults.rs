@@ -144,7 +144,7 @@ async fn a_rejected_event_is_a_dead_letter_and_the_queue_goes_on() {
     assert_eq!(letter.answer.len(), 1024);
     assert_eq!(letter.attempts, 1);
     assert!(letter.first_attempt.is_some() && letter.first_attempt == letter.last_attempt);
-    assert_eq!(letter.event.target.tag, "2");
+    assert_eq!(letter.event.tag(), "2");
     let status = status(&notifier);
     assert_eq!((status.dead_letters, status.lost), (1, 0));
     assert_eq!(status.state, EndpointState::Delivering);
@@ -169,7 +169,7 @@ async fn a_rejected_batch_is_split_until_the_culprit_is_alone() {
     assert_eq!(log.accepted(), expected);
     let sizes: Vec<_> = log.got().iter().map(|got| got.events.len()).collect();
     assert_eq!(sizes, [16, 8, 4, 4, 4, 2, 1, 1, 2, 8]);
-    assert_eq!(letters.recv().await.unwrap().event.target.tag, "5");
+    assert_eq!(letters.recv().await.unwrap().event.tag(), "5");
     assert!(letters.try_recv().is_none());
 }
 
@@ -202,7 +202,7 @@ async fn a_receiver_that_is_gone_gets_nothing_until_it_is_enabled() {
         let letter = letters.recv().await.unwrap();
         assert_eq!(letter.reason, Reason::Shutdown);
         assert_eq!(
-            (&*letter.event.target.tag, letter.attempts),
+            (letter.event.tag(), letter.attempts),
             (tag, attempts)
         );
     }

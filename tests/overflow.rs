@@ -50,7 +50,7 @@ fn tags(letters: &mut DeadLetters) -> Vec<String> {
     std::iter::from_fn(|| letters.try_recv())
         .map(|letter| {
             assert_eq!((letter.reason, letter.attempts), (Reason::Overflow, 0));
-            letter.event.target.tag.clone()
+            letter.event.tag().to_owned()
         })
         .collect()
 }
@@ -127,7 +127,7 @@ async fn writers_that_wait_hear_of_the_shutdown() {
     }
     assert_eq!(log.accepted(), ["a/0", "a/1", "a/2"]);
     let letters = std::iter::from_fn(|| letters.try_recv());
-    let letters = letters.map(|it| (it.reason, it.event.target.tag.clone()));
+    let letters = letters.map(|it| (it.reason, it.event.tag().to_owned()));
     let late = |tag: &str| (Reason::Shutdown, tag.to_owned());
     assert_eq!(
         letters.collect::<Vec<_>>(),

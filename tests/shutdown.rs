@@ -209,7 +209,7 @@ async fn a_notifier_that_is_dropped_closes_its_queues() {
     assert_eq!(log.accepted(), ["a/0", "a/1", "a/2"]);
     let letter = letters.try_recv().unwrap();
     assert_eq!(
-        (&*letter.event.target.tag, letter.reason),
+        (&*letter.event.tag(), letter.reason),
         ("3", Reason::Shutdown)
     );
     // The worker has ended, and with it the only other sender is the sink's.

@@ -12,7 +12,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use ::serde::{Deserialize, Serialize};
+use ::serde::Deserialize;
 
 use super::format::write_stored;
 use super::{Event, Kind, SharedEvent, timestamp};
@@ -52,15 +52,14 @@ struct Version {
     version: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stored {
-    version: u64,
     #[serde(with = "timestamp")]
     accepted_at: SystemTime,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     kind: Option<Kind>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     trace_parent: String,
     event: Event,
 }
@@ -75,36 +74,27 @@ impl From<Stored> for SharedEvent {
     }
 }
 
-/// The same form as a field of something else that is serialized.
+/// The same form as a field of something that is serialized as JSON.
 pub(crate) mod serde {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+    use serde_json::value::RawValue;
 
-    use super::{SharedEvent, Stored, StoredError, VERSION};
+    use super::{SharedEvent, from_bytes, to_bytes};
 
     pub(crate) fn serialize<S: Serializer>(
         event: &SharedEvent,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let accepted_at = event.accepted_at();
-        let event = event.to_event();
-        let stored = Stored {
-            version: VERSION,
-            accepted_at,
-            kind: event.kind,
-            trace_parent: event.request.trace_parent.clone(),
-            event,
-        };
+        let text = String::from_utf8(to_bytes(event)).map_err(ser::Error::custom)?;
+        let stored = RawValue::from_string(text).map_err(ser::Error::custom)?;
         stored.serialize(serializer)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<SharedEvent, D::Error> {
-        let stored = Stored::deserialize(deserializer)?;
-        match stored.version {
-            VERSION => Ok(stored.into()),
-            version => Err(D::Error::custom(StoredError::Version(version))),
-        }
+        let stored = Box::<RawValue>::deserialize(deserializer)?;
+        from_bytes(stored.get().as_bytes()).map_err(de::Error::custom)
     }
 }
 

@@ -131,7 +131,6 @@ impl<'a> Draft<'a> {
             encodings: Encodings::default(),
             timestamp: rest.timestamp,
             accepted_at: rest.accepted_at,
-            since: tokio::time::Instant::now(),
             size: self.content.size,
             id: rest.id,
             request_id: origin.request_id,

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
-use tokio::time::Instant;
 
 use self::descriptor::Parts;
 pub use self::descriptor::{DescriptorRef, References};
@@ -51,7 +50,6 @@ struct Inner {
     encodings: Encodings,
     timestamp: SystemTime,
     accepted_at: SystemTime,
-    since: Instant,
     size: u64,
     id: Bits,
     request_id: Bits,
@@ -130,11 +128,6 @@ impl SharedEvent {
     /// event that was stored meanwhile keeps it.
     pub fn accepted_at(&self) -> SystemTime {
         self.0.accepted_at
-    }
-
-    /// Since when this process has the event.
-    pub(crate) fn since(&self) -> Instant {
-        self.0.since
     }
 
     /// Returns what was done.
