@@ -3,45 +3,35 @@
 //! This is the place that assembles: filter → queue → batch → retry → timeout
 //! → HTTP POST. Each part can be read without knowing the others.
 
-mod address;
-mod attempt;
 mod batch;
-mod builder;
 mod dead_letter;
 mod delivery;
+mod endpoint;
 mod gate;
 mod retry;
 mod running;
-mod secrets;
-mod signature;
 mod status;
 mod switch;
-mod target;
-mod tls;
-mod transport;
 mod worker;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use self::address::AddressPolicy;
-use self::attempt::Poster;
 pub use self::batch::Batch;
-pub use self::builder::EndpointBuilder;
 use self::dead_letter::Grave;
 pub use self::dead_letter::{
     DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, DeadLetters, Reason,
 };
-pub use self::delivery::Delivery;
+pub use self::delivery::{AddressPolicy, Delivery};
+use self::delivery::{Poster, Secrets, headers};
+pub(crate) use self::delivery::{Signer, target};
+pub use self::endpoint::EndpointBuilder;
 pub use self::retry::{Backoff, Breaker, RetryPolicy};
 pub(crate) use self::running::Running;
-use self::secrets::Secrets;
-pub(crate) use self::signature::Signer;
 use self::status::Counts;
 pub use self::status::{EndpointState, EndpointStatus};
 use self::switch::Switch;
-pub(crate) use self::target::target;
 use self::worker::{Desk, Worker};
 use crate::notifier::{BuildError, without_user_info};
 use crate::queue::MemoryQueue;
@@ -157,7 +147,7 @@ impl EndpointBuilder {
         let remedy = "write a URL like https://receiver.example.com/events";
         let (url, user_info) =
             target(&self.url).ok_or_else(|| self.error("url", &shown, remedy))?;
-        let headers = target::headers(&self.headers, user_info).map_err(|number| {
+        let headers = headers(&self.headers, user_info).map_err(|number| {
             let remedy = "name or value is no valid HTTP header";
             self.error("header", &number, remedy)
         })?;

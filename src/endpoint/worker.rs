@@ -15,10 +15,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::attempt::{Outcome, Poster, status_text};
 use super::batch::{Batch, Consignment, Forming, Part, Tried, after};
 use super::dead_letter::{Cause, Grave, Reason};
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Outcome, Poster, status_text};
 use super::gate::Gate;
 use super::retry::{RetryPolicy, Verdict};
 use super::status::Counts;

@@ -10,8 +10,8 @@ use metrics::Counter;
 use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
-use super::attempt::status_text;
 use super::dead_letter::Reason;
+use super::delivery::status_text;
 use crate::event::SharedEvent;
 use crate::metrics::EndpointMetrics;
 

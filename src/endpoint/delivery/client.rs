@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tower::{BoxError, Service, ServiceExt as _, service_fn};
 
 use super::address::{AddressPolicy, Denied};
-use super::delivery::{Delivery, of_client};
+use super::response::{Delivery, of_client};
 use super::tls;
 
 /// How long a connection stays open without use.

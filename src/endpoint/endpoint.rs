@@ -8,12 +8,10 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::{BoxError, Layer, Service};
 
-use super::address::AddressPolicy;
 use super::batch::Batch;
 use super::dead_letter::DeadLetterSink;
-use super::delivery::{Delivery, of_client};
+use super::delivery::{AddressPolicy, Delivery, Transport, of_client};
 use super::retry::{Backoff, RetryPolicy};
-use super::transport::Transport;
 use crate::event::{Encoding, Format};
 use crate::notifier::without_user_info;
 use crate::queue::{Limits, Overflow};

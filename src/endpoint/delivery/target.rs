@@ -36,7 +36,7 @@ pub(crate) fn target(url: &str) -> Option<(Uri, Option<HeaderValue>)> {
 }
 
 /// The headers of every request, or the number of the one that is not valid.
-pub(super) fn headers(
+pub(crate) fn headers(
     given: &[(String, String)],
     authorization: Option<HeaderValue>,
 ) -> Result<HeaderMap, usize> {

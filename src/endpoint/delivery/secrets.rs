@@ -10,13 +10,13 @@ const SHORT: usize = 3;
 const SCHEMES: [&str; 2] = ["basic", "bearer"];
 
 /// What a receiver may repeat of its requests, but nobody is to see.
-pub(super) struct Secrets(Vec<String>);
+pub(crate) struct Secrets(Vec<String>);
 
 impl Secrets {
     /// The values of these headers that are sensitive, as they may come back:
     /// in whole, their words, Basic credentials decoded, all that in JSON; and
     /// the user info of the URL as it is written there.
-    pub(super) fn of(headers: &HeaderMap, url: &str) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, url: &str) -> Self {
         let values = headers.values().filter(|value| value.is_sensitive());
         let mut secrets = BTreeSet::new();
         for value in values {
@@ -41,7 +41,7 @@ impl Secrets {
     /// At most `limit` bytes of the text, in which `…` stands for each secret.
     /// The text may have been cut at the limit before: where it ends with the
     /// beginning of a secret, that is hidden too.
-    pub(super) fn hide(&self, mut text: String, limit: usize) -> String {
+    pub(crate) fn hide(&self, mut text: String, limit: usize) -> String {
         let was_cut = text.len() >= limit;
         cut(&mut text, limit);
         for secret in &self.0 {

@@ -9,7 +9,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::transport::{Transport, Wrong};
+use super::client::{Transport, Wrong};
 
 /// What a client speaks TLS with. The provider is named, for an application may
 /// have several and no default.

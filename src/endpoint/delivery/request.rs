@@ -10,10 +10,10 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tokio::time::Instant;
 use tower::{BoxError, ServiceExt as _};
 
-use super::batch::after;
-use super::delivery::{Deadline, Delivery};
+use super::response::{Deadline, Delivery};
 use super::secrets::Secrets;
 use super::signature::Signer;
+use crate::endpoint::batch::after;
 use crate::event::{Encoded, Encoding, content_type};
 
 /// So much of an answer is kept with a dead letter.
@@ -24,22 +24,22 @@ const ERROR: usize = 1 << 10;
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// Posts events.
-pub(super) struct Poster {
-    pub(super) timeout: Duration,
-    pub(super) encoding: Encoding,
+pub(crate) struct Poster {
+    pub(crate) timeout: Duration,
+    pub(crate) encoding: Encoding,
     /// Do requests carry batches, be they of one event?
-    pub(super) batch: bool,
-    pub(super) url: Uri,
-    pub(super) headers: HeaderMap,
+    pub(crate) batch: bool,
+    pub(crate) url: Uri,
+    pub(crate) headers: HeaderMap,
     /// A receiver that repeats what it got must not give these away.
-    pub(super) secrets: Secrets,
-    pub(super) signer: Option<Signer>,
-    pub(super) accept_redirects: bool,
+    pub(crate) secrets: Secrets,
+    pub(crate) signer: Option<Signer>,
+    pub(crate) accept_redirects: bool,
 }
 
 /// What came of an attempt.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Accepted(StatusCode),
     /// The receiver answered something else.
     Refused {
@@ -53,7 +53,7 @@ pub(super) enum Outcome {
 
 impl Poster {
     /// The request that posts `events`, encoded as they are in an envelope.
-    pub(super) fn request(
+    pub(crate) fn request(
         &self,
         events: &[Encoded],
         id: &str,
@@ -86,7 +86,7 @@ impl Poster {
 
     /// Posts `request`, within the timeout. What a user's client does, the
     /// worker outlives.
-    pub(super) async fn post(&self, delivery: Delivery, mut request: Request<Bytes>) -> Outcome {
+    pub(crate) async fn post(&self, delivery: Delivery, mut request: Request<Bytes>) -> Outcome {
         let end = after(Instant::now(), self.timeout);
         Deadline::set(&mut request, self.timeout);
         let answer = tokio::time::timeout_at(end, delivery.oneshot(request));
@@ -151,7 +151,7 @@ fn chain(error: BoxError) -> String {
 
 /// A status as the reference counts it: `200 OK`. Some are named otherwise in
 /// Go than they are here, after older standards.
-pub(super) fn status_text(status: StatusCode) -> String {
+pub(crate) fn status_text(status: StatusCode) -> String {
     let reason = match status {
         StatusCode::NON_AUTHORITATIVE_INFORMATION => "Non-Authoritative Information",
         StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
