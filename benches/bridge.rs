@@ -29,8 +29,8 @@ fn notifier(runtime: &Runtime) -> Notifier {
         let client = service_fn(async |_: Request<Bytes>| {
             Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
         });
-        let endpoint = Endpoint::builder(name, "http://receiver").client(client);
-        notifier = notifier.endpoint(endpoint.queue_limits(usize::MAX, usize::MAX));
+        let endpoint = Endpoint::new(name, "http://receiver").client(client);
+        notifier = notifier.endpoint(endpoint.queue_events(usize::MAX).queue_bytes(usize::MAX));
     }
     notifier.build().expect("a notifier")
 }

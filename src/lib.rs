@@ -36,7 +36,15 @@
 mod bridge;
 #[cfg(feature = "config")]
 mod config;
-mod endpoint;
+
+/// Events that will not be tried again, and what keeps them.
+pub mod dead_letter {
+    pub use crate::endpoint::dead_letter::{
+        DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, DeadLetters, Reason,
+    };
+}
+pub mod endpoint;
+mod error;
 mod event;
 mod layer;
 mod listener;
@@ -44,16 +52,14 @@ mod metrics;
 mod networks;
 mod notifier;
 mod queue;
+mod redact;
 mod sink;
 
 pub use bridge::{Bridge, UrlBuilder};
 #[cfg(feature = "config")]
-pub use config::{Config, ConfigError};
-pub use endpoint::{
-    AddressPolicy, Backoff, Batch, Breaker, DeadLetter, DeadLetterChannel, DeadLetterFile,
-    DeadLetterSink, DeadLetters, Delivery, Endpoint, EndpointBuilder, EndpointState,
-    EndpointStatus, Reason, RetryPolicy,
-};
+pub use config::Config;
+pub use endpoint::Endpoint;
+pub use error::{BuildError, Mistake};
 pub use event::{
     Action, ActorRecord, Descriptor, Envelope, Event, Format, Kind, MANIFEST_LIMIT, Manifest,
     ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, media_types,
@@ -63,8 +69,7 @@ pub use layer::{
     ResponseFuture, TrustedProxies,
 };
 pub use listener::{BlobListener, Listener, ManifestListener, RepositoryListener};
-pub use notifier::{BuildError, Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
-pub use queue::Overflow;
+pub use notifier::{Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
 pub use sink::{Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, Write};
 
 /// The example of the README.

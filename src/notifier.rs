@@ -10,7 +10,9 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::endpoint::{DeadLetter, EndpointBuilder, EndpointStatus, Running};
+use crate::endpoint::dead_letter::DeadLetter;
+use crate::endpoint::{Endpoint, EndpointStatus, Running};
+use crate::error::{BuildError, Kind, Mistakes};
 use crate::event::{SharedEvent, SourceRecord};
 use crate::sink::{Broadcaster, Sink, SinkError, Write};
 
@@ -131,12 +133,12 @@ impl Notifier {
     /// Gives a dead letter back to its endpoint, whatever that one's filter
     /// says: with a new place in the order, and as many attempts as any event.
     ///
-    /// The write fails with [`SinkError::is_closed`] if there is no endpoint of
+    /// The write fails with [`SinkError::is_no_endpoint`] if there is none of
     /// that name.
     pub fn send_again(&self, letter: &DeadLetter) -> Write {
         match self.endpoint(&letter.endpoint) {
             Some(endpoint) => endpoint.accept(&SharedEvent::from(letter.event.clone())),
-            None => Write::failed(SinkError::closed()),
+            None => Write::failed(SinkError::no_endpoint(&letter.endpoint)),
         }
     }
 
@@ -231,12 +233,12 @@ impl fmt::Debug for Notifier {
 }
 
 /// Configures a [`Notifier`].
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct NotifierBuilder {
     source: SourceRecord,
     include_references: bool,
     sinks: Vec<Arc<dyn Sink>>,
-    endpoints: Vec<EndpointBuilder>,
+    endpoints: Vec<Endpoint>,
 }
 
 impl NotifierBuilder {
@@ -263,7 +265,7 @@ impl NotifierBuilder {
 
     /// Adds an endpoint.
     #[must_use]
-    pub fn endpoint(mut self, endpoint: EndpointBuilder) -> Self {
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoints.push(endpoint);
         self
     }
@@ -274,31 +276,35 @@ impl NotifierBuilder {
     /// # Errors
     ///
     /// When a setting of an endpoint makes no sense, two have the same name, or
-    /// there are endpoints but no Tokio runtime. The error names field, value
-    /// and remedy.
+    /// there are endpoints but no Tokio runtime. All mistakes are reported, each
+    /// with field, value and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
-        // Before the endpoints: their layers may need it.
+        let mut mistakes = Mistakes::default();
         let runtime = tokio::runtime::Handle::try_current();
         if runtime.is_err() && self.endpoints.iter().any(|it| !it.is_disabled()) {
             let remedy = "build the notifier inside of a Tokio runtime";
-            return Err(BuildError::new("runtime", "none", remedy));
+            let error = BuildError::new("runtime", "none", remedy);
+            mistakes.add(error.with_kind(Kind::NoRuntime));
         }
         let mut names = HashSet::new();
-        let mut sinks = self.sinks;
-        let mut endpoints = Vec::new();
-        let mut workers = Vec::new();
+        let mut checked = Vec::new();
         for endpoint in self.endpoints {
             if !names.insert(endpoint.name().to_owned()) {
                 let remedy = "give each endpoint a name of its own";
-                return Err(BuildError::new("endpoint name", endpoint.name(), remedy));
+                mistakes.add(BuildError::new("endpoint name", endpoint.name(), remedy));
             }
             let disabled = endpoint.is_disabled();
-            let (running, worker) = endpoint.build()?;
-            if !disabled {
-                sinks.push(running.clone());
-                endpoints.push(running);
-                workers.push(worker);
-            }
+            let endpoint = mistakes.take(endpoint.checked());
+            checked.extend(endpoint.filter(|_| !disabled));
+        }
+        mistakes.or(())?;
+        let mut sinks = self.sinks;
+        let (mut endpoints, mut workers) = (Vec::new(), Vec::new());
+        for endpoint in checked {
+            let (running, worker) = endpoint.start();
+            sinks.push(running.clone());
+            endpoints.push(running);
+            workers.push(worker);
         }
         let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
         let tasks = workers.into_iter().filter_map(spawn).collect();
@@ -321,46 +327,3 @@ impl fmt::Debug for NotifierBuilder {
             .finish_non_exhaustive()
     }
 }
-
-/// A configuration that makes no sense: which field, which value, what to do.
-#[derive(Debug)]
-pub struct BuildError(String);
-
-impl BuildError {
-    pub(crate) fn new(field: &str, value: impl fmt::Display, remedy: &str) -> Self {
-        Self(format!(
-            "{field}: {value:?} is not valid: {remedy}",
-            value = value.to_string()
-        ))
-    }
-}
-
-/// A URL fit for messages: what may be user info is replaced by `…`, also where
-/// the URL is not valid: a password has a slash in it, or the `@` is missing and
-/// stands for a port that is none.
-pub(crate) fn without_user_info(url: &str) -> String {
-    let start = url.find("://").map_or(0, |at| at + 3);
-    let rest = &url[start..];
-    if let Some(at) = rest.rfind('@') {
-        return [&url[..start], "…", &rest[at..]].concat();
-    }
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    match authority.split_once(':') {
-        Some((host, port)) if start > 0 && !host.starts_with('[') && !is_number(port) => {
-            [&url[..start], host, ":…"].concat()
-        }
-        _ => url.into(),
-    }
-}
-
-fn is_number(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BuildError {}

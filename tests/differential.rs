@@ -114,7 +114,7 @@ async fn both_say_the_same(certificate: Option<&Certificate>) {
     let (port_a, mut a) = receiver(Box::new(|_| Response::builder())).await;
     let (port_b, mut b) = receiver(Box::new(|_| Response::builder())).await;
     let upstream = Upstream::start(port_a, certificate).await;
-    let endpoint = Endpoint::builder("b", format!("http://127.0.0.1:{port_b}/"));
+    let endpoint = Endpoint::new("b", format!("http://127.0.0.1:{port_b}/"));
     let notifier = Notifier::builder()
         .source(SourceRecord::new("proxy"))
         .include_references(true)

@@ -9,29 +9,28 @@ use std::time::Duration;
 
 use common::scripted::{Log, Reply, event, scripted};
 use tokio::time::sleep;
-use tower_registry_notifications::{
-    Backoff, Batch, Breaker, DeadLetterChannel, DeadLetters, Endpoint, EndpointBuilder,
-    EndpointState, EndpointStatus, Notifier, Reason, Sink as _,
+use tower_registry_notifications::dead_letter::{DeadLetterChannel, DeadLetters, Reason};
+use tower_registry_notifications::endpoint::{
+    Backoff, Batch, Breaker, EndpointState, EndpointStatus,
 };
+use tower_registry_notifications::{Endpoint, Notifier, Sink as _};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// An endpoint whose receiver follows the script, and what that saw.
-fn endpoint(
-    script: impl Fn(usize, &[String]) -> Reply + Send + Sync + 'static,
-) -> (EndpointBuilder, Log) {
+fn endpoint(script: impl Fn(usize, &[String]) -> Reply + Send + Sync + 'static) -> (Endpoint, Log) {
     let (client, log) = scripted(script);
-    let endpoint = Endpoint::builder("e", "http://receiver").client(client);
+    let endpoint = Endpoint::new("e", "http://receiver").client(client);
     (endpoint.timeout(SECOND), log)
 }
 
-fn notifier(endpoint: EndpointBuilder) -> Notifier {
+fn notifier(endpoint: Endpoint) -> Notifier {
     Notifier::builder().endpoint(endpoint).build().unwrap()
 }
 
-fn with_letters(endpoint: EndpointBuilder) -> (Notifier, DeadLetters) {
+fn with_letters(endpoint: Endpoint) -> (Notifier, DeadLetters) {
     let (channel, letters) = DeadLetterChannel::new(1000);
     (notifier(endpoint.dead_letters(channel)), letters)
 }
@@ -119,7 +118,7 @@ async fn retry_after_is_honoured() {
     sleep(SECOND).await;
     let now = status(&notifier);
     assert_eq!(now.state, EndpointState::Waiting);
-    assert_eq!(now.left_alone_for, Some(98 * SECOND));
+    assert_eq!(now.paused_for, Some(98 * SECOND));
     assert_eq!(now.oldest_pending, Some(2 * SECOND));
     assert!(notifier.shutdown(3 * HOUR).await.is_drained());
     assert_eq!(log.seconds(), [0, 100, 3700, 3700]);

@@ -15,10 +15,8 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tokio::time::sleep;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    Backoff, Batch, Endpoint, EndpointBuilder, NotificationLayer, Notifier, Overflow, RequestBody,
-    Sink as _,
-};
+use tower_registry_notifications::endpoint::{Backoff, Batch, Overflow};
+use tower_registry_notifications::{Endpoint, NotificationLayer, Notifier, RequestBody, Sink as _};
 use tracing::Level;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,15 +24,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const LOUD: [Level; 2] = [Level::WARN, Level::ERROR];
 
-fn endpoint(
-    script: impl Fn(usize, &[String]) -> Reply + Send + Sync + 'static,
-) -> (EndpointBuilder, Log) {
+fn endpoint(script: impl Fn(usize, &[String]) -> Reply + Send + Sync + 'static) -> (Endpoint, Log) {
     let (client, log) = scripted(script);
-    let endpoint = Endpoint::builder("ci", "http://receiver").client(client);
+    let endpoint = Endpoint::new("ci", "http://receiver").client(client);
     (endpoint.timeout(SECOND), log)
 }
 
-fn notifier(endpoint: EndpointBuilder) -> Notifier {
+fn notifier(endpoint: Endpoint) -> Notifier {
     Notifier::builder().endpoint(endpoint).build().unwrap()
 }
 
@@ -151,7 +147,12 @@ async fn a_burst_of_loss_is_told_once() {
     for overflow in [Overflow::RejectNewest, Overflow::DropOldest] {
         let (captured, _guard) = Captured::all();
         let (endpoint, _) = endpoint(|_, _| Reply::Late(SECOND / 2));
-        let notifier = notifier(endpoint.queue_limits(10, 1 << 20).overflow(overflow));
+        let notifier = notifier(
+            endpoint
+                .queue_events(10)
+                .queue_bytes(1 << 20)
+                .overflow(overflow),
+        );
         let told = || {
             let lines = captured.at(&LOUD);
             let of = |what: &str| lines.iter().filter(|it| it.contains(what)).count();

@@ -127,7 +127,8 @@ where
                     response.map(http_body_util::BodyExt::boxed_unsync)
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the upstream does not answer");
+                    let error = &error as &(dyn std::error::Error + 'static);
+                    tracing::warn!(error, "the upstream does not answer");
                     let message = "the registry behind this proxy does not answer";
                     refusal(StatusCode::BAD_GATEWAY, "UNAVAILABLE", message)
                 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use http::StatusCode;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -19,8 +20,8 @@ use super::batch::{Batch, Consignment, Forming, Part, Tried, after};
 use super::dead_letter::{Cause, Grave, Reason};
 use super::delivery::{Delivery, Outcome, Poster, status_text};
 use super::gate::Gate;
-use super::retry::{RetryPolicy, Verdict};
-use super::status::Counts;
+use super::retry::{Retry, Verdict};
+use super::status::{Counts, Failure};
 use super::switch::Switch;
 use crate::queue::MemoryQueue;
 
@@ -35,7 +36,7 @@ pub(super) struct Worker {
     pub(super) switch: Arc<Switch>,
     pub(super) poster: Arc<Poster>,
     pub(super) delivery: Delivery,
-    pub(super) retry: RetryPolicy,
+    pub(super) retry: Retry,
     pub(super) concurrency: usize,
     pub(super) batch: Batch,
     pub(super) random: fastrand::Rng,
@@ -249,14 +250,15 @@ impl Worker {
             }
         };
         self.counts.failed(status, &cause.error);
-        let policy = self.retry.policy();
-        let verdict = status.map_or(Verdict::Retry, |status| policy.judge(status));
-        self.tell_failure(id, verdict, &cause);
-        match verdict {
+        let verdict = status.map_or(Verdict::Retry, |status| self.retry.judge(status));
+        // Before the gate learns of it.
+        let begins = verdict == Verdict::Retry && self.begins_to_fail(id);
+        let error = cause.error.clone();
+        let next = match verdict {
             Verdict::Retry => self.retry(id, epoch, retry_after, cause),
             Verdict::Reject => {
                 self.endpoint_works(epoch);
-                self.reject(id, cause);
+                self.reject(id, cause)
             }
             Verdict::Disable => {
                 if self.switch.turn_off() {
@@ -266,21 +268,43 @@ impl Worker {
                     );
                 }
                 self.park(id, Instant::now());
+                None
             }
-        }
+        };
+        self.log_failure(id, begins, status, &error, next);
     }
 
-    /// A warning when the endpoint begins to fail, and not for each attempt. An
-    /// event that fails once more while others go out is no new beginning.
-    fn tell_failure(&self, id: u64, verdict: Verdict, cause: &Cause) {
+    /// Whether an attempt that failed is the beginning of something. An event
+    /// that fails once more while others are delivered is not.
+    fn begins_to_fail(&self, id: u64) -> bool {
+        let first = self.part(id).is_some_and(|part| part.attempts == 1);
+        first || self.desk.gate.failures() > 0
+    }
+
+    /// Logs a warning when the endpoint begins to fail, and not for each attempt.
+    fn log_failure(
+        &self,
+        id: u64,
+        begins: bool,
+        status: Option<StatusCode>,
+        error: &str,
+        next: Option<Instant>,
+    ) {
         let Some(part) = self.part(id) else { return };
-        let (endpoint, error) = (&*self.name, &*cause.error);
-        let (event, attempts) = (part.events.first().map(|event| &*event.id), part.attempts);
-        let begins = attempts == 1 || self.desk.gate.failures() > 0;
-        if verdict == Verdict::Retry && begins && self.counts.fails() {
-            tracing::warn!(endpoint, event, error, "deliveries fail");
+        let failure = Failure {
+            endpoint: &self.name,
+            url: &self.poster.shown_url,
+            event: part.events.first().map(|event| &*event.id),
+            attempt: part.attempts,
+            status,
+            error,
+            waiting: self.queue.size().0,
+            next_attempt: next.map(|next| next.saturating_duration_since(Instant::now())),
+        };
+        if begins && self.counts.fails() {
+            failure.warn();
         } else {
-            tracing::debug!(endpoint, event, error, attempts, "a delivery failed");
+            failure.debug();
         }
     }
 
@@ -293,7 +317,15 @@ impl Worker {
         }
     }
 
-    fn retry(&mut self, id: u64, epoch: u64, retry_after: Option<Duration>, cause: Cause) {
+    /// Parks the part until it is due, or gives it up. Returns when the next
+    /// attempt is due.
+    fn retry(
+        &mut self,
+        id: u64,
+        epoch: u64,
+        retry_after: Option<Duration>,
+        cause: Cause,
+    ) -> Option<Instant> {
         let now = Instant::now();
         let retry_after = retry_after.filter(|_| self.retry.policy().honours_retry_after());
         let retry_after = retry_after.unwrap_or_default();
@@ -302,23 +334,31 @@ impl Worker {
         let policy = self.retry.policy();
         let wait = policy.endpoint_wait(gate.failures(), gate.events(), self.random.f64());
         gate.shut(after(now, wait.max(retry_after)));
-        self.counts.gate(gate.failures(), gate.shut_until(now));
-        let Some(part) = self.part(id) else { return };
+        let shut_until = gate.shut_until(now);
+        self.counts.gate(gate.failures(), shut_until);
+        let part = self.part(id)?;
         let (attempts, age) = (part.attempts, part.age());
         if self.retry.policy().gives_up(attempts, age) {
-            return self.bury(id, Reason::GaveUp, cause);
+            self.bury(id, Reason::GaveUp, cause);
+            return None;
         }
         let wait = self.retry.policy().event_wait(attempts, self.random.f64());
-        self.park(id, after(now, wait));
+        let due = after(now, wait);
+        self.park(id, due);
+        Some(due.max(shut_until.unwrap_or(due)))
     }
 
-    fn reject(&mut self, id: u64, cause: Cause) {
+    /// Splits the part, or makes dead letters of it. Returns when the next
+    /// attempt is due.
+    fn reject(&mut self, id: u64, cause: Cause) -> Option<Instant> {
         let consignment = self.desk.consignments.get_mut(&id);
         if consignment.is_some_and(Consignment::split) {
-            self.park(id, Instant::now());
-        } else {
-            self.bury(id, Reason::Rejected, cause);
+            let now = Instant::now();
+            self.park(id, now);
+            return Some(now);
         }
+        self.bury(id, Reason::Rejected, cause);
+        None
     }
 
     fn part(&self, id: u64) -> Option<&Part> {

@@ -10,9 +10,9 @@ use http::{HeaderMap, HeaderValue, Uri};
 
 use super::Settings;
 use crate::bridge::UrlBuilder;
+use crate::error::BuildError;
 use crate::event::{ActorRecord, RequestRecord, new_id};
 use crate::networks::Networks;
-use crate::notifier::BuildError;
 
 /// Address of the client, as a request extension: for servers that are not
 /// axum, whose `ConnectInfo` the layer knows by itself (feature `axum`).
@@ -123,7 +123,7 @@ impl BaseUrl {
             Some(_) => Ok(Self(Base::Fixed(UrlBuilder::new(url)))),
             None => Err(BuildError::new(
                 "base URL",
-                crate::notifier::without_user_info(url),
+                crate::redact::without_user_info(url),
                 "write scheme, host and at most a path, like https://registry.example.com",
             )),
         }

@@ -1,8 +1,8 @@
 use fast_glob::glob_match;
 
 use super::{Sink, Write};
+use crate::error::BuildError;
 use crate::event::{Action, Event, Kind, SharedEvent};
-use crate::notifier::BuildError;
 
 /// Which events a sink or an endpoint wants.
 ///

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use std::time::SystemTime;
 
-    use crate::Reason;
+    use crate::dead_letter::Reason;
     use crate::event::{Action, Event};
 
     fn letter(answer: &str) -> Arc<DeadLetter> {

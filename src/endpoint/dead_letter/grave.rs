@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::{DeadLetter, DeadLetterSink, Reason};
 use crate::endpoint::batch::Tried;
 use crate::endpoint::status::Counts;
+use crate::error::with_causes;
 use crate::event::SharedEvent;
 use crate::sink::{SinkError, Write};
 
@@ -71,7 +72,7 @@ impl Grave {
             let error = match write {
                 Some(write) => match kept(write).await {
                     Ok(()) => return,
-                    Err(error) => error.to_string(),
+                    Err(error) => with_causes(&error),
                 },
                 None => "there is no sink of dead letters".into(),
             };

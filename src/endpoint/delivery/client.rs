@@ -1,175 +1,115 @@
-//! How an endpoint connects to its receiver.
+//! The HTTP client of an endpoint.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::Scheme;
-use http::{Request, Uri};
-use http_body_util::Full;
-use hyper_rustls::HttpsConnectorBuilder;
+use http::{Extensions, Request, Response, StatusCode, Uri};
+use http_body::Body;
+use http_body_util::{Either, Empty, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
-use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::client::legacy::connect::{
+    CaptureConnection, Connect, HttpConnector, capture_connection,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::pki_types::ServerName;
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tower::{BoxError, Service, ServiceExt as _, service_fn};
 
 use super::address::{AddressPolicy, Denied};
 use super::response::{Delivery, of_client};
+pub(crate) use super::settings::ConnectionSettings;
+use super::status_line::{StatusLine, Watched};
 use super::tls;
+use crate::error::{BuildError, Mistakes};
 
-/// How long a connection stays open without use.
+/// How long an idle connection stays open.
 const IDLE: Duration = Duration::from_secs(90);
-/// How long to connect at most, unless said otherwise.
+/// The default limit of the time to connect.
 const CONNECT: Duration = Duration::from_secs(5);
-/// About how much of an answer's headers is read before it is an error: the limit
-/// of most servers, times eight.
-const HEADERS: usize = 64 << 10;
-/// How much of an answer may come over HTTP/2 before it is asked for.
+/// Bytes of a response's head that are read before it is an error: the limit of
+/// most servers, times eight.
+const HEAD: usize = 64 << 10;
+/// Header fields of a response that are read before it is an error.
+const HEADER_FIELDS: usize = 1_000;
+/// Bytes of a response that may come over HTTP/2 before they are asked for.
 const STREAM: u32 = 64 << 10;
 /// How often an HTTP/2 connection is asked whether it is alive, and how long it
-/// may think: a request that times out does not close it, as it would one of
-/// HTTP/1.1, so that all attempts would go the way of a dead connection.
+/// may take to reply. A request that times out closes a connection of HTTP/1.1,
+/// but not one of HTTP/2.
 const PING: Duration = Duration::from_secs(10);
 const PONG: Duration = Duration::from_secs(5);
 
-/// What an endpoint's connections are made of.
-pub(crate) struct Transport {
-    /// Trusts the system's roots too.
-    pub(crate) system_roots: bool,
-    /// PEM files.
-    pub(crate) root_certificates: Vec<Vec<u8>>,
-    /// PEM files: the chain and the key.
-    pub(crate) client_certificate: Option<(Vec<u8>, Vec<u8>)>,
-    pub(crate) connect_timeout: Option<Duration>,
-    pub(crate) addresses: AddressPolicy,
-}
-
-impl Default for Transport {
-    fn default() -> Self {
-        Self {
-            system_roots: true,
-            root_certificates: Vec::new(),
-            client_certificate: None,
-            connect_timeout: None,
-            addresses: AddressPolicy::allow_all(),
-        }
-    }
-}
-
-/// A setting that makes no sense: no secret is in it.
-#[derive(Debug)]
-pub(crate) struct Wrong {
-    pub(crate) field: &'static str,
-    pub(crate) value: String,
-    pub(crate) remedy: String,
-}
-
-impl Wrong {
-    pub(super) fn new(field: &'static str, value: &str, remedy: impl Into<String>) -> Self {
-        Self {
-            field,
-            value: value.into(),
-            remedy: remedy.into(),
-        }
-    }
-}
-
-impl Transport {
-    /// The client for `url`: keep-alive, no redirects, no proxy, HTTP/2 where
-    /// a receiver over TLS speaks it. `timeout` is that of a whole attempt.
-    pub(crate) fn client(&self, url: &Uri, timeout: Duration) -> Result<Delivery, Wrong> {
-        self.client_resolving(url, timeout, GaiResolver::new())
-    }
-
-    /// Another client is used instead of this one, which must not have been
-    /// configured: a policy that nobody asks is worse than none.
-    pub(crate) fn unused(&self) -> Result<(), Wrong> {
-        let timeout = self.connect_timeout.map(|_| "connect timeout");
-        let addresses = self.addresses != AddressPolicy::allow_all();
-        let addresses = addresses.then_some("address policy");
-        let Some(field) = self.tls_setting().or(timeout).or(addresses) else {
-            return Ok(());
-        };
-        let remedy = "the endpoint has a client of its own, which is to be configured instead";
-        Err(Wrong::new(field, "set", remedy))
-    }
-
-    fn client_resolving<R>(
-        &self,
-        url: &Uri,
-        timeout: Duration,
-        resolver: R,
-    ) -> Result<Delivery, Wrong>
-    where
-        R: Service<Name, Response: Iterator<Item = SocketAddr> + Send, Error: Into<BoxError>>,
-        R: Clone + Send + Sync + 'static,
-        R::Future: Send,
-    {
-        let limit = self.connect_timeout.unwrap_or(CONNECT);
-        if limit.is_zero() {
-            let remedy = "must be longer than nothing";
-            return Err(Wrong::new("connect timeout", "0", remedy));
-        }
-        let limit = limit.min(timeout);
-        let addresses = Arc::new(self.addresses.clone());
-        addresses.check(url).map_err(|Denied(host)| {
-            let remedy = "it denies this address of the URL: allow its network, or post elsewhere";
-            Wrong::new("address policy", &host, remedy)
-        })?;
-        let mut tcp = HttpConnector::new_with_resolver(allowed(resolver, addresses.clone()));
-        tcp.set_nodelay(true);
-        // Each address of a name gets its share.
-        tcp.set_connect_timeout(Some(limit));
-        if url.scheme() == Some(&Scheme::HTTPS) {
-            server_name(url)?;
-            tcp.enforce_http(false);
-            let tls = HttpsConnectorBuilder::new()
-                .with_tls_config(tls::config(self)?)
-                .https_only()
-                .enable_http1()
-                .enable_http2()
-                .wrap_connector(checked(tcp, addresses));
-            return Ok(pooled(within(limit, tls)));
-        }
-        if let Some(field) = self.tls_setting() {
-            let remedy = "nothing is encrypted or authenticated over http: use a URL with https";
-            return Err(Wrong::new(field, "set", remedy));
-        }
-        Ok(pooled(within(limit, checked(tcp, addresses))))
-    }
-
-    /// The first setting that only TLS has a use for.
-    fn tls_setting(&self) -> Option<&'static str> {
-        if !self.root_certificates.is_empty() {
-            Some("root certificates")
-        } else if self.client_certificate.is_some() {
-            Some("client certificate")
-        } else {
-            (!self.system_roots).then_some("system roots")
-        }
-    }
-}
-
-/// A host that no certificate can name is better known before the first event.
-fn server_name(url: &Uri) -> Result<(), Wrong> {
-    let host = url.host().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let wrong = |_| Wrong::new("url", host, "the host must be a DNS name or an address");
-    ServerName::try_from(bare).map(drop).map_err(wrong)
-}
-
-/// Resolves names to addresses that are allowed. These and no others are
-/// connected to: a name is not resolved a second time.
+/// Returns the client for `url`: keep-alive, no redirects, no proxy, HTTP/2
+/// where a receiver over TLS speaks it. `timeout` is that of a whole attempt.
 ///
-/// The system's resolver takes a thread of the runtime until it is done, also
-/// when nobody waits for it any more. So there is one lookup at a time, or all
-/// threads would be taken while a name server is down.
+/// # Errors
+///
+/// Everything that is wrong with the settings; `of` is written before the name
+/// of each.
+pub(crate) fn client(
+    settings: &ConnectionSettings,
+    of: &str,
+    url: &Uri,
+    timeout: Duration,
+) -> Result<Delivery, BuildError> {
+    resolving(settings, of, url, timeout, GaiResolver::new())
+}
+
+fn resolving<R>(
+    settings: &ConnectionSettings,
+    of: &str,
+    url: &Uri,
+    timeout: Duration,
+    resolver: R,
+) -> Result<Delivery, BuildError>
+where
+    R: Service<Name, Response: Iterator<Item = SocketAddr> + Send, Error: Into<BoxError>>,
+    R: Clone + Send + Sync + 'static,
+    R::Future: Send,
+{
+    let mut mistakes = Mistakes::default();
+    let limit = settings.connect_timeout.unwrap_or(CONNECT);
+    if limit.is_zero() {
+        let field = format!("{of}connect timeout");
+        mistakes.add(BuildError::new(&field, 0, "must be more than 0"));
+    }
+    let limit = limit.min(timeout);
+    let addresses = Arc::new(settings.addresses.clone());
+    mistakes.take(addresses.check(url).map_err(|Denied(host)| {
+        let remedy = "it denies this address of the URL: allow its network, or post elsewhere";
+        BuildError::new(&format!("{of}address policy"), host, remedy)
+    }));
+    let mut tcp = HttpConnector::new_with_resolver(allowed(resolver, addresses.clone()));
+    tcp.set_nodelay(true);
+    // Each address of a name gets its share.
+    tcp.set_connect_timeout(Some(limit));
+    if url.scheme() != Some(&Scheme::HTTPS) {
+        mistakes.take(settings.check_without_tls(of));
+        return mistakes.or(pooled(within(limit, plain(checked(tcp, addresses)))));
+    }
+    mistakes.take(tls::check_server_name(of, url.host().unwrap_or_default()));
+    let Some(config) = mistakes.take(tls::config(settings, of)) else {
+        return mistakes.failed();
+    };
+    tcp.enforce_http(false);
+    let tls = encrypted(checked(tcp, addresses), config.into());
+    mistakes.or(pooled(within(limit, tls)))
+}
+
+/// Resolves names to addresses that are allowed. Only these are connected to: a
+/// name is not resolved a second time, when its addresses may have changed.
+///
+/// The system's resolver occupies a thread of the runtime until it is done, even
+/// if nobody waits for it any more. There is one lookup at a time, so that a
+/// name server that is down does not occupy all threads.
 fn allowed<R>(
     resolver: R,
     addresses: Arc<AddressPolicy>,
@@ -205,8 +145,9 @@ where
     })
 }
 
-/// The resolver is not asked about addresses: they are checked before. The
-/// URL's was when the client was built, but a layer may have replaced the URL.
+/// Checks hosts that are addresses, about which the resolver is not asked. That
+/// of the URL was checked when the client was built, but a layer may have
+/// replaced the URL.
 fn checked<R>(
     tcp: HttpConnector<R>,
     addresses: Arc<AddressPolicy>,
@@ -230,7 +171,52 @@ where
     })
 }
 
-/// Bounds the time of a connection: name, TCP and TLS together.
+/// Connections of `http`.
+fn plain<C>(
+    tcp: C,
+) -> impl Service<Uri, Response = TokioIo<Watched<TcpStream>>, Error = BoxError, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static
+where
+    C: Service<Uri, Response = TokioIo<TcpStream>, Error = BoxError, Future: Send>,
+    C: Clone + Send + Sync + 'static,
+{
+    tcp.map_response(|stream| Watched::new(stream.into_inner(), false))
+}
+
+/// Connections of `https`, and of nothing else: a layer may have replaced the
+/// URL, and nothing meant for TLS goes out without.
+fn encrypted<C>(
+    tcp: C,
+    config: Arc<ClientConfig>,
+) -> impl Service<Uri, Response = TokioIo<Watched<TlsStream<TcpStream>>>, Error = BoxError, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static
+where
+    C: Service<Uri, Response = TokioIo<TcpStream>, Error = BoxError, Future: Send>,
+    C: Clone + Send + Sync + 'static,
+{
+    let tls = TlsConnector::from(config);
+    service_fn(move |url: Uri| {
+        let (tcp, tls) = (tcp.clone(), tls.clone());
+        async move {
+            if url.scheme() != Some(&Scheme::HTTPS) {
+                return Err("the URL is not https".into());
+            }
+            let name = tls::server_name(url.host().unwrap_or_default())?.to_owned();
+            let stream = tcp.oneshot(url).await?.into_inner();
+            let stream = tls.connect(name, stream).await?;
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
+            Ok(Watched::new(stream, is_http2))
+        }
+    })
+}
+
+/// Bounds the time to connect: name, TCP and TLS together.
 fn within<C>(
     limit: Duration,
     connector: C,
@@ -254,32 +240,79 @@ where
 
 /// Keeps connections and uses them again. A connection that the receiver closed
 /// is replaced; a request that was already being sent on it is not sent again.
-fn pooled<C: Connect + Clone + Send + Sync + 'static>(connector: C) -> Delivery {
+fn pooled<C, T>(connector: C) -> Delivery
+where
+    C: Service<Uri, Response = TokioIo<Watched<T>>, Error = BoxError, Future: Send + Unpin>,
+    C: Clone + Send + Sync + 'static,
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let client = Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
-        .http1_max_buf_size(HEADERS)
-        .http2_max_header_list_size(HEADERS as u32)
+        .http1_max_buf_size(HEAD)
+        .http1_max_headers(HEADER_FIELDS)
+        // The status decides, whatever else the head says.
+        .http1_ignore_invalid_headers_in_responses(true)
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http2_max_header_list_size(HEAD as u32)
         .http2_initial_stream_window_size(STREAM)
         .http2_initial_connection_window_size(16 * STREAM)
         .http2_keep_alive_interval(PING)
         .http2_keep_alive_timeout(PONG)
         .http2_keep_alive_while_idle(true)
         .build::<_, Full<Bytes>>(connector);
-    of_client(client.map_request(|request: Request<Bytes>| request.map(Full::new)))
+    of_client(service_fn(move |request| exchange(client.clone(), request)))
 }
 
-/// Shows no certificate and no key.
-impl fmt::Debug for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport")
-            .field("system_roots", &self.system_roots)
-            .field("root_certificates", &self.root_certificates.len())
-            .field("client_certificate", &self.client_certificate.is_some())
-            .field("connect_timeout", &self.connect_timeout)
-            .field("addresses", &self.addresses)
-            .finish()
+/// Sends a request. If the response cannot be parsed but its status was read,
+/// the response is that status, with nothing else.
+async fn exchange<C>(
+    client: Client<C, Full<Bytes>>,
+    request: Request<Bytes>,
+) -> Result<Response<impl Body<Data = Bytes, Error = BoxError> + Send + use<C>>, BoxError>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let mut request = request.map(Full::new);
+    let exchange = Exchange(Some(capture_connection(&mut request)));
+    let response = client.request(request).await;
+    match (response, exchange.end()) {
+        (Ok(response), _) => Ok(response.map(Either::Left)),
+        (Err(_), Some(status)) => {
+            let mut response = Response::new(Either::Right(Empty::new()));
+            *response.status_mut() = status;
+            Ok(response)
+        }
+        (Err(error), None) => Err(error.into()),
+    }
+}
+
+/// A request under way, and the connection that it was given.
+///
+/// If it is dropped before the response, the attempt has timed out, and the
+/// connection is not used again: one of HTTP/2 may reply to pings and to no
+/// request, and all attempts would go its way.
+struct Exchange(Option<CaptureConnection>);
+
+impl Exchange {
+    /// Ends with a response or an error; returns the status that was read.
+    fn end(mut self) -> Option<StatusCode> {
+        let connection = self.0.take()?;
+        let connection = connection.connection_metadata();
+        let mut extras = Extensions::new();
+        connection.as_ref()?.get_extras(&mut extras);
+        extras.get::<StatusLine>()?.take()
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let Some(connection) = &self.0 else { return };
+        if let Some(connection) = &*connection.connection_metadata() {
+            connection.poison();
+        }
     }
 }
 
@@ -288,13 +321,9 @@ mod tests {
     use std::convert::Infallible;
     use std::future::{pending, ready};
     use std::net::IpAddr;
-    use std::pin::Pin;
     use std::sync::Mutex;
-    use std::task::{Context, Poll};
 
     use http::Response;
-    use hyper::rt::{Read, ReadBufCursor, Write};
-    use hyper_util::client::legacy::connect::{Connected, Connection};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use tokio::net::TcpListener;
     use tokio::sync::Notify;
@@ -328,9 +357,9 @@ mod tests {
 
     /// A client for `http://receiver`, which resolves to each of these in turn.
     fn resolving(port: u16, policy: AddressPolicy, answers: &[&[&str]]) -> Delivery {
-        let transport = Transport {
+        let settings = ConnectionSettings {
             addresses: policy,
-            ..Transport::default()
+            ..ConnectionSettings::default()
         };
         let parse = |answer: &&[&str]| -> Vec<SocketAddr> {
             let addresses = answer.iter().map(|it| it.parse::<IpAddr>().unwrap());
@@ -346,7 +375,7 @@ mod tests {
             ))
         });
         let url = format!("http://receiver:{port}").parse().unwrap();
-        transport.client_resolving(&url, MINUTE, resolver).unwrap()
+        super::resolving(&settings, "", &url, MINUTE, resolver).unwrap()
     }
 
     async fn post(client: &Delivery, url: String) -> Result<(), String> {
@@ -411,15 +440,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_takes_too_long_is_an_error() {
         for (set, attempt, limit) in [(None, 60, 5), (Some(3), 60, 3), (Some(9), 2, 2)] {
-            let transport = Transport {
+            let settings = ConnectionSettings {
                 connect_timeout: set.map(Duration::from_secs),
-                ..Transport::default()
+                ..ConnectionSettings::default()
             };
             let resolver =
                 service_fn(|_: Name| pending::<Result<std::vec::IntoIter<_>, BoxError>>());
             let url = "http://receiver".parse().unwrap();
             let attempt = Duration::from_secs(attempt);
-            let client = transport.client_resolving(&url, attempt, resolver).unwrap();
+            let client = super::resolving(&settings, "", &url, attempt, resolver).unwrap();
             let start = Instant::now();
             let error = post(&client, url.to_string()).await.unwrap_err();
             assert!(
@@ -465,49 +494,6 @@ mod tests {
         assert_eq!(*lookups.lock().unwrap(), 2);
     }
 
-    /// A connection in memory that speaks HTTP/2.
-    struct Pipe(TokioIo<DuplexStream>);
-
-    impl Connection for Pipe {
-        fn connected(&self) -> Connected {
-            Connected::new().negotiated_h2()
-        }
-    }
-
-    impl Read for Pipe {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            context: &mut Context<'_>,
-            buffer: ReadBufCursor<'_>,
-        ) -> Poll<std::io::Result<()>> {
-            Pin::new(&mut self.0).poll_read(context, buffer)
-        }
-    }
-
-    impl Write for Pipe {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            context: &mut Context<'_>,
-            buffer: &[u8],
-        ) -> Poll<std::io::Result<usize>> {
-            Pin::new(&mut self.0).poll_write(context, buffer)
-        }
-
-        fn poll_flush(
-            mut self: Pin<&mut Self>,
-            context: &mut Context<'_>,
-        ) -> Poll<std::io::Result<()>> {
-            Pin::new(&mut self.0).poll_flush(context)
-        }
-
-        fn poll_shutdown(
-            mut self: Pin<&mut Self>,
-            context: &mut Context<'_>,
-        ) -> Poll<std::io::Result<()>> {
-            Pin::new(&mut self.0).poll_shutdown(context)
-        }
-    }
-
     /// Serves until frozen: then the connection stays open and nothing moves.
     async fn serve(stream: DuplexStream, freeze: Arc<Notify>) {
         let service = hyper::service::service_fn(|_| async {
@@ -535,7 +521,7 @@ mod tests {
                 _ => Arc::default(),
             };
             tokio::spawn(serve(theirs, freeze));
-            ready(Ok::<_, BoxError>(Pipe(TokioIo::new(ours))))
+            ready(Ok::<_, BoxError>(Watched::new(ours, true)))
         });
         let client = pooled(connector);
         let url = || "http://receiver/".to_owned();
