@@ -1,12 +1,13 @@
 //! Networks of IP addresses, as they are configured.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::{BuildError, Mistakes};
 
 /// A network. An IPv4 address is its IPv4-mapped one, so that it is the same
 /// however it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Network {
     address: u128,
     /// Leading bits of the address that count.
@@ -67,6 +68,19 @@ impl Network {
         differ
             .checked_shr(128 - self.prefix)
             .is_none_or(|it| it == 0)
+    }
+}
+
+/// As it is configured: `10.0.0.0/8`.
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = Ipv6Addr::from_bits(self.address);
+        match address.to_ipv4_mapped() {
+            Some(address) if self.prefix >= MAPPED => {
+                write!(f, "{address}/{}", self.prefix - MAPPED)
+            }
+            _ => write!(f, "{address}/{}", self.prefix),
+        }
     }
 }
 
@@ -134,6 +148,14 @@ impl Extend<Network> for Networks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_are_shown_as_they_are_configured() {
+        let networks = ["10.0.0.0/8", "::1", "::ffff:10.0.0.1", "::/0", "fd00::/8"];
+        let networks = Networks::parse("f", networks).unwrap();
+        let shown = "Networks([10.0.0.0/8, ::1/128, 10.0.0.1/32, ::/0, fd00::/8])";
+        assert_eq!(format!("{networks:?}"), shown);
+    }
 
     #[test]
     fn an_address_is_found_however_it_and_the_network_are_written() {

@@ -11,6 +11,7 @@ mod json;
 mod manifest;
 mod shared;
 mod timestamp;
+mod uuid_v7;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -106,7 +107,7 @@ impl Event {
 
 /// A new UUIDv7 in its usual spelling.
 pub(crate) fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
+    uuid_v7::new().to_string()
 }
 
 /// What can be done to a target.
