@@ -25,13 +25,12 @@
 //!
 //! # Features
 //!
-//! | feature | gives |
-//! | --- | --- |
-//! | `axum` | peer addresses from axum 0.8's `ConnectInfo` |
-//! | `tower-http` | request ids from tower-http 0.6's `RequestId` |
-//! | `config` | [`Config`]: endpoints from distribution's configuration file |
-//!
-//! None is on by default.
+//! | feature | gives | default |
+//! | --- | --- | --- |
+//! | `client` | the HTTP(S) client of endpoints; without it an [`Endpoint`] needs one of its own, and the crate has no TLS | on |
+//! | `axum` | peer addresses from axum 0.8's `ConnectInfo` | off |
+//! | `tower-http` | request ids from tower-http 0.6's `RequestId` | off |
+//! | `config` | [`Config`]: endpoints from distribution's configuration file | off |
 
 mod bridge;
 #[cfg(feature = "config")]

@@ -1,7 +1,7 @@
 //! Networks of IP addresses, as they are configured.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::error::{BuildError, Mistakes};
 
@@ -18,16 +18,9 @@ pub(crate) struct Network {
 const MAPPED: u32 = 96;
 
 impl Network {
-    pub(crate) const fn v4(address: [u8; 4], prefix: u32) -> Self {
-        let [a, b, c, d] = address;
-        let address = Ipv4Addr::new(a, b, c, d).to_ipv6_mapped();
-        Self {
-            address: address.to_bits(),
-            prefix: MAPPED + prefix,
-        }
-    }
-
-    pub(crate) const fn v6(address: Ipv6Addr, prefix: u32) -> Self {
+    /// An IPv4 network has an IPv4-mapped address, and a prefix that is longer by
+    /// 96 bits.
+    pub(crate) const fn new(address: Ipv6Addr, prefix: u32) -> Self {
         Self {
             address: address.to_bits(),
             prefix,
@@ -51,14 +44,11 @@ impl Network {
             Some(prefix) => prefix.parse().ok().filter(|prefix| *prefix <= most)?,
             None => most,
         };
-        Some(Self {
-            address: bits(address),
-            prefix: offset + prefix,
-        })
+        Some(Self::new(mapped(address), offset + prefix))
     }
 
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
-        let address = bits(address);
+        let address = mapped(address).to_bits();
         // A network of IPv6 that is wider than all of IPv4 does not mean IPv4.
         let is_mapped = address >> 32 == 0xffff;
         if is_mapped && self.prefix < MAPPED {
@@ -96,10 +86,10 @@ impl Network {
     }
 }
 
-fn bits(address: IpAddr) -> u128 {
+fn mapped(address: IpAddr) -> Ipv6Addr {
     match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
     }
 }
 

@@ -1,21 +1,32 @@
-//! Hides user info in URLs.
+//! Finds and hides user info in URLs, valid or not.
 
-/// A URL fit for messages: what may be user info is replaced by `…`, also in a
-/// URL that is not valid because the password has a slash in it, or because the
-/// `@` is missing and the password stands where the port should be.
+/// Returns the user info of a URL as it is written. In a URL that is not valid,
+/// for example because the password has a slash in it, it is everything that may
+/// belong to it.
+pub(crate) fn user_info(url: &str) -> Option<&str> {
+    let (user_info, _) = url[start(url)..].rsplit_once('@')?;
+    Some(user_info)
+}
+
+/// Returns a URL fit for messages: what may be user info is replaced by `…`, also
+/// where the `@` is missing and the password stands in place of the port.
 pub(crate) fn without_user_info(url: &str) -> String {
-    let start = url.find("://").map_or(0, |at| at + 3);
-    let rest = &url[start..];
-    if let Some(at) = rest.rfind('@') {
-        return [&url[..start], "…", &rest[at..]].concat();
+    let (scheme, rest) = url.split_at(start(url));
+    if let Some(user_info) = user_info(url) {
+        return [scheme, "…", &rest[user_info.len()..]].concat();
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     match authority.split_once(':') {
-        Some((host, port)) if start > 0 && !host.starts_with('[') && !is_number(port) => {
-            [&url[..start], host, ":…"].concat()
+        Some((host, port)) if !scheme.is_empty() && !host.starts_with('[') && !is_number(port) => {
+            [scheme, host, ":…"].concat()
         }
         _ => url.into(),
     }
+}
+
+/// Where the scheme of a URL ends.
+fn start(url: &str) -> usize {
+    url.find("://").map_or(0, |at| at + 3)
 }
 
 fn is_number(text: &str) -> bool {

@@ -493,6 +493,26 @@ async fn the_status_of_a_malformed_response_decides() {
     }
 }
 
+/// A line that is no header field costs nothing but itself. (A NUL in a value ends
+/// the parsing: then there is only the status.)
+#[tokio::test]
+async fn the_fields_beside_a_malformed_one_are_read() {
+    for line in ["no field", "bad\u{1}name: x", ": x", "x : y\r\n folded"] {
+        let head = format!("HTTP/1.1 503 No\r\n{line}\r\nretry-after: 60\r\n");
+        let raw = Conduct::Raw(
+            format!("{head}content-length: 0\r\n\r\n").into(),
+            Bytes::new(),
+        );
+        let receiver = Receiver::new(raw).await;
+        let notifier = notifier(endpoint(receiver.url("http")).retry(Backoff::new()));
+        write(&notifier, 1).await;
+        let failing = until(&notifier, |it| it.failures > 0).await;
+        let pause = failing.paused_for.unwrap_or_default();
+        assert!(pause > Duration::from_secs(50), "{line:?}: {pause:?}");
+        assert_eq!((failing.failures, failing.errors), (1, 0), "{line:?}");
+    }
+}
+
 /// Accepts TLS connections that reply to pings and, until `repaired`, to no
 /// request. The peers of the requests.
 async fn half_dead(

@@ -15,6 +15,10 @@ mod batch;
 mod connection;
 pub(crate) mod dead_letter;
 mod delivery;
+#[expect(
+    clippy::module_inception,
+    reason = "it holds `Endpoint`, and this file only docs"
+)]
 mod endpoint;
 mod gate;
 mod retry;

@@ -103,11 +103,11 @@ impl fmt::Display for Denied {
 impl std::error::Error for Denied {}
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u32) -> Network {
-    Network::v4([a, b, c, d], prefix)
+    Network::new(Ipv4Addr::new(a, b, c, d).to_ipv6_mapped(), 96 + prefix)
 }
 
 const fn v6(a: u16, b: u16, prefix: u32) -> Network {
-    Network::v6(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
+    Network::new(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
 }
 
 /// <https://www.iana.org/assignments/iana-ipv4-special-registry/>

@@ -8,6 +8,8 @@ mod client;
 #[cfg(not(feature = "client"))]
 #[path = "no_client.rs"]
 mod client;
+#[cfg(feature = "client")]
+mod connector;
 mod request;
 mod response;
 mod secrets;

@@ -8,7 +8,7 @@ use super::response::Delivery;
 use crate::error::BuildError;
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ConnectionSettings;
+pub(crate) struct ConnectionSettings {}
 
 impl ConnectionSettings {
     /// Nothing can be set.
