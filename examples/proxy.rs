@@ -127,7 +127,7 @@ fn notifier(address: SocketAddr, options: &Options) -> Result<Notifier, BoxError
         notifier = notifier.include_references(true);
     }
     for (number, url) in options.endpoints.iter().enumerate() {
-        let endpoint = Endpoint::builder(format!("endpoint-{}", number + 1), url);
+        let endpoint = Endpoint::new(format!("endpoint-{}", number + 1), url);
         notifier = notifier.endpoint(endpoint.format(format));
     }
     Ok(notifier.build()?)

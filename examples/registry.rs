@@ -126,7 +126,7 @@ fn notifier(address: SocketAddr, options: &Options) -> NotifierBuilder {
         .include_references(options.include_references);
     for (number, url) in options.endpoints.iter().enumerate() {
         let name = format!("endpoint-{}", number + 1);
-        notifier = notifier.endpoint(Endpoint::builder(name, url));
+        notifier = notifier.endpoint(Endpoint::new(name, url));
     }
     notifier
 }

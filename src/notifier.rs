@@ -12,12 +12,15 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::bridge::Bridge;
-use crate::endpoint::{BURIAL, DeadLetter, EndpointBuilder, EndpointStatus, Running};
-use crate::error::BuildError;
+use crate::endpoint::dead_letter::DeadLetter;
+use crate::endpoint::{BURIAL, Endpoint, EndpointStatus, Running};
+use crate::error::{BuildError, Kind, Mistakes};
 use crate::event::{RequestRecord, SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
 use crate::shutdown::ShutdownReport;
-use crate::sink::{Acceptance, Broadcaster, Counted, Destination, Insistent, Plain, Sink, SinkError};
+use crate::sink::{
+    Acceptance, Broadcaster, Counted, Destination, Insistent, Plain, Sink, SinkError,
+};
 
 /// Where events go: the endpoints and other sinks, and what all events share.
 ///
@@ -177,12 +180,12 @@ impl Notifier {
     /// Gives a dead letter back to its endpoint, whatever that one's filter
     /// says: with a new place in the order, and as many attempts as any event.
     ///
-    /// The write fails with [`SinkError::is_closed`] if there is no endpoint of
+    /// The write fails with [`SinkError::is_no_endpoint`] if there is none of
     /// that name.
     pub fn send_again(&self, letter: &DeadLetter) -> Acceptance {
         match self.endpoint(&letter.endpoint) {
             Some(endpoint) => endpoint.accept(&letter.event),
-            None => Acceptance::failed(SinkError::closed()),
+            None => Acceptance::failed(SinkError::no_endpoint(&letter.endpoint)),
         }
     }
 
@@ -286,12 +289,12 @@ impl fmt::Debug for Notifier {
 }
 
 /// Configures a [`Notifier`].
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct NotifierBuilder {
     source: SourceRecord,
     include_references: bool,
     sinks: Vec<Arc<dyn Sink>>,
-    endpoints: Vec<EndpointBuilder>,
+    endpoints: Vec<Endpoint>,
 }
 
 impl NotifierBuilder {
@@ -318,7 +321,7 @@ impl NotifierBuilder {
 
     /// Adds an endpoint.
     #[must_use]
-    pub fn endpoint(mut self, endpoint: EndpointBuilder) -> Self {
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoints.push(endpoint);
         self
     }
@@ -329,35 +332,39 @@ impl NotifierBuilder {
     /// # Errors
     ///
     /// When a setting of an endpoint makes no sense, two have the same name, or
-    /// there are endpoints but no Tokio runtime. The error names field, value
-    /// and remedy.
+    /// there are endpoints but no Tokio runtime. All mistakes are reported, each
+    /// with field, value and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
-        // Before the endpoints: their layers may need it.
+        let mut mistakes = Mistakes::default();
         let runtime = tokio::runtime::Handle::try_current();
         if runtime.is_err() && self.endpoints.iter().any(|it| !it.is_disabled()) {
             let remedy = "build the notifier inside of a Tokio runtime";
-            return Err(BuildError::new("runtime", "none", remedy));
+            let error = BuildError::new("runtime", "none", remedy);
+            mistakes.add(error.with_kind(Kind::NoRuntime));
         }
         let mut names = HashSet::new();
+        let mut checked = Vec::new();
+        for endpoint in self.endpoints {
+            if !names.insert(endpoint.name().to_owned()) {
+                let remedy = "give each endpoint a name of its own";
+                mistakes.add(BuildError::new("endpoint name", endpoint.name(), remedy));
+            }
+            let disabled = endpoint.is_disabled();
+            let endpoint = mistakes.take(endpoint.checked());
+            checked.extend(endpoint.filter(|_| !disabled));
+        }
+        mistakes.or(())?;
         let mut sinks = self.sinks;
         let others = sinks.iter().cloned();
         let mut destinations: Vec<Arc<dyn Destination>> =
             others.map(|sink| Arc::new(Plain(sink)) as _).collect();
-        let mut endpoints = Vec::new();
-        let mut workers = Vec::new();
-        for endpoint in self.endpoints {
-            if !names.insert(endpoint.name().to_owned()) {
-                let remedy = "give each endpoint a name of its own";
-                return Err(BuildError::new("endpoint name", endpoint.name(), remedy));
-            }
-            let disabled = endpoint.is_disabled();
-            let (running, worker) = endpoint.build()?;
-            if !disabled {
-                sinks.push(running.clone());
-                destinations.push(running.clone());
-                endpoints.push(running);
-                workers.push(worker);
-            }
+        let (mut endpoints, mut workers) = (Vec::new(), Vec::new());
+        for endpoint in checked {
+            let (running, worker) = endpoint.start();
+            sinks.push(running.clone());
+            destinations.push(running.clone());
+            endpoints.push(running);
+            workers.push(worker);
         }
         let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
         let tasks = workers.into_iter().filter_map(spawn).collect();

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use common::scripted::{Log, Reply, event, scripted};
 use tokio::time::sleep;
-use tower_registry_notifications::{
-    Backoff, Batch, DeadLetterChannel, DeadLetters, Endpoint, Notifier, Reason, Sink as _,
-};
+use tower_registry_notifications::dead_letter::{DeadLetterChannel, DeadLetters, Reason};
+use tower_registry_notifications::endpoint::{Backoff, Batch};
+use tower_registry_notifications::{Endpoint, Notifier, Sink as _};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -24,7 +24,7 @@ fn batches(
 ) -> (Notifier, Log, DeadLetters) {
     let (client, log) = scripted(script);
     let (channel, letters) = DeadLetterChannel::new(1000);
-    let endpoint = Endpoint::builder("e", "http://receiver")
+    let endpoint = Endpoint::new("e", "http://receiver")
         .client(client)
         .timeout(SECOND)
         .retry(backoff)
@@ -72,7 +72,7 @@ async fn one_event_that_fails_takes_no_others_of_its_batch_with_it() {
             assert_eq!(accepted, healthy);
             sleep(3 * HOUR).await;
             let letter = letters.try_recv().unwrap();
-            assert_eq!(letter.event.target.repository, format!("r{bad}"));
+            assert_eq!(letter.event.repository(), format!("r{bad}"));
             assert_eq!(letter.reason, Reason::GaveUp);
             assert!(letters.try_recv().is_none());
             assert!(notifier.shutdown(SECOND).await.is_drained());
@@ -97,10 +97,7 @@ async fn an_event_that_fails_is_given_up_alone_and_its_repository_goes_on_in_ord
     let healthy: Vec<_> = healthy.map(|tag| format!("a/{tag}")).collect();
     assert_eq!(log.accepted(), healthy);
     let letter = letters.try_recv().unwrap();
-    assert_eq!(
-        (&*letter.event.tag(), letter.reason),
-        ("5", Reason::GaveUp)
-    );
+    assert_eq!((&*letter.event.tag(), letter.reason), ("5", Reason::GaveUp));
     assert!(letters.try_recv().is_none());
 }
 
@@ -130,7 +127,7 @@ async fn with_one_attempt_each_only_the_culprit_is_given_up() {
     }
     assert!(notifier.shutdown(HOUR).await.is_drained());
     assert_eq!(log.accepted().len(), 7);
-    assert_eq!(letters.try_recv().unwrap().event.target.repository, "r3");
+    assert_eq!(letters.try_recv().unwrap().event.repository(), "r3");
     assert!(letters.try_recv().is_none());
 }
 
@@ -153,10 +150,7 @@ async fn each_event_is_given_up_by_its_own_age() {
         sleep(30 * MINUTE).await;
         // The old one after an hour, and the young one not at all.
         let letter = letters.try_recv().unwrap();
-        assert_eq!(
-            (&*letter.event.tag(), letter.reason),
-            ("0", Reason::GaveUp)
-        );
+        assert_eq!((&*letter.event.tag(), letter.reason), ("0", Reason::GaveUp));
         assert!(letters.try_recv().is_none());
         assert_eq!(log.accepted(), [format!("{young}/1")]);
         assert_eq!(log.got()[0].events.len(), 2, "both in one batch at first");
@@ -166,11 +160,11 @@ async fn each_event_is_given_up_by_its_own_age() {
 #[tokio::test(start_paused = true)]
 async fn an_event_larger_than_a_batch_goes_alone_and_others_together() {
     let one = {
-        let event = (*event("a", 0)).clone();
+        let event = event("a", 0).to_event();
         tower_registry_notifications::Envelope::new([event]).encode(Default::default())
     };
     let (client, log) = scripted(|_, _| Reply::Status(200));
-    let endpoint = Endpoint::builder("e", "http://receiver").client(client);
+    let endpoint = Endpoint::new("e", "http://receiver").client(client);
     // Two of the usual size, but not three.
     let batch = Batch::of(100).bytes(one.len() * 5 / 2).linger(SECOND);
     let notifier = Notifier::builder().endpoint(endpoint.batch(batch));

@@ -16,9 +16,10 @@ use common::scripted::{Log, Reply, event, scripted};
 use fastrand::Rng;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::time::{sleep, timeout};
+use tower_registry_notifications::dead_letter::{DeadLetter, DeadLetterSink, Reason};
+use tower_registry_notifications::endpoint::{Backoff, Batch, Breaker, EndpointStatus, Overflow};
 use tower_registry_notifications::{
-    Backoff, Batch, Breaker, DeadLetter, DeadLetterSink, Endpoint, EndpointBuilder, EndpointStatus,
-    Notifier, Overflow, Reason, ShutdownReport, Sink as _, SinkError, Write,
+    Acceptance, Endpoint, Notifier, ShutdownReport, Sink as _, SinkError,
 };
 
 const SEEDS: u64 = 600;
@@ -36,30 +37,30 @@ struct Letters {
 }
 
 impl DeadLetterSink for Letters {
-    fn bury(&self, letter: &Arc<DeadLetter>) -> Write {
+    fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance {
         let mut random = self.random.lock().unwrap();
         let (kept, letter) = (self.kept.clone(), letter.clone());
         let keep = move || kept.lock().unwrap().push((*letter).clone());
         if self.calm {
             keep();
-            return Write::accepted();
+            return Acceptance::accepted();
         }
         let late = Duration::from_millis(random.u64(0..8_000));
         match random.u8(0..10) {
-            0 => Write::failed(SinkError::full()),
+            0 => Acceptance::failed(SinkError::full()),
             1 => {
                 drop(random);
                 // Without a backtrace of each.
                 std::panic::resume_unwind(Box::new("in the sink of dead letters"))
             }
-            2..6 => Write::pending(async move {
+            2..6 => Acceptance::pending(async move {
                 sleep(late).await;
                 keep();
                 Ok(())
             }),
             _ => {
                 keep();
-                Write::accepted()
+                Acceptance::accepted()
             }
         }
     }
@@ -90,7 +91,7 @@ fn reply(random: &mut Rng, events: &[String]) -> Reply {
     }
 }
 
-fn endpoint(random: &mut Rng, letters: Letters) -> (EndpointBuilder, Log, Overflow) {
+fn endpoint(random: &mut Rng, letters: Letters) -> (Endpoint, Log, Overflow) {
     let replies = Mutex::new(random.fork());
     let (client, log) = scripted(move |_, events| reply(&mut replies.lock().unwrap(), events));
     let overflows = [Overflow::RejectNewest, Overflow::DropOldest, Overflow::Wait];
@@ -103,12 +104,13 @@ fn endpoint(random: &mut Rng, letters: Letters) -> (EndpointBuilder, Log, Overfl
     let batch = Batch::of(random.usize(1..8))
         .bytes(random.choice([1, 1_500, 1 << 20]).unwrap())
         .linger(SECOND * random.u32(0..3));
-    let endpoint = Endpoint::builder("e", "http://receiver")
+    let endpoint = Endpoint::new("e", "http://receiver")
         .client(client)
         .timeout(2 * SECOND)
         .concurrency(random.usize(1..5))
         .batch(batch)
-        .queue_limits(random.usize(1..20), bytes)
+        .queue_events(random.usize(1..20))
+        .queue_bytes(bytes)
         .overflow(overflow)
         .dead_letters(letters);
     let endpoint = match random.u8(0..4) {
@@ -160,7 +162,7 @@ async fn write_some(notifier: &Notifier, random: &mut Rng, written: &mut Written
 }
 
 fn name(letter: &DeadLetter) -> String {
-    let target = &letter.event.target;
+    let target = &letter.event.to_event().target;
     format!("{}/{}", target.repository, target.tag)
 }
 

@@ -11,23 +11,27 @@ use std::time::Duration;
 use common::captured::Captured;
 use common::scripted::{Reply, event, scripted};
 use tokio::time::{Instant, sleep};
-use tower_registry_notifications::{
-    Batch, Breaker, DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, Endpoint,
-    EndpointBuilder, EndpointStatus, Notifier, Overflow, Reason, Sink as _, Write,
+use tower_registry_notifications::dead_letter::{
+    DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, Reason,
 };
+use tower_registry_notifications::endpoint::{Batch, Breaker, EndpointStatus, Overflow};
+use tower_registry_notifications::{Acceptance, Endpoint, Notifier, Sink as _};
 use tracing::Level;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// An endpoint whose receiver never answers.
-fn hangs(name: &str) -> EndpointBuilder {
+fn hangs(name: &str) -> Endpoint {
     let (client, _) = scripted(|_, _| Reply::Hang);
-    let endpoint = Endpoint::builder(name, "http://receiver").client(client);
-    endpoint.timeout(HOUR).queue_limits(200_000, usize::MAX)
+    let endpoint = Endpoint::new(name, "http://receiver").client(client);
+    endpoint
+        .timeout(HOUR)
+        .queue_events(200_000)
+        .queue_bytes(usize::MAX)
 }
 
-fn notifier(endpoint: EndpointBuilder) -> Notifier {
+fn notifier(endpoint: Endpoint) -> Notifier {
     Notifier::builder().endpoint(endpoint).build().unwrap()
 }
 
@@ -46,8 +50,8 @@ async fn write(notifier: &Notifier, tags: std::ops::Range<usize>) {
 struct Slow;
 
 impl DeadLetterSink for Slow {
-    fn bury(&self, _: &Arc<DeadLetter>) -> Write {
-        Write::pending(async {
+    fn bury(&self, _: &Arc<DeadLetter>) -> Acceptance {
+        Acceptance::pending(async {
             sleep(HOUR).await;
             Ok(())
         })
@@ -140,7 +144,7 @@ async fn what_a_channel_has_no_room_for_is_lost_and_the_rest_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_report_names_earlier_losses() {
     let (client, _) = scripted(|n, _| Reply::Status(if n == 0 { 400 } else { 200 }));
-    let notifier = notifier(Endpoint::builder("ci", "http://receiver").client(client));
+    let notifier = notifier(Endpoint::new("ci", "http://receiver").client(client));
     write(&notifier, 0..3).await;
     let report = notifier.shutdown(SECOND).await;
     assert!(report.is_drained());
@@ -156,7 +160,7 @@ async fn a_report_names_earlier_losses() {
 async fn the_batch_that_is_being_formed_is_not_forgotten() {
     let (channel, mut letters) = DeadLetterChannel::new(10);
     let (client, log) = scripted(|_, _| Reply::Hang);
-    let endpoint = Endpoint::builder("ci", "http://receiver")
+    let endpoint = Endpoint::new("ci", "http://receiver")
         .client(client)
         .timeout(10 * SECOND)
         .concurrency(2)
@@ -199,7 +203,7 @@ async fn the_end_of_the_deadline_wakes_the_worker() {
 async fn a_notifier_that_is_dropped_closes_its_queues() {
     let (channel, mut letters) = DeadLetterChannel::new(10);
     let (client, log) = scripted(|_, _| Reply::Status(200));
-    let endpoint = Endpoint::builder("ci", "http://receiver").client(client);
+    let endpoint = Endpoint::new("ci", "http://receiver").client(client);
     let notifier = notifier(endpoint.dead_letters(channel));
     let sink = notifier.sink();
     write(&notifier, 0..3).await;
@@ -224,7 +228,10 @@ async fn the_letter_of_a_write_that_is_dropped_is_kept_or_lost() {
         for (takes, kept) in [(SECOND, true), (HOUR, false)] {
             let (channel, mut letters) = DeadLetterChannel::new(10);
             let late = Late(takes, channel);
-            let endpoint = hangs("ci").queue_limits(1, usize::MAX).overflow(overflow);
+            let endpoint = hangs("ci")
+                .queue_events(1)
+                .queue_bytes(usize::MAX)
+                .overflow(overflow);
             let notifier = notifier(endpoint.dead_letters(late));
             let sink = notifier.sink();
             sink.write(&event("a", 0)).await.unwrap();
@@ -242,7 +249,7 @@ async fn the_letter_of_a_write_that_is_dropped_is_kept_or_lost() {
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_waits_for_letters_that_are_on_their_way() {
     let (channel, mut letters) = DeadLetterChannel::new(10);
-    let endpoint = hangs("ci").queue_limits(1, usize::MAX);
+    let endpoint = hangs("ci").queue_events(1).queue_bytes(usize::MAX);
     let notifier = notifier(endpoint.dead_letters(Late(2 * SECOND, channel)));
     let sink = notifier.sink();
     sink.write(&event("a", 0)).await.unwrap();
@@ -257,9 +264,9 @@ async fn a_shutdown_waits_for_letters_that_are_on_their_way() {
 struct Late(Duration, DeadLetterChannel);
 
 impl DeadLetterSink for Late {
-    fn bury(&self, letter: &Arc<DeadLetter>) -> Write {
+    fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance {
         let (wait, channel, letter) = (self.0, self.1.clone(), letter.clone());
-        Write::pending(async move {
+        Acceptance::pending(async move {
             sleep(wait).await;
             channel.bury(&letter).await
         })

@@ -217,7 +217,7 @@ pub(super) struct Part {
 
 /// How often and when an event was tried.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tried {
+pub(crate) struct Tried {
     pub(super) attempts: u32,
     pub(super) first: Option<SystemTime>,
     pub(super) last: Option<SystemTime>,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
-use super::attempt::Outcome;
 use super::batch::{Forming, Halves, Part, SealedBatch, Tried};
+use super::delivery::Outcome;
 use super::gate::Gate;
 use crate::queue::{Entry, Queue};
 

@@ -12,13 +12,12 @@ use http::StatusCode;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::attempt::{Outcome, Poster, status_text};
 use super::batch::{Batch, Forming, after};
 use super::dead_letter::{Cause, DeadLetterWriter, Fates, Reason};
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Outcome, Poster, status_text};
 use super::in_flight::{Attempted, InFlight, untried};
-use super::retry::{RetryPolicy, Verdict};
-use super::status::Counts;
+use super::retry::{Retry, Verdict};
+use super::status::{Counts, Failure};
 use super::switch::Switch;
 use crate::queue::Queue;
 
@@ -40,7 +39,7 @@ pub(super) struct Worker {
     pub(super) switch: Arc<Switch>,
     pub(super) poster: Arc<Poster>,
     pub(super) delivery: Delivery,
-    pub(super) retry: RetryPolicy,
+    pub(super) retry: Retry,
     pub(super) concurrency: usize,
     pub(super) batch: Batch,
     pub(super) random: fastrand::Rng,
@@ -244,14 +243,20 @@ impl Worker {
             }
         };
         self.counts.failed(status, &cause.error);
-        let policy = self.retry.policy();
-        let verdict = status.map_or(Verdict::Retry, |status| policy.judge(status));
-        self.tell_failure(id, verdict, &cause);
-        match verdict {
+        let verdict = status.map_or(Verdict::Retry, |status| self.retry.judge(status));
+        let Some(part) = self.in_flight.part(id) else {
+            return;
+        };
+        // Before the gate learns of it, and the part is split or given up.
+        let attempt = part.attempts;
+        let event = part.entries.first().map(|it| it.event.id().to_string());
+        let begins = verdict == Verdict::Retry && self.begins_to_fail(attempt);
+        let error = cause.error.clone();
+        let next = match verdict {
             Verdict::Retry => self.retry(id, epoch, retry_after, cause),
             Verdict::Reject => {
                 self.endpoint_works(epoch);
-                self.reject(id, cause);
+                self.reject(id, cause)
             }
             Verdict::Disable => {
                 if self.switch.turn_off() {
@@ -261,8 +266,20 @@ impl Worker {
                     );
                 }
                 self.in_flight.park(id, Instant::now());
+                None
             }
-        }
+        };
+        let failure = Failure {
+            endpoint: &self.name,
+            url: &self.poster.shown_url,
+            event: event.as_deref(),
+            attempt,
+            status,
+            error: &error,
+            waiting: self.queue.size().0,
+            next_attempt: next.map(|next| next.saturating_duration_since(Instant::now())),
+        };
+        self.log_failure(&failure, begins);
     }
 
     fn delivered(&mut self, id: u64, status: StatusCode) {
@@ -273,20 +290,18 @@ impl Worker {
         self.in_flight.advance(id, &self.queue, Instant::now());
     }
 
-    /// A warning when the endpoint begins to fail, and not for each attempt. An
-    /// event that fails once more while others go out is no new beginning.
-    fn tell_failure(&self, id: u64, verdict: Verdict, cause: &Cause) {
-        let Some(part) = self.in_flight.part(id) else {
-            return;
-        };
-        let (endpoint, error) = (&*self.name, &*cause.error);
-        let event = part.entries.first().map(|entry| entry.event.id().to_string());
-        let attempts = part.attempts;
-        let begins = attempts == 1 || self.in_flight.gate.failures() > 0;
-        if verdict == Verdict::Retry && begins && self.counts.fails() {
-            tracing::warn!(endpoint, event, error, "deliveries fail");
+    /// Whether an attempt that failed is the beginning of something. An event
+    /// that fails once more while others are delivered is not.
+    fn begins_to_fail(&self, attempts: u32) -> bool {
+        attempts == 1 || self.in_flight.gate.failures() > 0
+    }
+
+    /// Logs a warning when the endpoint begins to fail, and not for each attempt.
+    fn log_failure(&self, failure: &Failure<'_>, begins: bool) {
+        if begins && self.counts.fails() {
+            failure.warn();
         } else {
-            tracing::debug!(endpoint, event, error, attempts, "a delivery failed");
+            failure.debug();
         }
     }
 
@@ -299,7 +314,15 @@ impl Worker {
         }
     }
 
-    fn retry(&mut self, id: u64, epoch: u64, retry_after: Option<Duration>, cause: Cause) {
+    /// Parks the part until it is due, or gives it up. Returns when the next
+    /// attempt is due.
+    fn retry(
+        &mut self,
+        id: u64,
+        epoch: u64,
+        retry_after: Option<Duration>,
+        cause: Cause,
+    ) -> Option<Instant> {
         let now = Instant::now();
         let retry_after = retry_after.filter(|_| self.retry.policy().honours_retry_after());
         let retry_after = retry_after.unwrap_or_default();
@@ -308,10 +331,9 @@ impl Worker {
         let policy = self.retry.policy();
         let wait = policy.endpoint_wait(gate.failures(), gate.events(), self.random.f64());
         gate.shut(after(now, wait.max(retry_after)));
-        self.counts.gate(gate.failures(), gate.shut_until(now));
-        let Some(part) = self.in_flight.part(id) else {
-            return;
-        };
+        let shut_until = gate.shut_until(now);
+        self.counts.gate(gate.failures(), shut_until);
+        let part = self.in_flight.part(id)?;
         let (attempts, gives_up) = (part.attempts, policy.gives_up(part.attempts, part.age()));
         let mut due = || after(now, policy.event_wait(attempts, self.random.f64()));
         let (first, second) = (due(), due());
@@ -322,20 +344,25 @@ impl Worker {
             let used_up = policy.gives_up(attempts, Duration::ZERO);
             let halved = self.in_flight.halve(id, used_up.into(), second);
             if gives_up && !halved {
-                return self.bury(id, Reason::GaveUp, cause);
+                self.bury(id, Reason::GaveUp, cause);
+                return None;
             }
         }
         self.in_flight.park(id, first);
+        Some(first.max(shut_until.unwrap_or(first)))
     }
 
-    fn reject(&mut self, id: u64, cause: Cause) {
+    /// Halves the part, or makes dead letters of it. Returns when the next
+    /// attempt is due.
+    fn reject(&mut self, id: u64, cause: Cause) -> Option<Instant> {
         let now = Instant::now();
         // The attempt was at the batch. Those at the halves are still to come.
         if self.in_flight.halve(id, 1, now) {
             self.in_flight.park(id, now);
-        } else {
-            self.bury(id, Reason::Rejected, cause);
+            return Some(now);
         }
+        self.bury(id, Reason::Rejected, cause);
+        None
     }
 
     /// Makes dead letters of the first part of a batch, whose repositories stay

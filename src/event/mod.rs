@@ -38,6 +38,7 @@ pub(crate) mod stored;
 mod target;
 mod timestamp;
 mod url;
+pub(crate) mod uuid_v7;
 
 use std::time::SystemTime;
 
@@ -140,5 +141,5 @@ impl Event {
 
 /// Returns a new UUIDv7 in its usual spelling.
 pub(crate) fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
+    uuid_v7::new().to_string()
 }

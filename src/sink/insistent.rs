@@ -131,9 +131,8 @@ mod tests {
             let attempts = AtomicUsize::new(0);
             Arc::new(Accepts { at, attempts })
         };
-        let destination = |sink: &Arc<Accepts>| -> Arc<dyn Destination> {
-            Arc::new(Plain(sink.clone()))
-        };
+        let destination =
+            |sink: &Arc<Accepts>| -> Arc<dyn Destination> { Arc::new(Plain(sink.clone())) };
         let (first, fifth, never) = (sink(1), sink(5), sink(usize::MAX));
         let sinks = vec![destination(&first), destination(&fifth)];
         let limit = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::Reason;
 use super::writer::{DeadLetterWriter, Fate, after_timeout};
 use crate::event::SharedEvent;
-use crate::sink::{SinkError, Acceptance};
+use crate::sink::{Acceptance, SinkError};
 
 /// A letter whose fate is not known. When it is dropped, it is lost.
 pub(super) struct Undecided {

@@ -33,12 +33,13 @@ use crate::sink::{Acceptance, SinkError};
 /// nor the end of the process.
 ///
 /// ```no_run
-/// use tower_registry_notifications::{DeadLetterFile, Endpoint, Notifier};
+/// use tower_registry_notifications::dead_letter::DeadLetterFile;
+/// use tower_registry_notifications::{Endpoint, Notifier};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let letters = DeadLetterFile::new("/var/lib/registry/dead-letters.jsonl");
-/// let endpoint = Endpoint::builder("ci", "https://ci.example.com/events").dead_letters(letters);
+/// let endpoint = Endpoint::new("ci", "https://ci.example.com/events").dead_letters(letters);
 /// let notifier = Notifier::builder().endpoint(endpoint).build()?;
 ///
 /// // Later, when the receiver was mended, from a file that was moved away:

@@ -14,7 +14,7 @@ pub use self::file::DeadLetterFile;
 pub use self::letter::{DeadLetter, Reason};
 pub(crate) use self::writer::{Cause, DeadLetterWriter, Fate, Fates};
 use crate::event::SharedEvent;
-use crate::sink::{Sink, SinkError, Acceptance};
+use crate::sink::{Acceptance, Sink, SinkError};
 
 /// Takes dead letters.
 ///

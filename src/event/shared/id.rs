@@ -4,6 +4,8 @@ use std::ops::Deref;
 
 use uuid::Uuid;
 
+use crate::event::uuid_v7;
+
 /// Id of an event or of a request, as text.
 ///
 /// Events keep ids that are UUIDs as 128 bits; this type spells them out
@@ -41,7 +43,7 @@ pub(super) fn bits(text: &str) -> Bits {
 
 /// Returns the bits of a new UUIDv7.
 pub(super) fn new_bits() -> Bits {
-    Uuid::now_v7().into_bytes()
+    uuid_v7::new().into_bytes()
 }
 
 impl<'a> Id<'a> {

@@ -4,10 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
-use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::error::BuildError;
-use crate::networks::Networks;
+use crate::networks::{Network, Networks};
 
 /// Which addresses an endpoint may connect to.
 ///
@@ -15,7 +14,7 @@ use crate::networks::Networks;
 /// registry, an endpoint must not be a way into the network behind it:
 ///
 /// ```
-/// use tower_registry_notifications::AddressPolicy;
+/// use tower_registry_notifications::endpoint::AddressPolicy;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let policy = AddressPolicy::deny_private().allow(["10.1.0.0/16", "fd00::17"])?;
@@ -23,13 +22,12 @@ use crate::networks::Networks;
 /// # }
 /// ```
 ///
-/// The policy is asked about each address that a connection is to be made to,
-/// after the name was resolved and each time that it is: a name that resolves
-/// to a public address at first and to a private one later does not pass, and
-/// neither does an address in another spelling (`127.1`, `::ffff:127.0.0.1`).
-/// Of a name's addresses only those are tried that are allowed; if there are
-/// none, the attempt fails with a connection error that names the name, and is
-/// made again. An address in the URL itself is denied when the
+/// The policy checks the address of each connection, after each resolution of
+/// the name: a name that resolves to a public address at first and to a private
+/// one later does not pass, and neither does an address in another spelling
+/// (`127.1`, `::ffff:127.0.0.1`). Only those addresses of a name are tried that
+/// are allowed. If there are none, the attempt fails with an error that contains
+/// the name, and is repeated. An address in the URL itself is denied when the
 /// [`Notifier`](crate::Notifier) is built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
@@ -38,21 +36,21 @@ pub struct AddressPolicy {
 }
 
 impl AddressPolicy {
-    /// Every address. This is the default.
+    /// Allows every address, the default.
     pub fn allow_all() -> Self {
         Self::default()
     }
 
-    /// Only addresses of the public internet: none that is private, shared
+    /// Allows only addresses of the public internet: none that is private, shared
     /// (100.64.0.0/10), loopback, link-local, unique local, unspecified,
     /// multicast, broadcast, or reserved for documentation, benchmarks,
     /// protocols or the future, after IANA's registries of special-purpose
     /// addresses (RFC 6890). Of IPv6 only 2000::/3 is public. An address that
-    /// embeds one of IPv4 (IPv4-mapped, NAT64's 64:ff9b::/96, 6to4) is as
-    /// public as that; Teredo and IPv4-compatible addresses are never. Denied
-    /// as well is 168.63.129.16, where Azure's hosts serve their guests.
+    /// embeds one of IPv4 (IPv4-mapped, NAT64's 64:ff9b::/96, 6to4) is public if
+    /// the embedded address is; Teredo and IPv4-compatible addresses are not.
+    /// 168.63.129.16, where Azure's hosts serve their guests, is denied as well.
     ///
-    /// A NAT64 prefix of the network's own cannot be told from public addresses.
+    /// A NAT64 prefix of the network's own looks like public addresses.
     pub fn deny_private() -> Self {
         Self {
             deny_private: true,
@@ -60,9 +58,9 @@ impl AddressPolicy {
         }
     }
 
-    /// Allows these networks (`10.0.0.0/8`) and addresses (`::1`) after all. An
-    /// IPv4 network allows its IPv4-mapped addresses too, and no others that
-    /// embed IPv4.
+    /// Allows these networks (`10.0.0.0/8`) and addresses (`::1`) in addition. An
+    /// IPv4 network allows its IPv4-mapped addresses too, but no other addresses
+    /// that embed IPv4. A network of IPv6 allows no IPv4.
     ///
     /// # Errors
     ///
@@ -80,8 +78,8 @@ impl AddressPolicy {
         !self.deny_private || is_public(address) || self.allowed.contain(address)
     }
 
-    /// Refuses a URL whose host is an address that is denied: no resolver is
-    /// asked about it.
+    /// Refuses a URL whose host is a denied address, about which no resolver is
+    /// asked.
     pub(super) fn check(&self, url: &Uri) -> Result<(), Denied> {
         let host = url.host().unwrap_or_default();
         let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
@@ -92,7 +90,7 @@ impl AddressPolicy {
     }
 }
 
-/// A host that has no address that the policy allows.
+/// A host without any address that the policy allows.
 #[derive(Debug)]
 pub(super) struct Denied(pub(super) String);
 
@@ -104,16 +102,16 @@ impl fmt::Display for Denied {
 
 impl std::error::Error for Denied {}
 
-const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
-    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u32) -> Network {
+    Network::new(Ipv4Addr::new(a, b, c, d).to_ipv6_mapped(), 96 + prefix)
 }
 
-const fn v6(a: u16, b: u16, prefix: u8) -> Ipv6Net {
-    Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
+const fn v6(a: u16, b: u16, prefix: u32) -> Network {
+    Network::new(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
 }
 
 /// <https://www.iana.org/assignments/iana-ipv4-special-registry/>
-const SPECIAL_V4: [Ipv4Net; 16] = [
+const SPECIAL_V4: [Network; 16] = [
     // "This network", and the unspecified address.
     v4(0, 0, 0, 0, 8),
     // Private.
@@ -143,11 +141,11 @@ const SPECIAL_V4: [Ipv4Net; 16] = [
     v4(240, 0, 0, 0, 4),
 ];
 
-/// All that is or ever was given out as global unicast.
-const GLOBAL_V6: Ipv6Net = v6(0x2000, 0, 3);
+/// Everything that has been assigned as global unicast.
+const GLOBAL_V6: Network = v6(0x2000, 0, 3);
 
-/// What is special in it: <https://www.iana.org/assignments/iana-ipv6-special-registry/>
-const SPECIAL_V6: [Ipv6Net; 3] = [
+/// The special addresses in it: <https://www.iana.org/assignments/iana-ipv6-special-registry/>
+const SPECIAL_V6: [Network; 3] = [
     // Protocol assignments: Teredo, benchmarks, ORCHID.
     v6(0x2001, 0, 23),
     // Documentation.
@@ -161,17 +159,18 @@ fn is_public(address: IpAddr) -> bool {
         IpAddr::V6(address) => match embedded(address) {
             Some(address) => is_public_v4(address),
             None => {
-                GLOBAL_V6.contains(&address) && !SPECIAL_V6.iter().any(|it| it.contains(&address))
+                GLOBAL_V6.contains(address.into())
+                    && !SPECIAL_V6.iter().any(|it| it.contains(address.into()))
             }
         },
     }
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    !SPECIAL_V4.iter().any(|it| it.contains(&address))
+    !SPECIAL_V4.iter().any(|it| it.contains(address.into()))
 }
 
-/// The IPv4 address that packets for an IPv6 address end up at: through NAT64
+/// The IPv4 address at which packets for an IPv6 address arrive, through NAT64
 /// (RFC 6052) or 6to4 (RFC 3056).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
@@ -372,14 +371,9 @@ mod tests {
     /// Addresses at random, and more of them near the special ones.
     fn any_v4() -> impl Strategy<Value = Ipv4Addr> {
         let near = (0..SPECIAL_V4.len(), any::<u32>(), -2_i64..3).prop_map(|(n, bits, off)| {
-            let network = SPECIAL_V4[n];
-            let inside = u32::from(network.network()) | (bits & u32::from(network.hostmask()));
-            let last = u32::from(network.broadcast());
-            let border = if bits % 2 == 0 {
-                network.network().into()
-            } else {
-                last
-            };
+            let (first, last) = SPECIAL_V4[n].ends_v4();
+            let inside = first | (bits & (last - first));
+            let border = if bits % 2 == 0 { first } else { last };
             let at = if bits % 3 == 0 { inside } else { border };
             Ipv4Addr::from_bits((i64::from(at) + off).rem_euclid(1 << 32) as u32)
         });

@@ -1,4 +1,4 @@
-//! The HTTP client's side of a delivery: a request and its answer.
+//! The client's side of a delivery: a request and the response to it.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -11,33 +11,34 @@ use tokio::time::Instant;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Service, ServiceExt as _, service_fn};
 
-/// Delivers a request: what a [`layer`](crate::EndpointBuilder::layer) of an
-/// endpoint wraps.
+/// Delivers a request: the service that [`Endpoint::layer`](crate::Endpoint::layer)
+/// wraps.
 ///
-/// The answer has the receiver's status and headers, and of its body the first
-/// bytes: 1 KiB at most. An error says that there was no answer.
+/// The response has the receiver's status and headers, and at most the first
+/// 1 KiB of its body. An error means that there was no response.
 pub type Delivery = BoxCloneService<Request<Bytes>, Response<Bytes>, BoxError>;
 
-/// When an attempt ends, as an extension of its request: the body of the answer
-/// is not read for so long that a status that is already known is lost.
+/// When an attempt ends, as an extension of its request. Reading the body of the
+/// response must not take so long that the status is lost with the attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    /// The attempt with this request ends after `timeout`.
+    /// Notes that the attempt with this request ends after `timeout`.
     pub(crate) fn set(request: &mut Request<Bytes>, timeout: Duration) {
-        // One that is too far away to be told is none.
+        // One that is too far away to be represented is none.
         if let Some(end) = Instant::now().checked_add(timeout) {
             request.extensions_mut().insert(Self(end));
         }
     }
 }
 
-/// So much of an answer's body is kept.
+/// Bytes of a response's body that are kept.
 const KEPT: usize = 1 << 10;
-/// So much is read, so that the connection can be used again.
+/// Bytes of a response's body that are read, so that the connection can be used
+/// again.
 const READ: usize = 64 << 10;
-/// And for so long.
+/// How long a response's body is read.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Makes a delivery of any client.
@@ -54,21 +55,20 @@ where
         async move {
             let deadline = request.extensions().get::<Deadline>().copied();
             let response = client.oneshot(request).await.map_err(Into::into)?;
-            Ok(answer(response, deadline).await)
+            Ok(with_first_bytes(response, deadline).await)
         }
     }))
 }
 
-/// The status is the answer: neither a body that breaks nor one that is slow
-/// changes it.
-async fn answer<R>(response: Response<R>, deadline: Option<Deadline>) -> Response<Bytes>
+/// The status decides: a body that breaks or is slow does not change it.
+async fn with_first_bytes<R>(response: Response<R>, deadline: Option<Deadline>) -> Response<Bytes>
 where
     R: Body<Data = Bytes>,
 {
     let (head, body) = response.into_parts();
     let mut first = BytesMut::new();
     let patience = deadline.map_or(PATIENCE, |Deadline(end)| {
-        // Half of the time that is left, for the attempt must not end first.
+        // Half of the time that is left, because the attempt must not end first.
         PATIENCE.min(end.saturating_duration_since(Instant::now()) / 2)
     });
     let _unread = tokio::time::timeout(patience, read(body, &mut first)).await;

@@ -1,59 +1,59 @@
-//! One attempt at a delivery: the request, and what comes of it.
+//! One attempt to deliver: the request and its outcome.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER, USER_AGENT};
+use http::header::{CONTENT_TYPE, HeaderMap, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use tokio::time::Instant;
-use tower::{BoxError, ServiceExt as _};
+use tower::ServiceExt as _;
 
-use super::batch::after;
-use super::delivery::{Deadline, Delivery};
+use super::response::{Deadline, Delivery};
 use super::secrets::Secrets;
 use super::signature::Signer;
+use crate::endpoint::retry::{Retry, retry_after};
+use crate::error::with_causes;
 use crate::event::{Encoded, Encoding, content_type};
 
-/// So much of an answer is kept with a dead letter.
+/// Bytes of the response body that are kept for the dead letter.
 const ANSWER: usize = 1 << 10;
-/// And so much of an error's text.
+/// Bytes of an error's text that are kept.
 const ERROR: usize = 1 << 10;
-/// Longest wait that a receiver may ask for.
-const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// Posts events.
-pub(super) struct Poster {
-    pub(super) timeout: Duration,
-    pub(super) encoding: Encoding,
-    /// Do requests carry batches, be they of one event?
-    pub(super) batch: bool,
-    pub(super) url: Uri,
-    pub(super) headers: HeaderMap,
-    /// A receiver that repeats what it got must not give these away.
-    pub(super) secrets: Secrets,
-    pub(super) signer: Option<Signer>,
-    pub(super) accept_redirects: bool,
+/// Posts the events of one endpoint.
+pub(crate) struct Poster {
+    pub(crate) timeout: Duration,
+    pub(crate) encoding: Encoding,
+    /// Whether requests carry batches, also those of one event.
+    pub(crate) batch: bool,
+    pub(crate) url: Uri,
+    /// The URL as logs show it.
+    pub(crate) shown_url: String,
+    pub(crate) headers: HeaderMap,
+    /// What is hidden where a receiver repeats it.
+    pub(crate) secrets: Secrets,
+    pub(crate) signer: Option<Signer>,
+    pub(crate) retry: Retry,
 }
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Accepted(StatusCode),
-    /// The receiver answered something else.
+    /// The receiver responded with another status.
     Refused {
         status: StatusCode,
         retry_after: Option<Duration>,
         answer: String,
     },
-    /// The receiver did not answer.
+    /// There was no response.
     Failed(String),
 }
 
 impl Poster {
-    /// The request that posts `events`, encoded as they are in an envelope.
-    pub(super) fn request(
+    /// Returns the request that posts `events`, which are encoded already.
+    pub(crate) fn request(
         &self,
         events: &[Encoded],
         id: &str,
@@ -90,28 +90,22 @@ impl Poster {
         request
     }
 
-    /// Posts `request`, within the timeout. What a user's client does, the
-    /// worker outlives.
-    pub(super) async fn post(&self, delivery: Delivery, mut request: Request<Bytes>) -> Outcome {
-        let end = after(Instant::now(), self.timeout);
+    /// Posts `request` within the timeout. A panic of a user's client is an
+    /// outcome too, so that the worker goes on.
+    pub(crate) async fn post(&self, delivery: Delivery, mut request: Request<Bytes>) -> Outcome {
         Deadline::set(&mut request, self.timeout);
-        let answer = tokio::time::timeout_at(end, delivery.oneshot(request));
-        let Ok(answer) = AssertUnwindSafe(answer).catch_unwind().await else {
+        let response = tokio::time::timeout(self.timeout, delivery.oneshot(request));
+        let Ok(response) = AssertUnwindSafe(response).catch_unwind().await else {
             return Outcome::Failed("the client panicked".into());
         };
-        match answer {
-            Ok(Ok(response)) if self.accepts(response.status()) => {
+        match response {
+            Ok(Ok(response)) if self.retry.accepts(response.status()) => {
                 Outcome::Accepted(response.status())
             }
             Ok(Ok(response)) => self.refused(&response),
-            Ok(Err(error)) => Outcome::Failed(self.secrets.hide(chain(error), ERROR)),
-            Err(_) => Outcome::Failed("no answer in time".into()),
+            Ok(Err(error)) => Outcome::Failed(self.secrets.hide(with_causes(&*error), ERROR)),
+            Err(_) => Outcome::Failed(format!("no response within {:?}", self.timeout)),
         }
-    }
-
-    /// 2xx; and, as in the reference, a redirect if the endpoint is told so.
-    fn accepts(&self, status: StatusCode) -> bool {
-        status.is_success() || (self.accept_redirects && status.is_redirection())
     }
 
     fn refused(&self, response: &Response<Bytes>) -> Outcome {
@@ -128,36 +122,8 @@ impl Poster {
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// `Retry-After` (RFC 9110, section 10.2.3), in seconds or as a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match value.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => httpdate::parse_http_date(value)
-            .ok()?
-            .duration_since(SystemTime::now())
-            .unwrap_or_default(),
-    };
-    Some(wait.min(RETRY_AFTER_LIMIT))
-}
-
-/// An error with its causes, which say more than it does.
-fn chain(error: BoxError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-/// A status as the reference counts it: `200 OK`. Some are named otherwise in
-/// Go than they are here, after older standards.
-pub(super) fn status_text(status: StatusCode) -> String {
+/// A status as the reference counts it: `200 OK`. Go has older names for some.
+pub(crate) fn status_text(status: StatusCode) -> String {
     let reason = match status {
         StatusCode::NON_AUTHORITATIVE_INFORMATION => "Non-Authoritative Information",
         StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
@@ -171,23 +137,6 @@ pub(super) fn status_text(status: StatusCode) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_within_bounds() {
-        let wait = |value: &str| {
-            let value = HeaderValue::from_str(value).unwrap();
-            retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value)]))
-        };
-        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
-        assert_eq!(wait("999999999"), Some(RETRY_AFTER_LIMIT));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
-        let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(90));
-        let soon = wait(&soon).unwrap().as_secs();
-        assert!((80..=90).contains(&soon), "{soon}");
-        for bad in ["", "-1", "soon", "1.5"] {
-            assert_eq!(wait(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn statuses_are_counted_under_the_names_of_the_reference() {

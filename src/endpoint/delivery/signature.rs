@@ -12,45 +12,58 @@ use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use sha2::Sha256;
 
+use crate::error::{BuildError, Mistakes};
+
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// Before the base64 of a secret, so that it is known for what it is.
+/// Marks a text as a secret.
 const PREFIX: &str = "whsec_";
-/// Bytes that a secret must have, as the spec says.
+/// Number of bytes that the spec demands of a secret.
 const SECRET_LENGTH: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// What an id must not have: what is no text in a header, and `.`, which
-/// separates it from the timestamp in what is signed.
+/// Characters that an id must not have: those that a header cannot carry, and
+/// `.`, which separates it from the timestamp in what is signed.
 const NOT_IN_ID: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'.');
 
-/// Signs deliveries with HMAC-SHA256, once with each secret: while one replaces
-/// another, receivers may know either.
+/// Signs deliveries with HMAC-SHA256, once with each secret: while one secret
+/// replaces another, receivers may know either.
 #[derive(Clone)]
 pub(crate) struct Signer(Vec<Hmac<Sha256>>);
 
 impl Signer {
-    /// A signer with these secrets: base64 of 24 to 64 bytes, after `whsec_` or
-    /// alone.
+    /// Returns a signer with these secrets, each base64 of 24 to 64 bytes, with
+    /// or without `whsec_` before it. `None` if there are no secrets.
     ///
     /// # Errors
     ///
-    /// The number of the first secret that is not valid, counted from 1; 0 if
-    /// there are none. A message can name it without showing it.
-    pub(crate) fn new(secrets: &[String]) -> Result<Self, usize> {
-        let keys = secrets.iter().enumerate();
-        let keys = keys.map(|(index, secret)| key(secret).ok_or(index + 1));
-        let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
-        if keys.is_empty() {
-            return Err(0);
+    /// The numbers of those that are not valid, from 1; `of` is written before.
+    pub(crate) fn new(of: &str, secrets: &[String]) -> Result<Option<Self>, BuildError> {
+        let mut mistakes = Mistakes::default();
+        let mut keys = Vec::with_capacity(secrets.len());
+        for (number, secret) in (1..).zip(secrets) {
+            match key(secret) {
+                Some(key) => keys.push(key),
+                None => {
+                    let remedy = "write whsec_ and the base64 of 24 to 64 bytes";
+                    let field = format!("{of}signing secret");
+                    mistakes.add(BuildError::new(&field, number, remedy));
+                }
+            }
         }
-        Ok(Self(keys))
+        mistakes.or((!keys.is_empty()).then_some(Self(keys)))
     }
 
-    /// The headers that sign `body` at this attempt. `id` stays the same when
-    /// the same body is delivered again; a character that cannot stand in the
-    /// header, or is a full stop, is percent-encoded there.
+    /// Whether a secret is valid.
+    #[cfg(feature = "config")]
+    pub(crate) fn accepts(secret: &str) -> bool {
+        key(secret).is_some()
+    }
+
+    /// Returns the headers that sign `body` in this attempt. `id` stays the same
+    /// when the same body is delivered again. Characters of it that a header
+    /// cannot carry, and full stops, are percent-encoded.
     pub(crate) fn sign(
         &self,
         id: &str,
@@ -58,7 +71,7 @@ impl Signer {
         body: &[u8],
     ) -> [(HeaderName, HeaderValue); 3] {
         let id = utf8_percent_encode(id, NOT_IN_ID).to_string();
-        // A clock before 1970 is wrong, and receivers will say so.
+        // A clock before 1970 is wrong; receivers reject the timestamp.
         let at = at.duration_since(SystemTime::UNIX_EPOCH);
         let at = at.unwrap_or_default().as_secs();
         let before_body = format!("{id}.{at}.");
@@ -114,7 +127,9 @@ mod tests {
     const BODY: &[u8] = br#"{"events":[]}"#;
 
     fn signer<const N: usize>(secrets: [&str; N]) -> Signer {
-        Signer::new(&secrets.map(String::from)).unwrap()
+        Signer::new("", &secrets.map(String::from))
+            .unwrap()
+            .unwrap()
     }
 
     fn now(signer: &Signer, id: &str) -> HeaderMap {
@@ -171,7 +186,7 @@ mod tests {
     fn secrets_are_24_to_64_bytes_of_base64_and_are_not_shown() {
         let of = |length| STANDARD.encode(vec![0x5a; length]);
         for right in [of(24), of(64), format!("whsec_{}", of(32))] {
-            let shown = format!("{:?}", Signer::new(std::slice::from_ref(&right)).unwrap());
+            let shown = format!("{:?}", signer([&right]));
             assert!(
                 !shown.contains("WlpaWl") && !shown.contains("90"),
                 "{shown}"
@@ -184,9 +199,14 @@ mod tests {
             "hush!".into(),
             String::new(),
         ] {
-            let number = Signer::new(&[of(24), wrong.clone(), wrong]).unwrap_err();
-            assert_eq!(number, 2);
+            let error = Signer::new("", &[of(24), wrong.clone(), wrong]).unwrap_err();
+            let error = error.to_string();
+            assert_eq!(error.lines().count(), 2, "both are reported");
+            assert!(
+                error.contains("\"2\"") && error.contains("\"3\""),
+                "{error}"
+            );
         }
-        assert_eq!(Signer::new(&[]).unwrap_err(), 0);
+        assert!(Signer::new("", &[]).unwrap().is_none());
     }
 }

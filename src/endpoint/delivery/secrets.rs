@@ -1,23 +1,25 @@
+//! Hides what a receiver repeats of its requests: [`Secrets`].
+
 use std::collections::BTreeSet;
 
 use http::HeaderMap;
 
 use crate::basic_auth;
-use crate::redact::split_user_info;
+use crate::redact::user_info;
 
-/// A part of a value that is this short is no secret, but may be a word.
+/// A part of a value of at most this many bytes is not hidden: it may be a word.
 const SHORT: usize = 3;
-/// Words of an `Authorization` that are none either.
+/// Words of an `Authorization` that are not hidden either.
 const SCHEMES: [&str; 2] = ["basic", "bearer"];
 
-/// What a receiver may repeat of its requests, but nobody is to see.
-pub(super) struct Secrets(Vec<String>);
+/// Secrets that a receiver may repeat, to be hidden in what is kept or logged.
+pub(crate) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// The values of these headers that are sensitive, as they may come back:
-    /// in whole, their words, Basic credentials decoded, all that in JSON; and
-    /// the user info of the URL as it is written there.
-    pub(super) fn of(headers: &HeaderMap, url: &str) -> Self {
+    /// Returns the secrets in the sensitive headers, in every form in which they
+    /// may come back: whole, word by word, Basic credentials decoded, and all of
+    /// that escaped as in JSON; and the user info of the URL as it is written.
+    pub(crate) fn of(headers: &HeaderMap, url: &str) -> Self {
         let values = headers.values().filter(|value| value.is_sensitive());
         let mut secrets = BTreeSet::new();
         for value in values {
@@ -27,7 +29,7 @@ impl Secrets {
             secrets.extend(words.filter(|word| is_no_word(word)));
             secrets.insert(value);
         }
-        secrets.extend(user_info(url).filter(|word| is_no_word(word)));
+        secrets.extend(in_url(url).filter(|word| is_no_word(word)));
         let in_json: Vec<_> = secrets
             .iter()
             .filter_map(|secret| in_json(secret))
@@ -39,10 +41,10 @@ impl Secrets {
         Self(secrets)
     }
 
-    /// At most `limit` bytes of the text, in which `…` stands for each secret.
-    /// The text may have been cut at the limit before: where it ends with the
-    /// beginning of a secret, that is hidden too.
-    pub(super) fn hide(&self, mut text: String, limit: usize) -> String {
+    /// Returns at most `limit` bytes of the text, with each secret replaced by
+    /// `…`. The text may have been cut at the limit before, so the beginning of a
+    /// secret at its end is hidden too.
+    pub(crate) fn hide(&self, mut text: String, limit: usize) -> String {
         let was_cut = text.len() >= limit;
         cut(&mut text, limit);
         for secret in &self.0 {
@@ -51,7 +53,7 @@ impl Secrets {
             }
         }
         if was_cut {
-            // What is left of a character that was cut.
+            // The rest of a character that was cut.
             let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
             let cut = self.0.iter().filter_map(|secret| beginning(whole, secret));
             if let Some(at) = cut.min() {
@@ -74,16 +76,15 @@ fn is_no_word(word: &str) -> bool {
     word.len() > SHORT && !scheme
 }
 
-/// User and password together, and the password, perhaps encoded.
-fn user_info(url: &str) -> impl Iterator<Item = String> {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let (pair, _) = split_user_info(rest);
+/// User and password together, and the password, as they are written in a URL.
+fn in_url(url: &str) -> impl Iterator<Item = String> {
+    let pair = user_info(url);
     let password = pair.and_then(|pair| pair.split_once(':'));
     let password = password.map(|(_, password)| password);
     pair.into_iter().chain(password).map(str::to_owned)
 }
 
-/// User and password together, and the password.
+/// User and password together, and the password, of Basic credentials.
 fn basic(value: &str) -> impl Iterator<Item = String> {
     let pair = basic_auth::credentials(value).map(str::trim);
     let pair = pair.and_then(basic_auth::decode);
@@ -93,14 +94,14 @@ fn basic(value: &str) -> impl Iterator<Item = String> {
     pair.into_iter().chain(password)
 }
 
-/// As it stands in a string of JSON, if that is not the same.
+/// The secret as it is escaped in JSON, if that differs.
 fn in_json(secret: &str) -> Option<String> {
     let json = serde_json::to_string(secret).ok()?;
     let json = json.strip_prefix('"')?.strip_suffix('"')?;
     (json != secret).then(|| json.to_owned())
 }
 
-/// Where a text's end begins that is the beginning of a secret.
+/// Where the text ends with the beginning of a secret.
 fn beginning(text: &str, secret: &str) -> Option<usize> {
     let lengths = (SHORT + 1..secret.len()).filter(|end| secret.is_char_boundary(*end));
     let longest = lengths.rev().find(|end| text.ends_with(&secret[..*end]))?;
