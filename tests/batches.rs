@@ -97,7 +97,7 @@ async fn an_event_that_fails_is_given_up_alone_and_its_repository_goes_on_in_ord
     let healthy: Vec<_> = healthy.map(|tag| format!("a/{tag}")).collect();
     assert_eq!(log.accepted(), healthy);
     let letter = letters.try_recv().unwrap();
-    assert_eq!((&*letter.event.tag(), letter.reason), ("5", Reason::GaveUp));
+    assert_eq!((letter.event.tag(), letter.reason), ("5", Reason::GaveUp));
     assert!(letters.try_recv().is_none());
 }
 
@@ -150,7 +150,7 @@ async fn each_event_is_given_up_by_its_own_age() {
         sleep(30 * MINUTE).await;
         // The old one after an hour, and the young one not at all.
         let letter = letters.try_recv().unwrap();
-        assert_eq!((&*letter.event.tag(), letter.reason), ("0", Reason::GaveUp));
+        assert_eq!((letter.event.tag(), letter.reason), ("0", Reason::GaveUp));
         assert!(letters.try_recv().is_none());
         assert_eq!(log.accepted(), [format!("{young}/1")]);
         assert_eq!(log.got()[0].events.len(), 2, "both in one batch at first");

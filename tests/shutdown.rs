@@ -137,7 +137,7 @@ async fn what_a_channel_has_no_room_for_is_lost_and_the_rest_kept() {
                     lost: 3.";
     assert_eq!(report.to_string(), expected);
     let kept = std::iter::from_fn(|| letters.try_recv());
-    let tags: Vec<_> = kept.map(|it| it.event.target.tag.clone()).collect();
+    let tags: Vec<_> = kept.map(|it| it.event.tag().to_owned()).collect();
     assert_eq!(tags, ["0", "1", "2", "3", "4", "5", "6"]);
 }
 
@@ -182,7 +182,7 @@ async fn the_batch_that_is_being_formed_is_not_forgotten() {
     let report = notifier.shutdown(SECOND).await;
     assert_eq!((report.left[0].kept, report.left[0].lost), (5, 0));
     let kept = std::iter::from_fn(|| letters.try_recv());
-    let tags: Vec<_> = kept.map(|it| it.event.target.tag.clone()).collect();
+    let tags: Vec<_> = kept.map(|it| it.event.tag().to_owned()).collect();
     assert_eq!(tags, ["0", "1", "2", "3", "4"]);
 }
 
@@ -212,10 +212,7 @@ async fn a_notifier_that_is_dropped_closes_its_queues() {
     sleep(SECOND).await;
     assert_eq!(log.accepted(), ["a/0", "a/1", "a/2"]);
     let letter = letters.try_recv().unwrap();
-    assert_eq!(
-        (&*letter.event.tag(), letter.reason),
-        ("3", Reason::Shutdown)
-    );
+    assert_eq!((letter.event.tag(), letter.reason), ("3", Reason::Shutdown));
     // The worker has ended, and with it the only other sender is the sink's.
     drop(sink);
     assert!(letters.recv().await.is_none());

@@ -36,7 +36,7 @@ fn events_and_bytes_are_bounded_until_they_are_settled() {
         queue.push(&event("a")).unwrap();
         assert_eq!(queue.push(&event("a")), Err(Refused::Full));
         let taken = queue.take().unwrap();
-        assert_eq!(taken.event.id, first.id);
+        assert_eq!(taken.event.id(), first.id());
         assert_eq!(queue.push(&event("a")), Err(Refused::Full), "under way");
         queue.settle(&taken);
         queue.push(&event("a")).unwrap();
@@ -112,7 +112,7 @@ fn what_is_put_back_comes_next() {
     assert!(queue.take().is_none());
     queue.release(lanes);
     for event in &events[1..] {
-        assert_eq!(queue.take().unwrap().event.id, event.id);
+        assert_eq!(queue.take().unwrap().event.id(), event.id());
     }
 }
 
@@ -128,8 +128,14 @@ fn the_oldest_that_waits_makes_room() {
     for _ in 0..3 {
         queue.push_dropping(&event("b"), &mut dropped).unwrap();
     }
-    let ids: Vec<_> = dropped.iter().map(|entry| &entry.event.id).collect();
-    assert_eq!(ids[..2], [&events[1].id, &events[2].id]);
+    let ids: Vec<_> = dropped
+        .iter()
+        .map(|entry| entry.event.id().to_string())
+        .collect();
+    assert_eq!(
+        ids[..2],
+        [events[1].id().to_string(), events[2].id().to_string()]
+    );
     assert_eq!(dropped.len(), 3);
     assert_eq!(dropped[2].repository(), "b");
     assert_eq!(queue.size().0, 3);
@@ -211,7 +217,7 @@ fn a_later_write_never_overtakes_one_that_waits() {
     assert_eq!(queue.size(), (2, one + large.memory()));
     let entry = queue.take().unwrap();
     queue.settle(&entry);
-    assert_eq!(queue.take().unwrap().event.id, large.id);
+    assert_eq!(queue.take().unwrap().event.id(), large.id());
     assert_eq!(
         (answer(first), answer(second)),
         (Some(Ok(())), Some(Ok(())))
@@ -321,7 +327,7 @@ fn a_repository_that_fails_costs_a_durable_store_no_memory_and_no_other_its_turn
     let mut bad = Vec::new();
     for round in 0..1000 {
         let event_of_bad = event("bad");
-        bad.push(event_of_bad.id.clone());
+        bad.push(event_of_bad.id().to_string());
         queue.push(&event_of_bad).unwrap();
         queue.push(&event("good")).unwrap();
         let good = queue.take().unwrap();
@@ -345,7 +351,7 @@ fn a_repository_that_fails_costs_a_durable_store_no_memory_and_no_other_its_turn
                 }
             }
         };
-        assert_eq!(entry.event.id, id);
+        assert_eq!(entry.event.id(), id);
         queue.settle(&entry);
     }
     assert_eq!(questions, 2 * (1000 - 16));

@@ -13,7 +13,6 @@ pub(crate) use self::burial::Burial;
 pub use self::file::DeadLetterFile;
 pub use self::letter::{DeadLetter, Reason};
 pub(crate) use self::writer::{Cause, DeadLetterWriter, Fate, Fates};
-use crate::event::SharedEvent;
 use crate::sink::{Acceptance, Sink, SinkError};
 
 /// Takes dead letters.
@@ -42,7 +41,7 @@ pub trait DeadLetterSink: Send + Sync + 'static {
 
 impl<S: Sink> DeadLetterSink for S {
     fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance {
-        self.write(&SharedEvent::from(letter.event.clone()))
+        self.write(&letter.event)
     }
 }
 

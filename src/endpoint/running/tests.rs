@@ -1,5 +1,6 @@
 use super::*;
-use crate::endpoint::{DeadLetterChannel, DeadLetters, Endpoint};
+use crate::dead_letter::{DeadLetterChannel, DeadLetters};
+use crate::endpoint::Endpoint;
 use crate::event::{Action, Event};
 use crate::sink::Filter;
 
@@ -12,12 +13,16 @@ fn event(repository: &str) -> SharedEvent {
 /// An endpoint for two events whose worker does not run.
 fn running(overflow: Overflow) -> (Arc<Running>, DeadLetters, impl Future<Output = ()>) {
     let (channel, letters) = DeadLetterChannel::new(10);
-    let endpoint = Endpoint::builder("e", "http://receiver")
-        .queue_limits(2, 1 << 20)
+    let endpoint = Endpoint::new("e", "http://receiver")
+        .queue_events(2)
+        .queue_bytes(1 << 20)
         .filter(Filter::new().include_repositories(["a"]))
         .overflow(overflow)
         .dead_letters(channel);
-    let (running, worker) = endpoint.build().unwrap();
+    let Ok(checked) = endpoint.checked() else {
+        panic!("the endpoint is valid")
+    };
+    let (running, worker) = checked.start();
     (running, letters, worker)
 }
 
@@ -42,8 +47,8 @@ async fn a_refusal_makes_one_letter_however_often_the_event_is_offered() {
     assert_eq!((status.events, status.dead_letters, status.lost), (3, 1, 0));
     let letter = letters.try_recv().unwrap();
     assert_eq!(
-        (letter.reason, &letter.event.id),
-        (Reason::Overflow, &third.id)
+        (letter.reason, letter.event.id()),
+        (Reason::Overflow, third.id())
     );
     assert!(letters.try_recv().is_none());
 }
@@ -65,7 +70,7 @@ async fn a_closed_endpoint_is_not_ready_and_its_letters_say_why() {
         for _ in 0..2 {
             running.try_accept(&event("a")).unwrap();
         }
-        assert_eq!(running.is_ready(), overflow != Overflow::RejectNewest);
+        assert_eq!(running.is_ready(), overflow == Overflow::DropOldest);
         running.close();
         assert!(!running.is_ready());
         assert_eq!(running.try_accept(&event("a")), Err(Refused::Closed));

@@ -1,8 +1,8 @@
 use super::*;
 use std::time::SystemTime;
 
-use crate::Reason;
-use crate::event::{Action, Event};
+use crate::dead_letter::Reason;
+use crate::event::{Action, Event, SharedEvent, SourceRecord};
 
 fn letter(answer: &str) -> Arc<DeadLetter> {
     let first = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_500);
@@ -17,7 +17,7 @@ fn letter(answer: &str) -> Arc<DeadLetter> {
         attempts: 2,
         first_attempt: Some(first),
         last_attempt: None,
-        event,
+        event: SharedEvent::accepted(&event, SourceRecord::default(), first),
     })
 }
 
