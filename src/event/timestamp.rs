@@ -23,7 +23,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         .map_err(serde::de::Error::custom)
 }
 
-/// The same for a time that need not be there.
+/// The same for a time that may be missing.
 pub(crate) mod optional {
     use super::{Deserialize, Deserializer, Serializer, SystemTime};
 
@@ -47,30 +47,28 @@ pub(crate) mod optional {
     }
 }
 
-/// Appends `time`, in UTC. RFC 3339 knows the years 0 to 9999; what is not in
-/// them becomes the nearest that is.
+/// Appends `time` in UTC. RFC 3339 knows the years 0 to 9999; a time outside
+/// them becomes the nearest that is inside.
 pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
     let time = utc(time);
-    digits(out, time.year().unsigned_abs(), 4);
-    for (separator, number) in [
-        (b'-', time.month()),
-        (b'-', time.day()),
-        (b'T', time.hour()),
-        (b':', time.minute()),
-        (b':', time.second()),
-    ] {
-        out.push(separator);
-        digits(out, number, 2);
+    let mut text = *b"0000-00-00T00:00:00.000000000Z";
+    digits(&mut text[..4], time.year().unsigned_abs());
+    digits(&mut text[5..7], time.month());
+    digits(&mut text[8..10], time.day());
+    digits(&mut text[11..13], time.hour());
+    digits(&mut text[14..16], time.minute());
+    digits(&mut text[17..19], time.second());
+    digits(&mut text[20..29], time.nanosecond());
+    let mut end = text.len() - 1;
+    while text[end - 1] == b'0' && end > 20 {
+        end -= 1;
     }
-    let nanoseconds = time.nanosecond();
-    if nanoseconds > 0 {
-        out.push(b'.');
-        digits(out, nanoseconds, 9);
-        while out.last() == Some(&b'0') {
-            out.pop();
-        }
+    // Without a fraction there is no point either.
+    if end == 20 {
+        end = 19;
     }
-    out.push(b'Z');
+    text[end] = b'Z';
+    out.extend_from_slice(&text[..=end]);
 }
 
 fn utc(time: SystemTime) -> DateTime<Utc> {
@@ -83,17 +81,13 @@ fn utc(time: SystemTime) -> DateTime<Utc> {
     DateTime::from(time)
 }
 
-/// Appends `number` in decimal with at least `width` digits, zeros first.
-fn digits(out: &mut Vec<u8>, number: u32, width: usize) {
-    let mut buffer = [b'0'; 10];
-    let mut rest = number;
-    let mut start = buffer.len();
-    while rest > 0 {
-        start -= 1;
-        buffer[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
+/// Writes `number` in decimal over `digits`, whose length it must fit.
+#[inline(always)]
+fn digits(digits: &mut [u8], mut number: u32) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
-    out.extend_from_slice(&buffer[start.min(buffer.len() - width)..]);
 }
 
 #[cfg(test)]
