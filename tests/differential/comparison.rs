@@ -102,7 +102,7 @@ impl Comparison {
             assert_eq!(event.request.host, from);
             let mut request = event.request.clone();
             request.host = to.to_owned();
-            event.request = request.into();
+            event.request = request;
         }
     }
 
@@ -149,6 +149,6 @@ fn without_port(event: &mut Event) {
     if let Ok(address) = event.request.addr.parse::<SocketAddr>() {
         let mut request = event.request.clone();
         request.addr = address.ip().to_string();
-        event.request = request.into();
+        event.request = request;
     }
 }

@@ -1,7 +1,7 @@
 //! A pull that the client breaks off says nothing about the part that it got.
 
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{Action, NotificationLayer, RequestBody, SharedEvent};
+use tower_registry_notifications::{Action, Event, NotificationLayer, RequestBody};
 
 use crate::scripted::{Body, MANIFEST_TYPE, all, frames, full, notifier, request, response};
 use http_body_util::BodyExt as _;
@@ -13,7 +13,7 @@ async fn aborted(
     uri: &str,
     read: usize,
     answer: impl Fn() -> http::Response<Body> + Clone + Send + 'static,
-) -> SharedEvent {
+) -> Event {
     let (notifier, mut events) = notifier();
     let registry = service_fn(move |request: http::Request<RequestBody<Body>>| {
         let answer = match request.method().as_str() {

@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    NotificationLayer, Notifier, RequestBody, SharedEvent, Sink, Write,
+    Acceptance, NotificationLayer, Notifier, RequestBody, SharedEvent, Sink,
 };
 
 use crate::scripted::{Body, full, request};
@@ -56,9 +56,9 @@ impl http_body::Body for Announced {
 struct Slow(std::sync::Mutex<Option<mpsc::Receiver<()>>>);
 
 impl Sink for Slow {
-    fn write(&self, _: &SharedEvent) -> Write {
+    fn write(&self, _: &SharedEvent) -> Acceptance {
         let mut go_on = self.0.lock().unwrap().take().unwrap();
-        Write::pending(async move {
+        Acceptance::pending(async move {
             go_on.recv().await;
             Ok(())
         })

@@ -3,7 +3,7 @@
 
 use http_body_util::BodyExt as _;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{Action, NotificationLayer, RequestBody, SharedEvent};
+use tower_registry_notifications::{Action, Event, NotificationLayer, RequestBody};
 
 use crate::scripted::{Body, MANIFEST_TYPE, all, frames, full, notifier, request, response};
 
@@ -15,13 +15,13 @@ const CONTENT: [&str; 3] = [
 ];
 
 /// The event of a request of which the registry reads `read` frames.
-async fn pushed(method: &str, uri: &str, read: usize) -> SharedEvent {
+async fn pushed(method: &str, uri: &str, read: usize) -> Event {
     let event = told(method, uri, MANIFEST_TYPE, frames(CONTENT), read).await;
     assert_eq!(event.action, Action::Push);
     event
 }
 
-async fn told(method: &str, uri: &str, kind: &str, body: Body, read: usize) -> SharedEvent {
+async fn told(method: &str, uri: &str, kind: &str, body: Body, read: usize) -> Event {
     let (notifier, mut events) = notifier();
     let registry = service_fn(
         move |request: http::Request<RequestBody<Body>>| async move {

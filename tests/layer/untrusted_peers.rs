@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
-    NotificationLayer, PeerAddr, RequestBody, SharedEvent, TrustedProxies,
+    Event, NotificationLayer, PeerAddr, RequestBody, TrustedProxies,
 };
 
 use crate::scripted::{Body, all, full, notifier, request, response};
@@ -17,7 +17,7 @@ const FORWARDING: [(&str, &str); 6] = [
     ("x-request-id", "forged"),
 ];
 
-async fn event(peer: Option<&str>, proxies: TrustedProxies) -> SharedEvent {
+async fn event(peer: Option<&str>, proxies: TrustedProxies) -> Event {
     let (notifier, mut events) = notifier();
     let registry = service_fn(async |_: http::Request<RequestBody<Body>>| {
         Ok::<_, BoxError>(response(202, &[], full("")))

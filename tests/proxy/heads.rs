@@ -32,7 +32,7 @@ async fn asked_with(headers: &[(&'static str, &str)]) -> (Vec<HeaderValue>, Stri
         request.headers_mut().append(*name, value);
     }
     assert_eq!(send(request).await.status(), StatusCode::OK);
-    let event = events.recv().await.unwrap();
+    let event = events.recv().await.unwrap().to_event();
     let seen = seen.lock().unwrap();
     assert!(!seen.contains_key("connection"));
     let values = seen.get_all("authorization").iter().cloned().collect();
@@ -93,7 +93,7 @@ async fn a_push_with_150_tags_passes_with_150_events() {
             assert_eq!(answer.status(), StatusCode::CREATED);
             let accepted = answer.headers().get_all("oci-tag");
             assert!(accepted.iter().eq(&tags), "{accepted:?}");
-            let told = std::iter::from_fn(|| events.try_recv());
+            let told = std::iter::from_fn(|| events.try_recv()).map(|event| event.to_event());
             let mut told: Vec<_> = told.map(|event| event.target.tag.clone()).collect();
             told.sort();
             assert_eq!(told, tags);
@@ -135,7 +135,7 @@ async fn a_request_of_http_1_0_without_a_host_has_a_relative_url() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
-    let event = events.recv().await.unwrap();
+    let event = events.recv().await.unwrap().to_event();
     assert_eq!(event.request.host, "");
     let path = format!("/v2/team/app/manifests/{DIGEST}");
     assert_eq!(event.target.url, path);
@@ -165,7 +165,7 @@ async fn a_scheme_of_http2_that_is_not_of_the_web_makes_a_relative_url() {
             (answer.status(), answer.version()),
             (StatusCode::OK, Version::HTTP_2)
         );
-        let event = events.recv().await.unwrap();
+        let event = events.recv().await.unwrap().to_event();
         assert_eq!(event.request.host, address.to_string());
         assert_eq!(event.target.url, format!("{base}{path}"));
     }
