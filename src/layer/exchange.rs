@@ -41,9 +41,8 @@ impl Watch {
         }
         if parts.method == Method::PATCH {
             let uploads = &settings.memory.uploads;
-            let chunk = uploads.take(&settings.prefix, &parts.uri, &parts.headers)?;
-            let tap = SharedTap::new(0);
-            return Some(Self::Patch(settings.clone(), PatchWatch { chunk, tap }));
+            let patch = PatchWatch::new(uploads, &settings.prefix, &parts.uri, &parts.headers);
+            return Some(Self::Patch(settings.clone(), patch));
         }
         Exchange::new(settings, parts).map(|exchange| Self::Exchange(Box::new(exchange)))
     }
@@ -52,7 +51,7 @@ impl Watch {
     pub(super) fn tap(&self) -> Option<&SharedTap> {
         match self {
             Self::Exchange(exchange) => exchange.tap.as_ref(),
-            Self::Patch(_, patch) => Some(&patch.tap),
+            Self::Patch(_, patch) => patch.tap(),
         }
     }
 }

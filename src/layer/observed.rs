@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use http::header::{LOCATION, RANGE};
+use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 
 use super::exchange::Exchange;
@@ -188,15 +188,26 @@ impl Observed<'_> {
                 form.and_then(|form| form.digest.as_deref()),
             ));
         let exchange = self.exchange;
-        let starts = exchange
-            .route
-            .as_ref()
-            .is_some_and(|route| matches!(route.operation, Operation::StartUpload(_)));
+        // A POST to an upload that exists ends it, and what came before counts.
+        let starts = exchange.route.as_ref().is_some_and(|route| {
+            matches!(route.operation, Operation::StartUpload(_))
+                && exchange
+                    .uri
+                    .path()
+                    .trim_end_matches('/')
+                    .ends_with("/uploads")
+        });
+        // Go reads a form out of the body before the blob, others do not.
+        let is_form = exchange.form.is_some()
+            && exchange
+                .tap
+                .as_ref()
+                .is_some_and(|tap| tap.lock().length() > 0);
         // A body that holds the parameters is not the blob.
-        let is_blob = exchange.plain && query.digest.is_some();
+        let is_blob = exchange.plain && query.digest.is_some() && !is_form;
         if let Some(tap) = exchange.tap.as_ref().filter(|_| is_blob) {
             facts.size = match exchange.chunk {
-                Some(chunk) => chunk.count(tap),
+                Some(chunk) => exchange.settings.memory.uploads.end(&chunk, tap),
                 None if starts => tap.lock().whole_length(),
                 // The body may be the last chunk only.
                 None => None,
@@ -225,15 +236,12 @@ impl Observed<'_> {
         form.map_or(Form::Unread, Form::Read)
     }
 
-    /// Begins to count the bytes of an upload, unless the POST brought some,
-    /// which the registry may or may not have kept.
+    /// Begins to count the bytes of an upload.
     fn begin_upload(&self) {
         let exchange = self.exchange;
-        let sent = exchange.tap.as_ref().map(|tap| tap.lock().length());
-        if sent.unwrap_or(0) == 0 || self.headers.contains_key(RANGE) {
-            let Settings { memory, prefix, .. } = &*exchange.settings;
-            memory.uploads.begin(prefix, self.headers);
-        }
+        let sent = exchange.tap.as_ref().map_or(0, |tap| tap.lock().length());
+        let Settings { memory, prefix, .. } = &*exchange.settings;
+        memory.uploads.begin(prefix, self.headers, sent);
     }
 }
 

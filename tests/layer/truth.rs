@@ -266,3 +266,68 @@ async fn a_reference_that_is_no_digest_of_the_content_is_not_reported() {
         assert_eq!(event.target.tag, "");
     }
 }
+
+/// A registry that keeps the URL of an upload, and takes other spellings of it.
+fn lenient() -> Case<impl Fn(&Parts) -> http::Response<crate::stage::Body> + Clone> {
+    Case::new(|parts: &Parts| {
+        let upload = [("location", "/v2/a/blobs/uploads/u")];
+        match parts.method.as_str() {
+            "POST" if parts.uri.query().is_none() => response(202, &upload, full("")),
+            "PATCH" => response(202, &upload, full("")),
+            "PUT" | "POST" => response(201, &[("docker-content-digest", OTHER)], full("")),
+            _ => response(404, &[], full("")),
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_chunk_at_another_spelling_of_the_upload_makes_its_size_unknown() {
+    for spelled in [
+        "/v2/a/blobs/uploads/u?x=1",
+        "/v2/a/blobs/%75ploads/u",
+        "/v2/a/blobs/uploads/%75/",
+        "/v2/a/blobs/uploads/{U}",
+    ] {
+        let mut started = lenient().start();
+        let post = request("POST", "/v2/a/blobs/uploads/", &[], "");
+        started.send(post, 0).await;
+        let patch = request("PATCH", spelled, &[], "0123456789");
+        started.send(patch, 0).await;
+        let put = format!("/v2/a/blobs/uploads/u?digest={OTHER}");
+        started.send(request("PUT", &put, &[], "abc"), 0).await;
+        let sizes: Vec<_> = started.events().iter().map(|it| it.target.length).collect();
+        // Percent-encoding does not make it another URL.
+        let expected = if spelled.contains('%') { 13 } else { 0 };
+        assert_eq!(sizes, [expected], "{spelled}");
+    }
+}
+
+/// docker-registry reads the closing request's body as a form then, and the
+/// blob is what came before.
+#[tokio::test]
+async fn a_form_that_closes_an_upload_is_not_a_part_of_the_blob() {
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    for (body, size) in [("", 10), ("x=1", 0)] {
+        let mut started = lenient().start();
+        let upload = "/v2/a/blobs/uploads/u";
+        let post = request("POST", "/v2/a/blobs/uploads/", &[], "");
+        started.send(post, 0).await;
+        let patch = request("PATCH", upload, &[], "0123456789");
+        started.send(patch, 0).await;
+        let uri = format!("{upload}?digest={OTHER}");
+        started.send(request("PUT", &uri, &form, body), 0).await;
+        let sizes: Vec<_> = started.events().iter().map(|it| it.target.length).collect();
+        assert_eq!(sizes, [size], "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_post_that_closes_an_upload_has_not_all_of_its_bytes() {
+    for (uri, size) in [("/v2/a/blobs/uploads/", 3), ("/v2/a/blobs/uploads/u", 0)] {
+        let mut started = lenient().start();
+        let uri = format!("{uri}?digest={OTHER}");
+        started.send(request("POST", &uri, &[], "abc"), 0).await;
+        let sizes: Vec<_> = started.events().iter().map(|it| it.target.length).collect();
+        assert_eq!(sizes, [size], "{uri}");
+    }
+}
