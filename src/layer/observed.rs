@@ -36,7 +36,10 @@ impl Observed<'_> {
                 Some((ListenerCall::ManifestPulled { tag }, facts))
             }
             Operation::PullBlob(digest) if is_content(self.status) => {
-                let facts = Facts::of_content(self.status, headers);
+                let mut facts = Facts::of_content(self.status, headers);
+                if self.exchange.is_head() {
+                    facts.size = headers::stated_by_head(facts.size);
+                }
                 let facts = facts.or(Facts::of_digest(digest.as_deref()));
                 Some((ListenerCall::BlobPulled, facts))
             }
@@ -213,8 +216,15 @@ impl Observed<'_> {
                 None => None,
             };
             // The registry may store the blob under another algorithm and still
-            // find it by this digest.
-            if let (Some(digest), Some(size)) = (&query.digest, facts.size) {
+            // find it by this digest. Under another digest of the same
+            // algorithm it has stored something else.
+            let contradicts = |requested: &String| {
+                stated.is_some_and(|stated| {
+                    algorithm(stated) == algorithm(requested) && stated != requested
+                })
+            };
+            let requested = query.digest.as_ref().filter(|it| !contradicts(it));
+            if let (Some(digest), Some(size)) = (requested, facts.size) {
                 exchange.settings.memory.sizes.learn(digest, size);
             }
         }
@@ -259,6 +269,10 @@ fn agreed<'a>(query: Option<&'a str>, form: Option<&'a str>) -> Option<&'a str> 
         (Some(query), Some(form)) if query != form => None,
         (query, form) => query.or(form),
     }
+}
+
+fn algorithm(digest: &str) -> Option<&str> {
+    digest.split_once(':').map(|(algorithm, _)| algorithm)
 }
 
 fn is_content(status: StatusCode) -> bool {

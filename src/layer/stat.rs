@@ -215,7 +215,10 @@ impl StatClient {
         else {
             return Facts::default();
         };
-        let found = Facts::of_content(StatusCode::OK, response.headers());
+        let mut found = Facts::of_content(StatusCode::OK, response.headers());
+        if !content {
+            found.size = headers::stated_by_head(found.size);
+        }
         if !content || !headers::is_plain(response.headers()) {
             return found;
         }
@@ -231,6 +234,7 @@ impl StatClient {
         let path = format!("{name}/blobs/{}", segment(digest));
         let response = self.ask(Method::HEAD, &path).await;
         let size = response.and_then(|it| headers::content_size(StatusCode::OK, it.headers()));
+        let size = headers::stated_by_head(size);
         if let Some(size) = size {
             self.settings.memory.sizes.learn(digest, size);
         }

@@ -331,3 +331,83 @@ async fn a_post_that_closes_an_upload_has_not_all_of_its_bytes() {
         assert_eq!(sizes, [size], "{uri}");
     }
 }
+
+/// A registry checks that the blobs of a manifest exist, and not their sizes.
+#[tokio::test]
+async fn a_manifest_with_a_false_size_is_not_believed_if_the_registry_tells_the_true_one() {
+    let lie = IMAGE.replace("sha256:c", OTHER).replace(":1}", ":666}");
+    let case = Case::new(|parts: &Parts| match parts.method.as_str() {
+        "HEAD" => response(200, &[("content-length", "7")], full("")),
+        "GET" => response(307, &[("location", "/storage")], full("")),
+        _ => response(201, &[], full("")),
+    });
+    let mount = "/v2/a/blobs/uploads/?mount=sha256:01&from=b";
+    let push = "/v2/a/blobs/uploads/u?digest=sha256:01";
+    for (method, uri) in [("GET", BLOB), ("POST", mount), ("PUT", push)] {
+        let mut started = case.start();
+        let put = request("PUT", MANIFEST, &[("content-type", OCI)], &lie);
+        started.send(put, 0).await;
+        started.events();
+        started.asked();
+        for _ in 0..2 {
+            started.send(request(method, uri, &[], ""), 0).await;
+            let event = started.events().remove(0);
+            assert_eq!(event.target.length, 7, "{method}");
+        }
+        // Once is enough.
+        assert_eq!(started.asked(), [format!("HEAD {BLOB}")], "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_tell_a_size_is_asked_once() {
+    let mut started = redirecting().start();
+    let blob = "/v2/a/blobs/sha256:c";
+    for path in [MANIFEST, blob, blob] {
+        started.send(request("GET", path, &[], ""), 9).await;
+    }
+    let sizes: Vec<_> = started.events().iter().map(|it| it.target.length).collect();
+    assert_eq!(sizes[1..], [1, 1]);
+    assert_eq!(started.asked(), [format!("HEAD {blob}")]);
+}
+
+/// axum fills in such a length where a handler of HEAD has no body.
+#[tokio::test]
+async fn a_head_without_content_does_not_tell_that_a_blob_is_empty() {
+    let case = Case::new(|parts: &Parts| match parts.method.as_str() {
+        "HEAD" => response(200, &[("content-length", "0")], full("")),
+        "GET" if parts.uri.path().contains("/blobs/") => {
+            response(307, &[("location", "/storage")], full(""))
+        }
+        _ => response(200, &[("content-type", OCI)], full(IMAGE)),
+    });
+    let mut started = case.start();
+    let blob = "/v2/a/blobs/sha256:c";
+    let pulls = [
+        ("HEAD", blob),
+        ("GET", blob),
+        ("GET", MANIFEST),
+        ("GET", blob),
+    ];
+    for (method, path) in pulls {
+        started.send(request(method, path, &[], ""), 9).await;
+    }
+    assert_eq!(started.events()[3].target.length, 1);
+}
+
+#[tokio::test]
+async fn a_digest_that_the_registry_contradicts_has_not_the_size_of_the_blob() {
+    let case = Case::new(|parts: &Parts| match parts.method.as_str() {
+        "GET" => response(307, &[("location", "/storage")], full("")),
+        _ => response(201, &[("docker-content-digest", D)], full("")),
+    });
+    for (digest, size) in [("sha256:01", 0), ("sha512:01", 3)] {
+        let mut started = case.start();
+        let push = format!("/v2/a/blobs/uploads/?digest={digest}");
+        started.send(request("POST", &push, &[], "abc"), 0).await;
+        let pull = format!("/v2/a/blobs/{digest}");
+        started.send(request("GET", &pull, &[], ""), 0).await;
+        let sizes: Vec<_> = started.events().iter().map(|it| it.target.length).collect();
+        assert_eq!(sizes, [3, size], "{digest}");
+    }
+}
