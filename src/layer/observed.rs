@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, FormType};
 use super::facts::Facts;
 use super::headers;
 use super::outcome::ListenerCall;
@@ -153,15 +153,20 @@ impl Observed<'_> {
         if !mounts {
             return Some(self.blob_pushed(query, form));
         }
-        let from = form.and_then(|form| form.from.as_deref());
-        let from = match unread {
-            true => None,
-            false => agreed(query.from.as_deref(), from),
+        // A form that could not be read may say otherwise than the query.
+        let (from, mount) = match unread {
+            true => (None, None),
+            false => (
+                agreed(
+                    query.from.as_deref(),
+                    form.and_then(|it| it.from.as_deref()),
+                ),
+                agreed(query.mount.as_deref(), form_mount),
+            ),
         };
         if from.is_none() && (unread || query.from.is_some()) {
             missing_fact("repository");
         }
-        let mount = agreed(query.mount.as_deref(), form_mount);
         let facts = Facts::of_digest(named).or(Facts::of_digest(mount));
         let from = from.map(Into::into);
         Some((ListenerCall::BlobMounted { from }, facts))
@@ -241,8 +246,12 @@ impl Observed<'_> {
         if tap.whole_length() == Some(0) {
             return Form::None;
         }
-        let form = tap.content();
-        let form = form.and_then(|content| route::form::parse(content_type, content));
+        let form = match (content_type, tap.content()) {
+            (FormType::Known(content_type), Some(content)) => {
+                route::form::parse(content_type, content)
+            }
+            _ => None,
+        };
         form.map_or(Form::Unread, Form::Read)
     }
 
@@ -258,7 +267,7 @@ impl Observed<'_> {
 /// A form body with upload parameters.
 enum Form {
     None,
-    /// Larger than the limit, or malformed.
+    /// Larger than the limit, malformed, or a form for some registries only.
     Unread,
     Read(UploadParameters),
 }

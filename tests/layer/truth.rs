@@ -411,3 +411,30 @@ async fn a_digest_that_the_registry_contradicts_has_not_the_size_of_the_blob() {
         assert_eq!(sizes, [3, size], "{digest}");
     }
 }
+
+/// Go takes the first of several types, and what `Connection` names; others do
+/// not.
+#[tokio::test]
+async fn a_form_for_some_registries_only_is_a_mount_from_an_unknown_repository() {
+    let case = Case::new(|_: &Parts| response(201, &[("docker-content-digest", OTHER)], full("")));
+    let case = case.without_stat();
+    let form = ("content-type", FORM);
+    let mount = format!("mount={OTHER}&from=b");
+    for headers in [
+        [form, ("content-type", "text/plain")],
+        [("content-type", "text/plain"), form],
+        [form, form],
+        [form, ("connection", "content-type")],
+    ] {
+        for query in ["", "?mount=sha256:02&from=other"] {
+            let uri = format!("/v2/a/blobs/uploads/{query}");
+            let event = case.event(request("POST", &uri, &headers, &mount)).await;
+            assert_eq!(event.action, Action::Mount, "{headers:?}");
+            assert_eq!(event.target.descriptor.digest, OTHER);
+            assert_eq!(event.target.from_repository, "", "{headers:?}");
+        }
+        let uri = format!("/v2/a/blobs/uploads/?digest={OTHER}");
+        let event = case.event(request("POST", &uri, &headers, "x=1")).await;
+        assert_eq!(event.target.length, 0, "{headers:?}");
+    }
+}
