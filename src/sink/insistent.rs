@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ impl Sink for Insistent {
     fn write(&self, event: &SharedEvent) -> Acceptance {
         let deadline = Instant::now() + self.limit;
         let write = |sink: &Arc<dyn Sink>| {
-            if sink.is_ready() {
+            if is_ready(sink) {
                 match Acceptance::catching(|| sink.write(event)).answer() {
                     Ok(Ok(())) => return Acceptance::accepted(),
                     Ok(Err(_)) => {}
@@ -44,8 +45,14 @@ impl Sink for Insistent {
     }
 
     fn is_ready(&self) -> bool {
-        self.sinks.iter().all(|sink| sink.is_ready())
+        self.sinks.iter().all(is_ready)
     }
+}
+
+/// A sink that panics is not ready. The registry has acted by then, and the
+/// other sinks need the event.
+fn is_ready(sink: &Arc<dyn Sink>) -> bool {
+    catch_unwind(AssertUnwindSafe(|| sink.is_ready())).unwrap_or(false)
 }
 
 /// Goes on with a write, if there is one, and writes again until the deadline.
@@ -68,7 +75,7 @@ fn insist(
             tokio::time::sleep_until(next.min(deadline)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             let last = next >= deadline;
-            if last || sink.is_ready() {
+            if last || is_ready(&sink) {
                 let answer = Acceptance::catching(|| sink.write(&event)).await;
                 if answer.is_ok() || last || answer.as_ref().is_err_and(SinkError::is_closed) {
                     return answer;
@@ -119,5 +126,31 @@ mod tests {
         assert!(answer.await.unwrap_err().is_full());
         assert_eq!(began.elapsed(), limit);
         assert!((5..30).contains(&attempts(&never)));
+    }
+
+    struct Panics;
+
+    impl Sink for Panics {
+        fn write(&self, _: &SharedEvent) -> Acceptance {
+            panic!("in a write")
+        }
+
+        fn is_ready(&self) -> bool {
+            panic!("in the readiness check")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_that_panics_keeps_no_event_from_the_others() {
+        let accepts = Arc::new(Accepts {
+            at: 1,
+            attempts: AtomicUsize::new(0),
+        });
+        let sinks: Vec<Arc<dyn Sink>> = vec![Arc::new(Panics), accepts.clone()];
+        let event = SharedEvent::from(Event::new(Action::Delete));
+        let insistent = Insistent::new(sinks, Duration::from_secs(60));
+        assert!(!insistent.is_ready());
+        assert!(insistent.write(&event).await.is_err());
+        assert_eq!(accepts.attempts.load(Ordering::Relaxed), 1);
     }
 }
