@@ -8,6 +8,7 @@ mod hang_up;
 mod lacking;
 mod moments;
 mod nested_layers;
+mod panics;
 mod readiness;
 mod router;
 mod scripted;
