@@ -143,7 +143,7 @@ impl Uploads {
     }
 
     fn forget(&self, prefix: &str, uri: &Uri) {
-        let key = self.keys.of(&UploadUrl::new(prefix, uri));
+        let key = self.keys.of(UploadUrl::new(prefix, uri));
         self.memory().progress.remove(key);
     }
 }
