@@ -99,12 +99,23 @@ impl Uploads {
         memory.requests += 1;
         let number = memory.requests;
         memory.progress.insert(key, Progress::Busy(number));
-        let before = count;
         Some(Chunk {
             key,
+            url,
             number,
-            before,
+            before: count,
         })
+    }
+
+    /// Puts the count back: the request was not passed on.
+    pub(super) fn give_back(&self, chunk: &Chunk) {
+        let mut memory = self.memory();
+        let progress = memory.progress.remove(chunk.key);
+        if matches!(progress, Some(Progress::Busy(number)) if number == chunk.number) {
+            let (count, url) = (chunk.before, chunk.url);
+            let idle = Progress::Idle { count, url };
+            memory.progress.insert(chunk.key, idle);
+        }
     }
 
     /// Returns the bytes of the upload with those of this request, if all have
@@ -143,7 +154,7 @@ impl Uploads {
     }
 
     fn forget(&self, prefix: &str, uri: &Uri) {
-        let key = self.keys.of(&UploadUrl::new(prefix, uri));
+        let key = self.keys.of(UploadUrl::new(prefix, uri));
         self.memory().progress.remove(key);
     }
 }
@@ -152,6 +163,7 @@ impl Uploads {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
     key: Key,
+    url: Key,
     number: u64,
     before: u64,
 }

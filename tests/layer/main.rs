@@ -10,6 +10,7 @@ mod moments;
 mod nested_layers;
 mod panics;
 mod readiness;
+mod refused_uploads;
 mod router;
 mod scripted;
 mod size_hints;
