@@ -8,13 +8,14 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::Reason;
-use super::writer::{DeadLetterWriter, Fate, after_timeout};
+use super::fate::{Fate, Ledger, after_timeout};
+use crate::error::with_causes;
 use crate::event::SharedEvent;
 use crate::sink::{Acceptance, SinkError};
 
 /// A letter whose fate is not known. When it is dropped, it is lost.
 pub(super) struct Undecided {
-    writer: Arc<DeadLetterWriter>,
+    ledger: Arc<Ledger>,
     event: String,
     reason: Reason,
     refused: bool,
@@ -23,14 +24,14 @@ pub(super) struct Undecided {
 
 impl Undecided {
     pub(super) fn new(
-        writer: Arc<DeadLetterWriter>,
+        ledger: Arc<Ledger>,
         event: &SharedEvent,
         reason: Reason,
         refused: bool,
     ) -> Self {
-        writer.undecided.send_modify(|letters| *letters += 1);
+        ledger.undecided.send_modify(|letters| *letters += 1);
         Self {
-            writer,
+            ledger,
             event: event.id().to_string(),
             reason,
             refused,
@@ -55,8 +56,8 @@ impl Undecided {
 
     fn lose(&mut self, why: &str) {
         self.decide();
-        if self.writer.counts.lost(1) {
-            let (endpoint, event) = (&*self.writer.endpoint, &*self.event);
+        if self.ledger.counts.lost(1) {
+            let (endpoint, event) = (&*self.ledger.endpoint, &*self.event);
             tracing::error!(endpoint, event, error = why, "events are lost");
         }
     }
@@ -66,9 +67,9 @@ impl Undecided {
     fn decide(&mut self) {
         self.decided = true;
         if self.refused {
-            self.writer.counts.written();
+            self.ledger.counts.written();
         }
-        self.writer.counts.dead(self.reason, 1);
+        self.ledger.counts.dead(self.reason, 1);
     }
 }
 
@@ -77,19 +78,8 @@ impl Drop for Undecided {
         if !self.decided {
             self.lose("the runtime ended before its dead letter was kept");
         }
-        self.writer.undecided.send_modify(|letters| *letters -= 1);
+        self.ledger.undecided.send_modify(|letters| *letters -= 1);
     }
-}
-
-/// An error with its causes.
-fn with_causes(error: &SinkError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// A letter that was offered to the sink.
@@ -144,8 +134,8 @@ impl Burial {
         let (runtime, mut closed) = match &begun {
             Begun::Decided(fate) => return Self::decided(*fate),
             Begun::Pending(undecided, _) => {
-                let writer = &undecided.writer;
-                (writer.runtime.clone(), writer.closed.subscribe())
+                let ledger = &undecided.ledger;
+                (ledger.runtime.clone(), ledger.closed.subscribe())
             }
         };
         let end = after_timeout();

@@ -1,6 +1,7 @@
 //! Events that will not be tried again: [`DeadLetter`], and where they go.
 
 mod burial;
+mod fate;
 mod file;
 mod letter;
 mod writer;
@@ -10,9 +11,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub(crate) use self::burial::Burial;
+pub(crate) use self::fate::{Fate, Fates};
 pub use self::file::DeadLetterFile;
 pub use self::letter::{DeadLetter, Reason};
-pub(crate) use self::writer::{Cause, DeadLetterWriter, Fate, Fates};
+pub(crate) use self::writer::{Cause, DeadLetterWriter};
 use crate::sink::{Acceptance, Sink, SinkError};
 
 /// Takes dead letters.

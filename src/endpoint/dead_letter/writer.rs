@@ -3,22 +3,17 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::burial::{Begun, Burial, Undecided};
+use super::fate::{Fate, Fates, Ledger, after_timeout};
 use super::{DeadLetter, DeadLetterSink, Reason};
 use crate::endpoint::batch::Tried;
 use crate::endpoint::status::Counts;
 use crate::event::SharedEvent;
 use crate::queue::{Entry, Queue};
 use crate::sink::Acceptance;
-
-/// How long a sink of dead letters may take for one letter.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Most letters that may be on their way to a slow sink. Events that are refused
 /// beyond that are lost: memory must not grow with a disk that hangs.
@@ -32,15 +27,8 @@ const MOST_UNDECIDED: usize = 10_000;
 /// futures that are dropped, too: they go on in the background, and count as
 /// lost if there is no runtime to go on in.
 pub(crate) struct DeadLetterWriter {
-    pub(super) endpoint: Arc<str>,
+    ledger: Arc<Ledger>,
     sink: Option<Arc<dyn DeadLetterSink>>,
-    pub(super) counts: Arc<Counts>,
-    /// Where letters go on whose future is dropped.
-    pub(super) runtime: Option<Handle>,
-    /// Letters that are not decided.
-    pub(super) undecided: watch::Sender<usize>,
-    /// Whether undecided letters are lost now.
-    pub(super) closed: watch::Sender<bool>,
 }
 
 /// What the last attempt came to.
@@ -50,28 +38,6 @@ pub(crate) struct Cause {
     pub(crate) answer: String,
 }
 
-/// What became of a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// The sink of dead letters has it.
-    Kept,
-    /// Nothing has it. It was counted and logged.
-    Lost,
-}
-
-/// How many dead letters met which fate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fates {
-    pub(crate) kept: usize,
-    pub(crate) lost: usize,
-}
-
-impl Fates {
-    fn lost(lost: usize) -> Self {
-        Self { kept: 0, lost }
-    }
-}
-
 impl DeadLetterWriter {
     pub(crate) fn new(
         endpoint: Arc<str>,
@@ -79,12 +45,8 @@ impl DeadLetterWriter {
         counts: Arc<Counts>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            endpoint,
+            ledger: Arc::new(Ledger::new(endpoint, counts)),
             sink,
-            counts,
-            runtime: Handle::try_current().ok(),
-            undecided: watch::Sender::new(0),
-            closed: watch::Sender::new(false),
         })
     }
 
@@ -96,8 +58,8 @@ impl DeadLetterWriter {
     /// Makes a dead letter of an event that the queue has refused: never tried,
     /// and not counted as written before.
     pub(crate) fn refuse(self: &Arc<Self>, event: &SharedEvent, reason: Reason) -> Burial {
-        if *self.undecided.borrow() >= MOST_UNDECIDED {
-            let undecided = Undecided::new(self.clone(), event, reason, true);
+        if *self.ledger.undecided.borrow() >= MOST_UNDECIDED {
+            let undecided = Undecided::new(self.ledger.clone(), event, reason, true);
             return Burial::decided(undecided.lost("too many dead letters wait for their sink"));
         }
         let (cause, tried) = (Cause::default(), Tried::default());
@@ -128,7 +90,7 @@ impl DeadLetterWriter {
         let concurrency = self.sink.as_ref().map_or(1, |it| it.concurrency());
         let concurrency = concurrency.clamp(1, MOST_UNDECIDED);
         let mut entries = entries.into_iter();
-        let mut closed = self.closed.subscribe();
+        let mut closed = self.ledger.closed.subscribe();
         loop {
             let end = deadline.map_or_else(after_timeout, |it| it.min(after_timeout()));
             if end <= Instant::now() {
@@ -170,8 +132,9 @@ impl DeadLetterWriter {
         tried: &Tried,
         refused: bool,
     ) -> Begun {
-        if self.counts.gives_up() {
-            let (endpoint, reason, error) = (&*self.endpoint, reason.as_str(), &*cause.error);
+        if self.ledger.counts.gives_up() {
+            let (endpoint, reason, error) =
+                (&*self.ledger.endpoint, reason.as_str(), &*cause.error);
             tracing::warn!(
                 endpoint,
                 reason,
@@ -180,12 +143,12 @@ impl DeadLetterWriter {
                 "events are given up"
             );
         }
-        let undecided = Undecided::new(self.clone(), event, reason, refused);
+        let undecided = Undecided::new(self.ledger.clone(), event, reason, refused);
         let Some(sink) = &self.sink else {
             return Begun::Decided(undecided.lost("there is no sink of dead letters"));
         };
         let letter = Arc::new(DeadLetter {
-            endpoint: self.endpoint.to_string(),
+            endpoint: self.ledger.endpoint.to_string(),
             reason,
             error: Some(cause.error.clone()).filter(|error| !error.is_empty()),
             answer: cause.answer.clone(),
@@ -202,22 +165,27 @@ impl DeadLetterWriter {
 
     /// Resolves when every letter is decided.
     pub(crate) async fn decided(&self) {
-        let mut undecided = self.undecided.subscribe();
+        let mut undecided = self.ledger.undecided.subscribe();
         // Fails only when the sender is gone, which `self` has.
         let _decided = undecided.wait_for(|letters| *letters == 0).await;
     }
 
     /// Ends the wait for all sinks: letters that are not decided are lost.
     pub(crate) fn close(&self) {
-        self.closed.send_replace(true);
+        self.ledger.closed.send_replace(true);
     }
 
     /// Counts and logs accepted events that are lost without a letter.
     pub(crate) fn lose(&self, events: usize, reason: Reason, why: &str) {
         if events > 0 {
-            self.counts.dead(reason, events);
-            self.counts.lost(events);
-            tracing::error!(endpoint = &*self.endpoint, events, why, "events are lost");
+            self.ledger.counts.dead(reason, events);
+            self.ledger.counts.lost(events);
+            tracing::error!(
+                endpoint = &*self.ledger.endpoint,
+                events,
+                why,
+                "events are lost"
+            );
         }
     }
 }
@@ -225,13 +193,8 @@ impl DeadLetterWriter {
 impl fmt::Debug for DeadLetterWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeadLetterWriter")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &self.ledger.endpoint)
             .field("location", &self.location())
             .finish_non_exhaustive()
     }
-}
-
-/// When the sink is too late with a letter that is offered now.
-pub(super) fn after_timeout() -> Instant {
-    Instant::now() + TIMEOUT
 }

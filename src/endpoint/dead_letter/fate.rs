@@ -1,0 +1,64 @@
+//! What becomes of dead letters: [`Fate`], and the [`Ledger`] that counts them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::endpoint::status::Counts;
+
+/// How long a sink of dead letters may take for one letter.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What became of a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The sink of dead letters has it.
+    Kept,
+    /// Nothing has it. It was counted and logged.
+    Lost,
+}
+
+/// How many dead letters met which fate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fates {
+    pub(crate) kept: usize,
+    pub(crate) lost: usize,
+}
+
+impl Fates {
+    pub(super) fn lost(lost: usize) -> Self {
+        Self { kept: 0, lost }
+    }
+}
+
+/// What the letters of one endpoint are counted with while they are decided.
+pub(super) struct Ledger {
+    pub(super) endpoint: Arc<str>,
+    pub(super) counts: Arc<Counts>,
+    /// Where letters go on whose future is dropped.
+    pub(super) runtime: Option<Handle>,
+    /// Letters that are not decided.
+    pub(super) undecided: watch::Sender<usize>,
+    /// Whether undecided letters are lost now.
+    pub(super) closed: watch::Sender<bool>,
+}
+
+impl Ledger {
+    pub(super) fn new(endpoint: Arc<str>, counts: Arc<Counts>) -> Self {
+        Self {
+            endpoint,
+            counts,
+            runtime: Handle::try_current().ok(),
+            undecided: watch::Sender::new(0),
+            closed: watch::Sender::new(false),
+        }
+    }
+}
+
+/// When the sink is too late with a letter that is offered now.
+pub(super) fn after_timeout() -> Instant {
+    Instant::now() + TIMEOUT
+}
