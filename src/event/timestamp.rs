@@ -20,7 +20,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     parse(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 timestamp"))
 }
 
-/// The same for a time that need not be there.
+/// The same for a time that may be missing.
 pub(crate) mod optional {
     use super::{Deserialize, Deserializer, Serializer, SystemTime};
 
@@ -44,31 +44,30 @@ pub(crate) mod optional {
     }
 }
 
-/// Appends `time`, in UTC. RFC 3339 has the years 0 to 9999; a time outside of
+/// Appends `time` in UTC. RFC 3339 has the years 0 to 9999; a time outside of
 /// them becomes the nearest that is inside.
 pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
     let (seconds, nanoseconds) = since_1970(time);
     let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY) as u32);
     let (year, month, day) = date(days);
-    digits(out, year, 4);
-    for (separator, number) in [
-        (b'-', month),
-        (b'-', day),
-        (b'T', second / 3600),
-        (b':', second / 60 % 60),
-        (b':', second % 60),
-    ] {
-        out.push(separator);
-        digits(out, number, 2);
+    let mut text = *b"0000-00-00T00:00:00.000000000Z";
+    digits(&mut text[..4], year);
+    digits(&mut text[5..7], month);
+    digits(&mut text[8..10], day);
+    digits(&mut text[11..13], second / 3600);
+    digits(&mut text[14..16], second / 60 % 60);
+    digits(&mut text[17..19], second % 60);
+    digits(&mut text[20..29], nanoseconds);
+    let mut end = text.len() - 1;
+    while text[end - 1] == b'0' && end > 20 {
+        end -= 1;
     }
-    if nanoseconds > 0 {
-        out.push(b'.');
-        digits(out, nanoseconds, 9);
-        while out.last() == Some(&b'0') {
-            out.pop();
-        }
+    // Without a fraction there is no point either.
+    if end == 20 {
+        end = 19;
     }
-    out.push(b'Z');
+    text[end] = b'Z';
+    out.extend_from_slice(&text[..=end]);
 }
 
 /// Seconds of a day: leap seconds are none of `SystemTime`'s.
@@ -216,17 +215,13 @@ fn zone(text: &str) -> Option<i64> {
     is_zone.then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// Appends `number` in decimal with at least `width` digits, zeros first.
-fn digits(out: &mut Vec<u8>, number: u32, width: usize) {
-    let mut buffer = [b'0'; 10];
-    let mut rest = number;
-    let mut start = buffer.len();
-    while rest > 0 {
-        start -= 1;
-        buffer[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
+/// Writes `number` in decimal over `digits`, whose length it must fit.
+#[inline(always)]
+fn digits(digits: &mut [u8], mut number: u32) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
-    out.extend_from_slice(&buffer[start.min(buffer.len() - width)..]);
 }
 
 #[cfg(test)]

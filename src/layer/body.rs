@@ -65,9 +65,9 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
                     if let Some(data) = frame.data_ref() {
                         tap.add(data);
                     }
-                    // Whoever knows that this was the last frame need not poll
-                    // again to find the end.
-                    tap.set_complete(inner.is_end_stream());
+                    // Whoever knows that this was the last frame, as trailers
+                    // always are, need not poll again to find the end.
+                    tap.set_complete(frame.is_trailers() || inner.is_end_stream());
                 }
                 Some(Err(_)) => {}
                 None => tap.set_complete(true),

@@ -18,6 +18,8 @@ use super::settings::Settings;
 /// future runs in the task of the request, so that its panics, task-locals and
 /// spans are where they would be without the layer.
 pub(super) struct Detachable<T> {
+    /// `None` as soon as it has ended, and while it is polled: a future that
+    /// panics must not be polled again.
     work: Option<BoxFuture<'static, T>>,
     settings: Arc<Settings>,
     /// Made where `T` is known to be `'static`, so that no type which holds
@@ -48,23 +50,34 @@ impl<T> Future for Detachable<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let Some(work) = &mut self.work else {
+        let Some(mut work) = self.work.take() else {
             // As any future that is polled after its end, it has no answer.
             return Poll::Pending;
         };
+        let panics = CountPanic;
         let polled = work.as_mut().poll(cx);
-        if polled.is_ready() {
-            self.work = None;
+        std::mem::forget(panics);
+        if polled.is_pending() {
+            self.work = Some(work);
         }
         polled
     }
 }
 
 impl<T> Drop for Detachable<T> {
+    /// Whatever ends the request, also a panic outside of the layer.
     fn drop(&mut self) {
-        // A future that has panicked must not be polled again.
-        if let Some(work) = self.work.take().filter(|_| !std::thread::panicking()) {
+        if let Some(work) = self.work.take() {
             (self.detach)(work, &self.settings);
         }
+    }
+}
+
+/// Counts a request whose future panics: the registry may have acted before.
+struct CountPanic;
+
+impl Drop for CountPanic {
+    fn drop(&mut self) {
+        crate::metrics::unknown_outcome();
     }
 }

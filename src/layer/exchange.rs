@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{Method, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri};
 
 use super::facts::Facts;
 use super::headers;
 use super::observed::Observed;
-use super::origin::{EndToEnd, Origin};
+use super::origin::{EndToEnd, Only, Origin};
 use super::outcome::{ListenerCall, Outcome};
 use super::response_facts::ResponseFacts;
 use super::route::{self, Operation, Reference, Route};
@@ -41,9 +41,8 @@ impl Watch {
         }
         if parts.method == Method::PATCH {
             let uploads = &settings.memory.uploads;
-            let chunk = uploads.take(&settings.prefix, &parts.uri, &parts.headers)?;
-            let tap = SharedTap::new(0);
-            return Some(Self::Patch(settings.clone(), PatchWatch { chunk, tap }));
+            let patch = PatchWatch::new(uploads, &settings.prefix, &parts.uri, &parts.headers);
+            return Some(Self::Patch(settings.clone(), patch));
         }
         Exchange::new(settings, parts).map(|exchange| Self::Exchange(Box::new(exchange)))
     }
@@ -52,7 +51,7 @@ impl Watch {
     pub(super) fn tap(&self) -> Option<&SharedTap> {
         match self {
             Self::Exchange(exchange) => exchange.tap.as_ref(),
-            Self::Patch(_, patch) => Some(&patch.tap),
+            Self::Patch(_, patch) => patch.tap(),
         }
     }
 }
@@ -68,8 +67,8 @@ pub(super) struct Exchange {
     origin: Origin,
     /// The upload that this request ends, if its bytes were counted.
     pub(super) chunk: Option<Chunk>,
-    /// `Content-Type` of a request body that is a form.
-    pub(super) form: Option<String>,
+    /// `None` if the request body is certainly no form.
+    pub(super) form: Option<FormType>,
     /// What the request says of a manifest in its body.
     pub(super) content: Facts,
     /// Whether the request body is sent as it is, not compressed.
@@ -99,9 +98,7 @@ impl Exchange {
         // Where the registry may see another type than the layer, only the body
         // tells what it is.
         let content_type = EndToEnd::of(&parts.headers).only(&CONTENT_TYPE).text();
-        let form = content_type
-            .filter(|it| route::form::is_form(it))
-            .map(Into::into);
+        let form = FormType::of(&parts.headers);
         let content = match operation {
             Some(Operation::PushManifest { .. }) => Facts::of_type(content_type),
             _ => Facts::default(),
@@ -292,6 +289,32 @@ impl Exchange {
                 facts.read_manifest(content, &self.settings.memory, include_references)
             }
             _ => facts,
+        }
+    }
+}
+
+/// The `Content-Type` of a request body that may be a form.
+pub(super) enum FormType {
+    Known(String),
+    /// Another registry may see another type.
+    Unclear,
+}
+
+impl FormType {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        // Go takes an invalid parameter of the type for none.
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        match EndToEnd::of(headers).only(&CONTENT_TYPE) {
+            Only::Absent => None,
+            Only::Value(value) => {
+                let form = Some(text(value)).filter(|it| route::form::is_form(it));
+                form.map(Self::Known)
+            }
+            Only::Unclear => {
+                let mut values = headers.get_all(CONTENT_TYPE).iter();
+                let any = values.any(|value| route::form::is_form(&text(value)));
+                any.then_some(Self::Unclear)
+            }
         }
     }
 }

@@ -15,7 +15,8 @@ const CAPACITY: usize = 32 << 10;
 /// for a blob that it redirects to its storage, a manifest that it accepted or
 /// served in the same repository tells the size. A registry checks that the
 /// blobs of a manifest exist, and not their sizes, so a client may claim
-/// anything there: two manifests that disagree give no size.
+/// anything there: a claim counts only where the registry, if it can be asked,
+/// has not said better, and two manifests that disagree give no size.
 #[derive(Debug)]
 pub(super) struct Sizes {
     keys: Keys,
@@ -31,6 +32,8 @@ struct Memory {
 #[derive(Clone, Copy, Debug)]
 enum Claim {
     Size(u64),
+    /// The registry was asked and has not said better.
+    Settled(u64),
     Disputed,
 }
 
@@ -63,9 +66,11 @@ impl Sizes {
         for reference in references {
             let key = self.keys.of((repository, &*reference.digest));
             let claim = match memory.claimed.get(key) {
-                Some(Claim::Size(size)) if size == reference.size => continue,
+                Some(Claim::Size(size) | Claim::Settled(size)) if size == reference.size => {
+                    continue;
+                }
                 Some(Claim::Disputed) => continue,
-                Some(Claim::Size(_)) => {
+                Some(Claim::Size(_) | Claim::Settled(_)) => {
                     missing_fact("disputed_size");
                     Claim::Disputed
                 }
@@ -75,16 +80,31 @@ impl Sizes {
         }
     }
 
-    /// The size of a digest in a repository, if it is known.
+    /// The size of a digest in a repository, if it is known without a question
+    /// to the registry.
     pub(super) fn get(&self, repository: &str, digest: &str) -> Option<u64> {
         let mut memory = self.memory();
         let known = memory.known.get(self.keys.of(digest));
         known.or_else(
             || match memory.claimed.get(self.keys.of((repository, digest)))? {
-                Claim::Size(size) => Some(size),
-                Claim::Disputed => None,
+                Claim::Settled(size) => Some(size),
+                Claim::Size(_) | Claim::Disputed => None,
             },
         )
+    }
+
+    /// The size that manifests claim, for when the registry does not tell it.
+    /// It need not be asked again.
+    pub(super) fn settle(&self, repository: &str, digest: &str) -> Option<u64> {
+        let mut memory = self.memory();
+        let key = self.keys.of((repository, digest));
+        match memory.claimed.get(key)? {
+            Claim::Size(size) | Claim::Settled(size) => {
+                memory.claimed.insert(key, Claim::Settled(size));
+                Some(size)
+            }
+            Claim::Disputed => None,
+        }
     }
 }
 
@@ -99,11 +119,14 @@ mod tests {
         assert_eq!(sizes.get("a/b", "sha256:1"), None);
         claim(5);
         claim(5);
+        assert_eq!(sizes.get("a/b", "sha256:1"), None);
+        assert_eq!(sizes.settle("a/b", "sha256:1"), Some(5));
         assert_eq!(sizes.get("a/b", "sha256:1"), Some(5));
         assert_eq!(sizes.get("a/other", "sha256:1"), None);
         claim(6);
         claim(6);
         assert_eq!(sizes.get("a/b", "sha256:1"), None);
+        assert_eq!(sizes.settle("a/b", "sha256:1"), None);
         sizes.learn("sha256:1", 7);
         assert_eq!(sizes.get("a/b", "sha256:1"), Some(7));
         assert_eq!(sizes.get("a/other", "sha256:1"), Some(7));

@@ -1,13 +1,14 @@
 //! Questions that the layer itself asks the registry: [`StatClient`].
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, LINK, USER_AGENT};
 use http::request::Parts;
 use http::{
@@ -167,7 +168,10 @@ impl StatClient {
         *request.version_mut() = self.version;
         *request.headers_mut() = self.headers.clone();
         *request.extensions_mut() = self.extensions.clone();
-        let response = (self.service)(request).await?;
+        // The registry may have acted already, and there must be an event.
+        let service = self.service.clone();
+        let response = AssertUnwindSafe(async move { service(request).await });
+        let response = response.catch_unwind().await.ok()??;
         (response.status() == StatusCode::OK).then_some(response)
     }
 
@@ -211,7 +215,10 @@ impl StatClient {
         else {
             return Facts::default();
         };
-        let found = Facts::of_content(StatusCode::OK, response.headers());
+        let mut found = Facts::of_content(StatusCode::OK, response.headers());
+        if !content {
+            found.size = headers::stated_by_head(found.size);
+        }
         if !content || !headers::is_plain(response.headers()) {
             return found;
         }
@@ -227,6 +234,7 @@ impl StatClient {
         let path = format!("{name}/blobs/{}", segment(digest));
         let response = self.ask(Method::HEAD, &path).await;
         let size = response.and_then(|it| headers::content_size(StatusCode::OK, it.headers()));
+        let size = headers::stated_by_head(size);
         if let Some(size) = size {
             self.settings.memory.sizes.learn(digest, size);
         }

@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +28,10 @@ pub(crate) trait Destination: Send + Sync {
 pub(crate) struct Plain(pub(crate) Arc<dyn Sink>);
 
 impl Destination for Plain {
+    /// A sink that panics is not ready. The registry has acted by then, and the
+    /// other sinks need the event.
     fn is_ready(&self) -> bool {
-        self.0.is_ready()
+        catch_unwind(AssertUnwindSafe(|| self.0.is_ready())).unwrap_or(false)
     }
 
     fn offer(&self, event: &SharedEvent) -> Acceptance {
@@ -146,5 +149,32 @@ mod tests {
         assert!(answer.await.unwrap_err().is_full());
         assert_eq!(began.elapsed(), limit);
         assert!((5..30).contains(&attempts(&never)));
+    }
+
+    struct Panics;
+
+    impl Sink for Panics {
+        fn write(&self, _: &SharedEvent) -> Acceptance {
+            panic!("in a write")
+        }
+
+        fn is_ready(&self) -> bool {
+            panic!("in the readiness check")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_that_panics_keeps_no_event_from_the_others() {
+        let accepts = Arc::new(Accepts {
+            at: 1,
+            attempts: AtomicUsize::new(0),
+        });
+        let sinks: [Arc<dyn Sink>; 2] = [Arc::new(Panics), accepts.clone()];
+        let sinks = sinks.map(|sink| Arc::new(Plain(sink)) as Arc<dyn Destination>);
+        let event = SharedEvent::from(Event::new(Action::Delete));
+        let insistent = Insistent::new(sinks.into(), Duration::from_secs(60));
+        assert!(!insistent.is_ready());
+        assert!(insistent.write(&event).await.is_err());
+        assert_eq!(accepts.attempts.load(Ordering::Relaxed), 1);
     }
 }

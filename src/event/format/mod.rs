@@ -6,7 +6,7 @@ mod cloud_events;
 mod distribution;
 mod json;
 
-use self::json::Json;
+use self::json::{Json, are_plain, key};
 use super::{SharedEvent, stored, timestamp};
 
 /// How events are written.
@@ -182,7 +182,7 @@ pub(crate) fn envelope(
 /// Encodes one event as it stands in an envelope, or in CloudEvents as it
 /// stands alone.
 pub(crate) fn encode(event: &SharedEvent, encoding: Encoding) -> Vec<u8> {
-    let mut json = Json::new(encoding.compact, encoding.depth(), capacity(event));
+    let mut json = start(event, encoding.depth(), encoding.compact);
     write(&mut json, event, encoding.format);
     json.into_bytes()
 }
@@ -190,7 +190,7 @@ pub(crate) fn encode(event: &SharedEvent, encoding: Encoding) -> Vec<u8> {
 /// Encodes one event as the body of a request.
 pub(super) fn body(event: &SharedEvent, encoding: Encoding) -> Vec<u8> {
     let (before, after) = encoding.around_one();
-    let mut json = Json::new(encoding.compact, encoding.depth(), capacity(event));
+    let mut json = start(event, encoding.depth(), encoding.compact);
     json.raw(before);
     write(&mut json, event, encoding.format);
     json.raw(after);
@@ -199,17 +199,17 @@ pub(super) fn body(event: &SharedEvent, encoding: Encoding) -> Vec<u8> {
 
 /// Encodes an event as [`stored`](super::stored) describes.
 pub(super) fn write_stored(event: &SharedEvent) -> Vec<u8> {
-    let mut json = Json::new(true, 0, capacity(event));
+    let mut json = start(event, 0, true);
     json.object(|json| {
-        json.number("version", stored::VERSION);
-        json.text("acceptedAt", |out| {
+        json.number(key!("version"), stored::VERSION);
+        json.bytes(key!("acceptedAt"), |out| {
             timestamp::write(out, event.accepted_at())
         });
         if let Some(kind) = event.known_kind() {
-            json.string("kind", kind.as_str());
+            json.string(key!("kind"), kind.as_str());
         }
-        json.non_empty("traceParent", event.trace_parent());
-        json.key("event");
+        json.non_empty(key!("traceParent"), event.trace_parent());
+        json.key(key!("event"));
         distribution::write(json, event, Format::V2);
     });
     json.into_bytes()
@@ -222,7 +222,14 @@ fn write(json: &mut Json, event: &SharedEvent, format: Format) {
     }
 }
 
-/// Room for an event of which little needs escaping.
-fn capacity(event: &SharedEvent) -> usize {
-    1024 + 2 * event.memory()
+/// Starts a text with room for an event of which little needs escaping.
+fn start(event: &SharedEvent, depth: usize, compact: bool) -> Json {
+    let texts = event.texts();
+    let length: usize = texts.iter().map(|text| text.len()).sum();
+    let capacity = 1280 + 2 * length + 200 * event.entries();
+    let mut json = Json::new(compact, depth, capacity);
+    if are_plain(&texts) {
+        json.assume_plain();
+    }
+    json
 }

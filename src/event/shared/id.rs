@@ -19,7 +19,7 @@ enum Spelling<'a> {
     Text(&'a str),
 }
 
-const LENGTH: usize = uuid::fmt::Hyphenated::LENGTH;
+pub(in crate::event) const LENGTH: usize = uuid::fmt::Hyphenated::LENGTH;
 
 /// The bits of a UUID; all zeros if the id is another text.
 pub(super) type Bits = [u8; 16];
@@ -57,6 +57,14 @@ impl<'a> Id<'a> {
             .hyphenated()
             .encode_lower(&mut spelled);
         Self(Spelling::Uuid(spelled))
+    }
+
+    /// Returns the ASCII text of the id if it is a UUID.
+    pub(in crate::event) fn uuid(&self) -> Option<&[u8; LENGTH]> {
+        match &self.0 {
+            Spelling::Uuid(spelled) => Some(spelled),
+            Spelling::Text(_) => None,
+        }
     }
 
     /// Returns the id as text.

@@ -231,6 +231,17 @@ impl SharedEvent {
         ]
     }
 
+    /// How many references and rare parts there are.
+    pub(super) fn entries(&self) -> usize {
+        self.0.entries.len()
+    }
+
+    /// Everything that is written into encodings and may need escaping.
+    pub(super) fn texts(&self) -> [&str; 3] {
+        let SourceRecord { addr, instance_id } = self.source();
+        [&self.0.text, addr, instance_id]
+    }
+
     /// Returns the id of the request.
     pub fn request_id(&self) -> Id<'_> {
         Id::new(self.0.request_id, self.0.field(Field::RequestId))
