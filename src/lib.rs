@@ -1,33 +1,62 @@
 //! Notifications of the distribution project for any OCI registry.
 //!
 //! [distribution](https://distribution.github.io/distribution/) is the
-//! reference registry, and its
+//! reference registry. Its
 //! [notifications](https://distribution.github.io/distribution/about/notifications/)
-//! are what scanners, replicators and deployers listen to: every push, pull,
-//! mount and delete of a manifest, blob or tag becomes an event that is posted
-//! to webhook endpoints. This crate gives the same events, to the byte, to any
-//! registry that is a [`tower::Service`]:
+//! tell scanners, replicators and deployment tools of every push, pull, mount
+//! and delete: each becomes an event that is posted to webhook endpoints. This
+//! crate gives the same events, byte for byte, to any registry that is a
+//! [`tower::Service`].
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use axum::Router;
+//! use tower::Layer;
+//! use tower_registry_notifications::{Endpoint, NotificationLayer, Notifier, SourceRecord};
+//!
+//! # async fn serve(registry: Router) -> Result<(), Box<dyn std::error::Error>> {
+//! let notifier = Notifier::builder()
+//!     .source(SourceRecord::new("registry.example.com:5000"))
+//!     .endpoint(Endpoint::new("ci", "https://ci.example.com/events"))
+//!     .build()?;
+//!
+//! let layer = NotificationLayer::new(notifier.clone()).stat_with(registry.clone());
+//! let app = Router::new().fallback_service(layer.layer(registry));
+//!
+//! let listener = tokio::net::TcpListener::bind("0.0.0.0:5000").await?;
+//! axum::serve(listener, app)
+//!     .with_graceful_shutdown(async { tokio::signal::ctrl_c().await.unwrap_or_default() })
+//!     .await?;
+//! println!("{}", notifier.shutdown(Duration::from_secs(10)).await);
+//! # Ok(()) }
+//! ```
 //!
 //! ```text
-//! request ─▶ NotificationLayer ─▶ registry ─▶ successful response ─▶ Bridge ─▶ Event
+//! request ─▶ NotificationLayer ─▶ registry ─▶ successful response ─▶ Bridge ─▶ event
 //!                                                                                │
 //!                           Notifier: Broadcaster ◀──────────────────────────────┘
 //!                            ├─▶ endpoint: filter ─▶ queue ─▶ retry ─▶ HTTP POST
 //!                            └─▶ any other Sink
 //! ```
 //!
-//! - [`NotificationLayer`] recognises the distribution API's routes, builds the
-//!   request record and the actor from each request and, on a successful
-//!   response, tells the bridge. What is no event passes untouched.
-//! - [`Bridge`] makes an [`Event`] of each happening and writes it to a
-//!   [`Sink`]. A registry that knows more than HTTP shows may use it directly.
-//! - [`Notifier`] owns the endpoints and their tasks.
+//! | to | see |
+//! | --- | --- |
+//! | put the layer around an axum, hyper or other tower service | [`layer`], with recipes |
+//! | know which requests make events, and when | [`layer`], under "When an event fires" |
+//! | say who acts, or more than HTTP shows | [`ActorRecord`], [`ResponseFacts`] |
+//! | report what happens without the layer | [`Bridge`] |
+//! | configure a webhook: retries, batches, signatures, TLS, bounds | [`Endpoint`], [`endpoint`] |
+//! | keep events that a receiver rejects | [`dead_letter`] |
+//! | send events elsewhere | [`sink_fn`], [`Sink`] |
+//! | receive events in the same process, as in tests | [`ChannelSink`] |
+//! | watch it: metrics, log lines, status | [`Notifier`] |
 //!
 //! # Features
 //!
 //! | feature | gives | default |
 //! | --- | --- | --- |
-//! | `client` | the HTTP(S) client of endpoints; without it an [`Endpoint`] needs one of its own, and the crate has no TLS | on |
+//! | `client` | the HTTP(S) client of endpoints; without it an [`Endpoint`] needs a client of its own, and the crate has no TLS | on |
 //! | `axum` | peer addresses from axum 0.8's `ConnectInfo` | off |
 //! | `tower-http` | request ids from tower-http 0.6's `RequestId` | off |
 //! | `config` | [`Config`]: endpoints from distribution's configuration file | off |
@@ -47,7 +76,7 @@ pub mod endpoint;
 mod error;
 pub mod event;
 mod in_flight;
-mod layer;
+pub mod layer;
 mod listener;
 mod metrics;
 mod networks;
@@ -75,7 +104,7 @@ pub use notifier::{Notifier, NotifierBuilder, NotifierStatus};
 pub use shutdown::{Left, ShutdownReport};
 pub use sink::{Acceptance, Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, sink_fn};
 
-/// The example of the README.
+/// The examples in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -22,52 +22,69 @@ use crate::sink::{
     Acceptance, Broadcaster, Counted, Destination, Insistent, Plain, Sink, SinkError,
 };
 
-/// Where events go: the endpoints and other sinks, and what all events share.
+/// Owns the endpoints, the other sinks and their tasks.
 ///
-/// A notifier is a handle: its clones are one notifier. When the last of them
-/// is dropped, the endpoints take no more events and deliver what they have, as
-/// long as the runtime runs; [`shutdown`](Self::shutdown) waits for them.
+/// A notifier is a handle: all clones refer to the same notifier. When the last
+/// clone is dropped, the endpoints accept no more events and deliver those that
+/// they have, as long as the runtime runs. [`shutdown`](Self::shutdown) waits
+/// for them.
 ///
 /// # Metrics
 ///
-/// They go to the recorder of the [`metrics`](https://docs.rs/metrics) facade
-/// that is installed when the notifier is built; without one they cost nothing.
-/// The first three have the names, labels and values of the reference.
+/// Metrics go to the recorder of the [`metrics`](https://docs.rs/metrics) facade
+/// that is installed when the notifier is built. The names, labels and values
+/// of the first three are those of the reference.
 ///
-/// | metric | type | labels | what it is |
+/// | metric | type | labels | meaning |
 /// | --- | --- | --- | --- |
-/// | `registry_notifications_events_total` | counter | `type`, `endpoint` | `Events` that were written to the endpoint, `Successes`: events that the receiver has accepted, `Failures`: attempts that it answered otherwise, `Errors`: attempts that got no answer |
-/// | `registry_notifications_pending_total` | gauge | `endpoint` | events that wait or are under way |
-/// | `registry_notifications_status_total` | counter | `code`, `endpoint` | answers by status, `200 OK` |
-/// | `registry_notifications_retries_total` | counter | `endpoint` | attempts that were not the first at their events |
+/// | `registry_notifications_events_total` | counter | `type`, `endpoint` | `Events`: events written to the endpoint. `Successes`: events that the receiver accepted. `Failures`: attempts with a response that did not accept. `Errors`: attempts without a response |
+/// | `registry_notifications_pending_total` | gauge | `endpoint` | events that wait or are being delivered |
+/// | `registry_notifications_status_total` | counter | `code`, `endpoint` | responses by status, such as `200 OK` |
+/// | `registry_notifications_retries_total` | counter | `endpoint` | attempts other than the first of their events |
 /// | `registry_notifications_dead_letters_total` | counter | `reason`, `endpoint` | events that will not be tried again: `rejected`, `gave_up`, `overflow` or `shutdown` |
-/// | `registry_notifications_lost_total` | counter | `endpoint` | dead letters that no sink of dead letters has |
-/// | `registry_notifications_queue_age_seconds` | gauge | `endpoint` | how long the oldest event that is not delivered has waited |
-/// | `registry_notifications_delivery_seconds` | histogram | `endpoint` | duration of attempts |
-/// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | from the happening to the acceptance by the receiver |
-/// | `registry_notifications_batch_events` | histogram | `endpoint` | events in a request |
-/// | `registry_notifications_unaccepted_total` | counter | | events that a sink did not accept; each counts once, however many sinks there are |
-/// | `registry_notifications_missing_facts_total` | counter | `fact` | events that lack a fact for which there was no source: `media_type`, `digest`, `size`, `references`, `untagged` (tags of a deleted manifest), `repository` (the one that a mount is from), or, because a request names none that is valid or more than one, `actor`, `host`, `base_url` (the URL is relative) or `user_agent` |
+/// | `registry_notifications_lost_total` | counter | `endpoint` | dead letters that no dead-letter sink kept |
+/// | `registry_notifications_queue_age_seconds` | gauge | `endpoint` | age of the oldest undelivered event |
+/// | `registry_notifications_delivery_seconds` | histogram | `endpoint` | duration of an attempt |
+/// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | time from an event's timestamp to its acceptance by the receiver |
+/// | `registry_notifications_batch_events` | histogram | `endpoint` | events in one request |
+/// | `registry_notifications_unaccepted_total` | counter | | events that at least one sink did not accept |
+/// | `registry_notifications_missing_facts_total` | counter | `fact` | facts omitted from events; see below |
+/// | `registry_notifications_unknown_outcomes_total` | counter | | requests that may or may not have changed the registry, so that an event may be missing: the registry's service failed or panicked, or a proxy lost its response |
+/// | `registry_notifications_detached_timeouts_total` | counter | | requests without a client that reached the [`detached_timeout`](crate::NotificationLayer::detached_timeout) |
+/// | `registry_notifications_ambiguous_names_total` | counter | | events whose path names a repository in two ways that differ |
 ///
-/// Every event that an endpoint's filter wants ends once. For each endpoint,
-/// whenever nothing is being written:
+/// Values of `fact`:
 ///
-/// - `Events` = `Successes` + dead letters of all reasons + pending. Events that
-///   the queue refuses are `Events` and dead letters at once; a write that waits
-///   for room is not counted before it is decided.
-/// - Dead letters = letters that the sink of dead letters has + lost.
-/// - Answers by status = attempts with an answer = `Failures` + attempts that
-///   succeeded; attempts = `Failures` + `Errors` + those.
-/// - A durable store keeps what is pending at the end; without one, nothing is
-///   pending after [`shutdown`](Self::shutdown).
+/// | `fact` | omitted from the event because |
+/// | --- | --- |
+/// | `media_type`, `digest`, `size` | no source has it |
+/// | `disputed_size` | two manifests in a repository state different sizes for one digest, so neither counts. Counted once when they disagree |
+/// | `references` | the manifest cannot be read or is too large, or its type has no known references |
+/// | `untagged` | the tags that were deleted with a manifest could not all be looked up |
+/// | `repository` | the repository, or the source of a mount, is not known for certain |
+/// | `actor` | the request has several `Authorization` headers or invalid credentials |
+/// | `host` | the request names no valid host, or several |
+/// | `base_url` | no valid URL can be made of the request, so that the event's URL is relative |
+/// | `user_agent` | it is longer than 8 KiB |
 ///
-/// Gauges are brought up to date with each attempt, and every 10 s while events
-/// wait. Counters begin at zero, but for those by `code` and `fact`, which are
-/// there from their first count on.
+/// Every event that passes an endpoint's filter ends once. Whenever no write is
+/// in progress, for each endpoint:
 ///
-/// `metrics-exporter-prometheus` makes summaries of histograms unless it is
-/// given buckets, and summaries cannot be added up over nodes. Buckets for
-/// seconds, and for the size of batches, which end in `_events`:
+/// - `Events` = `Successes` + dead letters of all reasons + pending. An event
+///   that the queue refuses counts as one of `Events` and as a dead letter. A
+///   write that waits for room is counted when it is decided.
+/// - Dead letters = those that the dead-letter sink kept + lost.
+/// - Responses by status = `Failures` + attempts that succeeded.
+/// - Attempts = responses by status + `Errors`.
+/// - After [`shutdown`](Self::shutdown) nothing is pending.
+///
+/// Gauges are updated with each attempt, and every 10 s while events wait.
+/// Counters are registered at zero, so that `rate()` sees their first increment,
+/// except those with the labels `code` and `fact`.
+///
+/// `metrics-exporter-prometheus` exports histograms as summaries unless it is
+/// given buckets, and summaries cannot be aggregated across nodes. These are
+/// buckets for durations and for batch sizes:
 ///
 /// ```
 /// use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
@@ -83,18 +100,29 @@ use crate::sink::{
 ///
 /// # Logs
 ///
-/// The crate speaks through [`tracing`](https://docs.rs/tracing). Everything
-/// about an endpoint has its name as the field `endpoint`.
+/// The crate logs through [`tracing`](https://docs.rs/tracing). Lines about an
+/// endpoint carry its name in the field `endpoint`.
 ///
-/// | level | what |
+/// | level | message |
 /// | --- | --- |
-/// | error | events are lost; an endpoint is disabled by its receiver |
-/// | warn | deliveries begin to fail; events become dead letters; the registry did not answer what the layer asked |
-/// | info | the receiver answers again |
-/// | debug | each attempt that failed; the span `delivery` of each attempt, with `endpoint`, `events` and `attempt` |
+/// | error | `events are lost` |
+/// | error | `the receiver is gone (410): the endpoint is disabled` |
+/// | error | `no runtime is left to finish a request in` |
+/// | warn | `deliveries fail`, with what to check where the status says so |
+/// | warn | `events are given up`: events become dead letters |
+/// | warn | `an event is refused: it alone is larger than the queue's byte limit` |
+/// | warn | `a dead letter that was cut off is removed`: a dead-letter file ended in an incomplete line |
+/// | warn | `a request without a client took too long`: the `detached_timeout` was reached |
+/// | warn | `a stat took too long`, `a lookup of tags took too long`, `only the first 10000 tags are looked at`, `untag_lookup needs a service to ask: set stat_with`, `an event lacks its references`: events lack facts |
+/// | info | `the receiver answers again` |
+/// | debug | `a delivery failed`: every failed attempt |
+/// | debug | `a sink did not accept an event` |
+/// | debug | `a trusted root of the system cannot be read` |
 ///
-/// What goes on is told once, when it begins, and again 5 minutes later at the
-/// earliest if it was over in between.
+/// Each attempt is a span `delivery` at level debug with the fields `endpoint`,
+/// `events` and `attempt`. Warnings about deliveries and dead letters are logged
+/// when the trouble begins, and again only after it has ended and at least 5
+/// minutes have passed.
 #[derive(Clone)]
 pub struct Notifier(Arc<Inner>);
 
@@ -116,12 +144,12 @@ impl Drop for Inner {
 }
 
 impl Notifier {
-    /// Begins to configure a notifier.
+    /// Returns a builder without endpoints and sinks.
     pub fn builder() -> NotifierBuilder {
         NotifierBuilder::default()
     }
 
-    /// The sink that writes to every endpoint and every other sink.
+    /// Returns the sink that writes to every endpoint and every other sink.
     pub fn sink(&self) -> Arc<dyn Sink> {
         self.0.sink.clone()
     }
@@ -143,26 +171,26 @@ impl Notifier {
         &self.0.in_flight
     }
 
-    /// Returns the bridge for one request, for a registry that reports itself
-    /// what happens: it writes to this notifier, with its source and its
-    /// setting for references.
+    /// Returns the bridge for one request, for a registry that reports what
+    /// happens without the layer. It writes to this notifier, with the
+    /// notifier's source and its setting for references.
     pub fn bridge(&self, request: impl Borrow<RequestRecord>) -> Bridge {
         Bridge::new(self.sink(), request)
             .source(self.source())
             .include_references(self.includes_references())
     }
 
-    /// The source of all events.
+    /// Returns the source of all events.
     pub fn source(&self) -> Arc<SourceRecord> {
         self.0.source.clone()
     }
 
-    /// Do events of manifests carry what the manifest refers to?
+    /// Whether events of manifests list what the manifest refers to.
     pub fn includes_references(&self) -> bool {
         self.0.include_references
     }
 
-    /// What became of the events of each endpoint so far.
+    /// Returns a snapshot of all endpoints: their state, counts and last error.
     pub fn status(&self) -> NotifierStatus {
         NotifierStatus {
             source: (*self.0.source).clone(),
@@ -170,18 +198,18 @@ impl Notifier {
         }
     }
 
-    /// Lets an endpoint deliver again that was disabled because its receiver
-    /// said that it is gone (410). False if there is no such endpoint, or it
-    /// was not disabled.
+    /// Lets an endpoint deliver again after its receiver disabled it with 410
+    /// (Gone). Returns `false` if there is no such endpoint or it was not
+    /// disabled.
     pub fn enable(&self, endpoint: &str) -> bool {
         self.endpoint(endpoint).is_some_and(|it| it.enable())
     }
 
-    /// Gives a dead letter back to its endpoint, whatever that one's filter
-    /// says: with a new place in the order, and as many attempts as any event.
+    /// Gives a dead letter back to its endpoint, whatever the endpoint's filter.
+    /// The event goes to the end of the queue and is tried like a new one.
     ///
-    /// The write fails with [`SinkError::is_no_endpoint`] if there is none of
-    /// that name.
+    /// The write fails with [`SinkError::is_no_endpoint`] if there is no endpoint
+    /// of that name.
     pub fn send_again(&self, letter: &DeadLetter) -> Acceptance {
         match self.endpoint(&letter.endpoint) {
             Some(endpoint) => endpoint.accept(&letter.event),
@@ -193,19 +221,22 @@ impl Notifier {
         self.0.endpoints.iter().find(|it| it.name() == name)
     }
 
-    /// Waits for requests that go on although their clients have hung up, takes
-    /// no more events, waits until all endpoints have delivered theirs, all of
-    /// it for at most `deadline`, and says what is left.
+    /// Closes the endpoints, delivers what waits within `deadline`, and reports
+    /// what is left.
     ///
-    /// Events that are left become dead letters, for which their sinks have
-    /// another 5 s. What they have not kept by then is lost, counted and logged.
-    /// An attempt that is under way at the deadline is given up, and its events
-    /// count as left: whether the receiver has them is not known. An endpoint
-    /// that is disabled is not waited for. Writes after this fail with
-    /// [`SinkError::is_closed`]. Other sinks are not shut down.
+    /// First waits for requests that continue although their clients have
+    /// disconnected, then closes the endpoints and waits until they have
+    /// delivered their events, all within `deadline`. Writes after that fail
+    /// with [`SinkError::is_closed`]. Other sinks are not closed.
     ///
-    /// Called again, it waits for the first call to end, and reports the same;
-    /// if that was dropped half-way, it goes on in its place.
+    /// Events that are left become dead letters, which the dead-letter sinks
+    /// have another 5 s to keep. Those that they do not keep are lost, counted
+    /// and logged. An attempt in progress at the deadline is cancelled, and its
+    /// events count as left: the receiver may or may not have them. A disabled
+    /// endpoint is not waited for.
+    ///
+    /// A second call waits for the first and returns the same report. If the
+    /// first call was dropped, the second continues it.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let began = tokio::time::Instant::now();
         // Requests whose clients have hung up still make events, which the
@@ -234,8 +265,8 @@ impl Notifier {
         ShutdownReport::of(accounts, unfinished)
     }
 
-    /// Waits for dead letters of other events: those that were refused, or had
-    /// to make room. What is not kept in time is lost.
+    /// Waits for the dead letters of events that were refused or had to make
+    /// room. Those that are not kept in time are lost.
     async fn letters_decided(&self) {
         let endpoints = &self.0.endpoints;
         let decided =
@@ -256,7 +287,7 @@ impl Sink for Notifier {
         self.0.sink.is_ready()
     }
 
-    /// Lets the endpoints and the other sinks take no more events.
+    /// Closes the endpoints and the other sinks.
     /// [`shutdown`](Notifier::shutdown) also waits for deliveries.
     fn close(&self) {
         self.0.sink.close();
@@ -268,7 +299,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// A snapshot of a [`Notifier`], without secrets.
 ///
-/// In JSON an object with `source`, as in events, and `endpoints`, a list of
+/// Its JSON is an object with `source`, as in events, and `endpoints`, a list of
 /// [`EndpointStatus`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -298,14 +329,16 @@ pub struct NotifierBuilder {
 }
 
 impl NotifierBuilder {
-    /// The node that events come from. Default: no address, a new instance id.
+    /// Sets the registry node that events come from. Defaults to an empty
+    /// record, without address and instance id.
     #[must_use]
     pub fn source(mut self, source: SourceRecord) -> Self {
         self.source = source;
         self
     }
 
-    /// Should events of manifests carry what the manifest refers to? Default: no.
+    /// Whether events of manifests list what the manifest refers to. Defaults
+    /// to `false`.
     #[must_use]
     pub fn include_references(mut self, include: bool) -> Self {
         self.include_references = include;
@@ -326,14 +359,14 @@ impl NotifierBuilder {
         self
     }
 
-    /// The notifier. Spawns a task for each endpoint that is not disabled.
-    /// Install a recorder of metrics before.
+    /// Builds the notifier and spawns a task for each endpoint that is not
+    /// disabled. A metrics recorder must be installed before.
     ///
     /// # Errors
     ///
-    /// When a setting of an endpoint makes no sense, two have the same name, or
-    /// there are endpoints but no Tokio runtime. All mistakes are reported, each
-    /// with field, value and remedy.
+    /// If a setting of an endpoint is invalid, two endpoints have the same name,
+    /// or there are endpoints but no Tokio runtime. All mistakes are reported at
+    /// once, each with field, value and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
         let mut mistakes = Mistakes::default();
         let runtime = tokio::runtime::Handle::try_current();

@@ -24,7 +24,9 @@ use crate::notifier::Notifier;
 /// use http::{Request, Response};
 /// use http_body_util::Full;
 /// use tower::{Layer, Service, ServiceExt, service_fn};
-/// use tower_registry_notifications::{///, ///     Action, ChannelSink, NotificationLayer, Notifier, RequestBody};
+/// use tower_registry_notifications::{
+///     Action, ChannelSink, NotificationLayer, Notifier, RequestBody,
+/// };
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
