@@ -322,18 +322,18 @@ impl fmt::Debug for Notifier {
 /// Configures a [`Notifier`].
 #[derive(Clone, Default)]
 pub struct NotifierBuilder {
-    source: SourceRecord,
+    source: Option<SourceRecord>,
     include_references: bool,
     sinks: Vec<Arc<dyn Sink>>,
     endpoints: Vec<Endpoint>,
 }
 
 impl NotifierBuilder {
-    /// Sets the registry node that events come from. Defaults to an empty
-    /// record, without address and instance id.
+    /// Sets the registry node that events come from. Defaults to one without an
+    /// address, whose instance id is new for each notifier.
     #[must_use]
     pub fn source(mut self, source: SourceRecord) -> Self {
-        self.source = source;
+        self.source = Some(source);
         self
     }
 
@@ -402,7 +402,7 @@ impl NotifierBuilder {
         let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
         let tasks = workers.into_iter().filter_map(spawn).collect();
         Ok(Notifier(Arc::new(Inner {
-            source: Arc::new(self.source),
+            source: Arc::new(self.source.unwrap_or_else(|| SourceRecord::new(""))),
             include_references: self.include_references,
             sink: Arc::new(Counted::new(Broadcaster::new(sinks))),
             destinations,

@@ -53,10 +53,16 @@ impl Entry {
         self.event.repository()
     }
 
-    /// The bytes that the event takes in memory.
+    /// The bytes that the event takes in a queue.
     pub(super) fn memory(&self) -> usize {
-        self.event.memory()
+        memory_of(&self.event)
     }
+}
+
+/// The bytes that an event takes in a queue: its own, and those of its entry. A
+/// list of entries may have as much spare room as it has entries.
+pub(super) fn memory_of(event: &SharedEvent) -> usize {
+    event.memory() + 2 * size_of::<Entry>()
 }
 
 /// Events of one lane that stay in memory, if the store has the others.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use self::bounds::Bounds;
 pub(crate) use self::bounds::{Limits, Refused};
 pub(crate) use self::lanes::Entry;
-use self::lanes::Lanes;
+use self::lanes::{Lanes, memory_of};
 pub(crate) use self::store::MemoryStore;
 pub(crate) use self::store::Position;
 use self::store::{Reply, Store};
@@ -120,7 +120,7 @@ impl Queue {
         if !state.waiting.is_empty() {
             return Err(Refused::Full);
         }
-        state.bounds.check(event.memory())?;
+        state.bounds.check(memory_of(event))?;
         self.admit(&mut state, event.clone(), Instant::now());
         drop(state);
         self.changed.notify_one();
@@ -136,10 +136,10 @@ impl Queue {
     ) -> Result<(), Refused> {
         let mut state = self.state();
         check_open(&state, event)?;
-        if !state.bounds.can_make_room(event.memory()) {
+        if !state.bounds.can_make_room(memory_of(event)) {
             return Err(Refused::Full);
         }
-        while state.bounds.check(event.memory()).is_err() {
+        while state.bounds.check(memory_of(event)).is_err() {
             let Some(oldest) = state.lanes.drop_oldest() else {
                 return Err(Refused::Full);
             };
@@ -163,7 +163,7 @@ impl Queue {
     ) -> Result<Option<Waiter>, Refused> {
         let mut state = self.state();
         check_open(&state, event)?;
-        if state.waiting.is_empty() && state.bounds.check(event.memory()).is_ok() {
+        if state.waiting.is_empty() && state.bounds.check(memory_of(event)).is_ok() {
             self.admit(&mut state, event.clone(), Instant::now());
             drop(state);
             self.changed.notify_one();
@@ -177,7 +177,7 @@ impl Queue {
     }
 
     fn admit(&self, state: &mut State, event: SharedEvent, since: Instant) {
-        state.bounds.add(event.memory());
+        state.bounds.add(memory_of(&event));
         let position = self.store.append(&event);
         state.lanes.push(Entry::new(position, since, event));
         (self.accepted)();
@@ -188,7 +188,7 @@ impl Queue {
     fn serve(&self, state: &mut State) -> bool {
         let mut any = false;
         while let Some(first) = state.waiting.front() {
-            if state.bounds.check(first.event.memory()).is_err() {
+            if state.bounds.check(memory_of(&first.event)).is_err() {
                 break;
             }
             let Some(waiting) = state.waiting.pop_front() else {
@@ -375,7 +375,7 @@ fn check_open(state: &State, event: &SharedEvent) -> Result<(), Refused> {
     if state.closed {
         return Err(Refused::Closed);
     }
-    state.bounds.check_size(event.memory())
+    state.bounds.check_size(memory_of(event))
 }
 
 impl fmt::Debug for Queue {

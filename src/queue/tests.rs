@@ -22,7 +22,7 @@ fn repository(entry: Option<Entry>) -> String {
 
 #[test]
 fn events_and_bytes_are_bounded_until_they_are_settled() {
-    let one = event("a").memory();
+    let one = memory_of(&event("a"));
     for limits in [
         Limits { events: 2, ..MANY },
         Limits {
@@ -53,7 +53,7 @@ fn events_and_bytes_are_bounded_until_they_are_settled() {
 
 #[test]
 fn one_event_larger_than_the_bound_is_always_refused_and_drops_none() {
-    let one = event("a").memory();
+    let one = memory_of(&event("a"));
     let queue = queue(Limits {
         bytes: 2 * one,
         ..MANY
@@ -62,7 +62,7 @@ fn one_event_larger_than_the_bound_is_always_refused_and_drops_none() {
     large.target.repository = "b".repeat(2 * one);
     let large = SharedEvent::from(large);
     let refused = Refused::TooLarge {
-        bytes: large.memory(),
+        bytes: memory_of(&large),
         most: 2 * one,
     };
     for waiting in 0..2 {
@@ -143,7 +143,7 @@ fn the_oldest_that_waits_makes_room() {
 
 #[test]
 fn one_that_cannot_fit_drops_none() {
-    let one = event("a").memory();
+    let one = memory_of(&event("a"));
     let queue = queue(Limits {
         bytes: 4 * one,
         ..MANY
@@ -199,7 +199,7 @@ fn writers_wait_for_room_in_their_order() {
 
 #[test]
 fn a_later_write_never_overtakes_one_that_waits() {
-    let one = event("a").memory();
+    let one = memory_of(&event("a"));
     let bytes = 3 * one;
     let queue = queue(Limits { bytes, ..MANY });
     let mut large = Event::new(Action::Pull);
@@ -214,7 +214,7 @@ fn a_later_write_never_overtakes_one_that_waits() {
     let second = must_wait(&queue, &event("a"));
     let entry = queue.take().unwrap();
     queue.settle(&entry);
-    assert_eq!(queue.size(), (2, one + large.memory()));
+    assert_eq!(queue.size(), (2, one + memory_of(&large)));
     let entry = queue.take().unwrap();
     queue.settle(&entry);
     assert_eq!(queue.take().unwrap().event.id(), large.id());
@@ -226,7 +226,7 @@ fn a_later_write_never_overtakes_one_that_waits() {
 
 #[test]
 fn the_place_of_a_writer_that_gives_up_goes_to_those_behind() {
-    let one = event("a").memory();
+    let one = memory_of(&event("a"));
     let queue = queue(Limits {
         bytes: 3 * one,
         ..MANY
