@@ -8,10 +8,9 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
-use tower::{BoxError, Layer, Service};
+use tower::{BoxError, Service};
 
 use super::origin::{BaseUrl, TrustedProxies};
-use super::service::Notification;
 use super::settings::Settings;
 use super::stat::{self, StatBody};
 use crate::event::ActorRecord;
@@ -55,6 +54,10 @@ impl NotificationLayer {
 
     pub(super) fn from_settings(settings: Arc<Settings>) -> Self {
         Self(settings)
+    }
+
+    pub(super) fn settings(&self) -> &Arc<Settings> {
+        &self.0
     }
 
     fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
@@ -276,13 +279,5 @@ impl NotificationLayer {
     #[must_use]
     pub fn detached_timeout(self, timeout: Duration) -> Self {
         self.set(|it| it.detached_timeout = timeout)
-    }
-}
-
-impl<S> Layer<S> for NotificationLayer {
-    type Service = Notification<S>;
-
-    fn layer(&self, inner: S) -> Notification<S> {
-        Notification::new(inner, self.0.clone())
     }
 }

@@ -53,6 +53,7 @@
 //! It sends no requests of its own unless
 //! [`stat_with`](NotificationLayer::stat_with) names a service for them.
 
+mod answer;
 mod body;
 mod detachable;
 mod exchange;

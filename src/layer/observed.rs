@@ -9,24 +9,32 @@ use super::exchange::Exchange;
 use super::facts::Facts;
 use super::headers;
 use super::outcome::ListenerCall;
-use super::route::{self, Operation, Reference, Route, UploadParameters};
+use super::route::{self, Operation, Reference, UploadParameters};
 use super::settings::Settings;
 use super::tap::SharedTap;
 use crate::metrics::missing_fact;
 
-/// The response to a route, neither an error nor informational.
+/// A response, neither an error nor informational, and its request.
 pub(super) struct Observed<'a> {
-    pub(super) status: StatusCode,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) exchange: &'a Exchange,
+    exchange: &'a Exchange,
+    status: StatusCode,
+    headers: &'a HeaderMap,
 }
 
-impl Observed<'_> {
-    /// Which response to which request is which listener call, and what both
-    /// say of the target.
-    pub(super) fn call(&self, route: &Route) -> Option<(ListenerCall, Facts)> {
+impl<'a> Observed<'a> {
+    pub(super) fn new(exchange: &'a Exchange, status: StatusCode, headers: &'a HeaderMap) -> Self {
+        Self {
+            exchange,
+            status,
+            headers,
+        }
+    }
+
+    /// Returns which method of the listener is to be called, and what request
+    /// and response say of the target. `None` if nothing happened.
+    pub(super) fn call(&self) -> Option<(ListenerCall, Facts)> {
         let headers = self.headers;
-        match &route.operation {
+        match &self.exchange.route.as_ref()?.operation {
             Operation::PullManifest(reference) if is_content(self.status) => {
                 let tag = reference.tag().map(Into::into);
                 let mut facts = Facts::of_content(self.status, headers);
@@ -72,21 +80,16 @@ impl Observed<'_> {
         }
     }
 
-    /// The repository: what the registry states, then what its `Location`
-    /// names, then what the path of the request names.
+    /// The repository: the one that the registry `stated`, else the one that
+    /// its `Location` names, else the one in the path of the request.
     pub(super) fn repository(&self, stated: Option<&str>) -> Option<String> {
         if let Some(stated) = stated {
             return Some(stated.into());
         }
         let route = self.exchange.route.as_ref()?;
         let requested = route.repository.as_deref();
-        let is_write = !matches!(
-            route.operation,
-            Operation::PullManifest(_)
-                | Operation::PullBlob(_)
-                | Operation::DeleteManifest(_)
-                | Operation::DeleteBlob(_)
-        );
+        // Elsewhere `Location` says where to look, not what was written.
+        let is_write = route.operation.mutates() && !route.operation.deletes();
         let location = headers::text(self.headers, LOCATION);
         let location = location.filter(|_| is_write && self.status.is_success());
         let prefix = &self.exchange.settings.prefix;

@@ -7,7 +7,7 @@ use super::settings::Settings;
 use super::stat::Question;
 use super::tap::BodyTap;
 use crate::bridge::Bridge;
-use crate::event::MANIFEST_LIMIT;
+use crate::event::{Action, Draft, Kind, MANIFEST_LIMIT};
 use crate::sink::Acceptance;
 
 /// Which method of the listener a request calls.
@@ -167,8 +167,7 @@ impl Outcome {
         if let Some(body) = body.filter(|_| self.body_is_content && self.is_pull_with_body()) {
             self.add_body(body);
         }
-        let settings = self.settings.clone();
-        settings.accept(self.write())
+        self.settings.accept(self.write())
     }
 
     fn add_body(&mut self, body: &BodyTap) {
@@ -183,37 +182,60 @@ impl Outcome {
         self.learn_and_recall();
     }
 
-    fn write(self) -> Acceptance {
-        let Self { bridge, facts, .. } = self;
-        let repository = &*self.repository;
-        let write = match self.call {
-            Some(ListenerCall::ManifestPulled { tag }) => {
-                bridge.manifest_pulled(repository, facts.into_manifest(), tag.as_deref())
+    /// Writes an event for each thing that happened.
+    fn write(&self) -> Acceptance {
+        let write = self.call.as_ref().map(|call| self.write_call(call));
+        let deleted = self.repository_deleted.as_deref();
+        let deleted = deleted.map(|repository| self.bridge.repo_deleted(repository));
+        match (write, deleted) {
+            (Some(write), None) => write,
+            (write, deleted) => Acceptance::all(write.into_iter().chain(deleted)),
+        }
+    }
+
+    fn write_call(&self, call: &ListenerCall) -> Acceptance {
+        let (bridge, repository) = (&self.bridge, &*self.repository);
+        match call {
+            ListenerCall::ManifestPulled { tag } => bridge.emit(Draft {
+                tag: tag.as_deref().unwrap_or_default(),
+                ..self.manifest(Action::Pull)
+            }),
+            ListenerCall::ManifestPushed { tags } => {
+                let draft = self.manifest(Action::Push);
+                if tags.is_empty() {
+                    return bridge.emit(draft);
+                }
+                Acceptance::all(tags.iter().map(|tag| bridge.emit(Draft { tag, ..draft })))
             }
-            Some(ListenerCall::ManifestPushed { tags }) => {
-                let manifest = facts.into_manifest();
-                let untagged = tags.is_empty().then_some(None);
-                let tags = tags.iter().map(|tag| Some(&**tag)).chain(untagged);
-                Acceptance::all(tags.map(|tag| bridge.manifest_pushed(repository, &manifest, tag)))
-            }
-            Some(ListenerCall::ManifestDeleted { digest, untagged }) => {
-                let deleted = bridge.manifest_deleted(repository, &digest);
+            ListenerCall::ManifestDeleted { digest, untagged } => {
+                let deleted = bridge.manifest_deleted(repository, digest);
                 let tags = untagged.iter();
                 let tags = tags.map(|tag| bridge.tag_deleted(repository, tag));
                 Acceptance::all(std::iter::once(deleted).chain(tags))
             }
-            Some(ListenerCall::TagDeleted(tag)) => bridge.tag_deleted(repository, &tag),
-            Some(ListenerCall::BlobPulled) => bridge.blob_pulled(repository, facts.into_blob()),
-            Some(ListenerCall::BlobPushed) => bridge.blob_pushed(repository, facts.into_blob()),
-            Some(ListenerCall::BlobMounted { from }) => {
-                bridge.blob_mounted(repository, facts.into_blob(), from.as_deref())
-            }
-            Some(ListenerCall::BlobDeleted(digest)) => bridge.blob_deleted(repository, &digest),
-            None => Acceptance::accepted(),
-        };
-        match self.repository_deleted {
-            Some(deleted) => Acceptance::all([write, bridge.repo_deleted(&deleted)]),
-            None => write,
+            ListenerCall::TagDeleted(tag) => bridge.tag_deleted(repository, tag),
+            ListenerCall::BlobPulled => bridge.emit(self.blob(Action::Pull)),
+            ListenerCall::BlobPushed => bridge.emit(self.blob(Action::Push)),
+            ListenerCall::BlobMounted { from } => bridge.emit(Draft {
+                from_repository: from.as_deref().unwrap_or_default(),
+                ..self.blob(Action::Mount)
+            }),
+            ListenerCall::BlobDeleted(digest) => bridge.blob_deleted(repository, digest),
+        }
+    }
+
+    fn manifest(&self, action: Action) -> Draft<'_> {
+        Draft {
+            content: self.facts.manifest(),
+            references: self.facts.references(),
+            ..Draft::new(action, Kind::Manifest, &self.repository)
+        }
+    }
+
+    fn blob(&self, action: Action) -> Draft<'_> {
+        Draft {
+            content: self.facts.blob(),
+            ..Draft::new(action, Kind::Blob, &self.repository)
         }
     }
 }

@@ -8,8 +8,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode, Version};
 use http_body::Body;
 
+use super::answer::{Answer, answer};
 use super::body::ResponseBody;
-use super::exchange::{Answered, Exchange};
+use super::exchange::Exchange;
 use super::headers;
 use super::outcome::Outcome;
 use super::pull::Pull;
@@ -54,11 +55,11 @@ where
     let refusal = Refusal::of(&exchange, response.version());
     let fail_closed = exchange.settings.fail_closed;
     let stat = exchange.stat.take();
-    let mut outcome = match exchange.answered(&response, untagged) {
-        Answered::Nothing => return Finish::Now(response.map(ResponseBody::plain)),
-        Answered::Unattributed if fail_closed => return Finish::Now(refusal.response()),
-        Answered::Unattributed => return Finish::Now(response.map(ResponseBody::plain)),
-        Answered::Outcome(outcome) => *outcome,
+    let mut outcome = match answer(exchange, &response, untagged) {
+        Answer::Nothing => return Finish::Now(response.map(ResponseBody::plain)),
+        Answer::Unattributed if fail_closed => return Finish::Now(refusal.response()),
+        Answer::Unattributed => return Finish::Now(response.map(ResponseBody::plain)),
+        Answer::Outcome(outcome) => *outcome,
     };
     let Some((stat, question)) = stat.zip(outcome.question()) else {
         return report(outcome, response, refusal);
@@ -118,7 +119,7 @@ pub(super) struct Refusal {
 impl Refusal {
     pub(super) fn of(exchange: &Exchange, version: Version) -> Self {
         Self {
-            head: exchange.is_head(),
+            head: exchange.head,
             version,
         }
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tower::Service;
+use tower::{Layer, Service};
 
 use super::body::{RequestBody, ResponseBody};
 use super::detachable::Detachable;
@@ -26,11 +26,19 @@ pub struct Notification<S> {
     settings: Arc<Settings>,
 }
 
-impl<S> Notification<S> {
-    pub(super) fn new(inner: S, settings: Arc<Settings>) -> Self {
-        Self { inner, settings }
-    }
+// Here and not beside the layer, so that the files import one way.
+impl<S> Layer<S> for NotificationLayer {
+    type Service = Notification<S>;
 
+    fn layer(&self, inner: S) -> Notification<S> {
+        Notification {
+            inner,
+            settings: self.settings().clone(),
+        }
+    }
+}
+
+impl<S> Notification<S> {
     /// Returns a layer that makes services like this one.
     pub fn layer(&self) -> NotificationLayer {
         NotificationLayer::from_settings(self.settings.clone())
@@ -106,7 +114,7 @@ impl<S> Notification<S> {
             let refusal = Refusal::of(&exchange, request.version());
             return Detachable::new(async { Ok(refusal.response()) }, settings);
         }
-        if exchange.untags().is_none() {
+        if exchange.untag_lookup().is_none() {
             let response = self.inner.call(request);
             return Detachable::new(complete(exchange, response, Vec::new()), settings);
         }

@@ -3,6 +3,7 @@ use super::text::{Buffers, Out, Part};
 use super::word::Word;
 use super::{DescriptorRef, References};
 use crate::event::Descriptor;
+use crate::event::reference::Reference;
 
 /// References in the compact form in which an event keeps them: one text for
 /// all of them, and 16 bytes for each.
@@ -86,6 +87,20 @@ impl<'a> FromIterator<&'a Descriptor> for ReferenceList {
         let mut list = Self::default();
         for descriptor in descriptors {
             list.push_descriptor(descriptor);
+        }
+        list
+    }
+}
+
+impl<'a> FromIterator<Reference<'a>> for ReferenceList {
+    fn from_iter<I: IntoIterator<Item = Reference<'a>>>(references: I) -> Self {
+        let mut list = Self::default();
+        for reference in references {
+            if reference.details.is_none() {
+                list.push(&reference.media_type, &reference.digest, reference.size());
+            } else {
+                list.push_descriptor(&reference.into());
+            }
         }
         list
     }

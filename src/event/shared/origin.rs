@@ -1,4 +1,4 @@
-use super::id::{Bits, NO_BITS, bits};
+use super::id::{Bits, NO_BITS, bits, new_bits};
 use super::text::{Field, LIMIT, ORIGIN_FIELDS};
 use super::word::Word;
 use crate::event::RequestRecord;
@@ -39,6 +39,12 @@ impl Origin {
             method: Word::EMPTY,
             host_in_url: false,
         }
+    }
+
+    /// Gives the request a new id, a UUIDv7.
+    pub(crate) fn set_new_request_id(&mut self) {
+        self.set(Field::RequestId, "");
+        self.request_id = new_bits();
     }
 
     /// Sets the id of the request.

@@ -1,5 +1,7 @@
 //! Where the URLs in events begin: [`BaseUrl`].
 
+use std::borrow::Cow;
+
 use http::Uri;
 
 use super::forwarded::{Client, Said};
@@ -63,50 +65,50 @@ impl BaseUrl {
 
     /// Returns the base of a request's URLs. `path` is what stands before
     /// `/v2/` in its path.
-    pub(super) fn of(
-        &self,
-        asked: Asked<'_>,
+    pub(super) fn of<'a>(
+        &'a self,
+        requested: Requested<'_>,
         client: &Client<'_>,
-        path: &str,
+        path: &'a str,
         omitted: &mut Omitted,
-    ) -> String {
+    ) -> Cow<'a, str> {
         if let Base::Fixed(base) = &self.0 {
-            return base.clone();
+            return Cow::Borrowed(base);
         }
         let scheme = match &client.scheme {
-            Said::Nothing => asked.scheme,
+            Said::Nothing => requested.scheme,
             Said::This(proto) => scheme(proto),
             Said::Unclear => None,
         };
         let host = match &client.host {
-            Said::Nothing => asked.host,
+            Said::Nothing => requested.host,
             Said::This(host) => Some(&**host),
             Said::Unclear => None,
         };
         match scheme.zip(host.filter(|host| is_valid_in_url(host))) {
-            Some((scheme, host)) => [scheme, "://", host, path].concat(),
+            Some((scheme, host)) => Cow::Owned([scheme, "://", host, path].concat()),
             None => {
                 omitted.add(Fact::BaseUrl);
-                path.into()
+                Cow::Borrowed(path)
             }
         }
     }
 }
 
-/// What a request itself asks for.
+/// Scheme and host that a request itself names.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct Requested<'a> {
     scheme: Option<&'static str>,
     host: Option<&'a str>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Requested<'a> {
     /// `https` is whether this server speaks TLS itself. HTTP/2 sends any
     /// scheme that the client likes, and even an empty one.
     pub(super) fn new(uri: &Uri, https: bool, host: Option<&'a str>) -> Self {
         let scheme = match uri.scheme_str() {
             _ if https => Some("https"),
-            Some(asked) => scheme(asked),
+            Some(other) => scheme(other),
             None => Some("http"),
         };
         Self { scheme, host }
@@ -127,11 +129,12 @@ mod tests {
 
     fn url(uri: &str, https: bool, client: &Client<'_>) -> (String, bool) {
         let uri: Uri = uri.parse().unwrap();
-        let asked = Asked::new(&uri, https, Some("h:5000"));
+        let requested = Requested::new(&uri, https, Some("h:5000"));
         let mut omitted = Omitted::default();
-        let urls = BaseUrl::from_request().of(asked, client, "/m", &mut omitted);
+        let from_request = BaseUrl::from_request();
+        let base = from_request.of(requested, client, "/m", &mut omitted);
         let relative = omitted.has(Fact::BaseUrl);
-        (format!("{urls}/v2/a/blobs/sha256:1"), relative)
+        (format!("{base}{BLOB}"), relative)
     }
 
     #[test]
@@ -155,7 +158,7 @@ mod tests {
         empty.authority = Some("a".parse().unwrap());
         empty.path_and_query = Some("/".parse().unwrap());
         let uri = Uri::from_parts(empty).unwrap();
-        assert_eq!(Asked::new(&uri, false, None).scheme, None);
+        assert_eq!(Requested::new(&uri, false, None).scheme, None);
     }
 
     #[test]
