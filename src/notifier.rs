@@ -16,7 +16,7 @@ use crate::endpoint::{DeadLetter, EndpointBuilder, EndpointStatus, Running};
 use crate::error::BuildError;
 use crate::event::{RequestRecord, SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
-use crate::sink::{Acceptance, Broadcaster, Insistent, Sink, SinkError};
+use crate::sink::{Acceptance, Broadcaster, RetryingSink, Sink, SinkError};
 
 /// Where events go: the endpoints and other sinks, and what all events share.
 ///
@@ -115,10 +115,10 @@ impl Notifier {
         self.0.sink.is_ready()
     }
 
-    /// A sink whose writes go on until every endpoint and sink has accepted
-    /// the event, or `limit` has passed.
-    pub(crate) fn insistent_sink(&self, limit: Duration) -> Arc<dyn Sink> {
-        Arc::new(Insistent::new(self.0.sinks.clone(), limit))
+    /// A sink whose writes are repeated until every endpoint and sink has
+    /// accepted the event, or `limit` has passed.
+    pub(crate) fn retrying_sink(&self, limit: Duration) -> Arc<dyn Sink> {
+        Arc::new(RetryingSink::new(self.0.sinks.clone(), limit))
     }
 
     /// Requests whose clients have hung up.

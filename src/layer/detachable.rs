@@ -1,4 +1,4 @@
-//! Work that ends even if nobody waits for it: [`Detachable`].
+//! Work that runs to completion even if nobody waits for it: [`Detachable`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,19 +9,19 @@ use futures_util::future::BoxFuture;
 
 use super::settings::Settings;
 
-/// A future that is moved to a task of its own when it is dropped before its
-/// end.
+/// A future that goes on in a task of its own if it is dropped before its end.
 ///
 /// A registry commits before it responds. A client that hangs up in between,
-/// or a timeout outside of the layer, drops the response future, and with it
-/// the only chance to see whether there is something to report. Until then the
-/// future runs in the task of the request, so that its panics, task-locals and
-/// spans are where they would be without the layer.
+/// or a timeout outside of the layer, drops the response future, and without
+/// it nobody would see whether there is something to report. Until it is
+/// dropped, the future runs in the task of the request, so that its panics,
+/// task-locals and spans are where they would be without the layer.
 pub(super) struct Detachable<T> {
+    /// `None` while it is polled, once it has ended, and after a panic in it.
     work: Option<BoxFuture<'static, T>>,
     settings: Arc<Settings>,
-    /// Made where `T` is known to be `'static`, so that no type which holds
-    /// this needs the bound.
+    /// A function for this `T`, so that only [`new`](Self::new) needs the bound
+    /// `T: 'static`, and no type that contains this one does.
     detach: fn(BoxFuture<'static, T>, &Settings),
 }
 
@@ -48,13 +48,14 @@ impl<T> Future for Detachable<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let Some(work) = &mut self.work else {
-            // As any future that is polled after its end, it has no answer.
+        let Some(mut work) = self.work.take() else {
+            // Polled after its end, which no caller may do.
             return Poll::Pending;
         };
+        // If this panics, the work is gone: it must not be polled again.
         let polled = work.as_mut().poll(cx);
-        if polled.is_ready() {
-            self.work = None;
+        if polled.is_pending() {
+            self.work = Some(work);
         }
         polled
     }
@@ -62,8 +63,8 @@ impl<T> Future for Detachable<T> {
 
 impl<T> Drop for Detachable<T> {
     fn drop(&mut self) {
-        // A future that has panicked must not be polled again.
-        if let Some(work) = self.work.take().filter(|_| !std::thread::panicking()) {
+        // Also if something else in the task panics.
+        if let Some(work) = self.work.take() {
             (self.detach)(work, &self.settings);
         }
     }

@@ -98,7 +98,7 @@ impl Exchange {
         };
         // A type that is repeated, or that `Connection` names, may not be the one
         // that the registry sees. The body then tells what it is.
-        let content_type = EndToEnd::of(&parts.headers).only(&CONTENT_TYPE).text();
+        let content_type = EndToEnd::of(&parts.headers).single(&CONTENT_TYPE).text();
         let form = content_type
             .filter(|it| route::form::is_form(it))
             .map(Into::into);

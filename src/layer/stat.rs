@@ -21,7 +21,7 @@ use tower::{BoxError, Service, ServiceExt as _};
 
 use super::facts::Facts;
 use super::headers;
-use super::origin::{EndToEnd, Only};
+use super::origin::{EndToEnd, Single};
 use super::route::{name_in_path, segment};
 use super::settings::Settings;
 use super::tap::BodyTap;
@@ -130,7 +130,7 @@ impl StatClient {
         // What the registry may not see of the client's request, it must not
         // see here.
         for name in [HOST, AUTHORIZATION] {
-            if let Only::Value(value) = EndToEnd::of(&parts.headers).only(&name) {
+            if let Single::Value(value) = EndToEnd::of(&parts.headers).single(&name) {
                 headers.insert(name, value.clone());
             }
         }

@@ -1,4 +1,4 @@
-//! Bytes of uploads that are under way: [`Uploads`].
+//! Counts the bytes of unfinished uploads: [`Uploads`].
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use super::generations::{Generations, Key, Keys};
 use super::headers::{is_plain, text};
 use super::tap::SharedTap;
 
-/// How many uploads a generation remembers, at 32 bytes each.
+/// The number of uploads that a generation remembers, at 32 bytes each.
 const CAPACITY: usize = 16 << 10;
 
 /// Counts the bytes of uploads as their chunks pass, since no request or
@@ -43,7 +43,8 @@ impl Uploads {
         self.keys.of(UploadUrl { prefix, uri })
     }
 
-    /// An upload that a response has begun without taking any content.
+    /// Begins to count an upload that a response has begun and that has no content
+    /// yet.
     pub(super) fn begin(&self, prefix: &str, headers: &HeaderMap) {
         let Some(location) = location(headers) else {
             return;
@@ -54,9 +55,9 @@ impl Uploads {
         }
     }
 
-    /// Takes the count of the upload that a request goes on with. It stays
-    /// unknown unless it is [put back](Chunk::passed), so that a chunk whose
-    /// fate is unknown makes the size unknown.
+    /// Takes the count of the upload that a request continues. The count is gone
+    /// unless [`passed`](Self::passed) puts it back: if nobody knows what became
+    /// of a chunk, nobody knows the size of the blob.
     pub(super) fn take(&self, prefix: &str, uri: &Uri, headers: &HeaderMap) -> Option<Chunk> {
         let key = self.key(prefix, uri);
         let before = self.counts().remove(key)?;
@@ -85,13 +86,14 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Bytes of the upload with those of this request, if all have passed.
+    /// Returns the bytes of the upload including those of this request, if all
+    /// of them have passed.
     pub(super) fn count(&self, tap: &SharedTap) -> Option<u64> {
         self.before.checked_add(tap.lock().whole_length()?)
     }
 }
 
-/// A PATCH, which makes no event.
+/// A PATCH. It makes no event, and is observed for its bytes alone.
 pub(super) struct PatchWatch {
     pub(super) chunk: Chunk,
     pub(super) tap: SharedTap,
@@ -135,8 +137,8 @@ fn location(headers: &HeaderMap) -> Option<Uri> {
     text(headers, LOCATION)?.parse().ok()
 }
 
-/// The first byte that a chunk says it brings: `first-last`, in the spec's
-/// form or in that of HTTP.
+/// The position of the first byte of a chunk, from `first-last` in the form of
+/// the spec or in that of HTTP. The inner `None` cannot be read.
 fn request_start(headers: &HeaderMap) -> Option<Option<u64>> {
     let range = text(headers, CONTENT_RANGE)?;
     let range = range.strip_prefix("bytes ").unwrap_or(range);
@@ -147,7 +149,8 @@ fn request_start(headers: &HeaderMap) -> Option<Option<u64>> {
     )
 }
 
-/// The last byte that the registry says it has, `0-last`.
+/// The position of the last byte that the registry says it has, from `0-last`.
+/// The inner `None` cannot be read.
 fn response_end(headers: &HeaderMap) -> Option<Option<u64>> {
     let range = text(headers, RANGE)?;
     let range = range.strip_prefix("bytes=").unwrap_or(range);
@@ -158,8 +161,8 @@ fn response_end(headers: &HeaderMap) -> Option<Option<u64>> {
     )
 }
 
-/// Whether a position that a header states, if there is one, is the count,
-/// give or take one: registries disagree about what their `Range` means.
+/// Whether the position that a header states, if there is such a header, is
+/// the count, give or take one: registries disagree about what `Range` means.
 fn agrees(stated: Option<Option<u64>>, count: u64) -> bool {
     match stated {
         None => true,

@@ -15,7 +15,7 @@ mod broadcaster;
 mod channel;
 mod error;
 mod filter;
-mod insistent;
+mod retrying;
 mod sink_fn;
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub use self::broadcaster::Broadcaster;
 pub use self::channel::{ChannelSink, Events};
 pub use self::error::SinkError;
 pub use self::filter::Filter;
-pub(crate) use self::insistent::Insistent;
+pub(crate) use self::retrying::RetryingSink;
 pub use self::sink_fn::{SinkFn, sink_fn};
 use crate::event::SharedEvent;
 

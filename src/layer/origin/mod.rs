@@ -1,7 +1,8 @@
 //! What the head of a request says: who acts, from where, and where URLs begin.
 //!
 //! Each fact has a file of its own. All of them read headers through
-//! [`EndToEnd`], so that nothing is believed that a proxy would have removed.
+//! [`EndToEnd`], so that no header counts that a proxy may have removed before
+//! the registry.
 
 mod actor;
 mod base_url;
@@ -28,10 +29,10 @@ pub use self::peer::PeerAddr;
 pub use self::proxies::TrustedProxies;
 use crate::event::{ActorRecord, Origin};
 
-pub(super) use self::headers::{EndToEnd, Only};
+pub(super) use self::headers::{EndToEnd, Single};
 
 /// Bytes of the longest `User-Agent` that an event takes. Without a bound a few
-/// hundred requests fill the queues of all endpoints.
+/// hundred requests could fill the queues of all endpoints.
 const USER_AGENT_LIMIT: usize = 8 << 10;
 
 /// Bytes of text that most origins need beside the `User-Agent`.
@@ -41,10 +42,10 @@ const ROOM: usize = 256;
 /// request.
 pub(super) type FromParts<T> = dyn Fn(&Parts) -> Option<T> + Send + Sync;
 
-/// What the layer's settings say of the origin of requests.
+/// The settings of the layer that concern the origin of requests.
 #[derive(Clone, Copy)]
 pub(super) struct OriginSettings<'a> {
-    /// What distribution's API begins with, as in `/v2/`.
+    /// The path that the distribution API begins with, such as `/v2/`.
     pub(super) prefix: &'a str,
     pub(super) trusted_proxies: &'a TrustedProxies,
     pub(super) base_url: &'a BaseUrl,

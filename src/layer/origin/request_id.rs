@@ -16,19 +16,20 @@ pub(super) fn request_id<'a>(
     trusted: bool,
 ) -> Option<&'a str> {
     let sent = || {
-        let id = headers.only(&REQUEST_ID).text().filter(|_| trusted)?;
+        let id = headers.single(&REQUEST_ID).text().filter(|_| trusted)?;
         id.bytes().all(is_usual).then_some(id)
     };
-    let id = extended(extensions).or_else(sent);
-    id.filter(|id| (1..=LIMIT).contains(&id.len()))
+    extended(extensions)
+        .or_else(sent)
+        .filter(|id| (1..=LIMIT).contains(&id.len()))
 }
 
 fn is_usual(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&byte)
 }
 
-/// The id that a server has set. tower-http sets the one that the client has
-/// sent, if there is one, so that it is bounded too.
+/// The id that a server has set. tower-http takes over one that the client has
+/// sent, so its length is bounded too.
 #[cfg(feature = "tower-http")]
 fn extended(extensions: &Extensions) -> Option<&str> {
     let id = extensions.get::<tower_http::request_id::RequestId>()?;
@@ -89,7 +90,7 @@ mod tests {
             let given = id(&set("{set} here"), &["sent"], trusted);
             assert_eq!(given.as_deref(), Some("{set} here"));
         }
-        // What cannot be an id was the client's.
+        // Any other id came from the client.
         for odd in ["é", "", &"x".repeat(LIMIT + 1)] {
             assert_eq!(id(&set(odd), &["sent"], true).as_deref(), Some("sent"));
             assert_eq!(id(&set(odd), &["sent"], false), None);

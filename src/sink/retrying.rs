@@ -6,28 +6,27 @@ use tokio::time::Instant;
 use super::{Acceptance, Sink, SinkError};
 use crate::event::SharedEvent;
 
-/// Pause before a sink is first tried again. It doubles up to the longest.
+/// Pause before the first repetition. It doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A sink that writes every event to several sinks, to each until it accepts
 /// the event or a time limit has passed.
 ///
-/// A sink that is not ready is not written to before the limit, so that an
-/// endpoint makes one dead letter of an event that it does not accept, and not
-/// one for each attempt.
-pub(crate) struct Insistent {
+/// A sink that is not ready is not written to before the limit. Otherwise an
+/// endpoint would make a dead letter of the event at each attempt.
+pub(crate) struct RetryingSink {
     sinks: Vec<Arc<dyn Sink>>,
     limit: Duration,
 }
 
-impl Insistent {
+impl RetryingSink {
     pub(crate) fn new(sinks: Vec<Arc<dyn Sink>>, limit: Duration) -> Self {
         Self { sinks, limit }
     }
 }
 
-impl Sink for Insistent {
+impl Sink for RetryingSink {
     fn write(&self, event: &SharedEvent) -> Acceptance {
         let deadline = Instant::now() + self.limit;
         let write = |sink: &Arc<dyn Sink>| {
@@ -35,10 +34,10 @@ impl Sink for Insistent {
                 match Acceptance::catching(|| sink.write(event)).answer() {
                     Ok(Ok(())) => return Acceptance::accepted(),
                     Ok(Err(_)) => {}
-                    Err(write) => return insist(Some(write), sink, event, deadline),
+                    Err(write) => return retry(Some(write), sink, event, deadline),
                 }
             }
-            insist(None, sink, event, deadline)
+            retry(None, sink, event, deadline)
         };
         Acceptance::all(self.sinks.iter().map(write))
     }
@@ -48,8 +47,8 @@ impl Sink for Insistent {
     }
 }
 
-/// Goes on with a write, if there is one, and writes again until the deadline.
-fn insist(
+/// Waits for a write, if there is one, and repeats it until the deadline.
+fn retry(
     write: Option<Acceptance>,
     sink: &Arc<dyn Sink>,
     event: &SharedEvent,
@@ -110,12 +109,12 @@ mod tests {
         let sinks: Vec<Arc<dyn Sink>> = vec![first.clone(), fifth.clone()];
         let limit = Duration::from_secs(60);
         let event = SharedEvent::from(Event::new(Action::Delete));
-        Insistent::new(sinks, limit).write(&event).await.unwrap();
+        RetryingSink::new(sinks, limit).write(&event).await.unwrap();
         let attempts = |sink: &Accepts| sink.attempts.load(Ordering::Relaxed);
         assert_eq!((attempts(&first), attempts(&fifth)), (1, 5));
 
         let began = Instant::now();
-        let answer = Insistent::new(vec![never.clone()], limit).write(&event);
+        let answer = RetryingSink::new(vec![never.clone()], limit).write(&event);
         assert!(answer.await.unwrap_err().is_full());
         assert_eq!(began.elapsed(), limit);
         assert!((5..30).contains(&attempts(&never)));
