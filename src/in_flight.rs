@@ -63,7 +63,10 @@ impl InFlight {
                 Ok(Err(_panic)) => metrics::unknown_outcome(),
                 Err(_) => {
                     metrics::detached_timeout();
-                    tracing::warn!(?limit, "a request whose client has hung up reached its time limit");
+                    tracing::warn!(
+                        ?limit,
+                        "a request whose client has hung up reached its time limit"
+                    );
                 }
             }
         });

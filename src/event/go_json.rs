@@ -325,7 +325,7 @@ fn decode(quoted: &[u8]) -> Cow<'_, str> {
     let mut text = String::with_capacity(quoted.len());
     let mut rest = quoted;
     while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
-        push(&mut text, &rest[..at]);
+        push_lossy(&mut text, &rest[..at]);
         let Some((escape, after)) = rest[at + 1..].split_first() else {
             break;
         };
@@ -340,12 +340,12 @@ fn decode(quoted: &[u8]) -> Cow<'_, str> {
             byte => char::from(*byte),
         });
     }
-    push(&mut text, rest);
+    push_lossy(&mut text, rest);
     Cow::Owned(text)
 }
 
-/// Appends bytes, and U+FFFD for each that is not UTF-8.
-fn push(text: &mut String, bytes: &[u8]) {
+/// Appends bytes as text. As in Go, each byte that is not UTF-8 becomes U+FFFD.
+pub(crate) fn push_lossy(text: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));

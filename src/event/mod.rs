@@ -49,6 +49,7 @@ pub use self::descriptor::{Descriptor, Platform};
 pub use self::envelope::Envelope;
 pub use self::format::Format;
 pub(crate) use self::format::{Encoding, content_type, envelope};
+pub(crate) use self::go_json::push_lossy;
 pub use self::manifest::{MANIFEST_LIMIT, Manifest, ParseManifestError};
 pub use self::records::{ActorRecord, RequestRecord, SourceRecord};
 pub(crate) use self::shared::{Content, Draft, Encoded, Origin, ReferencesOf};

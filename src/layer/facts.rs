@@ -1,4 +1,4 @@
-//! What is known of a target, from the sources that the layer has: [`Facts`].
+//! What the layer knows about the target of a request: [`Facts`].
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use super::response_facts::ResponseFacts;
 use crate::event::{Content, Descriptor, Manifest, ReferenceList, ReferencesOf, media_types};
 use crate::metrics::missing_fact;
 
-/// What is known so far of a blob or manifest. What is not known is `None`.
+/// What is known so far about a blob or manifest. `None` is not known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
     /// Of a manifest; all blobs have the same.
@@ -32,7 +32,7 @@ pub(super) struct Facts {
 const BLOB_TYPE: &str = "application/octet-stream";
 
 impl Facts {
-    /// Returns what the registry itself says.
+    /// Returns what the registry itself states.
     pub(super) fn stated(facts: Option<&ResponseFacts>) -> Self {
         let references = facts.and_then(|facts| facts.references.as_ref());
         Self {
@@ -42,7 +42,7 @@ impl Facts {
         }
     }
 
-    /// Returns nothing but a digest.
+    /// Returns facts with nothing but a digest.
     pub(super) fn of_digest(digest: Option<&str>) -> Self {
         Self {
             digest: digest.map(Into::into),
@@ -50,7 +50,7 @@ impl Facts {
         }
     }
 
-    /// Returns what the `Content-Type` of a manifest says.
+    /// Returns what the `Content-Type` of a manifest shows.
     pub(super) fn of_type(content_type: Option<&str>) -> Self {
         let media_type = content_type.map(media_types::essence);
         let (generic_type, media_type) = match media_type.filter(|it| !it.is_empty()) {
@@ -66,7 +66,7 @@ impl Facts {
         }
     }
 
-    /// Returns what the headers of a response say of the content in its body.
+    /// Returns what the headers of a response show of its content.
     pub(super) fn of_content(status: StatusCode, headers: &HeaderMap) -> Self {
         Self {
             digest: headers::content_digest(headers).map(Into::into),
@@ -75,7 +75,7 @@ impl Facts {
         }
     }
 
-    /// Takes from `other` what is not known yet.
+    /// Adds what is not known yet from `other`.
     pub(super) fn or(self, other: Self) -> Self {
         Self {
             media_type: self.media_type.or(other.media_type),
@@ -98,10 +98,11 @@ impl Facts {
             || (self.media_type.is_some() && self.digest.is_some() && self.size.is_some())
     }
 
-    /// Adds what the bytes of a manifest say.
+    /// Adds what the bytes of a manifest show.
     ///
-    /// The references are always read, because they tell the sizes of blobs;
-    /// `include_references` is whether an event needs them.
+    /// The references are always read, because they show the sizes of blobs.
+    /// `include_references` is whether events have them, so that it matters if
+    /// they are missing.
     pub(super) fn read_manifest(
         mut self,
         content: &[u8],

@@ -1,11 +1,11 @@
-//! What the headers of a request or response say of the content in its body.
+//! What the headers of a request or response say about the content of its body.
 
 use http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderName, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, StatusCode};
 
-/// The value of a header, if it is visible ASCII.
+/// Returns the first value of a header, if it is visible ASCII.
 pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
@@ -62,8 +62,8 @@ impl ContentRange {
     }
 }
 
-/// `bytes first-last/whole` (RFC 9110, section 14.4). A response of several
-/// ranges has none: it states them in its parts.
+/// Reads `bytes first-last/whole` (RFC 9110, section 14.4). A response with
+/// several ranges has no such header: each of its parts has one.
 fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let (unit, range) = text(headers, CONTENT_RANGE)?.split_once(' ')?;
     if !unit.eq_ignore_ascii_case("bytes") {
@@ -78,7 +78,7 @@ fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     })
 }
 
-/// The canonical digest that the registry states.
+/// Returns the canonical digest that the registry states.
 pub(super) fn content_digest(headers: &HeaderMap) -> Option<&str> {
     let digest = text(headers, HeaderName::from_static("docker-content-digest"))?;
     digest.contains(':').then_some(digest)

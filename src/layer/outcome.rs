@@ -1,4 +1,4 @@
-//! A successful request on its way to the bridge: [`Outcome`].
+//! What a successful request did, until the bridge is told: [`Outcome`].
 
 use std::sync::Arc;
 
@@ -66,7 +66,8 @@ impl Outcome {
         matches!(self.call, Some(ListenerCall::ManifestPulled { .. }))
     }
 
-    /// Bytes of the response body that tell more of the target.
+    /// Returns the number of bytes of the response body to keep, because they
+    /// tell more about the target.
     pub(super) fn tap_limit(&self) -> usize {
         match self.body_is_content && self.is_manifest_pull() {
             true => MANIFEST_LIMIT,
@@ -78,8 +79,8 @@ impl Outcome {
         self.settings.notifier.includes_references() && self.facts.references.is_none()
     }
 
-    /// Remembers the sizes that the exchange has shown, and recalls those that
-    /// it has not shown.
+    /// Remembers the sizes that the exchange has shown, and recalls the size of
+    /// the target if it has not.
     pub(super) fn learn_and_recall(&mut self) {
         let sizes = &self.settings.memory.sizes;
         if self.call.is_none() {
@@ -97,7 +98,8 @@ impl Outcome {
         }
     }
 
-    /// What a stat could still find out.
+    /// Returns the question to which a stat could find the answer, if facts are
+    /// missing.
     pub(super) fn question(&self) -> Option<Question> {
         match self.call.as_ref()? {
             ListenerCall::ManifestPulled { tag } => {
@@ -152,17 +154,16 @@ impl Outcome {
         })
     }
 
-    /// Adds what a stat has found out.
+    /// Adds the facts that a stat has found.
     pub(super) fn add(&mut self, facts: Facts) {
         self.facts = std::mem::take(&mut self.facts).or(facts);
         self.learn_and_recall();
     }
 
-    /// Calls the listener. `body` is what was observed of the response body of
-    /// a pull.
+    /// Writes the events. `body` is what was observed of the response body of a
+    /// pull.
     ///
-    /// The write fails only if the client must not see the response as a
-    /// success.
+    /// The write fails only if the client must not get the response.
     pub(super) fn report(mut self, body: Option<&BodyTap>) -> Acceptance {
         if let Some(body) = body.filter(|_| self.body_is_content && self.is_pull_with_body()) {
             self.add_body(body);
@@ -176,7 +177,7 @@ impl Outcome {
         if let Some(content) = body.content().filter(|_| self.is_manifest_pull()) {
             facts = facts.read_manifest(content, &self.settings.memory, references);
         }
-        // Of a body that was cut off, the length says nothing of the content.
+        // If the body was cut off, its length says nothing about the content.
         facts.size = facts.size.or(body.whole_length());
         self.facts = facts;
         self.learn_and_recall();

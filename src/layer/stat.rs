@@ -1,4 +1,4 @@
-//! Questions that the layer itself asks the registry: [`StatClient`].
+//! Requests of the layer's own to the registry: [`StatClient`].
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -27,12 +27,13 @@ use super::settings::Settings;
 use super::tap::BodyTap;
 use crate::event::{MANIFEST_LIMIT, media_types};
 
-/// Marks a request of the layer's own, so that no layer takes it for a
-/// client's.
+/// Marks a request of the layer's own, as an extension, so that no layer takes
+/// it for a client's.
 #[derive(Clone, Copy)]
 pub(super) struct Internal;
 
-/// The empty body of a request that the layer itself makes.
+/// The empty body of the requests that the layer itself sends; see
+/// [`stat_with`](crate::NotificationLayer::stat_with).
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct StatBody;
@@ -60,7 +61,7 @@ impl Body for StatBody {
 /// The response to a stat, if there was one.
 type Answer = Option<Response<UnsyncBoxBody<Bytes, BoxError>>>;
 
-/// The service that the author of a registry gives for stats, type-erased.
+/// The service for stats that the author of a registry has set, type-erased.
 pub(super) type StatService =
     Arc<dyn Fn(Request<StatBody>) -> BoxFuture<'static, Answer> + Send + Sync>;
 
@@ -72,7 +73,7 @@ where
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    // A service need not be `Sync`, and several requests may ask at a time.
+    // The service need not be `Sync`, but is shared by concurrent requests.
     let service = Mutex::new(service);
     Arc::new(move |request| {
         let locked = service.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,23 +87,24 @@ where
     })
 }
 
-/// Most tags that are looked at when a manifest is deleted by its digest.
+/// The number of tags that are looked up at most when a manifest is deleted by
+/// its digest.
 const TAG_LIMIT: usize = 10_000;
-/// How many tags are looked at at a time.
+/// The number of tags that are looked up at a time.
 const TAGS_AT_ONCE: usize = 8;
 
 /// What a stat asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Question {
-    /// The description of a manifest, by tag or digest; with its content if
-    /// only that tells what is missing.
+    /// The descriptor of a manifest, by tag or digest; by its `content` if the
+    /// headers cannot show what is missing.
     Manifest {
         repository: String,
         reference: String,
         content: bool,
     },
-    /// The size of a blob, which may be found in either repository: one that
-    /// was just mounted is sometimes found only where it comes from.
+    /// The size of a blob. If it is not found in `repository`, it is looked for in
+    /// `from`: some registries do not find a blob that was just mounted.
     Blob {
         repository: String,
         from: Option<String>,
@@ -110,9 +112,8 @@ pub(super) enum Question {
     },
 }
 
-/// Asks the registry on behalf of a client: with its authorization, towards
-/// its host, and with the extensions that outer middleware has put into its
-/// request.
+/// Asks the registry on behalf of a client: with the authorization and the host
+/// of its request, and with the extensions that outer middleware has inserted.
 pub(super) struct StatClient {
     service: StatService,
     settings: Arc<Settings>,
@@ -123,12 +124,12 @@ pub(super) struct StatClient {
 }
 
 impl StatClient {
-    /// `None` if the author of the registry gave no service for stats.
+    /// Returns `None` if no service for stats is set.
     pub(super) fn new(settings: &Arc<Settings>, parts: &Parts) -> Option<Self> {
         let service = settings.stat.clone()?;
         let mut headers = HeaderMap::with_capacity(8);
-        // What the registry may not see of the client's request, it must not
-        // see here.
+        // A header that the registry may not see in the client's request must not
+        // reach it here either: it could grant more than the client has.
         for name in [HOST, AUTHORIZATION] {
             if let Single::Value(value) = EndToEnd::of(&parts.headers).single(&name) {
                 headers.insert(name, value.clone());
@@ -171,7 +172,7 @@ impl StatClient {
         (response.status() == StatusCode::OK).then_some(response)
     }
 
-    /// Returns the facts that answer `question`, as far as the registry gives
+    /// Returns the facts that answer `question`, as far as the registry states
     /// them in time.
     pub(super) async fn stat(&self, question: &Question) -> Facts {
         let answer = async {
@@ -257,7 +258,7 @@ impl StatClient {
             .await
     }
 
-    /// Lists the tags of a repository, page by page.
+    /// Returns the tags of a repository, which are listed page by page.
     async fn tags(&self, repository: &str) -> Vec<String> {
         #[derive(Deserialize)]
         struct Page {
@@ -273,7 +274,7 @@ impl StatClient {
             let page = page.and_then(Result::ok).and_then(|page| page.tags);
             let page = page.unwrap_or_default();
             let Some(last) = page.last() else { break };
-            // A registry that repeats itself must not keep the layer here.
+            // A registry that repeats a page must not keep the layer in a loop.
             if tags.last() == Some(last) {
                 break;
             }
@@ -285,7 +286,7 @@ impl StatClient {
             }
             if tags.len() >= TAG_LIMIT {
                 if self.settings.memory.may_log("tag limit") {
-                    tracing::warn!(repository, "only the first {TAG_LIMIT} tags are looked at");
+                    tracing::warn!(repository, "only the first {TAG_LIMIT} tags are looked up");
                 }
                 crate::metrics::missing_fact("untagged");
                 break;
@@ -300,8 +301,8 @@ fn manifest_path(repository: &str, reference: &str) -> String {
     format!("{name}/manifests/{}", segment(reference))
 }
 
-/// Reads a body of at most [`MANIFEST_LIMIT`] bytes. Of a larger one the rest
-/// is not read.
+/// Reads a body, but for what exceeds [`MANIFEST_LIMIT`] bytes. The tap is
+/// complete if the whole body was read.
 async fn read<R: Body<Data = Bytes>>(body: R) -> BodyTap {
     let mut body = std::pin::pin!(body);
     let mut tap = BodyTap::new(MANIFEST_LIMIT);

@@ -15,17 +15,17 @@ enum Kind {
 }
 
 impl SinkError {
-    /// The sink holds as much as it may.
+    /// Creates the error of a sink that holds as much as it may.
     pub fn full() -> Self {
         Self(Kind::Full)
     }
 
-    /// The sink was closed.
+    /// Creates the error of a sink that was closed.
     pub fn closed() -> Self {
         Self(Kind::Closed)
     }
 
-    /// Any other reason. A reason that is a `SinkError` itself stays what it is.
+    /// Creates an error with any other reason. A `SinkError` stays what it is.
     pub fn other(reason: impl Into<BoxError>) -> Self {
         match reason.into().downcast::<Self>() {
             Ok(error) => *error,

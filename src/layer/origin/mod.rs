@@ -27,7 +27,7 @@ use self::forwarded::Client;
 use self::omitted::{Fact, Omitted};
 pub use self::peer::PeerAddr;
 pub use self::proxies::TrustedProxies;
-use crate::event::{ActorRecord, Origin};
+use crate::event::{ActorRecord, Origin, push_lossy};
 
 pub(super) use self::headers::{EndToEnd, Single};
 
@@ -125,7 +125,11 @@ fn user_agent<'a>(headers: EndToEnd<'a>, omitted: &mut Omitted) -> Cow<'a, str> 
     }
     match str::from_utf8(agent.as_bytes()) {
         Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(lossy(agent.as_bytes())),
+        Err(_) => {
+            let mut text = String::with_capacity(agent.len());
+            push_lossy(&mut text, agent.as_bytes());
+            Cow::Owned(text)
+        }
     }
 }
 
@@ -146,13 +150,4 @@ fn actor(
         bearer: settings.bearer_actor,
     };
     ActorRecord::new(credentials.name(headers, omitted).unwrap_or_default())
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
-    }
-    text
 }
