@@ -14,19 +14,32 @@ use std::time::SystemTime;
 
 use serde::Deserialize;
 
-use super::format::write_stored;
-use super::{Event, Kind, SharedEvent, timestamp};
+use super::format::{Json, capacity, write_distribution};
+use super::{Event, Format, Kind, SharedEvent, timestamp};
 
 /// The version that is written.
-pub(super) const VERSION: u64 = 1;
+const VERSION: u64 = 1;
 
-/// Most bytes of a stored event that are read. No event that the layer or the
-/// bridge makes is as large, for the bounds on references are far below.
+/// The number of bytes of the largest stored event that is read. The layer and
+/// the bridge make none that is as large, because references are bounded.
 pub(crate) const MOST_BYTES: usize = 64 << 20;
 
 /// Writes an event with everything that it knows. There is no line end in it.
 pub(crate) fn to_bytes(event: &SharedEvent) -> Vec<u8> {
-    write_stored(event)
+    let mut json = Json::new(true, 0, capacity(event));
+    json.object(|json| {
+        json.number("version", VERSION);
+        json.text("acceptedAt", |out| {
+            timestamp::write(out, event.accepted_at());
+        });
+        if let Some(kind) = event.known_kind() {
+            json.string("kind", kind.as_str());
+        }
+        json.non_empty("traceParent", event.trace_parent());
+        json.key("event");
+        write_distribution(json, event, Format::V2);
+    });
+    json.into_bytes()
 }
 
 /// Reads what [`to_bytes`] of this version or an earlier one has written.

@@ -1,11 +1,10 @@
 //! Formats v2 and v1: what distribution posts.
 
-use super::Format;
 use super::json::Json;
 use crate::event::shared::Part;
-use crate::event::{DescriptorRef, SharedEvent, media_types, timestamp};
+use crate::event::{DescriptorRef, Format, SharedEvent, media_types, timestamp};
 
-pub(super) fn write(json: &mut Json, event: &SharedEvent, format: Format) {
+pub(in crate::event) fn write(json: &mut Json, event: &SharedEvent, format: Format) {
     json.object(|json| {
         json.string("id", &event.id());
         json.text("timestamp", |out| timestamp::write(out, event.timestamp()));

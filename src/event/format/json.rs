@@ -1,23 +1,24 @@
 //! JSON to the byte as Go's `encoding/json` writes it: indented by three
 //! spaces, or compact.
 
-/// A JSON text in the making.
-pub(super) struct Json {
+/// A JSON text that is being written.
+pub(in crate::event) struct Json {
     out: Vec<u8>,
     compact: bool,
     depth: usize,
-    /// Nothing stands yet in the innermost object or array.
+    /// Whether the innermost object or array is empty so far.
     empty: bool,
 }
 
-/// What stands before a field or item: a comma, unless it is the first; a line
-/// end and as many spaces as its depth asks for, unless the text is compact.
+/// What is written before a field or item: a comma, unless it is the first, then
+/// a line end and the spaces of its depth, unless the text is compact.
 const BEFORE: &[u8] = b",\n                                          ";
 const INDENT: usize = 3;
 
 impl Json {
-    /// A text that will stand `depth` objects and arrays deep in another one.
-    pub(super) fn new(compact: bool, depth: usize, capacity: usize) -> Self {
+    /// Creates an empty text that will be part of another one, in which `depth`
+    /// objects and arrays enclose it.
+    pub(in crate::event) fn new(compact: bool, depth: usize, capacity: usize) -> Self {
         Self {
             out: Vec::with_capacity(capacity),
             compact,
@@ -26,20 +27,20 @@ impl Json {
         }
     }
 
-    /// Appends what is no part of the text itself.
-    pub(super) fn raw(&mut self, text: &str) {
+    /// Appends text as it is, without a comma or a line end.
+    pub(in crate::event) fn raw(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub(in crate::event) fn into_bytes(self) -> Vec<u8> {
         self.out
     }
 
-    pub(super) fn object(&mut self, fields: impl FnOnce(&mut Self)) {
+    pub(in crate::event) fn object(&mut self, fields: impl FnOnce(&mut Self)) {
         self.nest(b'{', b'}', fields);
     }
 
-    pub(super) fn array<T>(
+    pub(in crate::event) fn array<T>(
         &mut self,
         items: impl IntoIterator<Item = T>,
         mut write: impl FnMut(&mut Self, T),
@@ -65,15 +66,15 @@ impl Json {
         self.out.push(close);
     }
 
-    /// Makes room for the next field or item.
+    /// Begins the next field or item.
     fn next(&mut self) {
         let start = usize::from(self.empty);
         self.before(start);
         self.empty = false;
     }
 
-    /// Appends [`BEFORE`] from `start` on. To copy it all and cut it is faster
-    /// than to copy a length that the compiler does not know.
+    /// Appends [`BEFORE`] from `start` on. Copying all of it and truncating is
+    /// faster than copying a length that the compiler does not know.
     fn before(&mut self, start: usize) {
         let end = match self.compact {
             true => 1,
@@ -85,11 +86,11 @@ impl Json {
         self.out.truncate(length);
     }
 
-    /// The name of a field, which needs no escaping. What follows must be its
-    /// value. Inlined, so that its length is known to the compiler: a third of
-    /// the time goes into copying short texts.
+    /// Appends the name of a field, which needs no escaping. Its value must follow.
+    /// Inlined so that the compiler knows the length of the name: a third of the
+    /// time goes into copying short texts.
     #[inline(always)]
-    pub(super) fn key(&mut self, name: &'static str) {
+    pub(in crate::event) fn key(&mut self, name: &'static str) {
         self.next();
         self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
@@ -102,13 +103,13 @@ impl Json {
     }
 
     #[inline(always)]
-    pub(super) fn string(&mut self, name: &'static str, value: &str) {
+    pub(in crate::event) fn string(&mut self, name: &'static str, value: &str) {
         self.key(name);
         quoted(&mut self.out, value);
     }
 
-    /// A field whose name may be anything.
-    pub(super) fn entry(&mut self, name: &str, value: &str) {
+    /// Appends a field whose name may need escaping.
+    pub(in crate::event) fn entry(&mut self, name: &str, value: &str) {
         self.next();
         self.out.push(b'"');
         escape(&mut self.out, name);
@@ -117,35 +118,35 @@ impl Json {
     }
 
     #[inline(always)]
-    pub(super) fn non_empty(&mut self, name: &'static str, value: &str) {
+    pub(in crate::event) fn non_empty(&mut self, name: &'static str, value: &str) {
         if !value.is_empty() {
             self.string(name, value);
         }
     }
 
-    /// A string of these parts.
-    pub(super) fn joined(&mut self, name: &'static str, parts: &[&str]) {
+    /// Appends a field with a string of these parts.
+    pub(in crate::event) fn joined(&mut self, name: &'static str, parts: &[&str]) {
         self.text(name, |out| parts.iter().for_each(|part| escape(out, part)));
     }
 
-    /// A string of these parts, which need no escaping.
-    pub(super) fn plain(&mut self, name: &'static str, parts: &[&str]) {
+    /// Appends a field with a string of these parts, which need no escaping.
+    pub(in crate::event) fn plain(&mut self, name: &'static str, parts: &[&str]) {
         self.text(name, |out| {
             let parts = parts.iter();
             parts.for_each(|part| out.extend_from_slice(part.as_bytes()));
         });
     }
 
-    /// A string that `write` appends as it stands in JSON.
-    pub(super) fn text(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends a field with a string that `write` appends escaped.
+    pub(in crate::event) fn text(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
         self.key(name);
         self.out.push(b'"');
         write(&mut self.out);
         self.out.push(b'"');
     }
 
-    /// An array of strings, unless there are none.
-    pub(super) fn strings<'a>(
+    /// Appends a field with an array of strings, unless there are none.
+    pub(in crate::event) fn strings<'a>(
         &mut self,
         name: &'static str,
         values: impl Iterator<Item = &'a str>,
@@ -157,7 +158,7 @@ impl Json {
         }
     }
 
-    pub(super) fn number(&mut self, name: &'static str, value: u64) {
+    pub(in crate::event) fn number(&mut self, name: &'static str, value: u64) {
         self.key(name);
         let mut digits = itoa::Buffer::new();
         self.out.extend_from_slice(digits.format(value).as_bytes());
@@ -194,7 +195,7 @@ fn escape(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&bytes[written..]);
 }
 
-/// How many bytes the character takes that `bytes` begin with, if it is escaped.
+/// Returns the length of the first character of `bytes`, if it is escaped.
 fn escaped_length(bytes: &[u8]) -> Option<usize> {
     match bytes {
         [0xe2, 0x80, 0xa8 | 0xa9, ..] => Some(3),
@@ -228,8 +229,8 @@ fn escape_one(out: &mut Vec<u8>, character: &[u8]) {
     out.extend_from_slice(short);
 }
 
-/// Is nothing in it that needs a look? Without a branch, so that the compiler
-/// looks at all bytes at once; most blocks are so and passed over as a whole.
+/// Whether no byte of a block needs a look, which is true of most. Has no branch,
+/// so that the compiler looks at all bytes at once.
 fn is_plain<const N: usize>(block: [u8; N]) -> bool {
     !block
         .iter()
@@ -246,8 +247,8 @@ const NEEDS_LOOK: [bool; 256] = {
     table
 };
 
-/// Is it a byte that is escaped (control characters, `"`, `&`, `<`, `>`, `\`), or
-/// that may begin a character that is (0xE2)?
+/// Whether a byte is escaped (control characters, `"`, `&`, `<`, `>`, `\`) or may
+/// begin a character that is (0xE2).
 const fn needs_look(byte: u8) -> bool {
     // `"` and `&` differ in one bit, and so do `<` and `>`.
     (byte < 0x20) | (byte & !4 == b'"') | (byte & !2 == b'<') | (byte == b'\\') | (byte == 0xe2)
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_escaping_is_found_wherever_it_stands() {
+    fn characters_are_escaped_at_every_position() {
         for length in 0..50 {
             for at in 0..length {
                 for (character, escaped) in [("<", "\\u003c"), ("\u{2029}", "\\u2029"), ("’", "’")]
