@@ -12,7 +12,7 @@ use tower::{BoxError, Service};
 
 use super::origin::{BaseUrl, TrustedProxies};
 use super::settings::Settings;
-use super::stat::{self, StatBody};
+use super::stat_service::{self, StatBody};
 use crate::event::ActorRecord;
 use crate::notifier::Notifier;
 
@@ -149,7 +149,7 @@ impl NotificationLayer {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        self.set(|it| it.stat = Some(stat::erase(service)))
+        self.set(|it| it.stat = Some(stat_service::erase(service)))
     }
 
     /// Sets the path that the distribution API begins with, as the layer sees

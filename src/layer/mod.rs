@@ -77,6 +77,7 @@ mod service;
 mod settings;
 mod sizes;
 mod stat;
+mod stat_service;
 mod tap;
 mod uploads;
 
@@ -86,4 +87,4 @@ pub use self::layer::NotificationLayer;
 pub use self::origin::{BaseUrl, PeerAddr, TrustedProxies};
 pub use self::response_facts::ResponseFacts;
 pub use self::service::Notification;
-pub use self::stat::StatBody;
+pub use self::stat_service::StatBody;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::memory::Memory;
 use super::origin::{BaseUrl, FromParts, OriginSettings, TrustedProxies};
-use super::stat::StatService;
+use super::stat_service::StatService;
 use crate::event::ActorRecord;
 use crate::notifier::Notifier;
 use crate::sink::{Acceptance, Sink, SinkError};

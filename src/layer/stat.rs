@@ -1,91 +1,24 @@
 //! Requests of the layer's own to the registry: [`StatClient`].
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, LINK, USER_AGENT};
 use http::request::Parts;
-use http::{
-    Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-};
-use http_body::{Body, Frame, SizeHint};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http_body::Body;
 use http_body_util::BodyExt as _;
-use http_body_util::combinators::UnsyncBoxBody;
 use serde::Deserialize;
-use tower::{BoxError, Service, ServiceExt as _};
 
 use super::facts::Facts;
 use super::headers;
 use super::origin::{EndToEnd, Single};
 use super::route::{name_in_path, segment};
 use super::settings::Settings;
+use super::stat_service::{Internal, StatBody, StatResponse, StatService};
 use super::tap::BodyTap;
 use crate::event::{MANIFEST_LIMIT, media_types};
-
-/// Marks a request of the layer's own, as an extension, so that no layer takes
-/// it for a client's.
-#[derive(Clone, Copy)]
-pub(super) struct Internal;
-
-/// The empty body of the requests that the layer itself sends; see
-/// [`stat_with`](crate::NotificationLayer::stat_with).
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct StatBody;
-
-impl Body for StatBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        true
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(0)
-    }
-}
-
-/// The response to a stat, if there was one.
-type Answer = Option<Response<UnsyncBoxBody<Bytes, BoxError>>>;
-
-/// The service for stats that the author of a registry has set, type-erased.
-pub(super) type StatService =
-    Arc<dyn Fn(Request<StatBody>) -> BoxFuture<'static, Answer> + Send + Sync>;
-
-/// Erases the type of a service.
-pub(super) fn erase<S, R>(service: S) -> StatService
-where
-    S: Service<Request<StatBody>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    R: Body<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
-{
-    // The service need not be `Sync`, but is shared by concurrent requests.
-    let service = Mutex::new(service);
-    Arc::new(move |request| {
-        let locked = service.lock().unwrap_or_else(PoisonError::into_inner);
-        let service = locked.clone();
-        drop(locked);
-        let answer = async move {
-            let response = service.oneshot(request).await.ok()?;
-            Some(response.map(|body| body.map_err(Into::into).boxed_unsync()))
-        };
-        Box::pin(answer)
-    })
-}
 
 /// The number of tags that are looked up at most when a manifest is deleted by
 /// its digest.
@@ -159,7 +92,7 @@ impl StatClient {
         })
     }
 
-    async fn ask(&self, method: Method, path: &str) -> Answer {
+    async fn ask(&self, method: Method, path: &str) -> StatResponse {
         let mut uri = self.uri.clone().into_parts();
         uri.path_and_query = Some([&self.settings.prefix, path].concat().parse().ok()?);
         let mut request = Request::new(StatBody);
