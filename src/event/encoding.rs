@@ -80,7 +80,7 @@ pub(crate) fn content_type(format: Format, batch: bool) -> &'static str {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Encoding {
     pub(crate) format: Format,
-    /// Without white space, which saves a third of the bytes.
+    /// Whether to leave out white space, which saves a third of the bytes.
     pub(crate) compact: bool,
 }
 

@@ -86,7 +86,7 @@ pub struct Event {
     /// The registry node that saw it.
     #[serde(default)]
     pub source: SourceRecord,
-    /// What the bridge was told of, which formats v2 and v1 do not show.
+    /// The kind, if it was stated. Formats v2 and v1 do not show it.
     #[serde(skip)]
     pub(crate) kind: Option<Kind>,
 }

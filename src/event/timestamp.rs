@@ -23,7 +23,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         .map_err(serde::de::Error::custom)
 }
 
-/// The same for a time that need not be there.
+/// The same for an optional time.
 pub(crate) mod optional {
     use super::{Deserialize, Deserializer, Serializer, SystemTime};
 
@@ -47,8 +47,8 @@ pub(crate) mod optional {
     }
 }
 
-/// Appends `time`, in UTC. RFC 3339 knows the years 0 to 9999; what is not in
-/// them becomes the nearest that is.
+/// Appends `time`, in UTC. RFC 3339 has the years 0 to 9999. A time outside of
+/// them becomes the nearest one within.
 pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
     let time = utc(time);
     digits(out, time.year().unsigned_abs(), 4);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_has_no_text_becomes_the_nearest_that_has() {
+    fn a_time_outside_of_rfc_3339_becomes_the_nearest_one_within() {
         assert_eq!(text(1 << 62, 0), "9999-12-31T23:59:59.999999999Z");
         let long_ago = SystemTime::UNIX_EPOCH - Duration::from_secs(1 << 62);
         let mut out = Vec::new();

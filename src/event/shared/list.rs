@@ -5,8 +5,8 @@ use super::{DescriptorRef, References};
 use crate::event::Descriptor;
 use crate::event::reference::Reference;
 
-/// References in the compact form in which an event keeps them: one text for
-/// all of them, and 16 bytes for each.
+/// References in the compact form in which events keep them: one text for all of
+/// them, and 16 bytes for each.
 ///
 /// ```
 /// use tower_registry_notifications::event::ReferenceList;
@@ -19,9 +19,8 @@ use crate::event::reference::Reference;
 pub struct ReferenceList(Buffers);
 
 impl ReferenceList {
-    /// Creates an empty list with room for this many references with this many
-    /// bytes of text in all: their digests, and media types that are not well
-    /// known.
+    /// Creates an empty list with room for this many references, and for this many
+    /// bytes of text in all: digests, and media types that are not well known.
     pub fn with_capacity(references: usize, bytes: usize) -> Self {
         Self(Buffers {
             text: String::with_capacity(bytes),
@@ -38,7 +37,7 @@ impl ReferenceList {
         self.0.media_type(word, media_type);
     }
 
-    /// Appends a reference with everything that its descriptor says.
+    /// Appends a reference with all fields of its descriptor.
     pub fn push_descriptor(&mut self, descriptor: &Descriptor) {
         self.0.reference(descriptor);
     }
