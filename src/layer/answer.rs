@@ -13,11 +13,12 @@ use crate::event::ActorRecord;
 use crate::metrics::{self, missing_fact};
 
 /// What the response makes of a request.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Answer {
     /// No event.
     Nothing,
     /// At least one event.
-    Outcome(Box<Outcome>),
+    Outcome(Outcome),
     /// A blob was pushed, and nothing shows to which repository.
     Unattributed,
 }
@@ -79,7 +80,7 @@ pub(super) fn answer<R>(
         bridge: bridge(exchange, response),
     };
     outcome.learn_and_recall();
-    Answer::Outcome(Box::new(outcome))
+    Answer::Outcome(outcome)
 }
 
 /// The bridge of the request, with the actor that the response names if it

@@ -87,12 +87,18 @@ impl Facts {
         }
     }
 
-    /// Whether everything is known of a blob.
+    /// Adds the digest, if it is not known yet.
+    pub(super) fn or_digest(mut self, digest: Option<&str>) -> Self {
+        self.digest = self.digest.or_else(|| digest.map(Into::into));
+        self
+    }
+
+    /// Whether everything is known about a blob.
     pub(super) fn describes_blob(&self) -> bool {
         self.descriptor.is_some() || (self.digest.is_some() && self.size.is_some())
     }
 
-    /// Whether everything but the references is known of a manifest.
+    /// Whether everything but the references is known about a manifest.
     pub(super) fn describes_manifest(&self) -> bool {
         self.descriptor.is_some()
             || (self.media_type.is_some() && self.digest.is_some() && self.size.is_some())

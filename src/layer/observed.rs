@@ -40,19 +40,20 @@ impl<'a> Observed<'a> {
                 let mut facts = Facts::of_content(self.status, headers);
                 // No manifest is empty; some registries say so in response to HEAD.
                 facts.size = facts.size.filter(|size| *size > 0);
-                let facts = facts.or(Facts::of_digest(reference.digest()));
+                let facts = facts.or_digest(reference.digest());
                 Some((ListenerCall::ManifestPulled { tag }, facts))
             }
             Operation::PullBlob(digest) if is_content(self.status) => {
                 let facts = Facts::of_content(self.status, headers);
-                let facts = facts.or(Facts::of_digest(digest.as_deref()));
-                Some((ListenerCall::BlobPulled, facts))
+                Some((ListenerCall::BlobPulled, facts.or_digest(digest.as_deref())))
             }
             // What such a response has in its body is not the blob.
             Operation::PullBlob(digest) if is_storage_redirect(self.status) => {
                 let stated = Facts::of_digest(headers::content_digest(headers));
-                let facts = stated.or(Facts::of_digest(digest.as_deref()));
-                Some((ListenerCall::BlobPulled, facts))
+                Some((
+                    ListenerCall::BlobPulled,
+                    stated.or_digest(digest.as_deref()),
+                ))
             }
             _ if !self.status.is_success() => None,
             Operation::PullManifest(_) | Operation::PullBlob(_) => None,
@@ -117,7 +118,7 @@ impl<'a> Observed<'a> {
         let is_known = tap.is_some_and(|tap| tap.content().is_some());
         let requested = reference.digest();
         let requested = requested.filter(|it| !is_known || !it.starts_with("sha256:"));
-        facts = facts.or(Facts::of_digest(requested));
+        facts = facts.or_digest(requested);
         let tags = match reference.tag() {
             Some(tag) => vec![tag.into()],
             None => accepted(self.headers, tags),
@@ -162,7 +163,7 @@ impl<'a> Observed<'a> {
             missing_fact("repository");
         }
         let mount = agreed(query.mount.as_deref(), form_mount);
-        let facts = Facts::of_digest(named).or(Facts::of_digest(mount));
+        let facts = Facts::of_digest(named).or_digest(mount);
         let from = from.map(Into::into);
         Some((ListenerCall::BlobMounted { from }, facts))
     }
@@ -186,10 +187,8 @@ impl<'a> Observed<'a> {
     ) -> (ListenerCall, Facts) {
         let stated = headers::content_digest(self.headers);
         let mut facts = Facts::of_digest(stated)
-            .or(Facts::of_digest(query.digest.as_deref()))
-            .or(Facts::of_digest(
-                form.and_then(|form| form.digest.as_deref()),
-            ));
+            .or_digest(query.digest.as_deref())
+            .or_digest(form.and_then(|form| form.digest.as_deref()));
         let exchange = self.exchange;
         let starts = exchange
             .route

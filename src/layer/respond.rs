@@ -59,7 +59,7 @@ where
         Answer::Nothing => return Finish::Now(response.map(ResponseBody::plain)),
         Answer::Unattributed if fail_closed => return Finish::Now(refusal.response()),
         Answer::Unattributed => return Finish::Now(response.map(ResponseBody::plain)),
-        Answer::Outcome(outcome) => *outcome,
+        Answer::Outcome(outcome) => outcome,
     };
     let Some((stat, question)) = stat.zip(outcome.question()) else {
         return report(outcome, response, refusal);

@@ -52,7 +52,8 @@ pub(super) struct StatClient {
     settings: Arc<Settings>,
     uri: Uri,
     version: Version,
-    headers: HeaderMap,
+    host: Option<HeaderValue>,
+    authorization: Option<HeaderValue>,
     extensions: Extensions,
 }
 
@@ -60,14 +61,28 @@ impl StatClient {
     /// Returns `None` if no service for stats is set.
     pub(super) fn new(settings: &Arc<Settings>, parts: &Parts) -> Option<Self> {
         let service = settings.stat.clone()?;
-        let mut headers = HeaderMap::with_capacity(8);
         // A header that the registry may not see in the client's request must not
         // reach it here either: it could grant more than the client has.
-        for name in [HOST, AUTHORIZATION] {
-            if let Single::Value(value) = EndToEnd::of(&parts.headers).single(&name) {
-                headers.insert(name, value.clone());
-            }
-        }
+        let visible = |name| match EndToEnd::of(&parts.headers).single(&name) {
+            Single::Value(value) => Some(value.clone()),
+            Single::Absent | Single::Unclear => None,
+        };
+        Some(Self {
+            service,
+            settings: settings.clone(),
+            uri: parts.uri.clone(),
+            version: parts.version,
+            host: visible(HOST),
+            authorization: visible(AUTHORIZATION),
+            extensions: parts.extensions.clone(),
+        })
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.extend(self.host.clone().map(|host| (HOST, host)));
+        let authorization = self.authorization.clone();
+        headers.extend(authorization.map(|authorization| (AUTHORIZATION, authorization)));
         let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -80,16 +95,7 @@ impl StatClient {
         ] {
             headers.append(ACCEPT, HeaderValue::from_static(media_type));
         }
-        let mut extensions = parts.extensions.clone();
-        extensions.insert(Internal);
-        Some(Self {
-            service,
-            settings: settings.clone(),
-            uri: parts.uri.clone(),
-            version: parts.version,
-            headers,
-            extensions,
-        })
+        headers
     }
 
     async fn ask(&self, method: Method, path: &str) -> StatResponse {
@@ -99,8 +105,9 @@ impl StatClient {
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from_parts(uri).ok()?;
         *request.version_mut() = self.version;
-        *request.headers_mut() = self.headers.clone();
+        *request.headers_mut() = self.headers();
         *request.extensions_mut() = self.extensions.clone();
+        request.extensions_mut().insert(Internal);
         let response = (self.service)(request).await?;
         (response.status() == StatusCode::OK).then_some(response)
     }
