@@ -49,7 +49,7 @@ impl Uploads {
         let Some(location) = location(headers) else {
             return;
         };
-        if agrees(response_end(headers), 0) {
+        if end_agrees(headers, 0) {
             let key = self.key(prefix, &location);
             self.counts().insert(key, 0);
         }
@@ -61,7 +61,7 @@ impl Uploads {
     pub(super) fn take(&self, prefix: &str, uri: &Uri, headers: &HeaderMap) -> Option<Chunk> {
         let key = self.key(prefix, uri);
         let before = self.counts().remove(key)?;
-        let usable = is_plain(headers) && agrees(request_start(headers), before);
+        let usable = is_plain(headers) && start_agrees(headers, before);
         usable.then_some(Chunk { key, before })
     }
 
@@ -70,7 +70,7 @@ impl Uploads {
         let Some(count) = chunk.count(tap) else {
             return;
         };
-        if !agrees(response_end(headers), count) {
+        if !end_agrees(headers, count) {
             return;
         }
         let key = location(headers).map_or(chunk.key, |uri| self.key(prefix, &uri));
@@ -137,38 +137,31 @@ fn location(headers: &HeaderMap) -> Option<Uri> {
     text(headers, LOCATION)?.parse().ok()
 }
 
-/// The position of the first byte of a chunk, from `first-last` in the form of
-/// the spec or in that of HTTP. The inner `None` cannot be read.
-fn request_start(headers: &HeaderMap) -> Option<Option<u64>> {
-    let range = text(headers, CONTENT_RANGE)?;
-    let range = range.strip_prefix("bytes ").unwrap_or(range);
-    Some(
-        range
-            .split_once('-')
-            .and_then(|(first, _)| first.trim().parse().ok()),
-    )
+/// Whether the first byte that a chunk says it brings, in the form of the spec or
+/// in that of HTTP, follows the bytes so far.
+fn start_agrees(headers: &HeaderMap, count: u64) -> bool {
+    agrees(text(headers, CONTENT_RANGE), |(first, _)| first, count)
 }
 
-/// The position of the last byte that the registry says it has, from `0-last`.
-/// The inner `None` cannot be read.
-fn response_end(headers: &HeaderMap) -> Option<Option<u64>> {
-    let range = text(headers, RANGE)?;
-    let range = range.strip_prefix("bytes=").unwrap_or(range);
-    Some(
-        range
-            .split_once('-')
-            .and_then(|(_, last)| last.trim().parse().ok()),
-    )
+/// Whether the last byte that the registry says it has is that of the count.
+fn end_agrees(headers: &HeaderMap, count: u64) -> bool {
+    agrees(text(headers, RANGE), |(_, last)| last, count)
 }
 
-/// Whether the position that a header states, if there is such a header, is
-/// the count, give or take one: registries disagree about what `Range` means.
-fn agrees(stated: Option<Option<u64>>, count: u64) -> bool {
-    match stated {
-        None => true,
-        Some(None) => false,
-        Some(Some(stated)) => stated.abs_diff(count) <= 1,
-    }
+/// Whether one position in `first-last` is the count, give or take one:
+/// registries disagree about what their `Range` means. A header that is absent
+/// agrees, and one that cannot be read does not.
+fn agrees(
+    range: Option<&str>,
+    position: impl for<'a> FnOnce((&'a str, &'a str)) -> &'a str,
+    count: u64,
+) -> bool {
+    let Some(range) = range else { return true };
+    let unit = ["bytes ", "bytes="];
+    let stripped = unit.iter().find_map(|unit| range.strip_prefix(unit));
+    let ends = stripped.unwrap_or(range).split_once('-');
+    let stated = ends.and_then(|ends| position(ends).trim().parse::<u64>().ok());
+    stated.is_some_and(|stated| stated.abs_diff(count) <= 1)
 }
 
 #[cfg(test)]
