@@ -50,7 +50,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The first byte of the next token, which stays where it is.
+    /// Returns the first byte of the next token without consuming it.
     pub(super) fn peek(&mut self) -> Option<u8> {
         while let Some(byte) = self.content.get(self.at) {
             if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
@@ -79,7 +79,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Enters an object (`{`) or an array (`[`). Its members follow by
-    /// [`key`](Self::key) or [`element`](Self::element), until that says no.
+    /// [`key`](Self::key) or [`element`](Self::element), until there are no more.
     pub(super) fn open(&mut self, bracket: u8) -> Result<(), Fault> {
         if self.peek() != Some(bracket) {
             return Err(self.mismatch());
@@ -93,8 +93,8 @@ impl<'a> Scanner<'a> {
         self.member(first, b']')
     }
 
-    /// The key of the next member of the object, whose value follows. `first`
-    /// must be `true` initially.
+    /// Returns the key of the next member of the object. Its value follows.
+    /// `first` must be `true` initially.
     pub(super) fn key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, Fault> {
         if !self.member(first, b'}')? {
             return Ok(None);
@@ -325,7 +325,7 @@ fn decode(quoted: &[u8]) -> Cow<'_, str> {
     let mut text = String::with_capacity(quoted.len());
     let mut rest = quoted;
     while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
-        push(&mut text, &rest[..at]);
+        push_lossy(&mut text, &rest[..at]);
         let Some((escape, after)) = rest[at + 1..].split_first() else {
             break;
         };
@@ -340,12 +340,12 @@ fn decode(quoted: &[u8]) -> Cow<'_, str> {
             byte => char::from(*byte),
         });
     }
-    push(&mut text, rest);
+    push_lossy(&mut text, rest);
     Cow::Owned(text)
 }
 
-/// Appends bytes, and U+FFFD for each that is not UTF-8.
-fn push(text: &mut String, bytes: &[u8]) {
+/// Appends bytes as text. As in Go, each byte that is not UTF-8 becomes U+FFFD.
+pub(crate) fn push_lossy(text: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));

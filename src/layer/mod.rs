@@ -26,33 +26,36 @@
 //!
 //! # When an event is written
 //!
-//! Before the client sees the response. A request that can change the registry
-//! runs to completion once it has been passed on, in a task of its own if its
-//! client hangs up or a timeout outside of the layer fires, for at most the
+//! An event is written before the client sees the response. A request that can
+//! change the registry runs to completion once it has been passed on. If its
+//! client hangs up, or a timeout outside of the layer fires, it goes on in a task
+//! of its own for at most the
 //! [`detached_timeout`](NotificationLayer::detached_timeout).
 //!
 //! The event of a GET with a body is written when the body ends, for whatever
 //! reason. The last bytes are held back until the sinks have accepted it, so
-//! that a client that has everything never lacks its event.
+//! that no client can have the whole content without its event.
 //!
-//! # Where the layer stands
+//! # Where to put the layer
 //!
-//! Around the whole registry, so that nothing passes beside it. Auth
-//! middleware may stand outside (it puts an [`ActorRecord`](crate::ActorRecord)
-//! into the request's extensions) or inside (into the response's). A layer
-//! inside of axum's `Router::nest` sees paths without the nest's prefix: set
-//! [`prefix`](NotificationLayer::prefix) to what it sees. Middleware that
-//! compresses stands outside, since an encoded body hides the size of its
-//! content.
+//! Put it around the whole registry, so that no request bypasses it.
 //!
-//! In axum write `Router::new().fallback_service(layer.layer(router))`.
-//! `Router::layer` works too: it puts one layer around each route.
+//! - In axum write `Router::new().fallback_service(layer.layer(router))`.
+//!   `Router::layer` works too: it puts one layer around each route.
+//! - Inside of axum's `Router::nest` the layer sees paths without the nest's
+//!   prefix. Set [`prefix`](NotificationLayer::prefix) to what it sees.
+//! - Auth middleware may be outside of the layer, where it inserts an
+//!   [`ActorRecord`](crate::ActorRecord) into the request's extensions, or inside,
+//!   where it inserts one into the response's.
+//! - Middleware that compresses belongs outside, because an encoded body hides
+//!   the size of its content.
 //!
-//! # What the layer asks
+//! # Requests of the layer's own
 //!
-//! It sends no requests of its own unless
-//! [`stat_with`](NotificationLayer::stat_with) names a service for them.
+//! The layer sends none unless [`stat_with`](NotificationLayer::stat_with) names
+//! a service for them.
 
+mod answer;
 mod body;
 mod detachable;
 mod exchange;
@@ -60,8 +63,7 @@ mod facts;
 mod future;
 mod generations;
 mod headers;
-#[allow(clippy::module_inception)]
-// the layer itself, as its siblings are the service and the future
+#[allow(clippy::module_inception, reason = "named as its siblings are")]
 mod layer;
 mod memory;
 mod observed;
@@ -75,6 +77,7 @@ mod service;
 mod settings;
 mod sizes;
 mod stat;
+mod stat_service;
 mod tap;
 mod uploads;
 
@@ -84,4 +87,4 @@ pub use self::layer::NotificationLayer;
 pub use self::origin::{BaseUrl, PeerAddr, TrustedProxies};
 pub use self::response_facts::ResponseFacts;
 pub use self::service::Notification;
-pub use self::stat::StatBody;
+pub use self::stat_service::StatBody;

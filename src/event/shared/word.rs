@@ -1,7 +1,6 @@
-//! Words that nearly every event repeats, kept as one byte each.
+//! Words that many events have, kept as one byte each.
 
-/// A word as a number: a known one, none at all, or one whose text stands
-/// elsewhere.
+/// A word as a number: a known one, none at all, or one whose text is elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word(u8);
 

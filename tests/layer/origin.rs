@@ -1,8 +1,6 @@
 //! What a request says of itself: ids, addresses, hosts, actors and URLs, from
 //! headers that may be odd, repeated, over-long or forged.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
-
 use std::convert::Infallible;
 use std::net::SocketAddr;
 

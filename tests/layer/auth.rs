@@ -1,17 +1,13 @@
 //! Who acts, from auth outside and inside of the layer, and what a client
 //! cannot make anybody believe.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
-
-#[path = "live/client.rs"]
+#[path = "../live/client.rs"]
 mod client;
-#[path = "../examples/support/image.rs"]
-mod image;
-#[path = "../examples/support/keys.rs"]
+#[path = "../../examples/support/keys.rs"]
 mod keys;
-#[path = "../examples/support/registry.rs"]
+#[path = "../../examples/support/registry.rs"]
 mod registry;
-#[path = "../examples/support/token.rs"]
+#[path = "../../examples/support/token.rs"]
 mod token;
 
 use std::collections::{BTreeSet, HashMap};
@@ -34,8 +30,8 @@ use tower_registry_notifications::{
     Action, ChannelSink, Event, Events, NotificationLayer, Notifier,
 };
 
+use self::token::{Tokens, User};
 use crate::image::Image;
-use crate::token::{Tokens, User};
 
 const SERVICE: &str = "registry.test:5000";
 const PEER: &str = "198.51.100.7:4711";
