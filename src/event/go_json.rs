@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused() {
+    fn text_that_is_not_json_is_refused() {
         for content in [
             "",
             "{",
@@ -566,19 +566,19 @@ mod tests {
         }
 
         #[test]
-        fn it_takes_for_json_what_serde_json_does(content in nearly_json()) {
+        fn json_is_what_serde_json_takes_for_json(content in nearly_json()) {
             let wanted = serde_json::from_str::<IgnoredAny>(&content).is_ok();
             prop_assert_eq!(skip(content.as_bytes()).is_ok(), wanted);
         }
 
         #[test]
-        fn it_reads_the_strings_that_serde_json_writes(text in any::<String>()) {
+        fn strings_that_serde_json_writes_are_read(text in any::<String>()) {
             let written = serde_json::to_vec(&text).unwrap();
             prop_assert_eq!(string(&written), text);
         }
 
         #[test]
-        fn it_reads_strings_of_escapes_as_utf16_is_read(units in any::<Vec<u16>>()) {
+        fn strings_of_escapes_are_read_as_utf16(units in any::<Vec<u16>>()) {
             let escaped: String = units.iter().map(|it| format!("\\u{it:04x}")).collect();
             let read = string(format!("\"{escaped}\"").as_bytes());
             prop_assert_eq!(read, String::from_utf16_lossy(&units));

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_used_stays_and_the_rest_is_forgotten_within_the_bound() {
+    fn used_entries_stay_and_others_are_forgotten_within_the_bound() {
         let mut map = Generations::new(10);
         (0..100).for_each(|key| {
             map.insert(key, key);

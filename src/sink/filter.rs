@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_allocated_to_decide() {
+    fn a_decision_does_not_allocate() {
         let filter = Filter::new()
             .include_repositories(["x", "team/{a,b}/**"])
             .exclude_tags(["*-rc?", "[a-m]*"])

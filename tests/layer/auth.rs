@@ -202,7 +202,7 @@ async fn bad_tokens(app: &Router, tokens: &Tokens) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn who_is_sent_away_has_done_nothing() {
+async fn requests_that_auth_refuses_make_no_events() {
     let tokens = tokens(SERVICE);
     let (app, mut events) = token_app(&tokens).await;
     assert_eq!(login(&app, "alice", "guessed", PULL).await, None);
@@ -326,7 +326,7 @@ fn keys_app() -> (Router, Events) {
 }
 
 #[tokio::test]
-async fn auth_inside_says_who_acts() {
+async fn auth_inside_the_layer_names_the_actor() {
     let (app, mut events) = keys_app();
     for (key, path, wanted) in [
         ("alice's key", "/v2/demo/manifests/latest", Some("alice")),

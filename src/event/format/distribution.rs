@@ -121,7 +121,7 @@ mod tests {
     };
 
     #[test]
-    fn what_serde_writes_is_v2_without_white_space() {
+    fn serde_writes_v2_without_white_space() {
         let mut event = Event::new(Action::Push);
         event.target.descriptor = Descriptor::new("a/b", "sha256:00", 7);
         event.target.descriptor.urls = vec!["http://x".into()];
