@@ -11,9 +11,9 @@ use crate::sink::{Acceptance, Sink};
 
 /// The listener that makes an event of each call and writes it to a sink.
 ///
-/// A bridge belongs to one request: all events that it makes carry the same
-/// source, actor and request. [`NotificationLayer`] makes one for each request
-/// that may cause an event; a registry that needs no layer gets its own from
+/// A bridge belongs to one request: all of its events carry the same source,
+/// actor and request. [`NotificationLayer`] creates one for each request that
+/// causes an event. A registry that needs no layer gets its own from
 /// [`Notifier::bridge`].
 ///
 /// ```
@@ -46,8 +46,8 @@ use crate::sink::{Acceptance, Sink};
 /// # Ok(()) }
 /// ```
 ///
-/// Each of the nine methods returns the sink's [`Acceptance`], which is to be
-/// awaited before the client gets its response.
+/// Each of the nine methods returns the sink's [`Acceptance`]. Await it before the
+/// client gets its response.
 ///
 /// [`NotificationLayer`]: crate::NotificationLayer
 /// [`Notifier::bridge`]: crate::Notifier::bridge
@@ -62,8 +62,8 @@ pub struct Bridge {
 impl Bridge {
     /// Creates a bridge to `sink`, for a registry that has no notifier.
     ///
-    /// Its events have no source, no actor, relative URLs and no references
-    /// unless they are set.
+    /// Unless they are set, its events have no source, no actor, relative URLs and
+    /// no references.
     pub fn new(sink: Arc<dyn Sink>, request: impl Borrow<RequestRecord>) -> Self {
         Self::from_origin(sink, Origin::from(request.borrow()))
     }
@@ -84,7 +84,7 @@ impl Bridge {
         self
     }
 
-    /// Sets who acts: an [`ActorRecord`](crate::ActorRecord) or a name.
+    /// Sets the actor: an [`ActorRecord`](crate::ActorRecord) or a name.
     #[must_use]
     pub fn actor(mut self, actor: impl AsRef<str>) -> Self {
         self.origin.set_actor(actor.as_ref());
@@ -92,8 +92,8 @@ impl Bridge {
     }
 
     /// Sets what URLs in events begin with, for example
-    /// `https://registry.example.com/mirror`: `/v2/<name>/…` follows. Without
-    /// it URLs are relative.
+    /// `https://registry.example.com/mirror`. `/v2/<name>/…` follows. Defaults to
+    /// nothing, which makes URLs relative.
     #[must_use]
     pub fn base_url(mut self, base: impl AsRef<str>) -> Self {
         self.origin

@@ -1,4 +1,4 @@
-//! Work that goes on in the background: [`InFlight`].
+//! Requests that go on after their clients have hung up: [`InFlight`].
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -12,16 +12,17 @@ use tokio::sync::watch;
 use crate::metrics;
 use crate::sink::Acceptance;
 
-/// Counts the tasks in which requests go on whose client has hung up, so that
-/// a shutdown can wait for them. Clones share the count.
+/// Runs requests whose clients have hung up in tasks of their own, and counts
+/// these so that a shutdown can wait for them. Clones share the count.
 #[derive(Clone, Debug)]
 pub(crate) struct InFlight {
     count: Arc<watch::Sender<usize>>,
-    /// Where to spawn when the last reference is dropped outside of a runtime.
+    /// Where to spawn if a request is dropped outside of a runtime.
     runtime: Option<Handle>,
 }
 
-/// Holds the count until it is dropped, also by a runtime that ends.
+/// Counts one task until it is dropped, also by a runtime that shuts down and
+/// drops the task unfinished.
 struct Guard(Arc<watch::Sender<usize>>);
 
 impl Drop for Guard {
@@ -39,16 +40,17 @@ impl InFlight {
         }
     }
 
-    /// Runs `work` in a task of its own for at most `limit`. Work that panics,
-    /// that reaches the limit, or that has no runtime to run in leaves it
-    /// unknown whether the registry has acted, and is counted.
+    /// Runs `work` in a task of its own for at most `limit`. It is counted if it
+    /// panics, reaches the limit or finds no runtime, because nobody knows then
+    /// whether the registry has acted.
     pub(crate) fn spawn(&self, limit: Duration, work: impl Future<Output = ()> + Send + 'static) {
         let runtime = Handle::try_current().ok().or_else(|| self.runtime.clone());
         let Some(runtime) = runtime else {
-            tracing::error!("no runtime is left to finish a request in");
+            tracing::error!("no runtime is left to complete a request in");
             metrics::unknown_outcome();
             return;
         };
+        // Before the task exists, so that a shutdown which begins now waits for it.
         self.count.send_modify(|count| *count += 1);
         let guard = Guard(self.count.clone());
         let span = tracing::Span::current();
@@ -61,25 +63,28 @@ impl InFlight {
                 Ok(Err(_panic)) => metrics::unknown_outcome(),
                 Err(_) => {
                     metrics::detached_timeout();
-                    tracing::warn!(?limit, "a request without a client took too long");
+                    tracing::warn!(
+                        ?limit,
+                        "a request whose client has hung up reached its time limit"
+                    );
                 }
             }
         });
     }
 
-    /// Lets a write go on whose result nobody waits for.
-    pub(crate) fn finish(&self, write: Acceptance, limit: Duration) {
+    /// Runs a write to its end although nobody waits for its result.
+    pub(crate) fn complete(&self, write: Acceptance, limit: Duration) {
         if let Err(write) = write.answer() {
             self.spawn(limit, async move { drop(write.await) });
         }
     }
 
-    /// Tasks that are running.
+    /// Returns how many tasks are running.
     pub(crate) fn count(&self) -> usize {
         *self.count.borrow()
     }
 
-    /// Resolves when none is running.
+    /// Resolves when no task is running.
     pub(crate) async fn idle(&self) {
         let mut count = self.count.subscribe();
         // The sender lives as long as `self`, so this cannot fail.
@@ -92,7 +97,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn work_ends_at_its_limit_and_idle_waits_for_it() {
+    async fn work_ends_at_its_limit_or_by_a_panic_and_idle_waits_for_it() {
         let in_flight = InFlight::new();
         in_flight.idle().await;
         in_flight.spawn(Duration::from_secs(5), std::future::pending());

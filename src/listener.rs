@@ -1,15 +1,15 @@
 use crate::event::{Descriptor, Manifest};
 use crate::sink::Acceptance;
 
-/// Is called for each thing that happens in a registry.
+/// The methods that are called for each thing that happens in a registry.
 ///
-/// These are the nine methods of the reference's listener. [`Bridge`] is the
-/// listener that makes events of the calls; implement the trait yourself to
-/// count, log or route what happens.
+/// They are those of the reference's listener. [`Bridge`] is the listener that
+/// makes events of the calls. Implement the trait to count, log or route what
+/// happens.
 ///
 /// Repositories are named without host and tag (`library/debian`). Each method
 /// returns an [`Acceptance`] that resolves when responsibility has been taken.
-/// A registry that drops it early does not know whether it was.
+/// If it is dropped early, nobody knows whether it was.
 ///
 /// [`Bridge`]: crate::Bridge
 pub trait Listener {

@@ -19,7 +19,7 @@ use crate::event::{RequestRecord, SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
 use crate::shutdown::ShutdownReport;
 use crate::sink::{
-    Acceptance, Broadcaster, Counted, Destination, Insistent, Plain, Sink, SinkError,
+    Acceptance, Broadcaster, Counted, Destination, Plain, RetryingSink, Sink, SinkError,
 };
 
 /// Owns the endpoints, the other sinks and their tasks.
@@ -159,11 +159,11 @@ impl Notifier {
         self.0.sink.is_ready()
     }
 
-    /// A sink whose writes go on until every endpoint and sink has accepted
-    /// the event, or `limit` has passed.
-    pub(crate) fn insistent_sink(&self, limit: Duration) -> Arc<dyn Sink> {
+    /// A sink whose writes are repeated until every endpoint and sink has
+    /// accepted the event, or `limit` has passed.
+    pub(crate) fn retrying_sink(&self, limit: Duration) -> Arc<dyn Sink> {
         let destinations = self.0.destinations.clone();
-        Arc::new(Counted::new(Insistent::new(destinations, limit)))
+        Arc::new(Counted::new(RetryingSink::new(destinations, limit)))
     }
 
     /// Requests whose clients have hung up.

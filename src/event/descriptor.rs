@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_go_writes_and_reads_is_read() {
+    fn descriptors_are_read_as_go_writes_and_reads_them() {
         for (text, size) in [
             (r#"{"size":7}"#, 7),
             (r#"{"size":18446744073709551615}"#, u64::MAX),

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::format::{Encoding, Format, encode, envelope};
+use super::encoding::{Encoding, Format};
+use super::format::{encode, envelope};
 use super::{Event, SharedEvent};
 
 /// The body that endpoints receive: events, in order.

@@ -50,7 +50,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The first byte of the next token, which stays where it is.
+    /// Returns the first byte of the next token without consuming it.
     pub(super) fn peek(&mut self) -> Option<u8> {
         while let Some(byte) = self.content.get(self.at) {
             if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
@@ -79,7 +79,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Enters an object (`{`) or an array (`[`). Its members follow by
-    /// [`key`](Self::key) or [`element`](Self::element), until that says no.
+    /// [`key`](Self::key) or [`element`](Self::element), until there are no more.
     pub(super) fn open(&mut self, bracket: u8) -> Result<(), Fault> {
         if self.peek() != Some(bracket) {
             return Err(self.mismatch());
@@ -93,8 +93,8 @@ impl<'a> Scanner<'a> {
         self.member(first, b']')
     }
 
-    /// The key of the next member of the object, whose value follows. `first`
-    /// must be `true` initially.
+    /// Returns the key of the next member of the object. Its value follows.
+    /// `first` must be `true` initially.
     pub(super) fn key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, Fault> {
         if !self.member(first, b'}')? {
             return Ok(None);
@@ -325,7 +325,7 @@ fn decode(quoted: &[u8]) -> Cow<'_, str> {
     let mut text = String::with_capacity(quoted.len());
     let mut rest = quoted;
     while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
-        push(&mut text, &rest[..at]);
+        push_lossy(&mut text, &rest[..at]);
         let Some((escape, after)) = rest[at + 1..].split_first() else {
             break;
         };
@@ -340,12 +340,12 @@ fn decode(quoted: &[u8]) -> Cow<'_, str> {
             byte => char::from(*byte),
         });
     }
-    push(&mut text, rest);
+    push_lossy(&mut text, rest);
     Cow::Owned(text)
 }
 
-/// Appends bytes, and U+FFFD for each that is not UTF-8.
-fn push(text: &mut String, bytes: &[u8]) {
+/// Appends bytes as text. As in Go, each byte that is not UTF-8 becomes U+FFFD.
+pub(crate) fn push_lossy(text: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused() {
+    fn text_that_is_not_json_is_refused() {
         for content in [
             "",
             "{",
@@ -566,19 +566,19 @@ mod tests {
         }
 
         #[test]
-        fn it_takes_for_json_what_serde_json_does(content in nearly_json()) {
+        fn json_is_what_serde_json_takes_for_json(content in nearly_json()) {
             let wanted = serde_json::from_str::<IgnoredAny>(&content).is_ok();
             prop_assert_eq!(skip(content.as_bytes()).is_ok(), wanted);
         }
 
         #[test]
-        fn it_reads_the_strings_that_serde_json_writes(text in any::<String>()) {
+        fn strings_that_serde_json_writes_are_read(text in any::<String>()) {
             let written = serde_json::to_vec(&text).unwrap();
             prop_assert_eq!(string(&written), text);
         }
 
         #[test]
-        fn it_reads_strings_of_escapes_as_utf16_is_read(units in any::<Vec<u16>>()) {
+        fn strings_of_escapes_are_read_as_utf16(units in any::<Vec<u16>>()) {
             let escaped: String = units.iter().map(|it| format!("\\u{it:04x}")).collect();
             let read = string(format!("\"{escaped}\"").as_bytes());
             prop_assert_eq!(read, String::from_utf16_lossy(&units));

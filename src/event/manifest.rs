@@ -1,4 +1,4 @@
-//! Manifests: what an event needs to know of them, parsed within bounds.
+//! What events say about manifests, parsed within bounds.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,13 +9,13 @@ use super::manifest_decoder::{self, COUNT_LIMIT, MEMORY_LIMIT};
 use super::media_types::{self, ManifestKind};
 use super::reference::Reference;
 
-/// Size in bytes of the largest manifest that is looked into: 4 MiB, the limit
-/// that the [distribution spec] lets registries set.
+/// Size in bytes of the largest manifest that is read: 4 MiB, the limit that the
+/// [distribution spec] lets registries set.
 ///
 /// [distribution spec]: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pushing-manifests
 pub const MANIFEST_LIMIT: usize = 4 << 20;
 
-/// A manifest as listeners are told of it.
+/// A manifest as listeners receive it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Manifest {
@@ -115,7 +115,6 @@ impl Manifest {
 
 /// What an event says about a manifest.
 #[derive(Debug)]
-#[allow(dead_code, reason = "the layer reads the media type")]
 pub(crate) struct ReadManifest<'a> {
     /// Its media type, in lower case and without parameters, if it is known.
     pub(crate) media_type: Option<Cow<'static, str>>,

@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_posted_takes_no_memory() {
+    fn fields_that_are_not_posted_take_no_memory() {
         let text = "x".repeat(2 << 20);
         let content = format!(
             r#"{{"manifests":[{{"digest":"d","x":"{text}"}}],"annotations":{{"a":"{text}"}}}}"#
@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_overwritten_counts_towards_the_memory() {
+    fn overwritten_values_count_towards_the_memory() {
         let text = "x".repeat(100_000);
         let field = format!(r#""mediaType":"{text}""#);
         assert!(layer(&[&*field; 9].join(",")).is_some());

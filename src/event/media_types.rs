@@ -38,9 +38,8 @@ pub(crate) fn is_index(media_type: &str) -> bool {
     ManifestKind::of(media_type).is_some_and(ManifestKind::is_index)
 }
 
-/// Whether a `Content-Type` says nothing about the kind of manifest: JSON,
-/// bytes, text, or what HTTP clients send when they are told nothing. It
-/// must be an [`essence`].
+/// Whether a `Content-Type` says nothing about the kind of manifest: JSON, bytes,
+/// text, or the default of HTTP clients. It must be an [`essence`].
 pub(crate) fn is_generic(media_type: &str) -> bool {
     matches!(
         media_type,
@@ -53,8 +52,8 @@ pub(crate) fn is_generic(media_type: &str) -> bool {
     )
 }
 
-/// Whether this may stand in an event: visible ASCII with a slash, of at
-/// most 255 bytes, which is what [RFC 6838] lets register.
+/// Whether an event may have this media type: visible ASCII with a slash, at most
+/// 255 bytes, which is what [RFC 6838] lets register.
 ///
 /// [RFC 6838]: https://www.rfc-editor.org/rfc/rfc6838#section-4.2
 pub(crate) fn is_valid(media_type: &str) -> bool {

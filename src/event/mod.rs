@@ -25,6 +25,7 @@
 
 mod action;
 mod descriptor;
+mod encoding;
 mod envelope;
 mod format;
 mod go_json;
@@ -46,9 +47,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::action::{Action, Kind, ParseWordError};
 pub use self::descriptor::{Descriptor, Platform};
+pub use self::encoding::Format;
+pub(crate) use self::encoding::{Encoding, content_type};
 pub use self::envelope::Envelope;
-pub use self::format::Format;
-pub(crate) use self::format::{Encoding, content_type, envelope};
+pub(crate) use self::format::envelope;
+pub(crate) use self::go_json::push_lossy;
 pub use self::manifest::{MANIFEST_LIMIT, Manifest, ParseManifestError};
 pub use self::records::{ActorRecord, RequestRecord, SourceRecord};
 pub(crate) use self::shared::{Content, Draft, Encoded, Origin, ReferencesOf};
@@ -83,7 +86,7 @@ pub struct Event {
     /// The registry node that saw it.
     #[serde(default)]
     pub source: SourceRecord,
-    /// What the bridge was told of, which formats v2 and v1 do not show.
+    /// The kind, if it was stated. Formats v2 and v1 do not show it.
     #[serde(skip)]
     pub(crate) kind: Option<Kind>,
 }

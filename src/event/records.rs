@@ -13,7 +13,7 @@ pub struct RequestRecord {
     /// proxy forwarded.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub addr: String,
-    /// Host that the client asked for.
+    /// Host that the client requested.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub host: String,
     /// Method of the request.

@@ -17,8 +17,8 @@ pub(crate) struct Reference<'a> {
 }
 
 impl Reference<'_> {
-    /// Size of the content in bytes. A negative one is not a size, so that it
-    /// counts as 0: not known.
+    /// Returns the size of the content in bytes. A negative one counts as 0, which
+    /// means that it is not known.
     pub(crate) fn size(&self) -> u64 {
         self.size.try_into().unwrap_or_default()
     }

@@ -14,19 +14,33 @@ use std::time::SystemTime;
 
 use ::serde::Deserialize;
 
-use super::format::write_stored;
-use super::{Event, Kind, SharedEvent, timestamp};
+use super::format::json::key;
+use super::format::{start, write_distribution};
+use super::{Event, Format, Kind, SharedEvent, timestamp};
 
 /// The version that is written.
-pub(super) const VERSION: u64 = 1;
+const VERSION: u64 = 1;
 
-/// Most bytes of a stored event that are read. No event that the layer or the
-/// bridge makes is as large, for the bounds on references are far below.
+/// The number of bytes of the largest stored event that is read. The layer and
+/// the bridge make none that is as large, because references are bounded.
 pub(crate) const MOST_BYTES: usize = 64 << 20;
 
 /// Writes an event with everything that it knows. There is no line end in it.
 pub(crate) fn to_bytes(event: &SharedEvent) -> Vec<u8> {
-    write_stored(event)
+    let mut json = start(event, 0, true);
+    json.object(|json| {
+        json.number(key!("version"), VERSION);
+        json.bytes(key!("acceptedAt"), |out| {
+            timestamp::write(out, event.accepted_at());
+        });
+        if let Some(kind) = event.known_kind() {
+            json.string(key!("kind"), kind.as_str());
+        }
+        json.non_empty(key!("traceParent"), event.trace_parent());
+        json.key(key!("event"));
+        write_distribution(json, event, Format::V2);
+    });
+    json.into_bytes()
 }
 
 /// Reads what [`to_bytes`] of this version or an earlier one has written.

@@ -10,8 +10,8 @@ pub struct Target {
     /// The content. Empty if a tag or a repository was deleted.
     #[serde(flatten)]
     pub descriptor: Descriptor,
-    /// The size of the content in bytes once more, under the name that the
-    /// first receivers knew.
+    /// The size of the content in bytes again, under the name that early receivers
+    /// read.
     #[serde(skip_serializing_if = "is_zero")]
     pub length: u64,
     /// Name of the repository, without host and tag.

@@ -20,7 +20,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     parse(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 timestamp"))
 }
 
-/// The same for a time that may be missing.
+/// The same for an optional time.
 pub(crate) mod optional {
     use super::{Deserialize, Deserializer, Serializer, SystemTime};
 
@@ -44,8 +44,8 @@ pub(crate) mod optional {
     }
 }
 
-/// Appends `time` in UTC. RFC 3339 has the years 0 to 9999; a time outside of
-/// them becomes the nearest that is inside.
+/// Appends `time`, in UTC. RFC 3339 has the years 0 to 9999. A time outside of
+/// them becomes the nearest one within.
 pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
     let (seconds, nanoseconds) = since_1970(time);
     let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY) as u32);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_has_no_text_becomes_the_nearest_that_has() {
+    fn a_time_outside_of_rfc_3339_becomes_the_nearest_one_within() {
         assert_eq!(text(1 << 62, 0), "9999-12-31T23:59:59.999999999Z");
         let long_ago = SystemTime::UNIX_EPOCH - Duration::from_secs(1 << 62);
         let mut out = Vec::new();

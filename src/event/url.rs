@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What Go leaves as it is in a path, but for the slash.
+/// Everything but what Go leaves as it is in a path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -18,28 +18,28 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@');
 const PATH: &AsciiSet = &SEGMENT.remove(b'/');
 
-/// What the URL of a target is made of.
+/// How the name and digest in the URL of a target are spelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Spelling {
-    /// Name and digest stand in it as they are.
+    /// As they are.
     Plain,
-    /// They are percent-encoded, as Go does it, so that the URL is valid: the
-    /// part from `/v2/` on.
+    /// Percent-encoded, as Go does it, so that the URL is valid. Has the part from
+    /// `/v2/` on.
     Encoded(String),
-    /// No URL leads there.
+    /// No URL leads to the target.
     None,
 }
 
 /// Returns how the URL of a target is spelled; `kind` is `manifests` or
 /// `blobs`.
 pub(super) fn spelling(repository: &str, kind: &str, digest: &str) -> Spelling {
-    // Nothing keeps a reader of URLs from resolving these.
+    // Readers of URLs resolve these, so such a URL would lead elsewhere.
     let resolves = |segment: &str| matches!(segment, "." | "..");
     if digest.is_empty() || repository.is_empty() || resolves(digest) || resolves(repository) {
         return Spelling::None;
     }
-    // A registry that takes names literally has `a/../b` beside `b`, and was
-    // asked for it with encoded slashes. Plain ones would lead to `b`.
+    // A registry that takes names literally may have `a/../b` beside `b`. It was
+    // requested with encoded slashes. Plain ones would lead to `b`.
     let literal = repository.contains('.') && repository.split('/').any(resolves);
     if !literal && is_plain(repository, b'/') && is_plain(digest, b':') {
         return Spelling::Plain;
@@ -49,9 +49,9 @@ pub(super) fn spelling(repository: &str, kind: &str, digest: &str) -> Spelling {
     Spelling::Encoded(format!("/v2/{name}/{kind}/{digest}"))
 }
 
-/// Whether a URL takes the text as it is, with `more` beside what nearly all
-/// names and digests consist of. Looks at every byte, which is faster for them
-/// than to stop at the first.
+/// Whether the text may be in a URL as it is: nearly all names and digests consist
+/// of the characters that are tested, and of `more`. Testing every byte is faster
+/// than stopping at the first.
 fn is_plain(text: &str, more: u8) -> bool {
     let known = |byte: u8| {
         byte.is_ascii_lowercase()

@@ -1,4 +1,4 @@
-//! Bodies on their way through the layer: [`RequestBody`], [`ResponseBody`].
+//! The bodies that pass through the layer: [`RequestBody`], [`ResponseBody`].
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ pin_project! {
     /// The request body that the inner service receives: the client's own, or
     /// an [empty](Self::empty) one.
     ///
-    /// It passes on everything that the client's body says of itself.
+    /// Frames, trailers, size hint and end are those of the client's body.
     pub struct RequestBody<B> {
         #[pin]
         inner: Option<B>,
@@ -36,7 +36,7 @@ impl<B> RequestBody<B> {
         }
     }
 
-    /// The client's body, observed by `tap` if there is one.
+    /// Wraps the client's body, observed by `tap` if there is one.
     pub(super) fn new(inner: B, tap: Option<SharedTap>) -> Self {
         Self {
             inner: Some(inner),
@@ -65,8 +65,8 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
                     if let Some(data) = frame.data_ref() {
                         tap.add(data);
                     }
-                    // Whoever knows that this was the last frame, as trailers
-                    // always are, need not poll again to find the end.
+                    // A reader that knows this to be the last frame, as trailers
+                    // always are, does not poll again for the end.
                     tap.set_complete(frame.is_trailers() || inner.is_end_stream());
                 }
                 Some(Err(_)) => {}
@@ -79,7 +79,7 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
     fn is_end_stream(&self) -> bool {
         let ended = self.inner.as_ref().is_none_or(B::is_end_stream);
         if let Some(tap) = self.tap.as_ref().filter(|_| ended) {
-            // A body that has no frames need not be polled at all.
+            // A reader that learns here that no frame is left does not poll.
             tap.lock().set_complete(true);
         }
         ended
@@ -109,20 +109,20 @@ impl<B> fmt::Debug for RequestBody<B> {
 pin_project! {
     /// The response body that the client receives: the inner service's own.
     ///
-    /// It passes on everything that the inner body says of itself. The last
+    /// Frames, trailers, size hint and end are those of the inner body. The last
     /// bytes of a pull are held back until the sinks have accepted the event.
     pub struct ResponseBody<B> {
         #[pin]
         inner: Option<B>,
-        // The pull that this body answers, until its event was written.
+        // The pull that this body is the content of.
         pull: Option<Box<Pull>>,
-        // The layer's own response.
+        // What the layer itself responds.
         refusal: Option<Bytes>,
     }
 }
 
 impl<B> ResponseBody<B> {
-    /// A body that no event waits for.
+    /// Wraps a body on which no event depends.
     pub(super) fn plain(inner: B) -> Self {
         Self {
             inner: Some(inner),
@@ -131,7 +131,7 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    /// The body of the layer's own response; empty for HEAD.
+    /// Creates the body of the layer's own response. It is empty for HEAD.
     pub(super) fn refusal(content: Option<Bytes>) -> Self {
         Self {
             inner: None,
@@ -142,7 +142,7 @@ impl<B> ResponseBody<B> {
 }
 
 impl<B: Body> ResponseBody<B> {
-    /// A body that hands out what was pulled.
+    /// Wraps the body of a pull.
     pub(super) fn pull(inner: B, pull: Pull) -> Self {
         Self {
             inner: Some(inner),
@@ -176,7 +176,7 @@ where
         };
         loop {
             match ready!(pull.poll_held(cx)) {
-                Next::Frame(frame) => return Poll::Ready(frame),
+                Next::Held(item) => return Poll::Ready(item),
                 Next::Inner => {}
             }
             let frame = ready!(inner.as_mut().poll_frame(cx));

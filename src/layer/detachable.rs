@@ -1,4 +1,4 @@
-//! Work that ends even if nobody waits for it: [`Detachable`].
+//! Work that runs to completion even if nobody waits for it: [`Detachable`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,21 +9,20 @@ use futures_util::future::BoxFuture;
 
 use super::settings::Settings;
 
-/// A future that is moved to a task of its own when it is dropped before its
-/// end.
+/// A future that goes on in a task of its own if it is dropped before its end.
 ///
 /// A registry commits before it responds. A client that hangs up in between,
-/// or a timeout outside of the layer, drops the response future, and with it
-/// the only chance to see whether there is something to report. Until then the
-/// future runs in the task of the request, so that its panics, task-locals and
-/// spans are where they would be without the layer.
+/// or a timeout outside of the layer, drops the response future, and without
+/// it nobody would see whether there is something to report. Until it is
+/// dropped, the future runs in the task of the request, so that its panics,
+/// task-locals and spans are where they would be without the layer.
 pub(super) struct Detachable<T> {
-    /// `None` as soon as it has ended, and while it is polled: a future that
-    /// panics must not be polled again.
+    /// `None` while it is polled, once it has ended, and after a panic in it: a
+    /// future that has panicked must not be polled again.
     work: Option<BoxFuture<'static, T>>,
     settings: Arc<Settings>,
-    /// Made where `T` is known to be `'static`, so that no type which holds
-    /// this needs the bound.
+    /// A function for this `T`, so that only [`new`](Self::new) needs the bound
+    /// `T: 'static`, and no type that contains this one does.
     detach: fn(BoxFuture<'static, T>, &Settings),
 }
 
@@ -51,9 +50,10 @@ impl<T> Future for Detachable<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let Some(mut work) = self.work.take() else {
-            // As any future that is polled after its end, it has no answer.
+            // Polled after its end, which no caller may do.
             return Poll::Pending;
         };
+        // If this panics, the work is gone, and the panic is counted.
         let panics = CountPanic;
         let polled = work.as_mut().poll(cx);
         std::mem::forget(panics);

@@ -1,4 +1,6 @@
-//! What is known of a target, from the sources that the layer has: [`Facts`].
+//! What the layer knows about the target of a request: [`Facts`].
+
+use std::borrow::Cow;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -7,21 +9,22 @@ use sha2::{Digest as _, Sha256};
 use super::headers;
 use super::memory::Memory;
 use super::response_facts::ResponseFacts;
-use crate::event::{Descriptor, Manifest, media_types};
+use crate::event::{Content, Descriptor, Manifest, ReferenceList, ReferencesOf, media_types};
 use crate::metrics::missing_fact;
 
-/// What is known so far of a blob or manifest. What is not known is `None`.
+/// What is known so far about a blob or manifest. `None` is not known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
     /// Of a manifest; all blobs have the same.
-    pub(super) media_type: Option<String>,
-    /// A media type that says nothing of the kind of manifest, for when no
-    /// better one is found.
-    pub(super) generic_type: Option<String>,
+    pub(super) media_type: Option<Cow<'static, str>>,
+    /// A media type that says nothing of the kind of manifest. It counts where
+    /// no better one is found.
+    pub(super) generic_type: Option<Cow<'static, str>>,
     pub(super) digest: Option<String>,
     pub(super) size: Option<u64>,
-    pub(super) references: Option<Vec<Descriptor>>,
-    /// Complete, as the registry described it: nothing else is needed.
+    pub(super) references: Option<ReferenceList>,
+    /// The descriptor that the registry itself stated. It replaces all of the
+    /// above but the references.
     pub(super) descriptor: Option<Descriptor>,
 }
 
@@ -29,16 +32,17 @@ pub(super) struct Facts {
 const BLOB_TYPE: &str = "application/octet-stream";
 
 impl Facts {
-    /// Returns what the registry itself says.
+    /// Returns what the registry itself states.
     pub(super) fn stated(facts: Option<&ResponseFacts>) -> Self {
+        let references = facts.and_then(|facts| facts.references.as_ref());
         Self {
             descriptor: facts.and_then(|facts| facts.descriptor.clone()),
-            references: facts.and_then(|facts| facts.references.clone()),
+            references: references.map(|references| references.iter().collect()),
             ..Self::default()
         }
     }
 
-    /// Returns nothing but a digest.
+    /// Returns facts with nothing but a digest.
     pub(super) fn of_digest(digest: Option<&str>) -> Self {
         Self {
             digest: digest.map(Into::into),
@@ -46,22 +50,23 @@ impl Facts {
         }
     }
 
-    /// Returns what the `Content-Type` of a manifest says.
+    /// Returns what the `Content-Type` of a manifest shows.
     pub(super) fn of_type(content_type: Option<&str>) -> Self {
-        let media_type = content_type.and_then(headers::media_type);
-        let (generic_type, media_type) = match media_type {
+        let media_type = content_type.map(media_types::essence);
+        let (generic_type, media_type) = match media_type.filter(|it| !it.is_empty()) {
             Some(generic) if media_types::is_generic(&generic) => (Some(generic), None),
             media_type => (None, media_type),
         };
-        // A response of several ranges states the type of its envelope.
         Self {
+            // A response of several ranges states the type of what they are
+            // wrapped in.
             media_type: media_type.filter(|it| !it.starts_with("multipart/")),
             generic_type,
             ..Self::default()
         }
     }
 
-    /// Returns what the headers of a response say of the content in its body.
+    /// Returns what the headers of a response show of its content.
     pub(super) fn of_content(status: StatusCode, headers: &HeaderMap) -> Self {
         Self {
             digest: headers::content_digest(headers).map(Into::into),
@@ -70,7 +75,7 @@ impl Facts {
         }
     }
 
-    /// Takes from `other` what is not known yet.
+    /// Adds what is not known yet from `other`.
     pub(super) fn or(self, other: Self) -> Self {
         Self {
             media_type: self.media_type.or(other.media_type),
@@ -82,21 +87,28 @@ impl Facts {
         }
     }
 
-    /// Whether everything is known of a blob.
+    /// Adds the digest, if it is not known yet.
+    pub(super) fn or_digest(mut self, digest: Option<&str>) -> Self {
+        self.digest = self.digest.or_else(|| digest.map(Into::into));
+        self
+    }
+
+    /// Whether everything is known about a blob.
     pub(super) fn describes_blob(&self) -> bool {
         self.descriptor.is_some() || (self.digest.is_some() && self.size.is_some())
     }
 
-    /// Whether everything but the references is known of a manifest.
+    /// Whether everything but the references is known about a manifest.
     pub(super) fn describes_manifest(&self) -> bool {
         self.descriptor.is_some()
             || (self.media_type.is_some() && self.digest.is_some() && self.size.is_some())
     }
 
-    /// Adds what the bytes of a manifest say.
+    /// Adds what the bytes of a manifest show.
     ///
-    /// The references are always read, because they tell the sizes of blobs;
-    /// `include_references` is whether an event needs them.
+    /// The references are always read, because they show the sizes of blobs.
+    /// `include_references` is whether events have them, so that it matters if
+    /// they are missing.
     pub(super) fn read_manifest(
         mut self,
         content: &[u8],
@@ -107,72 +119,73 @@ impl Facts {
         if self.digest.is_none() {
             self.digest = Some(sha256(content));
         }
-        let stated = self.descriptor.as_ref().map(|it| &*it.media_type);
-        let stated = stated.or(self.media_type.as_deref());
-        let read = Manifest::read(stated, content, true);
+        let described = self.descriptor.as_ref();
+        let media_type = described.map(|descriptor| &*descriptor.media_type);
+        let media_type = media_type.or(self.media_type.as_deref());
+        let read = Manifest::read(media_type, content, true);
         match read.references {
             Ok(references) => {
-                self.references.get_or_insert_with(|| {
-                    let references = references.into_iter();
-                    references.map(Descriptor::from).collect()
-                });
+                self.references
+                    .get_or_insert_with(|| references.into_iter().collect());
             }
             Err(error) if include_references && self.references.is_none() => {
                 if !error.is_unknown_media_type() && memory.may_log("references") {
-                    tracing::warn!(media_type = stated, %error, "an event lacks its references");
+                    tracing::warn!(media_type, %error, "an event lacks its references");
                 }
                 missing_fact("references");
             }
             Err(_) => {}
         }
         if self.media_type.is_none() {
-            self.media_type = read.media_type.map(Into::into);
+            self.media_type = read.media_type;
         }
         self
     }
 
-    /// Whether these bytes are what the digest names, whatever the headers say
-    /// of their encoding.
-    pub(super) fn names(&self, content: &[u8]) -> bool {
-        self.digest
-            .as_deref()
-            .is_some_and(|digest| digest == sha256(content))
+    /// Whether the digest is that of these bytes, whatever headers say of their
+    /// encoding.
+    pub(super) fn digest_is_of(&self, content: &[u8]) -> bool {
+        let digest = self.digest.as_deref();
+        digest.is_some_and(|digest| digest == sha256(content))
     }
 
-    /// Returns the descriptor of a blob, with every missing fact counted.
-    pub(super) fn into_blob(self) -> Descriptor {
-        if let Some(descriptor) = self.descriptor {
-            return descriptor;
+    /// Returns what an event says of a blob, and counts what it lacks.
+    pub(super) fn blob(&self) -> Content<'_> {
+        self.content(Some(BLOB_TYPE))
+    }
+
+    /// Returns what an event says of a manifest, and counts what it lacks, but
+    /// for the references.
+    pub(super) fn manifest(&self) -> Content<'_> {
+        let media_type = self.media_type.as_deref();
+        self.content(media_type.or(self.generic_type.as_deref()))
+    }
+
+    fn content<'a>(&'a self, media_type: Option<&'a str>) -> Content<'a> {
+        if let Some(descriptor) = &self.descriptor {
+            return descriptor.into();
         }
-        count_missing("digest", self.digest.is_none());
-        count_missing("size", self.size.is_none());
-        let digest = self.digest.unwrap_or_default();
-        Descriptor::new(BLOB_TYPE, digest, self.size.unwrap_or(0))
-    }
-
-    /// Returns the manifest, with every missing fact but the references
-    /// counted.
-    pub(super) fn into_manifest(self) -> Manifest {
-        let references = self.references.unwrap_or_default();
-        if let Some(descriptor) = self.descriptor {
-            return Manifest::new(descriptor).references(references);
+        for (fact, is_missing) in [
+            ("media_type", media_type.is_none()),
+            ("digest", self.digest.is_none()),
+            ("size", self.size.is_none()),
+        ] {
+            if is_missing {
+                missing_fact(fact);
+            }
         }
-        let media_type = self.media_type.or(self.generic_type);
-        count_missing("media_type", media_type.is_none());
-        count_missing("digest", self.digest.is_none());
-        count_missing("size", self.size.is_none());
-        let descriptor = Descriptor::new(
-            media_type.unwrap_or_default(),
-            self.digest.unwrap_or_default(),
-            self.size.unwrap_or(0),
-        );
-        Manifest::new(descriptor).references(references)
+        Content {
+            media_type: media_type.unwrap_or_default(),
+            digest: self.digest.as_deref().unwrap_or_default(),
+            size: self.size.unwrap_or_default(),
+            ..Content::default()
+        }
     }
-}
 
-fn count_missing(fact: &'static str, missing: bool) {
-    if missing {
-        missing_fact(fact);
+    /// Returns the references, none if they are not known.
+    pub(super) fn references(&self) -> ReferencesOf<'_> {
+        let references = self.references.as_ref();
+        references.map(ReferencesOf::List).unwrap_or_default()
     }
 }
 

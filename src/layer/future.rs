@@ -27,11 +27,12 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, T> {
-        // No event can come of it.
+        // No event can come of this request.
         Pass { #[pin] future: F },
-        // The inner service answers a request that cannot change the registry.
+        // The inner service is answering a request that cannot change the registry.
         Watch { #[pin] future: F, watch: Option<Watch> },
-        // The registry acts or has acted: this ends even if nobody waits for it.
+        // Runs to completion even if the client hangs up: the registry may have
+        // acted, or its response waits for a sink.
         Work { work: Detachable<T> },
     }
 }

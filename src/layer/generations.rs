@@ -5,8 +5,8 @@ use std::hash::{BuildHasher as _, Hash, RandomState};
 
 /// Identifies something by a keyed hash of 128 bits.
 ///
-/// The keys are random in each process, so that no client can find two names
-/// with the same key, and names of any length take the same memory.
+/// The hash has random keys, so that no client can find two names that collide.
+/// Names of any length take the same memory.
 pub(super) type Key = u128;
 
 /// Makes [`Key`]s.
@@ -23,10 +23,10 @@ impl Keys {
     }
 }
 
-/// A map that forgets what was not used for longest, roughly.
+/// A map that forgets, roughly, what has not been used for the longest time.
 ///
 /// It holds two generations of at most `capacity` entries. When the younger
-/// one is full, it becomes the older one, and what was in that is forgotten.
+/// one is full, it becomes the older one, whose entries are forgotten.
 #[derive(Debug)]
 pub(super) struct Generations<V> {
     younger: HashMap<Key, V>,
@@ -51,7 +51,7 @@ impl<V: Copy> Generations<V> {
         }
     }
 
-    /// Returns the value, which counts as used.
+    /// Returns the value, which counts as a use.
     pub(super) fn get(&mut self, key: Key) -> Option<V> {
         if let Some(value) = self.younger.get(&key) {
             return Some(*value);
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_used_stays_and_the_rest_is_forgotten_within_the_bound() {
+    fn used_entries_stay_and_others_are_forgotten_within_the_bound() {
         let mut map = Generations::new(10);
         (0..100).for_each(|key| {
             map.insert(key, key);

@@ -1,22 +1,16 @@
-//! What the headers of a request or response say of the content in its body.
+//! What the headers of a request or response say about the content of its body.
 
 use http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderName, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, StatusCode};
 
-/// The value of a header, if it is visible ASCII.
+/// Returns the first value of a header, if it is visible ASCII.
 pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The media type in a `Content-Type`: in lower case and without parameters.
-pub(super) fn media_type(content_type: &str) -> Option<String> {
-    let media_type = content_type.split(';').next()?.trim();
-    (!media_type.is_empty()).then(|| media_type.to_ascii_lowercase())
-}
-
-/// Bytes of the body, as it is sent.
+/// The number of bytes of the body as it is sent.
 pub(super) fn body_length(headers: &HeaderMap) -> Option<u64> {
     if headers.contains_key(TRANSFER_ENCODING) {
         return None;
@@ -34,7 +28,8 @@ pub(super) fn is_plain(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Bytes of the whole content that a response is about.
+/// The number of bytes of the whole content that a response is about, of which
+/// its body may be a part.
 pub(super) fn content_size(status: StatusCode, headers: &HeaderMap) -> Option<u64> {
     if !is_plain(headers) {
         return None;
@@ -73,8 +68,8 @@ impl ContentRange {
     }
 }
 
-/// `bytes first-last/whole` (RFC 9110, section 14.4). A response of several
-/// ranges has none: it states them in its parts.
+/// Reads `bytes first-last/whole` (RFC 9110, section 14.4). A response with
+/// several ranges has no such header: each of its parts has one.
 fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let (unit, range) = text(headers, CONTENT_RANGE)?.split_once(' ')?;
     if !unit.eq_ignore_ascii_case("bytes") {
@@ -89,7 +84,7 @@ fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     })
 }
 
-/// The canonical digest that the registry states.
+/// Returns the canonical digest that the registry states.
 pub(super) fn content_digest(headers: &HeaderMap) -> Option<&str> {
     let digest = text(headers, HeaderName::from_static("docker-content-digest"))?;
     digest.contains(':').then_some(digest)
@@ -104,14 +99,6 @@ mod tests {
         pairs
             .map(|(name, value)| (name.clone(), value.parse().unwrap()))
             .collect()
-    }
-
-    #[test]
-    fn a_content_type_is_in_lower_case_and_has_no_parameters() {
-        let value = "Application/VND.oci.Image.manifest.v1+JSON; charset=utf-8";
-        let found = media_type(value);
-        assert_eq!(found.unwrap(), "application/vnd.oci.image.manifest.v1+json");
-        assert_eq!(media_type("; x"), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The layer and its configuration: [`NotificationLayer`].
+//! The layer and how it is configured: [`NotificationLayer`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,16 +8,17 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
-use tower::{BoxError, Layer, Service};
+use tower::{BoxError, Service};
 
 use super::origin::{BaseUrl, TrustedProxies};
-use super::service::Notification;
 use super::settings::Settings;
-use super::stat::{self, StatBody};
+use super::stat_service::{self, StatBody};
 use crate::event::ActorRecord;
 use crate::notifier::Notifier;
 
-/// Gives a registry's service notifications.
+/// Adds notifications to a registry's service.
+///
+/// Each method sets one thing and returns the layer.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -57,21 +58,28 @@ impl NotificationLayer {
         Self(settings)
     }
 
+    pub(super) fn settings(&self) -> &Arc<Settings> {
+        &self.0
+    }
+
     fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
         set(Arc::make_mut(&mut self.0));
         self
     }
 
-    /// Sets the service that the layer asks what HTTP did not show: the size of
-    /// a blob, the references of a manifest that was pulled by HEAD, the tags
-    /// of [`untag_lookup`](Self::untag_lookup). Without it the layer sends no
-    /// requests of its own, and such facts are left out and counted.
+    /// Sets the service that the layer asks for facts that requests and
+    /// responses do not show: the size of a blob, the references of a manifest
+    /// that was pulled by HEAD, the tags for
+    /// [`untag_lookup`](Self::untag_lookup).
     ///
     /// The service receives HEAD and GET requests with an empty body, and with
     /// the host, the authorization and the extensions of the client's request.
-    /// It must be the registry itself, without this layer around it, and must
-    /// not wait for a permit that the client's request holds, as of a
+    /// It must be the registry itself, without this layer around it. It must not
+    /// wait for a permit that the client's request holds, such as that of a
     /// concurrency limit.
+    ///
+    /// Defaults to none: the layer sends no requests of its own, and facts that it
+    /// lacks are omitted and counted.
     ///
     /// An axum `Router` fits as it is:
     ///
@@ -84,7 +92,7 @@ impl NotificationLayer {
     /// # }
     /// ```
     ///
-    /// A service of hyper's `Incoming` takes the request with an empty body:
+    /// A service that takes hyper's `Incoming` gets an empty body instead:
     ///
     /// ```
     /// # use std::convert::Infallible;
@@ -112,7 +120,7 @@ impl NotificationLayer {
     /// # }
     /// ```
     ///
-    /// A proxy gives a client to its upstream:
+    /// A proxy passes a client of its upstream:
     ///
     /// ```
     /// # use http::{Request, Uri};
@@ -141,7 +149,7 @@ impl NotificationLayer {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        self.set(|it| it.stat = Some(stat::erase(service)))
+        self.set(|it| it.stat = Some(stat_service::erase(service)))
     }
 
     /// Sets the path that the distribution API begins with, as the layer sees
@@ -157,13 +165,14 @@ impl NotificationLayer {
         })
     }
 
-    /// Sets whose forwarding headers are believed. Defaults to nobody's.
+    /// Sets the proxies whose forwarding headers are believed. Defaults to none.
     #[must_use]
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
         self.set(|it| it.trusted_proxies = proxies)
     }
 
-    /// Sets where the URLs in events begin. Defaults to what the request says.
+    /// Sets what the URLs in events begin with. Defaults to the scheme and host
+    /// of the request.
     #[must_use]
     pub fn base_url(self, base: BaseUrl) -> Self {
         self.set(|it| it.base_url = base)
@@ -176,8 +185,8 @@ impl NotificationLayer {
         self.set(|it| it.https = https)
     }
 
-    /// Sets a closure that tells from a request who makes it, where no
-    /// extension does. It must not return a secret.
+    /// Sets a closure that returns the actor of a request that no extension
+    /// names. It must not return a secret. Defaults to none.
     #[must_use]
     pub fn actor(
         self,
@@ -187,25 +196,25 @@ impl NotificationLayer {
     }
 
     /// Whether the user name of Basic authentication is the actor of a request
-    /// that succeeded, where nothing else names one. Turn it off where the
-    /// registry does not check credentials. Defaults to `true`.
+    /// that succeeded, if nothing else names one. Turn it off if the registry
+    /// does not check credentials. Defaults to `true`.
     #[must_use]
     pub fn basic_auth_actor(self, is_actor: bool) -> Self {
         self.set(|it| it.basic_auth_actor = is_actor)
     }
 
     /// Whether the subject of a bearer token is the actor of a request that
-    /// succeeded, if nothing else says who acts. Turn it on only where the
-    /// registry refuses every token that it has not verified: the layer reads
-    /// the `sub` of a JSON Web Token, and does not check its signature.
-    /// Defaults to `false`.
+    /// succeeded, if nothing else names one. Turn it on only if the registry
+    /// refuses every token that it has not verified: the layer reads the `sub`
+    /// of a JSON Web Token and does not check its signature. Defaults to `false`.
     #[must_use]
     pub fn bearer_actor(self, is_actor: bool) -> Self {
         self.set(|it| it.bearer_actor = is_actor)
     }
 
-    /// Sets a closure that tells the peer's address of a request, before
-    /// [`PeerAddr`](crate::PeerAddr) and axum's `ConnectInfo` are looked for.
+    /// Sets a closure that returns the address of a request's peer. It ranks
+    /// before [`PeerAddr`](crate::PeerAddr) and axum's `ConnectInfo`. Defaults to
+    /// none.
     #[must_use]
     pub fn peer_addr(
         self,
@@ -214,16 +223,16 @@ impl NotificationLayer {
         self.set(|it| it.peer_addr = Some(Arc::new(peer)))
     }
 
-    /// Whether HEAD requests count as pulls, as in the reference. Defaults to
-    /// `true`.
+    /// Whether HEAD requests count as pulls, as they do in the reference.
+    /// Defaults to `true`.
     #[must_use]
     pub fn head_pulls(self, pulls: bool) -> Self {
         self.set(|it| it.head_pulls = pulls)
     }
 
-    /// Whether a pull counts whose client hangs up before the last byte, as in
-    /// the reference. If not, a client can read all bytes but one unseen.
-    /// Defaults to `true`.
+    /// Whether a pull counts if its client hangs up before the last byte, as it
+    /// does in the reference. If not, a client can read all bytes but one without
+    /// an event. Defaults to `true`.
     #[must_use]
     pub fn aborted_pulls(self, pulls: bool) -> Self {
         self.set(|it| it.aborted_pulls = pulls)
@@ -231,38 +240,39 @@ impl NotificationLayer {
 
     /// Whether a manifest that is deleted by its digest also makes a delete
     /// event for each tag that pointed at it, as in the reference. The layer
-    /// then lists the tags and looks at each of them before the delete,
-    /// through [`stat_with`](Self::stat_with), which it needs. Defaults to
+    /// then lists the tags and requests each of them before it passes on the
+    /// delete, through the service of [`stat_with`](Self::stat_with). Defaults to
     /// `false`.
     #[must_use]
-    pub fn untag_lookup(self, look: bool) -> Self {
-        self.set(|it| it.untag_lookup = look)
+    pub fn untag_lookup(self, lookup: bool) -> Self {
+        self.set(|it| it.untag_lookup = lookup)
     }
 
-    /// Whether a request fails whose event the sinks do not accept.
+    /// Whether a request fails if the sinks do not accept its event.
     ///
-    /// A request that can change the registry is then answered with 503 and an
-    /// OCI error body, before it is passed on, if a sink is not
-    /// [ready](crate::Sink::is_ready). An event that fails although the sinks
-    /// were ready is tried again until the
-    /// [`detached_timeout`](Self::detached_timeout); the client gets 503 after
-    /// the [`accept_timeout`](Self::accept_timeout). In the middle of a pull
-    /// the client gets a broken body. Defaults to `false`: the loss is counted,
-    /// and the client notices nothing.
+    /// If so, a request that can change the registry is answered with 503 and
+    /// an OCI error body while a sink is not [ready](crate::Sink::is_ready), and
+    /// is not passed on. If a sink was ready and then does not accept the event,
+    /// the write is repeated until the
+    /// [`detached_timeout`](Self::detached_timeout), and the client gets 503 after
+    /// the [`accept_timeout`](Self::accept_timeout). In the middle of a pull the
+    /// client gets a broken body.
+    ///
+    /// Defaults to `false`: the loss is counted, and the client notices nothing.
     #[must_use]
     pub fn fail_closed(self, fail: bool) -> Self {
         self.set(|it| it.fail_closed = fail)
     }
 
-    /// Sets how long a response waits for a sink that does not answer at once.
-    /// After that its event counts as not accepted. Defaults to 5 s.
+    /// Sets how long a response waits for the sinks. After that its event counts
+    /// as not accepted. Defaults to 5 s.
     #[must_use]
     pub fn accept_timeout(self, timeout: Duration) -> Self {
         self.set(|it| it.accept_timeout = timeout)
     }
 
-    /// Sets how long a response waits for what the layer asks through
-    /// [`stat_with`](Self::stat_with). After that the event goes without.
+    /// Sets how long a response waits for answers of the service of
+    /// [`stat_with`](Self::stat_with). After that the event lacks the facts.
     /// Defaults to 5 s.
     #[must_use]
     pub fn stat_timeout(self, timeout: Duration) -> Self {
@@ -276,13 +286,5 @@ impl NotificationLayer {
     #[must_use]
     pub fn detached_timeout(self, timeout: Duration) -> Self {
         self.set(|it| it.detached_timeout = timeout)
-    }
-}
-
-impl<S> Layer<S> for NotificationLayer {
-    type Service = Notification<S>;
-
-    fn layer(&self, inner: S) -> Notification<S> {
-        Notification::new(inner, self.0.clone())
     }
 }

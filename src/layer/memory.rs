@@ -1,4 +1,4 @@
-//! What a layer remembers between requests: [`Memory`].
+//! What a layer remembers from one request to the next: [`Memory`].
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use super::sizes::Sizes;
 use super::uploads::Uploads;
 
-/// A condition that lasts is logged again after this time.
+/// How long the log is silent about a condition after it was logged.
 const LOG_PERIOD: Duration = Duration::from_secs(300);
 
-/// What the services of one layer remember together, in bounded memory.
+/// What the services of one layer remember, in bounded memory.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub(super) sizes: Sizes,
@@ -21,8 +21,8 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Whether a kind of condition may be logged now: once in a period, since
-    /// a client can cause any number of them.
+    /// Whether a kind of condition may be logged now: once in [`LOG_PERIOD`],
+    /// because clients can cause any number of them.
     pub(super) fn may_log(&self, kind: &'static str) -> bool {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

@@ -26,16 +26,17 @@
 //!
 //! # When an event is written
 //!
-//! Before the client sees the response. A request that can change the registry
-//! runs to completion once it has been passed on, in a task of its own if its
-//! client hangs up or a timeout outside of the layer fires, for at most the
+//! An event is written before the client sees the response. A request that can
+//! change the registry runs to completion once it has been passed on. If its
+//! client hangs up, or a timeout outside of the layer fires, it goes on in a task
+//! of its own for at most the
 //! [`detached_timeout`](NotificationLayer::detached_timeout).
 //!
 //! The event of a GET with a body is written when the body ends, for whatever
 //! reason. The last bytes are held back until the sinks have accepted it, so
-//! that a client that has everything never lacks its event.
+//! that no client can have the whole content without its event.
 //!
-//! # Where the layer stands
+//! # Where to put the layer
 //!
 //! Around the whole registry, so that no request passes beside it. Auth
 //! middleware may stand outside (it puts an [`ActorRecord`](crate::ActorRecord)
@@ -330,6 +331,7 @@
 //! # let _ = report;
 //! ```
 
+mod answer;
 mod body;
 mod detachable;
 mod exchange;
@@ -337,8 +339,7 @@ mod facts;
 mod future;
 mod generations;
 mod headers;
-#[allow(clippy::module_inception)]
-// the layer itself, as its siblings are the service and the future
+#[allow(clippy::module_inception, reason = "named as its siblings are")]
 mod layer;
 mod memory;
 mod observed;
@@ -352,6 +353,7 @@ mod service;
 mod settings;
 mod sizes;
 mod stat;
+mod stat_service;
 mod tap;
 mod uploads;
 
@@ -361,4 +363,4 @@ pub use self::layer::NotificationLayer;
 pub use self::origin::{BaseUrl, PeerAddr, TrustedProxies};
 pub use self::response_facts::ResponseFacts;
 pub use self::service::Notification;
-pub use self::stat::StatBody;
+pub use self::stat_service::StatBody;

@@ -9,45 +9,54 @@ use super::exchange::{Exchange, FormType};
 use super::facts::Facts;
 use super::headers;
 use super::outcome::ListenerCall;
-use super::route::{self, Operation, Reference, Route, UploadParameters};
+use super::route::{self, Operation, Reference, UploadParameters};
 use super::settings::Settings;
 use super::tap::SharedTap;
 use crate::metrics::missing_fact;
 
-/// The response to a route, neither an error nor informational.
+/// A response, neither an error nor informational, and its request.
 pub(super) struct Observed<'a> {
-    pub(super) status: StatusCode,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) exchange: &'a Exchange,
+    exchange: &'a Exchange,
+    status: StatusCode,
+    headers: &'a HeaderMap,
 }
 
-impl Observed<'_> {
-    /// Which response to which request is which listener call, and what both
-    /// say of the target.
-    pub(super) fn call(&self, route: &Route) -> Option<(ListenerCall, Facts)> {
+impl<'a> Observed<'a> {
+    pub(super) fn new(exchange: &'a Exchange, status: StatusCode, headers: &'a HeaderMap) -> Self {
+        Self {
+            exchange,
+            status,
+            headers,
+        }
+    }
+
+    /// Returns which method of the listener is to be called, and what request
+    /// and response say of the target. `None` if nothing happened.
+    pub(super) fn call(&self) -> Option<(ListenerCall, Facts)> {
         let headers = self.headers;
-        match &route.operation {
+        match &self.exchange.route.as_ref()?.operation {
             Operation::PullManifest(reference) if is_content(self.status) => {
                 let tag = reference.tag().map(Into::into);
                 let mut facts = Facts::of_content(self.status, headers);
                 // No manifest is empty; some registries say so in response to HEAD.
                 facts.size = facts.size.filter(|size| *size > 0);
-                let facts = facts.or(Facts::of_digest(reference.digest()));
+                let facts = facts.or_digest(reference.digest());
                 Some((ListenerCall::ManifestPulled { tag }, facts))
             }
             Operation::PullBlob(digest) if is_content(self.status) => {
                 let mut facts = Facts::of_content(self.status, headers);
-                if self.exchange.is_head() {
+                if self.exchange.head {
                     facts.size = headers::stated_by_head(facts.size);
                 }
-                let facts = facts.or(Facts::of_digest(digest.as_deref()));
-                Some((ListenerCall::BlobPulled, facts))
+                Some((ListenerCall::BlobPulled, facts.or_digest(digest.as_deref())))
             }
             // What such a response has in its body is not the blob.
             Operation::PullBlob(digest) if is_storage_redirect(self.status) => {
                 let stated = Facts::of_digest(headers::content_digest(headers));
-                let facts = stated.or(Facts::of_digest(digest.as_deref()));
-                Some((ListenerCall::BlobPulled, facts))
+                Some((
+                    ListenerCall::BlobPulled,
+                    stated.or_digest(digest.as_deref()),
+                ))
             }
             _ if !self.status.is_success() => None,
             Operation::PullManifest(_) | Operation::PullBlob(_) => None,
@@ -75,21 +84,16 @@ impl Observed<'_> {
         }
     }
 
-    /// The repository: what the registry states, then what its `Location`
-    /// names, then what the path of the request names.
+    /// The repository: the one that the registry `stated`, else the one that
+    /// its `Location` names, else the one in the path of the request.
     pub(super) fn repository(&self, stated: Option<&str>) -> Option<String> {
         if let Some(stated) = stated {
             return Some(stated.into());
         }
         let route = self.exchange.route.as_ref()?;
         let requested = route.repository.as_deref();
-        let is_write = !matches!(
-            route.operation,
-            Operation::PullManifest(_)
-                | Operation::PullBlob(_)
-                | Operation::DeleteManifest(_)
-                | Operation::DeleteBlob(_)
-        );
+        // Elsewhere `Location` says where to look, not what was written.
+        let is_write = route.operation.mutates() && !route.operation.deletes();
         let location = headers::text(self.headers, LOCATION);
         let location = location.filter(|_| is_write && self.status.is_success());
         let prefix = &self.exchange.settings.prefix;
@@ -117,7 +121,7 @@ impl Observed<'_> {
         let is_known = tap.is_some_and(|tap| tap.content().is_some());
         let requested = reference.digest();
         let requested = requested.filter(|it| !is_known || !it.starts_with("sha256:"));
-        facts = facts.or(Facts::of_digest(requested));
+        facts = facts.or_digest(requested);
         let tags = match reference.tag() {
             Some(tag) => vec![tag.into()],
             None => accepted(self.headers, tags),
@@ -167,7 +171,7 @@ impl Observed<'_> {
         if from.is_none() && (unread || query.from.is_some()) {
             missing_fact("repository");
         }
-        let facts = Facts::of_digest(named).or(Facts::of_digest(mount));
+        let facts = Facts::of_digest(named).or_digest(mount);
         let from = from.map(Into::into);
         Some((ListenerCall::BlobMounted { from }, facts))
     }
@@ -191,10 +195,8 @@ impl Observed<'_> {
     ) -> (ListenerCall, Facts) {
         let stated = headers::content_digest(self.headers);
         let mut facts = Facts::of_digest(stated)
-            .or(Facts::of_digest(query.digest.as_deref()))
-            .or(Facts::of_digest(
-                form.and_then(|form| form.digest.as_deref()),
-            ));
+            .or_digest(query.digest.as_deref())
+            .or_digest(form.and_then(|form| form.digest.as_deref()));
         let exchange = self.exchange;
         // A POST to an upload that exists ends it, and what came before counts.
         let starts = exchange.route.as_ref().is_some_and(|route| {

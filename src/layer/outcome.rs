@@ -1,4 +1,4 @@
-//! A successful request on its way to the bridge: [`Outcome`].
+//! What a successful request did, until the bridge is told: [`Outcome`].
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::settings::Settings;
 use super::stat::Question;
 use super::tap::BodyTap;
 use crate::bridge::Bridge;
-use crate::event::MANIFEST_LIMIT;
+use crate::event::{Action, Draft, Kind, MANIFEST_LIMIT};
 use crate::sink::Acceptance;
 
 /// Which method of the listener a request calls.
@@ -66,7 +66,8 @@ impl Outcome {
         matches!(self.call, Some(ListenerCall::ManifestPulled { .. }))
     }
 
-    /// Bytes of the response body that tell more of the target.
+    /// Returns the number of bytes of the response body to keep, because they
+    /// tell more about the target.
     pub(super) fn tap_limit(&self) -> usize {
         match self.body_is_content && self.is_manifest_pull() {
             true => MANIFEST_LIMIT,
@@ -78,8 +79,8 @@ impl Outcome {
         self.settings.notifier.includes_references() && self.facts.references.is_none()
     }
 
-    /// Remembers the sizes that the exchange has shown, and recalls those that
-    /// it has not shown.
+    /// Remembers the sizes that the exchange has shown, and recalls the size of
+    /// the target if it has not.
     pub(super) fn learn_and_recall(&mut self) {
         let sizes = &self.settings.memory.sizes;
         if self.call.is_none() {
@@ -97,7 +98,8 @@ impl Outcome {
         }
     }
 
-    /// What a stat could still find out.
+    /// Returns the question to which a stat could find the answer, if facts are
+    /// missing.
     pub(super) fn question(&self) -> Option<Question> {
         match self.call.as_ref()? {
             ListenerCall::ManifestPulled { tag } => {
@@ -152,17 +154,16 @@ impl Outcome {
         })
     }
 
-    /// Adds what a stat has found out.
+    /// Adds the facts that a stat has found.
     pub(super) fn add(&mut self, facts: Facts) {
         self.facts = std::mem::take(&mut self.facts).or(facts);
         self.learn_and_recall();
     }
 
-    /// Calls the listener. `body` is what was observed of the response body of
-    /// a pull.
+    /// Writes the events. `body` is what was observed of the response body of a
+    /// pull.
     ///
-    /// The write fails only if the client must not see the response as a
-    /// success.
+    /// The write fails only if the client must not get the response.
     pub(super) fn report(mut self, body: Option<&BodyTap>) -> Acceptance {
         if let Some(body) = body.filter(|_| self.body_is_content && self.is_pull_with_body()) {
             self.add_body(body);
@@ -171,8 +172,7 @@ impl Outcome {
             let sizes = &self.settings.memory.sizes;
             self.facts.size = sizes.settle(&self.repository, digest);
         }
-        let settings = self.settings.clone();
-        settings.accept(self.write())
+        self.settings.accept(self.write())
     }
 
     fn add_body(&mut self, body: &BodyTap) {
@@ -181,43 +181,66 @@ impl Outcome {
         if let Some(content) = body.content().filter(|_| self.is_manifest_pull()) {
             facts = facts.read_manifest(content, &self.settings.memory, references);
         }
-        // Of a body that was cut off, the length says nothing of the content.
+        // If the body was cut off, its length says nothing about the content.
         facts.size = facts.size.or(body.whole_length());
         self.facts = facts;
         self.learn_and_recall();
     }
 
-    fn write(self) -> Acceptance {
-        let Self { bridge, facts, .. } = self;
-        let repository = &*self.repository;
-        let write = match self.call {
-            Some(ListenerCall::ManifestPulled { tag }) => {
-                bridge.manifest_pulled(repository, facts.into_manifest(), tag.as_deref())
+    /// Writes an event for each thing that happened.
+    fn write(&self) -> Acceptance {
+        let write = self.call.as_ref().map(|call| self.write_call(call));
+        let deleted = self.repository_deleted.as_deref();
+        let deleted = deleted.map(|repository| self.bridge.repo_deleted(repository));
+        match (write, deleted) {
+            (Some(write), None) => write,
+            (write, deleted) => Acceptance::all(write.into_iter().chain(deleted)),
+        }
+    }
+
+    fn write_call(&self, call: &ListenerCall) -> Acceptance {
+        let (bridge, repository) = (&self.bridge, &*self.repository);
+        match call {
+            ListenerCall::ManifestPulled { tag } => bridge.emit(Draft {
+                tag: tag.as_deref().unwrap_or_default(),
+                ..self.manifest(Action::Pull)
+            }),
+            ListenerCall::ManifestPushed { tags } => {
+                let draft = self.manifest(Action::Push);
+                if tags.is_empty() {
+                    return bridge.emit(draft);
+                }
+                Acceptance::all(tags.iter().map(|tag| bridge.emit(Draft { tag, ..draft })))
             }
-            Some(ListenerCall::ManifestPushed { tags }) => {
-                let manifest = facts.into_manifest();
-                let untagged = tags.is_empty().then_some(None);
-                let tags = tags.iter().map(|tag| Some(&**tag)).chain(untagged);
-                Acceptance::all(tags.map(|tag| bridge.manifest_pushed(repository, &manifest, tag)))
-            }
-            Some(ListenerCall::ManifestDeleted { digest, untagged }) => {
-                let deleted = bridge.manifest_deleted(repository, &digest);
+            ListenerCall::ManifestDeleted { digest, untagged } => {
+                let deleted = bridge.manifest_deleted(repository, digest);
                 let tags = untagged.iter();
                 let tags = tags.map(|tag| bridge.tag_deleted(repository, tag));
                 Acceptance::all(std::iter::once(deleted).chain(tags))
             }
-            Some(ListenerCall::TagDeleted(tag)) => bridge.tag_deleted(repository, &tag),
-            Some(ListenerCall::BlobPulled) => bridge.blob_pulled(repository, facts.into_blob()),
-            Some(ListenerCall::BlobPushed) => bridge.blob_pushed(repository, facts.into_blob()),
-            Some(ListenerCall::BlobMounted { from }) => {
-                bridge.blob_mounted(repository, facts.into_blob(), from.as_deref())
-            }
-            Some(ListenerCall::BlobDeleted(digest)) => bridge.blob_deleted(repository, &digest),
-            None => Acceptance::accepted(),
-        };
-        match self.repository_deleted {
-            Some(deleted) => Acceptance::all([write, bridge.repo_deleted(&deleted)]),
-            None => write,
+            ListenerCall::TagDeleted(tag) => bridge.tag_deleted(repository, tag),
+            ListenerCall::BlobPulled => bridge.emit(self.blob(Action::Pull)),
+            ListenerCall::BlobPushed => bridge.emit(self.blob(Action::Push)),
+            ListenerCall::BlobMounted { from } => bridge.emit(Draft {
+                from_repository: from.as_deref().unwrap_or_default(),
+                ..self.blob(Action::Mount)
+            }),
+            ListenerCall::BlobDeleted(digest) => bridge.blob_deleted(repository, digest),
+        }
+    }
+
+    fn manifest(&self, action: Action) -> Draft<'_> {
+        Draft {
+            content: self.facts.manifest(),
+            references: self.facts.references(),
+            ..Draft::new(action, Kind::Manifest, &self.repository)
+        }
+    }
+
+    fn blob(&self, action: Action) -> Draft<'_> {
+        Draft {
+            content: self.facts.blob(),
+            ..Draft::new(action, Kind::Blob, &self.repository)
         }
     }
 }

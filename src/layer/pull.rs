@@ -1,4 +1,4 @@
-//! The frames of a pull on their way to the client: [`Pull`].
+//! The frames of a pull, of which the last is held back: [`Pull`].
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -16,17 +16,17 @@ use crate::sink::Acceptance;
 
 type Item = Option<Result<Frame<Bytes>, BoxError>>;
 
-/// A pull whose bytes are under way. Its event is written when the body ends,
+/// A pull whose body is being sent. Its event is written when the body ends,
 /// for whatever reason.
 ///
 /// A client that has received every byte must not lack its event, and it can
 /// hang up as soon as it has them. So the last data frame is held back until
-/// the sinks have accepted the event. Where the length of the body is known,
-/// counting shows which frame is the last. Where it is not, each data frame is
-/// held back until the next one, or the end, shows whether it was the last.
+/// the sinks have accepted the event. If the length of the body is known,
+/// counting shows which frame is the last. Otherwise each data frame is held
+/// back until the next one, or the end, shows whether it was the last.
 pub(super) struct Pull {
     settings: Arc<Settings>,
-    /// `None` as soon as the event was written.
+    /// `None` once the event was written.
     outcome: Option<Outcome>,
     tap: BodyTap,
     /// Length of the body, if it is known.
@@ -34,15 +34,15 @@ pub(super) struct Pull {
     /// What the client gets next, in this order: at most one data frame, then
     /// trailers, an error or the end.
     held: VecDeque<Item>,
-    /// The write that the held frames wait for.
+    /// The write of the event, for which the held frames wait.
     write: Option<Acceptance>,
 }
 
-/// What comes next.
+/// What the client gets next.
 pub(super) enum Next {
-    /// This, from what was held back.
-    Frame(Item),
-    /// The next frame of the inner body.
+    /// An item that was held back.
+    Held(Item),
+    /// The next item of the inner body.
     Inner,
 }
 
@@ -58,17 +58,17 @@ impl Pull {
         }
     }
 
-    /// Releases what was held back, if its turn has come.
+    /// Returns an item that was held back, if its turn has come.
     pub(super) fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if let Some(write) = &mut self.write {
             let answer = ready!(Pin::new(write).poll(cx));
             self.write = None;
             if let Err(error) = answer {
-                // The client must not get the last bytes: a broken body tells
-                // it to try again.
+                // The client must not get the last bytes. A broken body tells it
+                // to try again.
                 self.held.clear();
                 self.held.push_back(None);
-                return Poll::Ready(Next::Frame(Some(Err(error.into()))));
+                return Poll::Ready(Next::Held(Some(Err(error.into()))));
             }
         }
         let may_be_last = self.outcome.is_some() && self.expected.is_none();
@@ -76,11 +76,11 @@ impl Pull {
         if self.held.len() <= kept {
             return Poll::Ready(Next::Inner);
         }
-        Poll::Ready(self.held.pop_front().map_or(Next::Inner, Next::Frame))
+        Poll::Ready(self.held.pop_front().map_or(Next::Inner, Next::Held))
     }
 
-    /// Takes the next item of the inner body. `ended` is whether that body says
-    /// that no more will come.
+    /// Takes the next item of the inner body. `ended` is whether that body is at
+    /// its end.
     pub(super) fn push(&mut self, item: Item, ended: bool) {
         if self.outcome.is_none() {
             self.held.push_back(item);
@@ -90,8 +90,8 @@ impl Pull {
             Some(Ok(frame)) => frame.data_ref().map(Bytes::len),
             _ => None,
         };
-        // An empty frame says nothing, and any number of them could come
-        // between the last data and the end.
+        // An empty frame is dropped. Any number of them could come between the
+        // last data and the end, and all of them would have to be held.
         if data == Some(0) && !self.held.is_empty() && !ended {
             return;
         }
@@ -120,12 +120,12 @@ impl Pull {
         }
     }
 
-    /// Whether something is still to come that the inner body no longer has.
+    /// Whether more is to come although the inner body may be at its end.
     pub(super) fn holds_back(&self) -> bool {
         self.write.is_some() || !self.held.is_empty()
     }
 
-    /// Bytes that are held back.
+    /// Returns the number of bytes that are held back.
     pub(super) fn held_length(&self) -> u64 {
         let data = self.held.iter().filter_map(|item| match item {
             Some(Ok(frame)) => frame.data_ref(),
@@ -136,12 +136,12 @@ impl Pull {
 }
 
 impl Drop for Pull {
-    /// The client has hung up, or has read all that it wanted.
     fn drop(&mut self) {
+        // The client has hung up, or stops after the last byte.
         self.finish();
         if let Some(write) = self.write.take() {
             let limit = self.settings.detached_timeout;
-            self.settings.notifier.in_flight().finish(write, limit);
+            self.settings.notifier.in_flight().complete(write, limit);
         }
     }
 }

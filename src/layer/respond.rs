@@ -1,4 +1,4 @@
-//! From the inner service's response to the client's: what waits for what.
+//! Turns the inner service's response into the client's: what waits for what.
 
 use std::future::Future;
 
@@ -8,17 +8,18 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode, Version};
 use http_body::Body;
 
+use super::answer::{Answer, answer};
 use super::body::ResponseBody;
-use super::exchange::{Answered, Exchange};
+use super::exchange::Exchange;
 use super::headers;
 use super::outcome::Outcome;
 use super::pull::Pull;
 use super::tap::BodyTap;
 
-/// The response, now or after more work.
+/// The client's response, now or after more work.
 pub(super) enum Finish<R> {
     Now(Response<ResponseBody<R>>),
-    /// A stat or a sink is waited for.
+    /// After a stat or a sink has answered.
     Later(BoxFuture<'static, Response<ResponseBody<R>>>),
 }
 
@@ -54,11 +55,11 @@ where
     let refusal = Refusal::of(&exchange, response.version());
     let fail_closed = exchange.settings.fail_closed;
     let stat = exchange.stat.take();
-    let mut outcome = match exchange.answered(&response, untagged) {
-        Answered::Nothing => return Finish::Now(response.map(ResponseBody::plain)),
-        Answered::Unattributed if fail_closed => return Finish::Now(refusal.response()),
-        Answered::Unattributed => return Finish::Now(response.map(ResponseBody::plain)),
-        Answered::Outcome(outcome) => *outcome,
+    let mut outcome = match answer(exchange, &response, untagged) {
+        Answer::Nothing => return Finish::Now(response.map(ResponseBody::plain)),
+        Answer::Unattributed if fail_closed => return Finish::Now(refusal.response()),
+        Answer::Unattributed => return Finish::Now(response.map(ResponseBody::plain)),
+        Answer::Outcome(outcome) => outcome,
     };
     let Some((stat, question)) = stat.zip(outcome.question()) else {
         return report(outcome, response, refusal);
@@ -84,7 +85,7 @@ where
             return Finish::Now(response.map(|body| ResponseBody::pull(body, pull)));
         }
     }
-    // A body that has ended already has shown all that it will.
+    // No body is left to observe.
     let write = outcome.report(Some(&BodyTap::ended()));
     let response = response.map(ResponseBody::plain);
     let decide = move |accepted: bool| match accepted {
@@ -97,8 +98,8 @@ where
     }
 }
 
-/// Bytes of the body as the server sends it. hyper does not poll a body past
-/// its `Content-Length`, so the end of the bytes must be found by counting.
+/// Returns the length of the body as the server sends it, in bytes. hyper does
+/// not poll a body past its `Content-Length`, so only counting shows the end.
 fn expected_length<R: Body>(response: &Response<R>) -> Option<u64> {
     let stated = headers::body_length(response.headers());
     let exact = response.body().size_hint().exact();
@@ -111,6 +112,7 @@ fn expected_length<R: Body>(response: &Response<R>) -> Option<u64> {
 /// The response to a request that must not be acknowledged: 503 with the
 /// spec's error body, so that the client tries again.
 pub(super) struct Refusal {
+    /// A response to HEAD must not have a body.
     head: bool,
     version: Version,
 }
@@ -118,7 +120,7 @@ pub(super) struct Refusal {
 impl Refusal {
     pub(super) fn of(exchange: &Exchange, version: Version) -> Self {
         Self {
-            head: exchange.is_head(),
+            head: exchange.head,
             version,
         }
     }

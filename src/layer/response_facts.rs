@@ -1,11 +1,11 @@
-//! What a registry itself says of a request: [`ResponseFacts`].
+//! What a registry itself states about a request: [`ResponseFacts`].
 
 use crate::event::{ActorRecord, Descriptor};
 
-/// What a registry says of a request that it served, as a response extension.
+/// Facts that a registry states about a request, as a response extension.
 ///
-/// It knows more than HTTP shows, so these facts win over everything that the
-/// layer finds by itself.
+/// A registry knows more than HTTP shows, so these facts rank before everything
+/// that the layer finds out itself.
 ///
 /// ```
 /// use tower_registry_notifications::{ActorRecord, ResponseFacts};
@@ -34,8 +34,8 @@ impl ResponseFacts {
         Self::default()
     }
 
-    /// Sets the blob or manifest that was pushed, pulled or mounted. Saves the
-    /// layer a stat where HTTP does not show the size.
+    /// Sets the blob or manifest that was pushed, pulled or mounted. Where HTTP
+    /// does not show the size, this saves the layer a stat.
     #[must_use]
     pub fn descriptor(mut self, descriptor: Descriptor) -> Self {
         self.descriptor = Some(descriptor);
@@ -49,8 +49,8 @@ impl ResponseFacts {
         self
     }
 
-    /// Sets the repository that the request was about, where the registry reads
-    /// the path of a request differently from the layer.
+    /// Sets the repository of the request, for a registry that reads paths
+    /// differently from the layer.
     #[must_use]
     pub fn repository(mut self, repository: impl Into<String>) -> Self {
         self.repository = Some(repository.into());
@@ -65,7 +65,7 @@ impl ResponseFacts {
         self
     }
 
-    /// Adds tags that were removed with a manifest that was deleted by its
+    /// Adds tags that were removed because their manifest was deleted by its
     /// digest. A delete event for each of them follows that of the manifest.
     #[must_use]
     pub fn untagged<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
@@ -73,17 +73,17 @@ impl ResponseFacts {
         self
     }
 
-    /// States that this repository was deleted. The distribution API has no
-    /// such route, so this counts on the successful response to any DELETE,
-    /// and its event follows that of the route, if the request has one.
+    /// States that this repository was deleted. The distribution API has no route
+    /// for it, so this counts on the successful response to any DELETE. Its event
+    /// follows that of the route, if the request has one.
     #[must_use]
     pub fn repository_deleted(mut self, repository: impl Into<String>) -> Self {
         self.repository_deleted = Some(repository.into());
         self
     }
 
-    /// States that the registry may or may not have acted, as when a proxy lost
-    /// the registry's response. The layer counts it in
+    /// States that the registry may or may not have acted, for example because a
+    /// proxy lost its response. The layer counts it in
     /// `registry_notifications_unknown_outcomes_total`.
     #[must_use]
     pub fn outcome_unknown(mut self) -> Self {

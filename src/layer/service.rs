@@ -1,4 +1,4 @@
-//! The service that the layer makes: [`Notification`].
+//! The service that the layer creates: [`Notification`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tower::Service;
+use tower::{Layer, Service};
 
 use super::body::{RequestBody, ResponseBody};
 use super::detachable::Detachable;
@@ -26,12 +26,20 @@ pub struct Notification<S> {
     settings: Arc<Settings>,
 }
 
-impl<S> Notification<S> {
-    pub(super) fn new(inner: S, settings: Arc<Settings>) -> Self {
-        Self { inner, settings }
-    }
+// Here and not beside the layer, so that the files import one way.
+impl<S> Layer<S> for NotificationLayer {
+    type Service = Notification<S>;
 
-    /// Returns a layer that makes services like this one.
+    fn layer(&self, inner: S) -> Notification<S> {
+        Notification {
+            inner,
+            settings: self.settings().clone(),
+        }
+    }
+}
+
+impl<S> Notification<S> {
+    /// Returns a layer that creates services with these settings.
     pub fn layer(&self) -> NotificationLayer {
         NotificationLayer::from_settings(self.settings.clone())
     }
@@ -86,7 +94,8 @@ where
 }
 
 impl<S> Notification<S> {
-    /// Passes on a request that can change the registry.
+    /// Passes on a request that can change the registry, as work that runs to
+    /// completion.
     fn mutate<B, R>(
         &mut self,
         exchange: Exchange,
@@ -100,8 +109,8 @@ impl<S> Notification<S> {
         R: Body<Data = Bytes> + Send + 'static,
     {
         let settings = self.settings.clone();
-        // Before the registry acts: a client that repeats a DELETE whose event
-        // was refused would only find that there is nothing to delete.
+        // Before the registry acts. If it refused later, a client that repeats a
+        // DELETE would only find that there is nothing to delete.
         if settings.fail_closed && !settings.notifier.is_ready() {
             if let Some(chunk) = &exchange.chunk {
                 settings.memory.uploads.give_back(chunk);
@@ -109,12 +118,12 @@ impl<S> Notification<S> {
             let refusal = Refusal::of(&exchange, request.version());
             return Detachable::new(async { Ok(refusal.response()) }, settings);
         }
-        if exchange.untags().is_none() {
+        if exchange.untag_lookup().is_none() {
             let response = self.inner.call(request);
             return Detachable::new(complete(exchange, response, Vec::new()), settings);
         }
-        // The service that is ready serves the client, after the lookup. Its
-        // clone, which may not be ready, stays behind.
+        // The service that was polled ready must serve the client, after the
+        // lookup. Its clone, which may not be ready, takes its place.
         let clone = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, clone);
         let work = async move {

@@ -1,4 +1,4 @@
-//! What the author of a registry has configured: [`Settings`].
+//! The settings of a layer: [`Settings`].
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::memory::Memory;
 use super::origin::{BaseUrl, FromParts, OriginSettings, TrustedProxies};
-use super::stat::StatService;
+use super::stat_service::StatService;
 use crate::event::ActorRecord;
 use crate::notifier::Notifier;
 use crate::sink::{Acceptance, Sink, SinkError};
@@ -58,7 +58,7 @@ impl Settings {
         }
     }
 
-    /// What the origin of a request depends on.
+    /// Returns the settings on which the origin of a request depends.
     pub(super) fn origin(&self) -> OriginSettings<'_> {
         OriginSettings {
             prefix: &self.prefix,
@@ -72,19 +72,21 @@ impl Settings {
         }
     }
 
-    /// The sink that events are written to. With fail-closed, a write goes on
-    /// until the sinks accept the event or the time limit of detached work
-    /// passes: the registry has acted by then, and a client that repeats a
-    /// DELETE would only find that there is nothing to delete.
+    /// Returns the sink that events are written to.
+    ///
+    /// With fail-closed its writes are repeated until the sinks accept the event
+    /// or the time limit of detached work passes. The registry has acted by
+    /// then: a client that repeats a DELETE would only find that there is nothing
+    /// to delete.
     pub(super) fn sink(&self) -> Arc<dyn Sink> {
         match self.fail_closed {
-            true => self.notifier.insistent_sink(self.detached_timeout),
+            true => self.notifier.retrying_sink(self.detached_timeout),
             false => self.notifier.sink(),
         }
     }
 
     /// Waits for the sinks, and decides what their answer means for the client.
-    /// The result is an error only if the client must not see the response.
+    /// The result is an error only if the client must not get the response.
     pub(super) fn accept(self: &Arc<Self>, write: Acceptance) -> Acceptance {
         match write.answer() {
             Ok(answer) => Acceptance::ready(judge(answer, self.fail_closed)),
@@ -102,9 +104,10 @@ impl Settings {
         if let Ok(answer) = tokio::time::timeout(self.accept_timeout, &mut write).await {
             return answer;
         }
-        // Fail-open: whoever waits for room holds an event outside of the
-        // bounds of its queue, so the write ends here. Fail-closed: it goes on,
-        // and no new ones come meanwhile.
+        // Fail-open: an event that waits for room is outside of the bounds of its
+        // queue, so the write ends here. Fail-closed: it goes on, and the number
+        // of such writes stays bounded, because a sink that is not ready keeps
+        // new requests out.
         if self.fail_closed {
             let limit = self.detached_timeout;
             self.notifier.in_flight().spawn(limit, async move {

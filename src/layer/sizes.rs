@@ -3,10 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::generations::{Generations, Keys};
-use crate::event::Descriptor;
+use crate::event::ReferenceList;
 use crate::metrics::missing_fact;
 
-/// How many sizes a generation remembers, at 32 bytes each.
+/// The number of sizes that a generation remembers, at 32 bytes each.
 const CAPACITY: usize = 32 << 10;
 
 /// The sizes of digests. A digest names its content, so its size never changes.
@@ -20,20 +20,22 @@ const CAPACITY: usize = 32 << 10;
 #[derive(Debug)]
 pub(super) struct Sizes {
     keys: Keys,
-    memory: Mutex<Memory>,
+    remembered: Mutex<Remembered>,
 }
 
 #[derive(Debug)]
-struct Memory {
+struct Remembered {
     known: Generations<u64>,
     claimed: Generations<Claim>,
 }
 
+/// What manifests say of the size of a digest in a repository.
 #[derive(Clone, Copy, Debug)]
 enum Claim {
     Size(u64),
-    /// The registry was asked and has not said better.
+    /// The registry was asked and has not contradicted it.
     Settled(u64),
+    /// Two of them disagree.
     Disputed,
 }
 
@@ -41,7 +43,7 @@ impl Default for Sizes {
     fn default() -> Self {
         Self {
             keys: Keys::default(),
-            memory: Mutex::new(Memory {
+            remembered: Mutex::new(Remembered {
                 known: Generations::new(CAPACITY),
                 claimed: Generations::new(CAPACITY),
             }),
@@ -50,23 +52,25 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The registry has shown this size.
+    /// Remembers a size that the registry itself has shown.
     pub(super) fn learn(&self, digest: &str, size: u64) {
-        self.memory().known.insert(self.keys.of(digest), size);
+        self.lock().known.insert(self.keys.of(digest), size);
     }
 
-    /// A manifest in `repository`, which the registry accepted or served,
-    /// refers to these.
-    pub(super) fn claim(&self, repository: &str, references: &[Descriptor]) {
-        let mut memory = self.memory();
+    /// Remembers the sizes in a manifest that the registry accepted or served in
+    /// `repository`.
+    pub(super) fn claim(&self, repository: &str, references: &ReferenceList) {
+        let mut remembered = self.lock();
         for reference in references {
-            let key = self.keys.of((repository, &*reference.digest));
-            let claim = match memory.claimed.get(key) {
-                Some(Claim::Size(size) | Claim::Settled(size)) if size == reference.size => {
+            let key = self.keys.of((repository, reference.digest()));
+            let claim = match remembered.claimed.get(key) {
+                Some(Claim::Size(size) | Claim::Settled(size)) if size == reference.size() => {
                     continue;
                 }
                 Some(Claim::Disputed) => continue,
@@ -74,33 +78,33 @@ impl Sizes {
                     missing_fact("disputed_size");
                     Claim::Disputed
                 }
-                None => Claim::Size(reference.size),
+                None => Claim::Size(reference.size()),
             };
-            memory.claimed.insert(key, claim);
+            remembered.claimed.insert(key, claim);
         }
     }
 
-    /// The size of a digest in a repository, if it is known without a question
-    /// to the registry.
+    /// Returns the size of a digest in a repository, if it is known without a
+    /// stat.
     pub(super) fn get(&self, repository: &str, digest: &str) -> Option<u64> {
-        let mut memory = self.memory();
-        let known = memory.known.get(self.keys.of(digest));
+        let mut remembered = self.lock();
+        let known = remembered.known.get(self.keys.of(digest));
         known.or_else(
-            || match memory.claimed.get(self.keys.of((repository, digest)))? {
+            || match remembered.claimed.get(self.keys.of((repository, digest)))? {
                 Claim::Settled(size) => Some(size),
                 Claim::Size(_) | Claim::Disputed => None,
             },
         )
     }
 
-    /// The size that manifests claim, for when the registry does not tell it.
-    /// It need not be asked again.
+    /// Returns the size that manifests claim, for when the registry states none.
+    /// From then on it counts as known, without another stat.
     pub(super) fn settle(&self, repository: &str, digest: &str) -> Option<u64> {
-        let mut memory = self.memory();
+        let mut remembered = self.lock();
         let key = self.keys.of((repository, digest));
-        match memory.claimed.get(key)? {
+        match remembered.claimed.get(key)? {
             Claim::Size(size) | Claim::Settled(size) => {
-                memory.claimed.insert(key, Claim::Settled(size));
+                remembered.claimed.insert(key, Claim::Settled(size));
                 Some(size)
             }
             Claim::Disputed => None,
@@ -115,7 +119,11 @@ mod tests {
     #[test]
     fn the_registry_ranks_before_manifests_and_disagreeing_manifests_give_nothing() {
         let sizes = Sizes::default();
-        let claim = |size| sizes.claim("a/b", &[Descriptor::new("x", "sha256:1", size)]);
+        let claim = |size| {
+            let mut references = ReferenceList::default();
+            references.push("x", "sha256:1", size);
+            sizes.claim("a/b", &references);
+        };
         assert_eq!(sizes.get("a/b", "sha256:1"), None);
         claim(5);
         claim(5);

@@ -1,109 +1,44 @@
-//! Questions that the layer itself asks the registry: [`StatClient`].
+//! Requests of the layer's own to the registry: [`StatClient`].
 
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, LINK, USER_AGENT};
 use http::request::Parts;
-use http::{
-    Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-};
-use http_body::{Body, Frame, SizeHint};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http_body::Body;
 use http_body_util::BodyExt as _;
-use http_body_util::combinators::UnsyncBoxBody;
 use serde::Deserialize;
-use tower::{BoxError, Service, ServiceExt as _};
 
 use super::facts::Facts;
 use super::headers;
-use super::origin::{EndToEnd, Only};
+use super::origin::{EndToEnd, Single};
 use super::route::{name_in_path, segment};
 use super::settings::Settings;
+use super::stat_service::{Internal, StatBody, StatResponse, StatService};
 use super::tap::BodyTap;
 use crate::event::{MANIFEST_LIMIT, media_types};
 
-/// Marks a request of the layer's own, so that no layer takes it for a
-/// client's.
-#[derive(Clone, Copy)]
-pub(super) struct Internal;
-
-/// The empty body of a request that the layer itself makes.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct StatBody;
-
-impl Body for StatBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        true
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(0)
-    }
-}
-
-/// The response to a stat, if there was one.
-type Answer = Option<Response<UnsyncBoxBody<Bytes, BoxError>>>;
-
-/// The service that the author of a registry gives for stats, type-erased.
-pub(super) type StatService =
-    Arc<dyn Fn(Request<StatBody>) -> BoxFuture<'static, Answer> + Send + Sync>;
-
-/// Erases the type of a service.
-pub(super) fn erase<S, R>(service: S) -> StatService
-where
-    S: Service<Request<StatBody>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    R: Body<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
-{
-    // A service need not be `Sync`, and several requests may ask at a time.
-    let service = Mutex::new(service);
-    Arc::new(move |request| {
-        let locked = service.lock().unwrap_or_else(PoisonError::into_inner);
-        let service = locked.clone();
-        drop(locked);
-        let answer = async move {
-            let response = service.oneshot(request).await.ok()?;
-            Some(response.map(|body| body.map_err(Into::into).boxed_unsync()))
-        };
-        Box::pin(answer)
-    })
-}
-
-/// Most tags that are looked at when a manifest is deleted by its digest.
+/// The number of tags that are looked up at most when a manifest is deleted by
+/// its digest.
 const TAG_LIMIT: usize = 10_000;
-/// How many tags are looked at at a time.
+/// The number of tags that are looked up at a time.
 const TAGS_AT_ONCE: usize = 8;
 
 /// What a stat asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Question {
-    /// The description of a manifest, by tag or digest; with its content if
-    /// only that tells what is missing.
+    /// The descriptor of a manifest, by tag or digest; by its `content` if the
+    /// headers cannot show what is missing.
     Manifest {
         repository: String,
         reference: String,
         content: bool,
     },
-    /// The size of a blob, which may be found in either repository: one that
-    /// was just mounted is sometimes found only where it comes from.
+    /// The size of a blob. If it is not found in `repository`, it is looked for in
+    /// `from`: some registries do not find a blob that was just mounted.
     Blob {
         repository: String,
         from: Option<String>,
@@ -111,30 +46,44 @@ pub(super) enum Question {
     },
 }
 
-/// Asks the registry on behalf of a client: with its authorization, towards
-/// its host, and with the extensions that outer middleware has put into its
-/// request.
+/// Asks the registry on behalf of a client: with the authorization and the host
+/// of its request, and with the extensions that outer middleware has inserted.
 pub(super) struct StatClient {
     service: StatService,
     settings: Arc<Settings>,
     uri: Uri,
     version: Version,
-    headers: HeaderMap,
+    host: Option<HeaderValue>,
+    authorization: Option<HeaderValue>,
     extensions: Extensions,
 }
 
 impl StatClient {
-    /// `None` if the author of the registry gave no service for stats.
+    /// Returns `None` if no service for stats is set.
     pub(super) fn new(settings: &Arc<Settings>, parts: &Parts) -> Option<Self> {
         let service = settings.stat.clone()?;
+        // A header that the registry may not see in the client's request must not
+        // reach it here either: it could grant more than the client has.
+        let visible = |name| match EndToEnd::of(&parts.headers).single(&name) {
+            Single::Value(value) => Some(value.clone()),
+            Single::Absent | Single::Unclear => None,
+        };
+        Some(Self {
+            service,
+            settings: settings.clone(),
+            uri: parts.uri.clone(),
+            version: parts.version,
+            host: visible(HOST),
+            authorization: visible(AUTHORIZATION),
+            extensions: parts.extensions.clone(),
+        })
+    }
+
+    fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(8);
-        // What the registry may not see of the client's request, it must not
-        // see here.
-        for name in [HOST, AUTHORIZATION] {
-            if let Only::Value(value) = EndToEnd::of(&parts.headers).only(&name) {
-                headers.insert(name, value.clone());
-            }
-        }
+        headers.extend(self.host.clone().map(|host| (HOST, host)));
+        let authorization = self.authorization.clone();
+        headers.extend(authorization.map(|authorization| (AUTHORIZATION, authorization)));
         let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -147,35 +96,28 @@ impl StatClient {
         ] {
             headers.append(ACCEPT, HeaderValue::from_static(media_type));
         }
-        let mut extensions = parts.extensions.clone();
-        extensions.insert(Internal);
-        Some(Self {
-            service,
-            settings: settings.clone(),
-            uri: parts.uri.clone(),
-            version: parts.version,
-            headers,
-            extensions,
-        })
+        headers
     }
 
-    async fn ask(&self, method: Method, path: &str) -> Answer {
+    async fn ask(&self, method: Method, path: &str) -> StatResponse {
         let mut uri = self.uri.clone().into_parts();
         uri.path_and_query = Some([&self.settings.prefix, path].concat().parse().ok()?);
         let mut request = Request::new(StatBody);
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from_parts(uri).ok()?;
         *request.version_mut() = self.version;
-        *request.headers_mut() = self.headers.clone();
+        *request.headers_mut() = self.headers();
         *request.extensions_mut() = self.extensions.clone();
-        // The registry may have acted already, and there must be an event.
+        request.extensions_mut().insert(Internal);
+        // The registry may have acted already, and there must be an event even if
+        // the service panics.
         let service = self.service.clone();
         let response = AssertUnwindSafe(async move { service(request).await });
         let response = response.catch_unwind().await.ok()??;
         (response.status() == StatusCode::OK).then_some(response)
     }
 
-    /// Returns the facts that answer `question`, as far as the registry gives
+    /// Returns the facts that answer `question`, as far as the registry states
     /// them in time.
     pub(super) async fn stat(&self, question: &Question) -> Facts {
         let answer = async {
@@ -265,7 +207,7 @@ impl StatClient {
             .await
     }
 
-    /// Lists the tags of a repository, page by page.
+    /// Returns the tags of a repository, which are listed page by page.
     async fn tags(&self, repository: &str) -> Vec<String> {
         #[derive(Deserialize)]
         struct Page {
@@ -281,7 +223,7 @@ impl StatClient {
             let page = page.and_then(Result::ok).and_then(|page| page.tags);
             let page = page.unwrap_or_default();
             let Some(last) = page.last() else { break };
-            // A registry that repeats itself must not keep the layer here.
+            // A registry that repeats a page must not keep the layer in a loop.
             if tags.last() == Some(last) {
                 break;
             }
@@ -293,7 +235,7 @@ impl StatClient {
             }
             if tags.len() >= TAG_LIMIT {
                 if self.settings.memory.may_log("tag limit") {
-                    tracing::warn!(repository, "only the first {TAG_LIMIT} tags are looked at");
+                    tracing::warn!(repository, "only the first {TAG_LIMIT} tags are looked up");
                 }
                 crate::metrics::missing_fact("untagged");
                 break;
@@ -308,8 +250,8 @@ fn manifest_path(repository: &str, reference: &str) -> String {
     format!("{name}/manifests/{}", segment(reference))
 }
 
-/// Reads a body of at most [`MANIFEST_LIMIT`] bytes. Of a larger one the rest
-/// is not read.
+/// Reads a body, but for what exceeds [`MANIFEST_LIMIT`] bytes. The tap is
+/// complete if the whole body was read.
 async fn read<R: Body<Data = Bytes>>(body: R) -> BodyTap {
     let mut body = std::pin::pin!(body);
     let mut tap = BodyTap::new(MANIFEST_LIMIT);

@@ -1,4 +1,4 @@
-//! What the layer observes of a body that passes through it: [`BodyTap`].
+//! Observes a body that passes through the layer: [`BodyTap`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,8 +16,8 @@ pub(super) struct BodyTap {
 }
 
 impl BodyTap {
-    /// Keeps the content of a body of at most `limit` bytes. Of a larger one
-    /// only the length is known.
+    /// Creates a tap that keeps the content of a body of at most `limit` bytes.
+    /// Only the length of a larger one is known.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -25,7 +25,7 @@ impl BodyTap {
         }
     }
 
-    /// The tap of an empty body that has ended.
+    /// Creates the tap of an empty body that has ended.
     pub(super) fn ended() -> Self {
         Self {
             complete: true,
@@ -47,7 +47,7 @@ impl BodyTap {
         self.complete = complete;
     }
 
-    /// Bytes that have passed so far.
+    /// Returns the number of bytes that have passed so far.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
@@ -57,19 +57,19 @@ impl BodyTap {
         self.complete
     }
 
-    /// Bytes of the whole body, if it has ended.
+    /// Returns the number of bytes of the whole body, if it has ended.
     pub(super) fn whole_length(&self) -> Option<u64> {
         self.complete.then_some(self.length)
     }
 
-    /// The whole body, if it has ended and was within the limit.
+    /// Returns the whole body, if it has ended and was within the limit.
     pub(super) fn content(&self) -> Option<&[u8]> {
         (self.complete && self.length <= self.limit as u64).then_some(&*self.content)
     }
 }
 
-/// A tap of a request body. The inner service owns the body, and may drop it
-/// or read it in another task, while the layer waits for the response.
+/// The tap of a request body. The inner service owns the body, and may read or
+/// drop it in another task while the layer waits for the response.
 #[derive(Clone, Debug)]
 pub(super) struct SharedTap(Arc<Mutex<BodyTap>>);
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_proportional_to_the_content_however_it_is_cut() {
+    fn memory_is_proportional_to_the_content_however_small_its_frames_are() {
         let mut tap = None;
         let info = allocation_counter::measure(|| {
             let mut bytes = BodyTap::new(1 << 20);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_past_the_limit_leaves_its_length_only() {
+    fn only_the_length_of_a_body_past_the_limit_is_kept() {
         let mut tap = BodyTap::new(3);
         tap.add(b"ab");
         assert_eq!((tap.content(), tap.whole_length()), (None, None));

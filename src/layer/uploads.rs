@@ -1,4 +1,4 @@
-//! Bytes of uploads that are under way: [`Uploads`].
+//! Counts the bytes of unfinished uploads: [`Uploads`].
 
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
@@ -12,7 +12,7 @@ use super::headers::{is_plain, text};
 use super::route;
 use super::tap::SharedTap;
 
-/// How many uploads a generation remembers, at 48 bytes each.
+/// The number of uploads that a generation remembers, at 48 bytes each.
 const CAPACITY: usize = 16 << 10;
 
 /// Counts the bytes of uploads as their chunks pass, since no request or
@@ -64,26 +64,25 @@ impl Uploads {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An upload that a response has begun without taking any content of the
-    /// `sent` bytes in the request.
+    /// Begins to count an upload that a response has begun. The request brought
+    /// `sent` bytes, which the registry may or may not have kept.
     pub(super) fn begin(&self, prefix: &str, headers: &HeaderMap, sent: u64) {
         let Some(location) = location(headers) else {
             return;
         };
-        let end = response_end(headers);
-        // Whether the registry has kept what was sent, only its `Range` tells,
-        // which must not fit both.
-        let is_clear = sent == 0 || (end.is_some() && !agrees(end, sent));
-        if is_clear && agrees(end, 0) {
+        // Only its `Range` shows whether the registry has kept what was sent,
+        // unless it fits both.
+        let is_clear = sent == 0 || (headers.contains_key(RANGE) && !end_agrees(headers, sent));
+        if is_clear && end_agrees(headers, 0) {
             self.insert(prefix, &location, 0);
         } else {
             self.forget(prefix, &location);
         }
     }
 
-    /// Takes the count of the upload that a request goes on with. It stays
-    /// unknown unless the request [passes](Self::passed), so that a chunk whose
-    /// fate is unknown makes the size unknown.
+    /// Takes the count of the upload that a request continues. The count is gone
+    /// unless [`passed`](Self::passed) puts it back: if nobody knows what became
+    /// of a chunk, nobody knows the size of the blob.
     pub(super) fn take(&self, prefix: &str, uri: &Uri, headers: &HeaderMap) -> Option<Chunk> {
         let at = UploadUrl::new(prefix, uri);
         let key = self.keys.of(&at);
@@ -93,7 +92,7 @@ impl Uploads {
             return None;
         };
         let expected = url == at.exact(&self.keys);
-        if !expected || !is_plain(headers) || !agrees(request_start(headers), count) {
+        if !expected || !is_plain(headers) || !start_agrees(headers, count) {
             return None;
         }
         memory.requests += 1;
@@ -139,7 +138,7 @@ impl Uploads {
             return;
         };
         let count = counted.and_then(|it| self.end(&it.chunk, &it.tap));
-        match count.filter(|count| agrees(response_end(headers), *count)) {
+        match count.filter(|count| end_agrees(headers, *count)) {
             Some(count) => self.insert(prefix, next, count),
             // Bytes that were not counted have come to the upload.
             None => self.forget(prefix, next),
@@ -168,7 +167,7 @@ pub(super) struct Chunk {
     before: u64,
 }
 
-/// A PATCH, which makes no event.
+/// A PATCH. It makes no event, and is observed for its bytes alone.
 pub(super) struct PatchWatch {
     /// `None` if it adds to an upload whose count is not known.
     counted: Option<Counted>,
@@ -261,37 +260,31 @@ fn location(headers: &HeaderMap) -> Option<Uri> {
     text(headers, LOCATION)?.parse().ok()
 }
 
-/// The first byte that a chunk says it brings: `first-last`, in the spec's
-/// form or in that of HTTP.
-fn request_start(headers: &HeaderMap) -> Option<Option<u64>> {
-    let range = text(headers, CONTENT_RANGE)?;
-    let range = range.strip_prefix("bytes ").unwrap_or(range);
-    Some(
-        range
-            .split_once('-')
-            .and_then(|(first, _)| first.trim().parse().ok()),
-    )
+/// Whether the first byte that a chunk says it brings, in the form of the spec or
+/// in that of HTTP, follows the bytes so far.
+fn start_agrees(headers: &HeaderMap, count: u64) -> bool {
+    agrees(text(headers, CONTENT_RANGE), |(first, _)| first, count)
 }
 
-/// The last byte that the registry says it has, `0-last`.
-fn response_end(headers: &HeaderMap) -> Option<Option<u64>> {
-    let range = text(headers, RANGE)?;
-    let range = range.strip_prefix("bytes=").unwrap_or(range);
-    Some(
-        range
-            .split_once('-')
-            .and_then(|(_, last)| last.trim().parse().ok()),
-    )
+/// Whether the last byte that the registry says it has is that of the count.
+fn end_agrees(headers: &HeaderMap, count: u64) -> bool {
+    agrees(text(headers, RANGE), |(_, last)| last, count)
 }
 
-/// Whether a position that a header states, if there is one, is the count,
-/// give or take one: registries disagree about what their `Range` means.
-fn agrees(stated: Option<Option<u64>>, count: u64) -> bool {
-    match stated {
-        None => true,
-        Some(None) => false,
-        Some(Some(stated)) => stated.abs_diff(count) <= 1,
-    }
+/// Whether one position in `first-last` is the count, give or take one:
+/// registries disagree about what their `Range` means. A header that is absent
+/// agrees, and one that cannot be read does not.
+fn agrees(
+    range: Option<&str>,
+    position: impl for<'a> FnOnce((&'a str, &'a str)) -> &'a str,
+    count: u64,
+) -> bool {
+    let Some(range) = range else { return true };
+    let unit = ["bytes ", "bytes="];
+    let stripped = unit.iter().find_map(|unit| range.strip_prefix(unit));
+    let ends = stripped.unwrap_or(range).split_once('-');
+    let stated = ends.and_then(|ends| position(ends).trim().parse::<u64>().ok());
+    stated.is_some_and(|stated| stated.abs_diff(count) <= 1)
 }
 
 #[cfg(test)]

@@ -9,45 +9,44 @@ use futures_util::FutureExt as _;
 use super::SinkError;
 
 /// The answer of a [`Sink`](super::Sink): a future that resolves when the sink
-/// has taken responsibility for the event, or has failed to.
+/// has taken responsibility for the event or has failed.
 ///
 /// If dropped early, the event may or may not have been accepted.
 ///
-/// The name says what is waited for. It is not called `Write`, which would
-/// collide with the traits of that name in [`std::io`], [`std::fmt`] and the
-/// asynchronous runtimes.
+/// It is not called `Write`, because that would collide with the traits of this
+/// name in [`std::io`], [`std::fmt`] and the asynchronous runtimes.
 #[must_use = "the sink may not have accepted the event before this resolves"]
 pub struct Acceptance(State);
 
 enum State {
-    /// Known already; `None` once it was returned.
+    /// The answer is known; `None` once it was returned.
     Ready(Option<Result<(), SinkError>>),
     /// The sink is at work.
     Pending(Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send>>),
 }
 
 impl Acceptance {
-    /// The sink has accepted the event.
+    /// Creates the answer of a sink that has accepted the event.
     pub fn accepted() -> Self {
         Self::ready(Ok(()))
     }
 
-    /// The sink does not accept the event.
+    /// Creates the answer of a sink that does not accept the event.
     pub fn failed(error: SinkError) -> Self {
         Self::ready(Err(error))
     }
 
-    /// The answer is known already. Nothing is allocated for it.
+    /// Creates an answer that is known already. Does not allocate.
     pub fn ready(result: Result<(), SinkError>) -> Self {
         Self(State::Ready(Some(result)))
     }
 
-    /// The answer comes later: it is the output of `future`.
+    /// Creates an answer that comes later, as the output of `future`.
     pub fn pending(future: impl Future<Output = Result<(), SinkError>> + Send + 'static) -> Self {
         Self(State::Pending(Box::pin(future)))
     }
 
-    /// Calls a sink and turns its panic, now or later, into an error.
+    /// Calls a sink, and turns a panic in it, now or later, into an error.
     pub(crate) fn catching(write: impl FnOnce() -> Self) -> Self {
         let panicked = || Err(SinkError::other("sink panicked"));
         let Ok(acceptance) = catch_unwind(AssertUnwindSafe(write)) else {
@@ -70,8 +69,8 @@ impl Acceptance {
         }
     }
 
-    /// Combines several answers: the first error if there is one, and not
-    /// before all have resolved.
+    /// Combines several answers into one that resolves when all have resolved, to
+    /// the first error if there is one.
     pub fn all(acceptances: impl IntoIterator<Item = Self>) -> Self {
         let mut result = Ok(());
         let mut waiting = Vec::new();

@@ -7,8 +7,8 @@ use crate::event::SharedEvent;
 
 /// A sink that writes every event to several sinks.
 ///
-/// Each of them gets the event whatever the others answer. The write resolves
-/// when all have answered, and fails if one of them failed. A sink that panics
+/// Each of them gets the event, whatever the others answer. The write resolves
+/// when all have answered, and fails if one of them fails. A sink that panics
 /// counts as failed.
 #[derive(Clone, Default)]
 pub struct Broadcaster(Vec<Arc<dyn Sink>>);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_fails_or_panics_harms_no_other() {
+    async fn a_sink_that_fails_or_panics_harms_no_other() {
         let (sink, mut events) = ChannelSink::new(1);
         let broadcaster = Broadcaster::new([
             Arc::new(Fails(SinkError::closed)) as Arc<dyn Sink>,

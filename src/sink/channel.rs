@@ -9,15 +9,15 @@ use crate::event::SharedEvent;
 
 /// A sink for a subscriber in the same process.
 ///
-/// It never waits: if the subscriber lags behind by the whole capacity, the
-/// write fails with [`SinkError::is_full`]; if the subscriber is gone, with
-/// [`SinkError::is_closed`].
+/// A write never waits. It fails with [`SinkError::is_full`] if the subscriber
+/// lags behind by the whole capacity, and with [`SinkError::is_closed`] if the
+/// subscriber is gone.
 #[derive(Clone, Debug)]
 pub struct ChannelSink(mpsc::Sender<SharedEvent>);
 
 impl ChannelSink {
-    /// Creates a sink that holds up to `capacity` events (at least one), and
-    /// the subscriber's end.
+    /// Creates a sink that holds up to `capacity` events, at least one, and the
+    /// subscriber's end.
     pub fn new(capacity: usize) -> (Self, Events) {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
         (Self(sender), Events(receiver))
@@ -52,7 +52,7 @@ impl Events {
         self.0.recv().await
     }
 
-    /// Returns the next event if there is one already.
+    /// Returns the next event, if there is one already.
     pub fn try_recv(&mut self) -> Option<SharedEvent> {
         self.0.try_recv().ok()
     }

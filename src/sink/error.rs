@@ -16,22 +16,22 @@ enum Kind {
 }
 
 impl SinkError {
-    /// The sink holds as much as it may.
+    /// Creates the error of a sink that holds as much as it may.
     pub fn full() -> Self {
         Self(Kind::Full)
     }
 
-    /// The sink was closed.
+    /// Creates the error of a sink that was closed.
     pub fn closed() -> Self {
         Self(Kind::Closed)
     }
 
-    /// There is no endpoint of this name.
+    /// Creates the error of an endpoint that does not exist.
     pub(crate) fn no_endpoint(name: &str) -> Self {
         Self(Kind::NoEndpoint(name.into()))
     }
 
-    /// Any other reason. A reason that is a `SinkError` itself stays what it is.
+    /// Creates an error with any other reason. A `SinkError` stays what it is.
     pub fn other(reason: impl Into<BoxError>) -> Self {
         match reason.into().downcast::<Self>() {
             Ok(error) => *error,

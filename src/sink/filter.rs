@@ -6,11 +6,11 @@ use crate::event::{Action, Kind, SharedEvent};
 
 /// Decides which events a sink or an endpoint gets.
 ///
-/// Without any rule every event passes. Otherwise an event passes if
+/// Without rules every event passes. Otherwise an event passes if
 ///
 /// - no rule that excludes or ignores matches it, and
-/// - for each property (repository, tag, action, media type, kind) that has
-///   rules that include, at least one of these matches.
+/// - for each property (repository, tag, action, media type, kind) with rules
+///   that include, at least one of them matches.
 ///
 /// ```
 /// use tower_registry_notifications::event::{Action, Kind};
@@ -157,8 +157,8 @@ impl Filter {
             && self.tags.pass(|glob| matches(glob, event.tag()))
     }
 
-    /// Makes a sink that passes on to `sink` what the filter wants. Other events
-    /// count as accepted.
+    /// Returns a sink that passes on the events that the filter wants to `sink`.
+    /// Other events count as accepted.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Filter {
         Ok(Filtered { filter: self, sink })
     }
 
-    /// Checks all globs. `of` says in the error whose filter it is.
+    /// Checks all globs. `of` names the owner of the filter in the error.
     pub(crate) fn check(&self, of: &str) -> Result<(), BuildError> {
         for (rule, globs) in [
             ("include_repositories", &self.repositories.include),
@@ -185,7 +185,7 @@ impl Filter {
     }
 }
 
-/// Checks one glob; the error is the remedy.
+/// Checks one glob. The error says how to mend it.
 fn check(glob: &str) -> Result<(), String> {
     if glob.is_empty() {
         return Err("write a glob like team/** or v1.*".into());
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_ignored_counts_as_accepted() {
+    async fn ignored_events_count_as_accepted() {
         let (sink, mut events) = ChannelSink::new(8);
         let sink = Filter::new()
             .ignore_actions([Action::Pull])
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sort_with_includes_needs_one_and_excludes_win() {
+    fn each_property_with_includes_needs_a_match_and_excludes_win() {
         let filter = Filter::new()
             .include_repositories(["team/**", "library/debian"])
             .exclude_repositories(["**/cache"])
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn media_types_and_kinds_are_told_exactly() {
+    fn media_types_and_kinds_must_match_exactly() {
         let manifests = Filter::new().include_media_types([media_types::OCI_MANIFEST]);
         let no_blobs = Filter::new().exclude_kinds([Kind::Blob]);
         let blobs = Filter::new().include_kinds([Kind::Blob, Kind::Repository]);
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_allocated_to_decide() {
+    fn a_decision_does_not_allocate() {
         let filter = Filter::new()
             .include_repositories(["x", "team/{a,b}/**"])
             .exclude_tags(["*-rc?", "[a-m]*"])

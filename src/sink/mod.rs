@@ -1,4 +1,4 @@
-//! Where events go: the [`Sink`] trait, and sinks that combine others.
+//! The destinations of events: the [`Sink`] trait and its implementations.
 //!
 //! | sink | what it does |
 //! | --- | --- |
@@ -16,7 +16,7 @@ mod channel;
 mod counted;
 mod error;
 mod filter;
-mod insistent;
+mod retrying;
 mod sink_fn;
 
 use std::sync::Arc;
@@ -27,11 +27,11 @@ pub use self::channel::{ChannelSink, Events};
 pub(crate) use self::counted::Counted;
 pub use self::error::SinkError;
 pub use self::filter::Filter;
-pub(crate) use self::insistent::{Destination, Insistent, Plain};
+pub(crate) use self::retrying::{Destination, Plain, RetryingSink};
 pub use self::sink_fn::{SinkFn, sink_fn};
 use crate::event::SharedEvent;
 
-/// Takes events.
+/// A destination of events.
 ///
 /// A write resolves when the sink has taken responsibility for the event: it
 /// is in the queue, on disk, or wherever the sink keeps it. A sink that works
@@ -53,18 +53,18 @@ use crate::event::SharedEvent;
 /// }
 /// ```
 ///
-/// A sink that has to wait returns a future: `Acceptance::pending(async move { … })`,
-/// or is made by [`sink_fn`] in the first place.
+/// A sink that has to wait returns `Acceptance::pending(async move { … })`, or is
+/// created by [`sink_fn`].
 pub trait Sink: Send + Sync + 'static {
-    /// Offers `event` to the sink. Must not block.
+    /// Writes an event to the sink. Must not block.
     fn write(&self, event: &SharedEvent) -> Acceptance;
 
     /// Whether the sink could accept an event now. Must be cheap.
     ///
     /// With [`fail_closed`](crate::NotificationLayer::fail_closed) a request
     /// that can change the registry is refused while this is `false`, before
-    /// it reaches the registry. It is no promise: a write may fail all the
-    /// same. Defaults to `true`.
+    /// it reaches the registry. It is not a promise: a write may still fail.
+    /// Defaults to `true`.
     fn is_ready(&self) -> bool {
         true
     }
@@ -102,7 +102,7 @@ impl<T: Sink + ?Sized> Sink for Box<T> {
     }
 }
 
-/// What must be `Send`, `Sync` or object-safe is checked at compile time.
+/// Checks at compile time what must be `Send`, `Sync` or object-safe.
 const _: () = {
     const fn send<T: Send>() {}
     const fn shared<T: Send + Sync + Clone>() {}
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::event::{Action, Event};
 
-    /// Is ready as long as it is not closed.
+    /// Is ready until it is closed.
     #[derive(Default)]
     struct Counting {
         written: AtomicUsize,

@@ -6,10 +6,10 @@ use tower::BoxError;
 use super::{Acceptance, Sink, SinkError};
 use crate::event::SharedEvent;
 
-/// Makes a sink of an asynchronous closure.
+/// Creates a sink from an asynchronous closure.
 ///
-/// The event is accepted when the future resolves to `Ok`. Any error will do;
-/// a [`SinkError`] is passed on as it is.
+/// The event is accepted when the future resolves to `Ok`. The error may be of
+/// any type. A [`SinkError`] is passed on as it is.
 ///
 /// ```
 /// use tower_registry_notifications::{Notifier, sink_fn};
@@ -35,7 +35,7 @@ where
     SinkFn(write)
 }
 
-/// A sink that calls a closure; see [`sink_fn`].
+/// A sink that calls a closure. Created by [`sink_fn`].
 #[derive(Clone)]
 pub struct SinkFn<F>(F);
 

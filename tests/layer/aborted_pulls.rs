@@ -3,7 +3,7 @@
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{Action, Event, NotificationLayer, RequestBody};
 
-use crate::scripted::{Body, MANIFEST_TYPE, all, frames, full, notifier, request, response};
+use crate::stage::{Body, OCI, drain, frames, full, notifier, request, response};
 use http_body_util::BodyExt as _;
 
 const DIGEST: (&str, &str) = ("docker-content-digest", "sha256:01");
@@ -30,9 +30,9 @@ async fn aborted(
     for _ in 0..read {
         body.frame().await.unwrap().unwrap();
     }
-    assert_eq!(all(&mut events).len(), 0, "the pull is under way");
+    assert_eq!(drain(&mut events).len(), 0, "the pull is under way");
     drop(body);
-    let mut events = all(&mut events);
+    let mut events = drain(&mut events);
     assert_eq!(events.len(), 1);
     events.remove(0)
 }
@@ -75,7 +75,7 @@ async fn size_digest_and_references_of_a_manifest_are_not_those_of_the_part() {
         " ",
         " ",
     ];
-    let oci = ("content-type", MANIFEST_TYPE);
+    let oci = ("content-type", OCI);
     for headers in [vec![oci], vec![oci, DIGEST]] {
         let digest = headers.get(1).map_or("", |(_, digest)| digest);
         let answer = move || response(200, &headers, frames(CONTENT));

@@ -1,4 +1,4 @@
-//! What an outer layer asks makes no events at an inner one.
+//! Requests of an outer layer's own make no events at an inner layer.
 
 use std::future::Ready;
 use std::sync::{Arc, Mutex};
@@ -9,9 +9,9 @@ use http_body_util::BodyExt as _;
 use tower::{BoxError, Layer as _, Service, ServiceExt as _};
 use tower_registry_notifications::{Events, NotificationLayer};
 
-use crate::scripted::{Body, all, full, notifier, request, response};
+use crate::stage::{Body, drain, full, notifier, request, response};
 
-/// A registry that keeps count of what no client asked.
+/// A registry that keeps the requests that no client sent.
 #[derive(Clone, Default)]
 struct Registry {
     asked: Arc<Mutex<Vec<String>>>,
@@ -46,10 +46,10 @@ impl<B> Service<Request<B>> for Registry {
 }
 
 /// `action tag` of each event.
-fn told(events: &mut Events) -> Vec<String> {
-    let events = all(events).into_iter();
-    let told = events.map(|event| format!("{} {}", event.action, event.target.tag));
-    told.collect()
+fn actions(events: &mut Events) -> Vec<String> {
+    let events = drain(events).into_iter();
+    let actions = events.map(|event| format!("{} {}", event.action, event.target.tag));
+    actions.collect()
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn a_stat_makes_no_event_at_another_layer() {
         .layer(service);
     let mount = "/v2/a/blobs/uploads/?mount=sha256:01&from=b";
     let manifest = "/v2/a/manifests/sha256:01";
-    for (method, uri, told_inside, told_outside) in [
+    for (method, uri, inside_events, outside_events) in [
         ("POST", mount, vec!["mount "], vec!["mount "]),
         (
             "DELETE",
@@ -78,9 +78,9 @@ async fn a_stat_makes_no_event_at_another_layer() {
         let request = request(method, uri, &[("x-client", "1")], full(""));
         let response = service.clone().oneshot(request).await.unwrap();
         response.into_body().collect().await.unwrap();
-        assert_eq!(told(&mut outer), told_outside, "{uri}");
+        assert_eq!(actions(&mut outer), outside_events, "{uri}");
         let asked = registry.asked.lock().unwrap();
-        assert_eq!(told(&mut inner), told_inside, "{uri}: {asked:?}");
+        assert_eq!(actions(&mut inner), inside_events, "{uri}: {asked:?}");
         assert!(!asked.is_empty(), "{uri}: nothing was asked");
     }
 }

@@ -3,34 +3,31 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 use tower::{BoxError, Layer as _, Service as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
     Action, ChannelSink, NotificationLayer, Notifier, RequestBody, StatBody,
 };
 
-use crate::stage::{OTHER, request};
+use crate::stage::{Body, OTHER, full, request, response};
 
-type Inner = Request<RequestBody<Full<Bytes>>>;
+type Incoming = Request<RequestBody<Body>>;
 
-fn push() -> Request<Full<Bytes>> {
+fn push() -> Request<Body> {
     let uri = format!("/v2/a/blobs/uploads/u?digest={OTHER}");
     request("PUT", &uri, &[], "")
 }
 
-fn created() -> Result<Response<Full<Bytes>>, BoxError> {
-    let created = Response::builder().status(StatusCode::CREATED);
-    Ok(created.body(Full::default())?)
+fn created() -> Result<Response<Body>, BoxError> {
+    Ok(response(201, &[], full("")))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_outside_of_the_layer_loses_no_event() {
     let (sink, mut events) = ChannelSink::new(8);
     let notifier = Notifier::builder().sink(sink).build().unwrap();
-    let registry = service_fn(async |_: Inner| {
+    let registry = service_fn(async |_: Incoming| {
         tokio::time::sleep(Duration::from_secs(1)).await;
         created()
     });
@@ -51,11 +48,9 @@ async fn a_registry_that_panics_may_have_acted() {
     let counts = recorder.handle();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let notifier = Notifier::builder().build().unwrap();
-    let registry = service_fn(
-        async |_: Inner| -> Result<Response<Full<Bytes>>, BoxError> {
-            panic!("in the registry");
-        },
-    );
+    let registry = service_fn(async |_: Incoming| -> Result<Response<Body>, BoxError> {
+        panic!("in the registry");
+    });
     let service = NotificationLayer::new(notifier.clone()).layer(registry);
     let response = AssertUnwindSafe(service.oneshot(push())).catch_unwind();
     assert!(response.await.is_err());
@@ -72,10 +67,10 @@ async fn a_stat_that_panics_costs_its_facts_only() {
         let notifier = Notifier::builder().sink(sink).build().unwrap();
         let stat = service_fn(move |_: Request<StatBody>| {
             assert!(!at_once, "in the stat");
-            async { panic!("in the stat") as Result<Response<Full<Bytes>>, BoxError> }
+            async { panic!("in the stat") as Result<Response<Body>, BoxError> }
         });
         let layer = NotificationLayer::new(notifier).stat_with(stat);
-        let service = layer.layer(service_fn(async |_: Inner| created()));
+        let service = layer.layer(service_fn(async |_: Incoming| created()));
         let response = service.oneshot(push()).await.unwrap();
         assert_eq!(response.status(), StatusCode::CREATED);
         let event = events.try_recv().unwrap();

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use tower::{BoxError, Layer as _, Service};
 use tower_registry_notifications::NotificationLayer;
 
-use crate::scripted::{Body, all, full, notifier, request, response};
+use crate::stage::{Body, drain, full, notifier, request, response};
 
 const DIGEST: &str = "sha256:01";
 
@@ -89,7 +89,7 @@ async fn the_service_that_is_ready_serves_the_client() {
         let request = request(method, path, &[], full(""));
         let body = service.call(request).await.unwrap().into_body();
         http_body_util::BodyExt::collect(body).await.unwrap();
-        assert_eq!(all(&mut events).len(), count, "{method} {path}");
+        assert_eq!(drain(&mut events).len(), count, "{method} {path}");
     }
     let got = registry.got.lock().unwrap();
     let position = |it: &str| got.iter().position(|got| got == it).expect(it);

@@ -3,15 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http::Request;
+use http_body_util::BodyExt as _;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
     Acceptance, NotificationLayer, Notifier, RequestBody, SharedEvent, Sink,
 };
 
-use crate::stage::{OTHER, request};
+use crate::stage::{Body, OTHER, full, request, response};
 
 /// Says whether it is ready, and keeps the sizes of the events.
 #[derive(Clone, Default)]
@@ -35,13 +34,12 @@ impl Sink for Switched {
 async fn the_second_attempt_to_end_an_upload_has_its_size() {
     let sink = Switched::default();
     let notifier = Notifier::builder().sink(sink.clone()).build().unwrap();
-    let registry = service_fn(async |request: Request<RequestBody<Full<Bytes>>>| {
+    let registry = service_fn(async |request: Request<RequestBody<Body>>| {
         let (parts, body) = request.into_parts();
         body.collect().await?;
         let status = if parts.method == "PUT" { 201 } else { 202 };
-        let response = Response::builder().status(status);
-        let response = response.header("location", "/v2/a/blobs/uploads/u");
-        Ok::<_, BoxError>(response.body(Full::<Bytes>::default())?)
+        let location = [("location", "/v2/a/blobs/uploads/u")];
+        Ok::<_, BoxError>(response(status, &location, full("")))
     });
     let layer = NotificationLayer::new(notifier).fail_closed(true);
     let service = layer.layer(registry);

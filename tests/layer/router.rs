@@ -9,6 +9,8 @@ use http::{StatusCode, header};
 use tower::{Layer as _, ServiceExt as _};
 use tower_registry_notifications::{ChannelSink, Event, Events, NotificationLayer, Notifier};
 
+use crate::stage::drain;
+
 const DIGEST: &str = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
 /// A registry of one handler for each operation, as axum's users write them.
@@ -32,7 +34,7 @@ fn registry() -> Router {
         .route("/v2/app/blobs/uploads/{id}", put(uploaded))
 }
 
-/// Nothing but the client's own request may come here.
+/// Accepts nothing but the client's own request.
 async fn deleted(request: Request) -> StatusCode {
     assert_eq!(request.method(), "DELETE");
     StatusCode::ACCEPTED
@@ -49,7 +51,7 @@ fn layer() -> (NotificationLayer, Events) {
     (NotificationLayer::new(notifier).untag_lookup(true), events)
 }
 
-/// Puts the end of an upload in chunks, and deletes a manifest by its digest.
+/// Ends a chunked upload, and deletes a manifest by its digest.
 async fn use_it(app: Router, mut events: Events) -> Vec<Event> {
     for (method, path) in [
         ("PUT", format!("/v2/app/blobs/uploads/1?digest={DIGEST}")),
@@ -61,12 +63,10 @@ async fn use_it(app: Router, mut events: Events) -> Vec<Event> {
         let response = app.clone().oneshot(request).await.unwrap();
         assert!(response.status().is_success(), "{method}: {response:?}");
     }
-    std::iter::from_fn(|| events.try_recv())
-        .map(|event| event.to_event())
-        .collect()
+    drain(&mut events)
 }
 
-fn said(events: &[Event]) -> Vec<(&str, &str, u64)> {
+fn summary(events: &[Event]) -> Vec<(&str, &str, u64)> {
     events
         .iter()
         .map(|it| (it.action.as_str(), &*it.target.tag, it.target.length))
@@ -74,21 +74,21 @@ fn said(events: &[Event]) -> Vec<(&str, &str, u64)> {
 }
 
 #[tokio::test]
-async fn around_the_router_it_asks_what_it_must() {
+async fn around_the_router_the_layer_asks_the_service_for_stats() {
     let (layer, events) = layer();
     let layer = layer.stat_with(registry());
     let app = Router::new().fallback_service(layer.layer(registry()));
     let events = use_it(app, events).await;
-    let mut said = said(&events);
-    said.sort_unstable();
+    let mut found = summary(&events);
+    found.sort_unstable();
     assert_eq!(
-        said,
+        found,
         [("delete", "", 0), ("delete", "v1", 0), ("push", "", 5)]
     );
 }
 
 #[tokio::test]
-async fn without_a_service_to_ask_it_asks_nothing() {
+async fn without_a_service_for_stats_the_layer_asks_nothing() {
     for around_each_handler in [false, true] {
         let (layer, events) = layer();
         let app = match around_each_handler {
@@ -96,19 +96,19 @@ async fn without_a_service_to_ask_it_asks_nothing() {
             false => Router::new().fallback_service(layer.layer(registry())),
         };
         let events = use_it(app, events).await;
-        assert_eq!(said(&events), [("push", "", 0), ("delete", "", 0)]);
+        assert_eq!(summary(&events), [("push", "", 0), ("delete", "", 0)]);
     }
 }
 
 #[tokio::test]
-async fn around_each_handler_it_asks_the_service_that_it_was_given() {
+async fn around_each_handler_the_layer_asks_the_service_for_stats() {
     let (layer, events) = layer();
     let app = registry().layer(layer.stat_with(registry()));
     let events = use_it(app, events).await;
-    let mut said = said(&events);
-    said.sort_unstable();
+    let mut found = summary(&events);
+    found.sort_unstable();
     assert_eq!(
-        said,
+        found,
         [("delete", "", 0), ("delete", "v1", 0), ("push", "", 5)]
     );
 }

@@ -16,7 +16,7 @@ use tower_registry_notifications::{
     Acceptance, NotificationLayer, Notifier, RequestBody, SharedEvent, Sink,
 };
 
-use crate::scripted::{Body, full, request};
+use crate::stage::{Body, full, request};
 
 /// A body that announces what is left, and `more` beyond as possible.
 #[derive(Clone)]

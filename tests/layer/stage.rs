@@ -1,4 +1,5 @@
-//! A registry of one closure behind the layer, and what it is asked.
+//! A registry that is one closure, behind the layer, and the parts of its
+//! requests and responses.
 
 use std::sync::{Arc, Mutex};
 
@@ -27,8 +28,8 @@ pub(crate) fn full(content: impl Into<Bytes>) -> Body {
     Full::new(content.into()).map_err(BoxError::from).boxed()
 }
 
-/// Two frames and no length.
-pub(crate) fn chunked(content: [&'static str; 2]) -> Body {
+/// A body of several frames that does not tell its length.
+pub(crate) fn frames<const N: usize>(content: [&'static str; N]) -> Body {
     let frames = content.map(|it| Ok(Frame::data(Bytes::from(it))));
     StreamBody::new(futures_util::stream::iter(frames)).boxed()
 }
@@ -45,18 +46,55 @@ pub(crate) fn request(
     method: &str,
     uri: &str,
     headers: &[(&str, &str)],
-    body: &str,
-) -> Request<Full<Bytes>> {
+    body: impl IntoBody,
+) -> Request<Body> {
     let mut request = Request::builder().method(method).uri(uri);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    request.body(Full::new(body.to_owned().into())).unwrap()
+    request.body(body.into_body()).unwrap()
+}
+
+/// What can be the body of a request.
+pub(crate) trait IntoBody {
+    fn into_body(self) -> Body;
+}
+
+impl IntoBody for Body {
+    fn into_body(self) -> Body {
+        self
+    }
+}
+
+impl IntoBody for &str {
+    fn into_body(self) -> Body {
+        full(self.to_owned())
+    }
+}
+
+impl IntoBody for &String {
+    fn into_body(self) -> Body {
+        full(self.clone())
+    }
+}
+
+/// A notifier that includes references, and its events.
+pub(crate) fn notifier() -> (Notifier, Events) {
+    let (sink, events) = ChannelSink::new(100);
+    let notifier = Notifier::builder().sink(sink).include_references(true);
+    (notifier.build().unwrap(), events)
+}
+
+/// The events so far.
+pub(crate) fn drain(events: &mut Events) -> Vec<Event> {
+    std::iter::from_fn(|| events.try_recv())
+        .map(|event| event.to_event())
+        .collect()
 }
 
 pub(crate) type Set = fn(NotificationLayer) -> NotificationLayer;
 
-/// A layer to be set up, before a registry that `serve`s.
+/// A layer with these settings around a registry that is `serve`.
 pub(crate) struct Case<F> {
     set: Set,
     references: bool,
@@ -66,22 +104,19 @@ pub(crate) struct Case<F> {
 
 /// A registry behind the layer.
 pub(crate) struct Started {
-    service: BoxCloneService<Request<Full<Bytes>>, Response<ResponseBody<Body>>, BoxError>,
+    service: BoxCloneService<Request<Body>, Response<ResponseBody<Body>>, BoxError>,
     events: Events,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Started {
-    pub(crate) async fn response(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Response<ResponseBody<Body>> {
+    pub(crate) async fn response(&self, request: Request<Body>) -> Response<ResponseBody<Body>> {
         self.service.clone().oneshot(request).await.unwrap()
     }
 
     /// Sends a request and reads at most `read` frames of its response, whose
     /// status it returns.
-    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>, read: usize) -> StatusCode {
+    pub(crate) async fn send(&mut self, request: Request<Body>, read: usize) -> StatusCode {
         let response = self.response(request).await;
         let status = response.status();
         let mut body = response.into_body();
@@ -96,12 +131,10 @@ impl Started {
 
     /// The events so far.
     pub(crate) fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.events.try_recv())
-            .map(|event| event.to_event())
-            .collect()
+        drain(&mut self.events)
     }
 
-    /// What the layer itself has asked so far.
+    /// The requests of the layer's own so far.
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
@@ -125,7 +158,7 @@ where
         self
     }
 
-    /// Without a service that the layer may ask.
+    /// Gives the layer no service for stats.
     pub(crate) fn without_stat(mut self) -> Self {
         self.stat = false;
         self
@@ -153,7 +186,7 @@ where
             async { Ok::<_, BoxError>(response) }
         });
         let serve = self.serve.clone();
-        let registry = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
+        let registry = service_fn(move |request: Request<RequestBody<Body>>| {
             let serve = serve.clone();
             async move {
                 let (parts, body) = request.into_parts();
@@ -174,17 +207,17 @@ where
     }
 
     /// The events of a request whose response is read by `read` frames at most.
-    pub(crate) async fn read(&self, request: Request<Full<Bytes>>, read: usize) -> Vec<Event> {
+    pub(crate) async fn read(&self, request: Request<Body>, read: usize) -> Vec<Event> {
         let mut started = self.start();
         started.send(request, read).await;
         started.events()
     }
 
-    pub(crate) async fn events(&self, request: Request<Full<Bytes>>) -> Vec<Event> {
+    pub(crate) async fn events(&self, request: Request<Body>) -> Vec<Event> {
         self.read(request, usize::MAX).await
     }
 
-    pub(crate) async fn event(&self, request: Request<Full<Bytes>>) -> Event {
+    pub(crate) async fn event(&self, request: Request<Body>) -> Event {
         let mut events = self.events(request).await;
         assert_eq!(events.len(), 1, "{events:?}");
         events.remove(0)

@@ -1,4 +1,4 @@
-//! No event says what is not so.
+//! No event states anything false.
 
 use sha2::{Digest as _, Sha256};
 use tower_registry_notifications::{Action, Descriptor};

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{Action, Event, NotificationLayer, RequestBody};
 
-use crate::scripted::{Body, MANIFEST_TYPE, all, frames, full, notifier, request, response};
+use crate::stage::{Body, OCI, drain, frames, full, notifier, request, response};
 
 /// A whole manifest, and more that may follow.
 const CONTENT: [&str; 3] = [
@@ -17,7 +17,7 @@ const CONTENT: [&str; 3] = [
 
 /// The event of a request of which the registry reads `read` frames.
 async fn pushed(method: &str, uri: &str, read: usize) -> Event {
-    let event = told(method, uri, MANIFEST_TYPE, frames(CONTENT), read).await;
+    let event = told(method, uri, OCI, frames(CONTENT), read).await;
     assert_eq!(event.action, Action::Push);
     event
 }
@@ -42,7 +42,7 @@ async fn told(method: &str, uri: &str, kind: &str, body: Body, read: usize) -> E
     let headers = [("content-type", kind), ("x-client", "1")];
     let request = request(method, uri, &headers, body);
     service.oneshot(request).await.unwrap();
-    let mut events = all(&mut events);
+    let mut events = drain(&mut events);
     assert_eq!(events.len(), 1);
     events.remove(0)
 }
@@ -96,7 +96,7 @@ async fn a_body_ends_with_its_trailers() {
         let trailers = http::HeaderMap::new();
         let frames = [Frame::data("blob".into()), Frame::trailers(trailers)];
         let body = StreamBody::new(futures_util::stream::iter(frames.map(Ok)));
-        let event = told("POST", uri, MANIFEST_TYPE, body.boxed(), read).await;
+        let event = told("POST", uri, OCI, body.boxed(), read).await;
         assert_eq!(event.target.length, length, "{read}");
     }
 }

@@ -6,7 +6,7 @@ use tower_registry_notifications::{
     Event, NotificationLayer, PeerAddr, RequestBody, TrustedProxies,
 };
 
-use crate::scripted::{Body, all, full, notifier, request, response};
+use crate::stage::{Body, drain, full, notifier, request, response};
 
 const FORWARDING: [(&str, &str); 6] = [
     ("x-forwarded-for", "203.0.113.9"),
@@ -36,7 +36,7 @@ async fn event(peer: Option<&str>, proxies: TrustedProxies) -> Event {
         .headers_mut()
         .insert("content-type", "a/b".parse().unwrap());
     service.oneshot(request).await.unwrap();
-    all(&mut events).remove(0)
+    drain(&mut events).remove(0)
 }
 
 #[tokio::test]

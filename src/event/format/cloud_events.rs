@@ -8,9 +8,9 @@ use std::net::Ipv6Addr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::distribution;
 use super::json::{Json, key};
-use super::{Format, distribution};
-use crate::event::{Action, SharedEvent, SourceRecord, timestamp};
+use crate::event::{Action, Format, SharedEvent, SourceRecord, timestamp};
 
 /// Everything but the unreserved characters of a URI (RFC 3986, section 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC

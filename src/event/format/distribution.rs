@@ -1,11 +1,10 @@
 //! Formats v2 and v1: what distribution posts.
 
-use super::Format;
 use super::json::{Json, key};
 use crate::event::shared::Part;
-use crate::event::{DescriptorRef, Id, SharedEvent, media_types, timestamp};
+use crate::event::{DescriptorRef, Format, Id, SharedEvent, media_types, timestamp};
 
-pub(super) fn write(json: &mut Json, event: &SharedEvent, format: Format) {
+pub(in crate::event) fn write(json: &mut Json, event: &SharedEvent, format: Format) {
     json.object(|json| {
         id(json, &event.id());
         json.bytes(key!("timestamp"), |out| {
@@ -122,7 +121,7 @@ mod tests {
     };
 
     #[test]
-    fn what_serde_writes_is_v2_without_white_space() {
+    fn serde_writes_v2_without_white_space() {
         let mut event = Event::new(Action::Push);
         event.target.descriptor = Descriptor::new("a/b", "sha256:00", 7);
         event.target.descriptor.urls = vec!["http://x".into()];

@@ -1,29 +1,30 @@
 //! JSON to the byte as Go's `encoding/json` writes it: indented by three
 //! spaces, or compact.
 
-/// A JSON text in the making.
-pub(super) struct Json {
+/// A JSON text that is being written.
+pub(in crate::event) struct Json {
     out: Vec<u8>,
     compact: bool,
     depth: usize,
-    /// Nothing stands yet in the innermost object or array.
+    /// Whether the innermost object or array is empty so far.
     empty: bool,
-    /// Nothing in any value needs escaping.
+    /// Whether no value needs escaping.
     plain: bool,
 }
 
-/// The name of a field with what stands around it. Half of the time of encoding
-/// goes into copying short texts, so that as few as possible are copied, and
-/// those in blocks of a length that the compiler knows: what is too much of a
-/// block is cut off again.
+/// The name of a field with the text around it.
+///
+/// Half of the time of encoding goes into copying short texts. So as few as
+/// possible are copied, in blocks of a length that the compiler knows. The bytes
+/// of a block that are too many are truncated.
 #[derive(Clone, Copy)]
-pub(super) struct Key {
+pub(in crate::event) struct Key {
     /// [`SPACES`] spaces, the name, and the quote that a string begins with.
-    pub(super) indented: &'static str,
+    pub(in crate::event) indented: &'static str,
     /// A comma, the name, and the quote that a string begins with.
-    pub(super) compact: &'static str,
+    pub(in crate::event) compact: &'static str,
     /// Bytes of the name.
-    pub(super) name: usize,
+    pub(in crate::event) name: usize,
 }
 
 /// Makes a [`Key`] of a name that needs no escaping. Its texts are padded to
@@ -45,7 +46,7 @@ macro_rules! key {
         }
     };
 }
-pub(super) use key;
+pub(in crate::event) use key;
 
 /// Room for a comma and a line end, and for the deepest field of an event.
 const SPACES: usize = 30;
@@ -54,8 +55,8 @@ const BLOCK: usize = 48;
 const INDENT: usize = 3;
 
 impl Json {
-    /// Starts a text that will stand `depth` objects and arrays deep in another
-    /// one.
+    /// Creates an empty text that will be part of another one, in which `depth`
+    /// objects and arrays enclose it.
     pub(super) fn new(compact: bool, depth: usize, capacity: usize) -> Self {
         Self {
             out: Vec::with_capacity(capacity),
@@ -66,22 +67,22 @@ impl Json {
         }
     }
 
-    /// Says that no value but those of [`Self::entry`] contains a character
-    /// that is escaped, so that none is looked for.
+    /// Promises that no value needs escaping, except those of [`Self::entry`], so
+    /// that none is searched.
     pub(super) fn assume_plain(&mut self) {
         self.plain = true;
     }
 
-    /// Appends what is no part of the text itself.
+    /// Appends text as it is, without a comma or a line end.
     pub(super) fn raw(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub(in crate::event) fn into_bytes(self) -> Vec<u8> {
         self.out
     }
 
-    pub(super) fn object(&mut self, fields: impl FnOnce(&mut Self)) {
+    pub(in crate::event) fn object(&mut self, fields: impl FnOnce(&mut Self)) {
         self.nest(b'{', b'}', fields);
     }
 
@@ -114,7 +115,7 @@ impl Json {
         self.out.push(close);
     }
 
-    /// Makes room for the next item, or for the end after the last.
+    /// Begins the next item, or the end after the last.
     fn next(&mut self) {
         // A name of which nothing is used.
         let Key {
@@ -123,10 +124,10 @@ impl Json {
         self.before(indented, SPACES, compact, 1);
     }
 
-    /// Appends what stands before a field or item: the first bytes of
-    /// `indented` with as many of its spaces as the depth asks for, after a
-    /// comma unless it is the first and a line end; or those of `compact`
-    /// without its comma if it is the first.
+    /// Appends what is written before a field or item. In an indented text that is
+    /// a comma, unless it is the first, a line end, and `indented` up to its end
+    /// with the spaces of the depth. In a compact text it is `compact` up to its
+    /// end, without the comma if it is the first.
     #[inline(always)]
     fn before(&mut self, indented: &str, indented_end: usize, compact: &str, compact_end: usize) {
         let first = usize::from(self.empty);
@@ -160,9 +161,9 @@ impl Json {
         }
     }
 
-    /// The name of a field. What follows must be its value.
+    /// Appends the name of a field. Its value must follow.
     #[inline(always)]
-    pub(super) fn key(&mut self, key: Key) {
+    pub(in crate::event) fn key(&mut self, key: Key) {
         self.name(key, 0);
     }
 
@@ -179,11 +180,11 @@ impl Json {
     }
 
     #[inline(always)]
-    pub(super) fn string(&mut self, key: Key, value: &str) {
+    pub(in crate::event) fn string(&mut self, key: Key, value: &str) {
         self.text(key, |json| json.value(value));
     }
 
-    /// A field whose name may be anything.
+    /// Appends a field whose name may need escaping.
     pub(super) fn entry(&mut self, name: &str, value: &str) {
         self.next();
         quoted(&mut self.out, name);
@@ -192,25 +193,25 @@ impl Json {
     }
 
     #[inline(always)]
-    pub(super) fn non_empty(&mut self, key: Key, value: &str) {
+    pub(in crate::event) fn non_empty(&mut self, key: Key, value: &str) {
         if !value.is_empty() {
             self.string(key, value);
         }
     }
 
-    /// A string of these parts.
+    /// Appends a field with a string of these parts.
     pub(super) fn joined(&mut self, key: Key, parts: &[&str]) {
         self.text(key, |json| parts.iter().for_each(|part| json.value(part)));
     }
 
-    /// A string of these parts, which need no escaping.
+    /// Appends a field with a string of these parts, which need no escaping.
     pub(super) fn plain(&mut self, key: Key, parts: &[&str]) {
         self.text(key, |json| parts.iter().for_each(|part| json.raw(part)));
     }
 
-    /// A string that `write` appends as it stands in JSON.
+    /// Appends a field with a string that `write` appends escaped.
     #[inline(always)]
-    pub(super) fn bytes(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(in crate::event) fn bytes(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
         self.text(key, |json| write(&mut json.out));
     }
 
@@ -221,7 +222,7 @@ impl Json {
         self.out.push(b'"');
     }
 
-    /// An array of strings, unless there are none.
+    /// Appends a field with an array of strings, unless there are none.
     pub(super) fn strings<'a>(&mut self, key: Key, values: impl Iterator<Item = &'a str>) {
         let mut values = values.peekable();
         if values.peek().is_some() {
@@ -230,7 +231,7 @@ impl Json {
         }
     }
 
-    pub(super) fn number(&mut self, key: Key, value: u64) {
+    pub(in crate::event) fn number(&mut self, key: Key, value: u64) {
         self.key(key);
         let mut digits = itoa::Buffer::new();
         self.out.extend_from_slice(digits.format(value).as_bytes());
@@ -247,7 +248,7 @@ impl Json {
 
 /// Whether no text contains a byte that may have to be escaped.
 pub(super) fn are_plain(texts: &[&str]) -> bool {
-    // Without a branch within a text, so that many bytes are looked at at once.
+    // Without a branch within a text, so that many bytes are read at once.
     let look = |found, byte: &u8| found | needs_look(*byte);
     texts
         .iter()
@@ -284,8 +285,7 @@ fn escape(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&bytes[written..]);
 }
 
-/// Returns how many bytes the character takes that `bytes` begin with, if it is
-/// escaped.
+/// Returns the length of the first character of `bytes`, if it is escaped.
 fn escaped_length(bytes: &[u8]) -> Option<usize> {
     match bytes {
         [0xe2, 0x80, 0xa8 | 0xa9, ..] => Some(3),
@@ -319,8 +319,8 @@ fn escape_one(out: &mut Vec<u8>, character: &[u8]) {
     out.extend_from_slice(short);
 }
 
-/// Whether no byte needs a look. Without a branch, so that the compiler looks at
-/// all bytes at once; most blocks are plain and passed over as a whole.
+/// Whether no byte of a block needs a look, which is true of most. Has no branch,
+/// so that the compiler looks at all bytes at once.
 fn is_plain<const N: usize>(block: [u8; N]) -> bool {
     !block
         .iter()
@@ -337,7 +337,7 @@ const NEEDS_LOOK: [bool; 256] = {
     table
 };
 
-/// Whether a byte is escaped (control characters, `"`, `&`, `<`, `>`, `\`), or may
+/// Whether a byte is escaped (control characters, `"`, `&`, `<`, `>`, `\`) or may
 /// begin a character that is (0xE2).
 const fn needs_look(byte: u8) -> bool {
     // `"` and `&` differ in one bit, and so do `<` and `>`.
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_escaping_is_found_wherever_it_stands() {
+    fn characters_are_escaped_at_every_position() {
         for length in 0..50 {
             for at in 0..length {
                 for (character, escaped) in [("<", "\\u003c"), ("\u{2029}", "\\u2029"), ("’", "’")]

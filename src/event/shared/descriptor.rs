@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::text::{Entry, Part};
 use crate::event::{Descriptor, Platform};
 
-/// A descriptor within a [`SharedEvent`](super::SharedEvent): of its target, or
+/// A descriptor in a [`SharedEvent`](super::SharedEvent): that of its target, or
 /// of something that its manifest refers to.
 #[derive(Clone, Copy)]
 pub struct DescriptorRef<'a> {
@@ -34,19 +34,18 @@ impl<'a> DescriptorRef<'a> {
         self.size
     }
 
-    /// Returns other places that the content can be fetched from.
+    /// Returns other locations of the content.
     pub fn urls(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.parts.of(Part::Url)
     }
 
-    /// Returns the annotations of the content, name and value, in the order of
-    /// their names.
+    /// Returns the annotations of the content, name and value, ordered by name.
     pub fn annotations(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let names = self.parts.of(Part::AnnotationName);
         names.zip(self.parts.of(Part::AnnotationValue))
     }
 
-    /// Returns the platform that the content is for, if it is said.
+    /// Returns the platform that the content is for, if it is stated.
     pub fn platform(&self) -> Option<Platform> {
         let architecture = self.parts.first(Part::Architecture)?.into();
         let text = |part| self.parts.first(part).unwrap_or_default().into();
@@ -71,7 +70,7 @@ impl<'a> DescriptorRef<'a> {
         STANDARD.decode(base64).unwrap_or_default()
     }
 
-    /// Returns an owned descriptor with all of this.
+    /// Returns an owned descriptor with the same fields.
     pub fn to_descriptor(&self) -> Descriptor {
         let mut descriptor = Descriptor::new(self.media_type.to_owned(), self.digest, self.size);
         if !self.parts.is_empty() {
@@ -142,7 +141,7 @@ impl<'a> Parts<'a> {
             .unwrap_or_default()
     }
 
-    /// The texts of one part, in order.
+    /// Returns the texts of one part, in order.
     pub(in crate::event) fn of(self, part: Part) -> impl Iterator<Item = &'a str> + use<'a> {
         let mut start = self.start;
         self.entries.iter().filter_map(move |entry| {

@@ -9,7 +9,7 @@ use super::{Inner, Origin, ReferenceList, SharedEvent, Url};
 use crate::event::url::{self, Spelling};
 use crate::event::{Action, Descriptor, Event, Kind, SourceRecord};
 
-/// An event to be: everything that its [`Origin`] does not say, borrowed.
+/// A new event, borrowed: everything that its [`Origin`] does not have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draft<'a> {
     pub(crate) action: Action,
@@ -17,18 +17,18 @@ pub(crate) struct Draft<'a> {
     pub(crate) repository: &'a str,
     pub(crate) from_repository: &'a str,
     pub(crate) tag: &'a str,
-    /// What a push, a pull or a mount is of; of a deletion the digest alone.
+    /// What was pushed, pulled or mounted. A deletion has nothing but the digest.
     pub(crate) content: Content<'a>,
     pub(crate) references: ReferencesOf<'a>,
 }
 
-/// What a piece of content is, borrowed.
+/// Describes a piece of content, borrowed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Content<'a> {
     pub(crate) media_type: &'a str,
     pub(crate) digest: &'a str,
     pub(crate) size: u64,
-    /// Where the rest of its descriptor stands, if there is more.
+    /// The descriptor with the rest of its fields, if there are more.
     pub(crate) rest: Option<&'a Descriptor>,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The event, of this moment and with a new id.
+    /// Creates the event, with a new id and the present time.
     pub(crate) fn share(&self, origin: &Origin, source: Option<&Arc<SourceRecord>>) -> SharedEvent {
         let now = SystemTime::now();
         let (url, kind) = match self.kind {
@@ -104,7 +104,7 @@ impl<'a> Draft<'a> {
         };
         self.build(
             origin,
-            Rest {
+            Stamp {
                 id: new_bits(),
                 id_text: "",
                 timestamp: now,
@@ -118,30 +118,30 @@ impl<'a> Draft<'a> {
         )
     }
 
-    fn build(&self, origin: &Origin, rest: Rest<'_>) -> SharedEvent {
+    fn build(&self, origin: &Origin, stamp: Stamp<'_>) -> SharedEvent {
         let media_type = Word::of_media_type(self.content.media_type);
         let mut measure = Measure::default();
-        self.write(&mut measure, origin, &rest, media_type);
+        self.write(&mut measure, origin, &stamp, media_type);
         let mut out = Buffers::of(&measure);
-        let ends = self.write(&mut out, origin, &rest, media_type);
+        let ends = self.write(&mut out, origin, &stamp, media_type);
         SharedEvent(Arc::new(Inner {
-            source: rest.source,
+            source: stamp.source,
             text: out.text.into_boxed_str(),
             entries: out.entries.into_boxed_slice(),
             encodings: Encodings::default(),
-            timestamp: rest.timestamp,
-            accepted_at: rest.accepted_at,
+            timestamp: stamp.timestamp,
+            accepted_at: stamp.accepted_at,
             size: self.content.size,
-            id: rest.id,
+            id: stamp.id,
             request_id: origin.request_id,
             ends,
             action: self.action,
             kind: self.kind,
-            knows_kind: rest.knows_kind,
-            owns_source: rest.owns_source,
+            knows_kind: stamp.knows_kind,
+            owns_source: stamp.owns_source,
             method: origin.method,
             media_type,
-            url: rest.url,
+            url: stamp.url,
             host_in_url: origin.host_in_url,
         }))
     }
@@ -150,7 +150,7 @@ impl<'a> Draft<'a> {
         &self,
         out: &mut impl Out,
         origin: &Origin,
-        rest: &Rest<'_>,
+        stamp: &Stamp<'_>,
         media_type: Word,
     ) -> [u32; FIELDS] {
         let content = &self.content;
@@ -160,10 +160,10 @@ impl<'a> Draft<'a> {
         ends[Field::Repository as usize] = out.text(self.repository);
         ends[Field::Tag as usize] = out.text(self.tag);
         ends[Field::Digest as usize] = out.text(content.digest);
-        out.part_unless_empty(Part::Id, rest.id_text);
+        out.part_unless_empty(Part::Id, stamp.id_text);
         out.part_unless_empty(Part::FromRepository, self.from_repository);
-        if rest.length != content.size {
-            out.entry(Part::Length, rest.length, Word::EMPTY);
+        if stamp.length != content.size {
+            out.entry(Part::Length, stamp.length, Word::EMPTY);
         }
         out.media_type(media_type, content.media_type);
         if let Some(descriptor) = content.rest {
@@ -179,8 +179,8 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// What only a parsed event says of itself.
-struct Rest<'a> {
+/// What an event has that neither the draft nor the origin has.
+struct Stamp<'a> {
     id: Bits,
     id_text: &'a str,
     timestamp: SystemTime,
@@ -193,7 +193,7 @@ struct Rest<'a> {
 }
 
 impl SharedEvent {
-    /// The event, accepted at that time, with a source of its own.
+    /// Creates the shared form of an event that was accepted at that time.
     pub(crate) fn accepted(event: &Event, source: SourceRecord, at: SystemTime) -> Self {
         let target = &event.target;
         let mut origin = Origin::from(&event.request);
@@ -222,7 +222,7 @@ impl SharedEvent {
         let source = Some(source).filter(|it| *it != SourceRecord::default());
         draft.build(
             &origin,
-            Rest {
+            Stamp {
                 id,
                 id_text: if id == NO_BITS { &event.id } else { "" },
                 timestamp: event.timestamp,
@@ -237,7 +237,8 @@ impl SharedEvent {
     }
 }
 
-/// Takes a URL apart that consists of a base, the repository and the digest.
+/// Takes apart a URL that consists of a base, the repository and the digest.
+/// Returns the base.
 fn base_url(event: &Event) -> Option<(&str, Url)> {
     let target = &event.target;
     let digest = Some(&*target.descriptor.digest).filter(|it| !it.is_empty())?;

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bytes::Bytes;
 
 use super::SharedEvent;
-use crate::event::format::{self, Encoding, Format};
+use crate::event::encoding::Encoding;
 
-/// The encodings of an event that somebody holds: the last two, so that
+/// The encodings of an event that somebody holds. There are at most two, so that
 /// endpoints with different formats do not replace each other's.
 #[derive(Debug, Default)]
 pub(super) struct Encodings(Mutex<[Weak<Body>; 2]>);
@@ -20,8 +20,8 @@ impl Encodings {
     }
 }
 
-/// An encoding of one event, shared by all who ask for it at a time. It is
-/// freed when nobody holds it any more.
+/// An encoding of one event, shared by everybody who asks for it at the same time.
+/// It is freed when nobody holds it any more.
 #[derive(Clone)]
 pub(crate) struct Encoded(Arc<Body>);
 
@@ -32,7 +32,7 @@ struct Body {
 }
 
 impl Drop for Body {
-    /// Frees the place in the event, so that nothing of it stays behind.
+    /// Empties the slot in the event, which would keep the allocation otherwise.
     fn drop(&mut self) {
         let slots = self.event.0.encodings.0.lock();
         for slot in &mut *slots.unwrap_or_else(PoisonError::into_inner) {
@@ -45,9 +45,14 @@ impl Drop for Body {
 }
 
 impl SharedEvent {
-    /// The event's encoding, shared with everybody who holds it now.
-    pub(crate) fn encoded(&self, encoding: Encoding) -> Encoded {
-        // Outlives the lock: whoever drops the last handle of a body takes it.
+    /// Returns the encoding that somebody holds, or the one that `encode` makes.
+    pub(in crate::event) fn shared_encoding(
+        &self,
+        encoding: Encoding,
+        encode: impl FnOnce() -> Vec<u8>,
+    ) -> Encoded {
+        // Declared before the lock, to be dropped after it: dropping the last handle
+        // of a body takes the lock.
         let held: [Option<Arc<Body>>; 2];
         let slots = &self.0.encodings.0;
         let mut slots = slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,10 +61,10 @@ impl SharedEvent {
         if let Some(known) = known {
             return Encoded(known.clone());
         }
-        // Under the lock, so that nobody encodes the same meanwhile.
+        // Under the lock, so that no other thread encodes the same meanwhile.
         let body = Arc::new(Body {
             encoding,
-            bytes: format::body(self, encoding),
+            bytes: encode(),
             event: self.clone(),
         });
         if held[0].is_some() {
@@ -71,17 +76,17 @@ impl SharedEvent {
 }
 
 impl Encoded {
-    /// The body of a request with this event alone and not in a batch.
+    /// Returns the body of a request with this event alone, not in a batch.
     pub(crate) fn body(&self) -> &[u8] {
         &self.0.bytes
     }
 
-    /// The event as it stands in an envelope or a batch.
+    /// Returns the event as it stands in an envelope or a batch.
     pub(crate) fn event(&self) -> &[u8] {
         self.0.encoding.event_in(&self.0.bytes)
     }
 
-    /// The body as [`Bytes`], without a copy.
+    /// Returns the body without copying it.
     pub(crate) fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
     }
@@ -96,18 +101,5 @@ impl AsRef<[u8]> for Encoded {
 impl fmt::Debug for Encoded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Encoded({} bytes)", self.0.bytes.len())
-    }
-}
-
-impl SharedEvent {
-    /// Encodes the event as the body of a request that carries nothing else:
-    /// in formats v2 and v1 an envelope of one event, in CloudEvents an event
-    /// in structured mode. [`Format::content_type`] returns its media type.
-    ///
-    /// Everybody who asks for the same format shares the bytes for as long as
-    /// somebody holds them. An event that only waits keeps no encoding.
-    pub fn to_bytes(&self, format: Format) -> Bytes {
-        let compact = false;
-        self.encoded(Encoding { format, compact }).into_bytes()
     }
 }

@@ -8,8 +8,8 @@ use crate::event::uuid_v7;
 
 /// Id of an event or of a request, as text.
 ///
-/// Events keep ids that are UUIDs as 128 bits; this type spells them out
-/// without an allocation. It dereferences to [`str`].
+/// Events keep ids that are UUIDs as 128 bits. This type has their text without an
+/// allocation. It dereferences to [`str`].
 #[derive(Clone, Copy)]
 pub struct Id<'a>(Spelling<'a>);
 
@@ -47,7 +47,7 @@ pub(super) fn new_bits() -> Bits {
 }
 
 impl<'a> Id<'a> {
-    /// The UUID of these bits, or `text` if there are none.
+    /// Creates the id of these bits, or of `text` if there are none.
     pub(super) fn new(bits: Bits, text: &'a str) -> Self {
         if bits == NO_BITS {
             return Self(Spelling::Text(text));

@@ -3,9 +3,10 @@ use super::text::{Buffers, Out, Part};
 use super::word::Word;
 use super::{DescriptorRef, References};
 use crate::event::Descriptor;
+use crate::event::reference::Reference;
 
-/// References in the compact form in which an event keeps them: one text for
-/// all of them, and 16 bytes for each.
+/// References in the compact form in which events keep them: one text for all of
+/// them, and 16 bytes for each.
 ///
 /// ```
 /// use tower_registry_notifications::event::ReferenceList;
@@ -18,9 +19,8 @@ use crate::event::Descriptor;
 pub struct ReferenceList(Buffers);
 
 impl ReferenceList {
-    /// Creates an empty list with room for this many references with this many
-    /// bytes of text in all: their digests, and media types that are not well
-    /// known.
+    /// Creates an empty list with room for this many references, and for this many
+    /// bytes of text in all: digests, and media types that are not well known.
     pub fn with_capacity(references: usize, bytes: usize) -> Self {
         Self(Buffers {
             text: String::with_capacity(bytes),
@@ -37,7 +37,7 @@ impl ReferenceList {
         self.0.media_type(word, media_type);
     }
 
-    /// Appends a reference with everything that its descriptor says.
+    /// Appends a reference with all fields of its descriptor.
     pub fn push_descriptor(&mut self, descriptor: &Descriptor) {
         self.0.reference(descriptor);
     }
@@ -86,6 +86,20 @@ impl<'a> FromIterator<&'a Descriptor> for ReferenceList {
         let mut list = Self::default();
         for descriptor in descriptors {
             list.push_descriptor(descriptor);
+        }
+        list
+    }
+}
+
+impl<'a> FromIterator<Reference<'a>> for ReferenceList {
+    fn from_iter<I: IntoIterator<Item = Reference<'a>>>(references: I) -> Self {
+        let mut list = Self::default();
+        for reference in references {
+            if reference.details.is_none() {
+                list.push(&reference.media_type, &reference.digest, reference.size());
+            } else {
+                list.push_descriptor(&reference.into());
+            }
         }
         list
     }

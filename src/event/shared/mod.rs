@@ -1,9 +1,9 @@
-//! The compact form of events that wait: [`SharedEvent`].
+//! The compact form of events: [`SharedEvent`].
 //!
-//! All texts of an event stand in one buffer, and offsets say where each of
-//! them ends. Words that nearly every event repeats are one byte, ids that are
-//! UUIDs are 16 bytes, URLs are made when an event is encoded, and what few
-//! events have takes place only in those: see [`text`] for the layout.
+//! All texts of an event are in one buffer, and offsets say where each of them
+//! ends. Words that nearly every event has are kept as one byte, ids that are
+//! UUIDs as 16 bytes. URLs are put together when an event is encoded. Fields that
+//! few events have take space only in those. See [`text`] for the layout.
 
 mod descriptor;
 mod draft;
@@ -43,7 +43,7 @@ use super::{Action, Event, Kind, RequestRecord, SourceRecord, Target};
 pub struct SharedEvent(Arc<Inner>);
 
 struct Inner {
-    /// `None` if nothing is known of it.
+    /// `None` if nothing is known about it.
     source: Option<Arc<SourceRecord>>,
     text: Box<str>,
     entries: Box<[Entry]>,
@@ -57,9 +57,9 @@ struct Inner {
     ends: [u32; FIELDS],
     action: Action,
     kind: Kind,
-    /// The bridge was told the kind; it does not merely follow from the rest.
+    /// Whether the kind was stated. If not, it follows from the rest.
     knows_kind: bool,
-    /// No other event was made with this source.
+    /// Whether the source belongs to this event alone.
     owns_source: bool,
     method: Word,
     media_type: Word,
@@ -67,13 +67,14 @@ struct Inner {
     host_in_url: bool,
 }
 
-/// How the URL is made.
+/// How the URL is put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Url {
     /// There is none.
     None,
-    /// Of [`Field::Url`], perhaps the host, and repository and digest.
+    /// Of [`Field::Url`], the host if `host_in_url`, repository and digest.
     Manifest,
+    /// Like [`Url::Manifest`].
     Blob,
     /// [`Field::Url`] is all of it.
     Verbatim,
@@ -88,7 +89,7 @@ impl Inner {
             .unwrap_or_default()
     }
 
-    /// The parts of the target, and the references with theirs.
+    /// Returns the parts of the target, and the references with theirs.
     fn parts(&self) -> (Parts<'_>, Parts<'_>) {
         let references = self
             .entries
@@ -124,8 +125,8 @@ impl SharedEvent {
         self.0.timestamp
     }
 
-    /// Returns when the event was handed to the sinks for the first time. An
-    /// event that was stored meanwhile keeps it.
+    /// Returns when the event was first written to the sinks. An event keeps this
+    /// time when it is stored and read again.
     pub fn accepted_at(&self) -> SystemTime {
         self.0.accepted_at
     }
@@ -140,7 +141,7 @@ impl SharedEvent {
         self.0.kind
     }
 
-    /// The kind, unless it merely follows from the rest.
+    /// Returns the kind if it was stated, not if it follows from the rest.
     pub(crate) fn known_kind(&self) -> Option<Kind> {
         self.0.knows_kind.then_some(self.0.kind)
     }
@@ -208,7 +209,7 @@ impl SharedEvent {
         self.url_parts().concat()
     }
 
-    /// The URL in pieces; all of them are empty if there is none.
+    /// Returns the URL in pieces, all of which are empty if there is none.
     pub(super) fn url_parts(&self) -> [&str; 6] {
         let start = self.0.field(Field::Url);
         let middle = match self.0.url {
@@ -297,7 +298,7 @@ impl SharedEvent {
     /// A source that the events of a notifier share is not included, and
     /// neither are encodings, which are gone when no delivery uses them.
     pub fn memory(&self) -> usize {
-        // Behind an `Arc` stand its two counters first.
+        // An `Arc` allocates its two counters with its content.
         const COUNTERS: usize = 2 * size_of::<usize>();
         let Inner { text, entries, .. } = &*self.0;
         let own = COUNTERS + size_of::<Inner>() + text.len() + size_of_val(&**entries);

@@ -1,21 +1,21 @@
-use super::id::{Bits, NO_BITS, bits};
+use super::id::{Bits, NO_BITS, bits, new_bits};
 use super::text::{Field, LIMIT, ORIGIN_FIELDS};
 use super::word::Word;
 use crate::event::RequestRecord;
 
 /// What all events of one request have in common: the request, the actor and
-/// where URLs begin.
+/// what URLs begin with.
 ///
 /// Its text is the beginning of the text of each of its events, so that an
-/// event takes it over with one copy. Fields may be set in any order and
-/// again; setting them in the order of [`Field`] moves no text.
+/// event takes it over with one copy. Fields may be set in any order and more
+/// than once. Setting them in the order of [`Field`] moves no text.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(super) text: String,
     pub(super) ends: [u32; ORIGIN_FIELDS],
     pub(super) request_id: Bits,
     pub(super) method: Word,
-    /// The host follows what stands as the beginning of URLs.
+    /// Whether the host follows [`Field::Url`] in URLs. It is not kept twice then.
     pub(super) host_in_url: bool,
 }
 
@@ -29,8 +29,7 @@ impl Default for Origin {
 }
 
 impl Origin {
-    /// Creates an origin of which nothing is known, with room for this many
-    /// bytes of text.
+    /// Creates an empty origin with room for this many bytes of text.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self {
             text: String::with_capacity(bytes),
@@ -39,6 +38,12 @@ impl Origin {
             method: Word::EMPTY,
             host_in_url: false,
         }
+    }
+
+    /// Gives the request a new id, a UUIDv7.
+    pub(crate) fn set_new_request_id(&mut self) {
+        self.set(Field::RequestId, "");
+        self.request_id = new_bits();
     }
 
     /// Sets the id of the request.
@@ -75,7 +80,7 @@ impl Origin {
         self.set(Field::Method, if other { method } else { "" });
     }
 
-    /// Sets what stands before `/v2/` in URLs. Nothing makes them relative.
+    /// Sets what is before `/v2/` in URLs. An empty base makes them relative.
     pub(crate) fn set_base_url(&mut self, base: &str) {
         let host = self.get(Field::Host);
         let before = base.strip_suffix(host).filter(|_| !host.is_empty());

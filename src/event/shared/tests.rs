@@ -265,7 +265,7 @@ fn a_push_of_eight_layers_takes_few_allocations_and_little_memory() {
 }
 
 #[test]
-fn those_who_ask_at_a_time_share_an_encoding_and_free_it_with_the_last() {
+fn concurrent_readers_share_an_encoding_and_the_last_one_frees_it() {
     let event = SharedEvent::from(Event::new(Action::Pull));
     let same = |a: &Encoded, b: &Encoded| a.body().as_ptr() == b.body().as_ptr();
     let counted = allocation_counter::measure(|| {

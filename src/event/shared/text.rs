@@ -1,4 +1,4 @@
-//! Where the texts of an event stand in its one buffer.
+//! The layout of an event's one buffer of text.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::word::Word;
 use crate::event::Descriptor;
 
-/// Texts that have a place of their own in every event, in their order in the
-/// buffer. Those of the [`Origin`](super::Origin) come first.
+/// Texts that every event has a place for, in their order in the buffer. Those of
+/// the [`Origin`](super::Origin) come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(super) enum Field {
     /// Id of the request, if it is not a UUID.
@@ -18,7 +18,7 @@ pub(super) enum Field {
     TraceParent,
     /// Method, if it is not a known one.
     Method,
-    /// Where the URL begins, or all of it. See [`Url`](super::Url).
+    /// What the URL begins with, or all of it. See [`Url`](super::Url).
     Url,
     Actor,
     Repository,
@@ -30,8 +30,8 @@ pub(super) enum Field {
 pub(super) const FIELDS: usize = 11;
 pub(super) const ORIGIN_FIELDS: usize = 8;
 
-/// Most bytes of text in an event, so that offsets fit. A text that would
-/// exceed it is left out. Fewer in tests, so that they can exceed it.
+/// The number of bytes of text that an event may have, so that offsets fit. A
+/// text that would exceed it is left out. It is lower in tests, which exceed it.
 pub(super) const LIMIT: usize = if cfg!(test) {
     1 << 20
 } else {
@@ -59,7 +59,7 @@ pub(in crate::event) enum Part {
     AnnotationValue,
     /// In base64.
     Data,
-    /// Of the platform; there whenever there is a platform.
+    /// Of the platform. Present whenever there is a platform, even if empty.
     Architecture,
     Os,
     OsVersion,
@@ -68,8 +68,8 @@ pub(in crate::event) enum Part {
     ArtifactType,
 }
 
-/// A reference, or a part that few events have. Its text stands between the
-/// end of the entry before it and its own end.
+/// A reference, or a part that few events have. Its text is between the end of
+/// the entry before it and its own end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) number: u64,
@@ -78,10 +78,10 @@ pub(super) struct Entry {
     pub(super) media_type: Word,
 }
 
-/// Where texts and entries are written to. Everything is written twice: first
-/// to a [`Measure`], then to buffers of exactly that size.
+/// Receives texts and entries. Everything is written twice: first to a
+/// [`Measure`], then to [`Buffers`] of exactly that size.
 pub(super) trait Out {
-    /// Bytes of text so far.
+    /// Returns the number of bytes of text so far.
     fn length(&self) -> usize;
     fn append(&mut self, text: &str);
     fn append_base64(&mut self, data: &[u8]);
@@ -99,7 +99,7 @@ pub(super) trait Out {
         u32::try_from(self.length()).unwrap_or(u32::MAX)
     }
 
-    /// An entry whose text was written just before.
+    /// Appends an entry whose text was written just before.
     fn entry(&mut self, part: Part, number: u64, media_type: Word) {
         let end = self.end();
         self.append_entry(Entry {
@@ -121,14 +121,14 @@ pub(super) trait Out {
         }
     }
 
-    /// The media type of a descriptor, if it is not a known one.
+    /// Appends the media type of a descriptor, if it is not a known one.
     fn media_type(&mut self, word: Word, text: &str) {
         if word == Word::OTHER {
             self.part(Part::MediaType, text);
         }
     }
 
-    /// What few descriptors have, in the order of the wire.
+    /// Appends the fields that few descriptors have, in the order of the wire.
     fn rare(&mut self, descriptor: &Descriptor) {
         for url in &descriptor.urls {
             self.part(Part::Url, url);
@@ -161,7 +161,7 @@ pub(super) trait Out {
         self.rare(descriptor);
     }
 
-    /// References that are in this form already.
+    /// Appends references that are in this form already.
     fn list(&mut self, list: &Buffers) {
         if list.text.len() > LIMIT - self.length() {
             return;
@@ -200,7 +200,7 @@ impl Out for Measure {
     }
 }
 
-/// Text and entries in the making.
+/// Text and entries that are being written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Buffers {
     pub(super) text: String,
@@ -208,7 +208,7 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// Buffers of exactly this size.
+    /// Creates buffers of exactly this size.
     pub(super) fn of(measure: &Measure) -> Self {
         Self {
             text: String::with_capacity(measure.length),
@@ -237,7 +237,8 @@ impl Out for Buffers {
     }
 }
 
-/// Bytes that `data` takes in base64, if they fit after `length` others.
+/// Returns the bytes that `data` takes in base64, if they fit after `length`
+/// others.
 fn base64_length(data: &[u8], length: usize) -> Option<usize> {
     base64::encoded_len(data.len(), true).filter(|more| *more <= LIMIT - length)
 }

@@ -1,7 +1,6 @@
-//! Words that nearly every event repeats, kept as one byte each.
+//! Words that many events have, kept as one byte each.
 
-/// A word as a number: a known one, none at all, or one whose text stands
-/// elsewhere.
+/// A word as a number: a known one, none at all, or one whose text is elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word(u8);
 
@@ -79,7 +78,7 @@ mod tests {
     use crate::event::media_types;
 
     #[test]
-    fn each_number_stands_for_the_word_that_it_was_made_of() {
+    fn each_number_stands_for_its_word() {
         let mut known = 0;
         for number in 1..u8::MAX {
             let (method, media_type) = (Word(number).method(), Word(number).media_type());

@@ -101,7 +101,7 @@ fn a_blob_that_was_deleted_comes_back_as_a_blob() {
 }
 
 #[test]
-fn what_is_no_stored_event_is_an_error() {
+fn bytes_that_are_not_a_stored_event_are_an_error() {
     for wrong in [
         "",
         "{}",

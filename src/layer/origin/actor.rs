@@ -1,18 +1,19 @@
-//! Who acts, as the request tells it.
+//! The actor in the credentials of a request.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 
-use super::headers::{EndToEnd, Only};
+use super::headers::{EndToEnd, Single};
 use super::omitted::{Fact, Omitted};
 use crate::basic_auth;
 
-/// Bytes of credentials that are looked into. A token may have a few thousand.
-const CREDENTIALS: usize = 64 << 10;
+/// Bytes of the longest credentials that are read. Tokens may have a few
+/// thousand.
+const CREDENTIALS_LIMIT: usize = 64 << 10;
 /// Bytes of the longest name that an event takes from a request.
-const NAME: usize = 1 << 10;
+const NAME_LIMIT: usize = 1 << 10;
 
 /// Which credentials name the actor of a request that succeeded.
 #[derive(Clone, Copy, Debug)]
@@ -22,51 +23,54 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Returns the name in the only `Authorization` of the request.
+    /// Returns the name in the `Authorization` of the request.
     ///
-    /// Whatever the registry might read differently names nobody: it may have
-    /// served the request as anonymous, or as another user.
+    /// There is none if the registry might read the header differently: it may
+    /// have served the request as anonymous, or as another user.
     pub(super) fn name(self, headers: EndToEnd<'_>, omitted: &mut Omitted) -> Option<String> {
         if !self.basic && !self.bearer {
             return None;
         }
-        let name = match headers.only(&AUTHORIZATION) {
-            Only::Absent => return None,
-            Only::Unclear => None,
-            Only::Value(value) if value.len() > CREDENTIALS => None,
-            Only::Value(value) => value.to_str().ok().map(|value| self.read(value)),
+        let name = match headers.single(&AUTHORIZATION) {
+            Single::Absent => return None,
+            Single::Unclear => None,
+            Single::Value(value) if value.len() > CREDENTIALS_LIMIT => None,
+            Single::Value(value) => value.to_str().ok().map(|value| self.read(value)),
         };
         match name {
-            Some(Named::Nobody) => None,
-            Some(Named::Name(name)) => Some(name),
-            Some(Named::Unclear) | None => {
+            Some(Identity::Nobody) => None,
+            Some(Identity::Name(name)) => Some(name),
+            Some(Identity::Unclear) | None => {
                 omitted.add(Fact::Actor);
                 None
             }
         }
     }
 
-    fn read(self, authorization: &str) -> Named {
+    fn read(self, authorization: &str) -> Identity {
         if let Some(credentials) = basic_auth::credentials(authorization) {
             return match basic_name(credentials) {
-                _ if !self.basic => Named::Nobody,
-                Some(name) if name.is_empty() => Named::Nobody,
-                Some(name) => Named::Name(name),
-                None => Named::Unclear,
+                _ if !self.basic => Identity::Nobody,
+                Some(name) if name.is_empty() => Identity::Nobody,
+                Some(name) => Identity::Name(name),
+                None => Identity::Unclear,
             };
         }
         match authorization.split_once(' ') {
             Some((scheme, token)) if self.bearer && scheme.eq_ignore_ascii_case("bearer") => {
-                subject(token).map_or(Named::Unclear, Named::Name)
+                subject(token).map_or(Identity::Unclear, Identity::Name)
             }
-            _ => Named::Nobody,
+            _ => Identity::Nobody,
         }
     }
 }
 
-enum Named {
+/// Whom credentials name.
+enum Identity {
     Name(String),
+    /// Nobody, or a kind of credentials that does not count.
     Nobody,
+    /// The registry might read another name.
     Unclear,
 }
 
@@ -82,8 +86,8 @@ fn basic_name(credentials: &str) -> Option<String> {
         .map(Into::into)
 }
 
-/// Returns the subject of a JSON Web Token. Its signature is not checked: the
-/// registry accepts the token or not.
+/// Returns the subject of a JSON Web Token. Its signature is not checked here:
+/// that the registry accepted the token is all that proves it.
 fn subject(token: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Claims {
@@ -101,7 +105,7 @@ fn subject(token: &str) -> Option<String> {
 }
 
 fn is_name(text: &str) -> bool {
-    text.len() <= NAME && !text.chars().any(char::is_control)
+    text.len() <= NAME_LIMIT && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]
@@ -136,11 +140,11 @@ mod tests {
 
     #[test]
     fn a_name_is_read_from_credentials() {
-        let long = format!("{}:{}", "n".repeat(NAME), "p".repeat(10_000));
+        let long = format!("{}:{}", "n".repeat(NAME_LIMIT), "p".repeat(10_000));
         for (given, wanted) in [
             (basic("me:secret"), Some("me".to_owned())),
             (basic("mé:a:b").replace("Basic", "bAsIc"), Some("mé".into())),
-            (basic(&long), Some("n".repeat(NAME))),
+            (basic(&long), Some("n".repeat(NAME_LIMIT))),
             (basic(":secret"), None),
             (bearer(r#"{"sub":"me","iss":"x"}"#), Some("me".into())),
             ("Bearer".into(), None),
@@ -155,8 +159,8 @@ mod tests {
     #[test]
     fn credentials_that_may_be_read_differently_name_nobody() {
         let me = basic("me:secret");
-        let long = basic(format!("{}:x", "n".repeat(NAME + 1)));
-        let huge = basic(format!("me:{}", "p".repeat(CREDENTIALS)));
+        let long = basic(format!("{}:x", "n".repeat(NAME_LIMIT + 1)));
+        let huge = basic(format!("me:{}", "p".repeat(CREDENTIALS_LIMIT)));
         for given in [
             &[&*me, &*me][..],
             &[&me, "Bearer x"],

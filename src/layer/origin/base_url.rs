@@ -1,14 +1,16 @@
-//! Where the URLs in events begin: [`BaseUrl`].
+//! What the URLs in events begin with: [`BaseUrl`].
+
+use std::borrow::Cow;
 
 use http::Uri;
 
-use super::forwarded::{Client, Said};
+use super::forwarded::{Client, Stated};
 use super::host::is_valid_in_url;
 use super::omitted::{Fact, Omitted};
 use crate::error::BuildError;
 use crate::redact::{split_user_info, without_user_info};
 
-/// Where the URLs in events begin.
+/// Sets what the URLs in events begin with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BaseUrl(Base);
 
@@ -21,11 +23,11 @@ enum Base {
 }
 
 impl BaseUrl {
-    /// Uses scheme and host that the client asked for, as the reference does.
+    /// Uses the scheme and host that the client requested, as the reference does.
     /// This is the default.
     ///
-    /// URLs are relative (`/v2/<name>/…`) where a request names no host, or
-    /// where no valid `http` or `https` URL can be made of what it names.
+    /// URLs are relative (`/v2/<name>/…`) if a request names no host, or if scheme
+    /// and host do not make a valid `http` or `https` URL.
     pub fn from_request() -> Self {
         Self(Base::FromRequest)
     }
@@ -34,8 +36,8 @@ impl BaseUrl {
     ///
     /// # Errors
     ///
-    /// If it is not an `http` or `https` URL with a valid host, or has user
-    /// info, a query or a fragment.
+    /// If the URL is not `http` or `https`, has no valid host, or has user info, a
+    /// query or a fragment.
     pub fn fixed(url: &str) -> Result<Self, BuildError> {
         let is_valid = |uri: &Uri| {
             scheme(uri.scheme_str().unwrap_or_default()).is_some()
@@ -56,57 +58,57 @@ impl BaseUrl {
         }
     }
 
-    /// Uses neither scheme nor host: `/v2/<name>/…`.
+    /// Makes URLs relative, without scheme and host: `/v2/<name>/…`.
     pub fn relative() -> Self {
         Self(Base::Fixed(String::new()))
     }
 
-    /// Returns the base of a request's URLs. `path` is what stands before
-    /// `/v2/` in its path.
-    pub(super) fn of(
-        &self,
-        asked: Asked<'_>,
+    /// Returns what the URLs of a request's events begin with. `path` is the part
+    /// of its path before `/v2/`.
+    pub(super) fn of<'a>(
+        &'a self,
+        requested: Requested<'_>,
         client: &Client<'_>,
-        path: &str,
+        path: &'a str,
         omitted: &mut Omitted,
-    ) -> String {
+    ) -> Cow<'a, str> {
         if let Base::Fixed(base) = &self.0 {
-            return base.clone();
+            return Cow::Borrowed(base);
         }
         let scheme = match &client.scheme {
-            Said::Nothing => asked.scheme,
-            Said::This(proto) => scheme(proto),
-            Said::Unclear => None,
+            Stated::Nothing => requested.scheme,
+            Stated::Value(proto) => scheme(proto),
+            Stated::Unclear => None,
         };
         let host = match &client.host {
-            Said::Nothing => asked.host,
-            Said::This(host) => Some(&**host),
-            Said::Unclear => None,
+            Stated::Nothing => requested.host,
+            Stated::Value(host) => Some(&**host),
+            Stated::Unclear => None,
         };
         match scheme.zip(host.filter(|host| is_valid_in_url(host))) {
-            Some((scheme, host)) => [scheme, "://", host, path].concat(),
+            Some((scheme, host)) => Cow::Owned([scheme, "://", host, path].concat()),
             None => {
                 omitted.add(Fact::BaseUrl);
-                path.into()
+                Cow::Borrowed(path)
             }
         }
     }
 }
 
-/// What a request itself asks for.
+/// Scheme and host that a request itself names.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct Requested<'a> {
     scheme: Option<&'static str>,
     host: Option<&'a str>,
 }
 
-impl<'a> Asked<'a> {
-    /// `https` is whether this server speaks TLS itself. HTTP/2 sends any
-    /// scheme that the client likes, and even an empty one.
+impl<'a> Requested<'a> {
+    /// `https` is whether this server speaks TLS itself. Over HTTP/2 a client may
+    /// send any scheme, even an empty one.
     pub(super) fn new(uri: &Uri, https: bool, host: Option<&'a str>) -> Self {
         let scheme = match uri.scheme_str() {
             _ if https => Some("https"),
-            Some(asked) => scheme(asked),
+            Some(other) => scheme(other),
             None => Some("http"),
         };
         Self { scheme, host }
@@ -127,15 +129,16 @@ mod tests {
 
     fn url(uri: &str, https: bool, client: &Client<'_>) -> (String, bool) {
         let uri: Uri = uri.parse().unwrap();
-        let asked = Asked::new(&uri, https, Some("h:5000"));
+        let requested = Requested::new(&uri, https, Some("h:5000"));
         let mut omitted = Omitted::default();
-        let urls = BaseUrl::from_request().of(asked, client, "/m", &mut omitted);
+        let from_request = BaseUrl::from_request();
+        let base = from_request.of(requested, client, "/m", &mut omitted);
         let relative = omitted.has(Fact::BaseUrl);
-        (format!("{urls}/v2/a/blobs/sha256:1"), relative)
+        (format!("{base}{BLOB}"), relative)
     }
 
     #[test]
-    fn a_url_has_the_scheme_of_the_request_if_it_is_one_of_the_web() {
+    fn a_url_has_the_scheme_of_the_request_if_it_is_http_or_https() {
         let relative = format!("/m{BLOB}");
         let with = |base: &str| format!("{base}/m{BLOB}");
         for (uri, https, wanted) in [
@@ -155,27 +158,27 @@ mod tests {
         empty.authority = Some("a".parse().unwrap());
         empty.path_and_query = Some("/".parse().unwrap());
         let uri = Uri::from_parts(empty).unwrap();
-        assert_eq!(Asked::new(&uri, false, None).scheme, None);
+        assert_eq!(Requested::new(&uri, false, None).scheme, None);
     }
 
     #[test]
-    fn a_url_has_what_proxies_say_or_is_relative() {
-        let this = |it: &'static str| Said::This(it.into());
+    fn a_url_has_the_scheme_and_host_that_proxies_state_or_is_relative() {
+        let this = |text: &'static str| Stated::Value(text.into());
         let own = "http://h:5000/m";
         for (scheme, host, wanted) in [
             (this("https"), this("r.example:1"), "https://r.example:1/m"),
-            (this("HTTP"), Said::Nothing, own),
-            (Said::Nothing, this("[::1]:5"), "http://[::1]:5/m"),
-            (this("ftp"), Said::Nothing, "/m"),
-            (this(""), Said::Nothing, "/m"),
-            (this("https://x"), Said::Nothing, "/m"),
-            (Said::Unclear, this("r"), "/m"),
-            (Said::Nothing, Said::Unclear, "/m"),
-            (Said::Nothing, this(""), "/m"),
-            (Said::Nothing, this("a b"), "/m"),
-            (Said::Nothing, this("a/b"), "/m"),
-            (Said::Nothing, this("me:secret@r"), "/m"),
-            (Said::Nothing, this("\"r"), "/m"),
+            (this("HTTP"), Stated::Nothing, own),
+            (Stated::Nothing, this("[::1]:5"), "http://[::1]:5/m"),
+            (this("ftp"), Stated::Nothing, "/m"),
+            (this(""), Stated::Nothing, "/m"),
+            (this("https://x"), Stated::Nothing, "/m"),
+            (Stated::Unclear, this("r"), "/m"),
+            (Stated::Nothing, Stated::Unclear, "/m"),
+            (Stated::Nothing, this(""), "/m"),
+            (Stated::Nothing, this("a b"), "/m"),
+            (Stated::Nothing, this("a/b"), "/m"),
+            (Stated::Nothing, this("me:secret@r"), "/m"),
+            (Stated::Nothing, this("\"r"), "/m"),
         ] {
             let client = Client {
                 address: None,

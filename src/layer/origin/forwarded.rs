@@ -14,43 +14,44 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// Elements of `Forwarded` that are read. No request passes so many proxies.
+/// The number of elements of `Forwarded` that are read. No request passes as
+/// many proxies.
 const ELEMENTS: usize = 64;
 
-/// What the proxies say of one thing.
+/// What the proxies state about one thing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Said<T> {
+pub(super) enum Stated<T> {
     #[default]
     Nothing,
-    This(T),
+    Value(T),
     /// It cannot be read, or can be read in more than one way.
     Unclear,
 }
 
-/// What the proxies in front of the layer say of the client.
+/// The client as the proxies in front of the layer state it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Client<'a> {
     pub(super) address: Option<IpAddr>,
-    pub(super) scheme: Said<Cow<'a, str>>,
-    pub(super) host: Said<Cow<'a, str>>,
+    pub(super) scheme: Stated<Cow<'a, str>>,
+    pub(super) host: Stated<Cow<'a, str>>,
 }
 
 impl<'a> Client<'a> {
     /// Reads the headers of a request that comes from a trusted proxy.
     pub(super) fn of(headers: EndToEnd<'a>, proxies: &TrustedProxies) -> Self {
         let element = forwarded(headers, proxies);
-        let address = by_list(headers, proxies)
+        let address = listed_address(headers, proxies)
             .or_else(|| match &element {
-                Said::This(Element { client, .. }) => address(client.as_deref()?),
-                Said::Nothing | Said::Unclear => None,
+                Stated::Value(Element { client, .. }) => address(client.as_deref()?),
+                Stated::Nothing | Stated::Unclear => None,
             })
-            .or_else(|| address(headers.only(&REAL_IP).text()?));
+            .or_else(|| address(headers.single(&REAL_IP).text()?));
         // As in the reference, `Forwarded` hides the others even if it tells
         // neither scheme nor host.
         let (scheme, host) = match element {
-            Said::This(element) => (element.scheme.into(), element.host.into()),
-            Said::Unclear => (Said::Unclear, Said::Unclear),
-            Said::Nothing => (
+            Stated::Value(element) => (element.scheme.into(), element.host.into()),
+            Stated::Unclear => (Stated::Unclear, Stated::Unclear),
+            Stated::Nothing => (
                 outermost(headers, &FORWARDED_PROTO),
                 outermost(headers, &FORWARDED_HOST),
             ),
@@ -63,16 +64,17 @@ impl<'a> Client<'a> {
     }
 }
 
-impl<T> From<Option<T>> for Said<T> {
+impl<T> From<Option<T>> for Stated<T> {
     fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Nothing, Self::This)
+        value.map_or(Self::Nothing, Self::Value)
     }
 }
 
-/// Returns the client's address in `X-Forwarded-For`. The list is walked where
-/// it stands, as it may be long.
-fn by_list(headers: EndToEnd<'_>, proxies: &TrustedProxies) -> Option<IpAddr> {
-    // Nobody's address is in a value that is not ASCII; it ends the search.
+/// Returns the client's address in `X-Forwarded-For`. The list is not copied,
+/// because it may be long.
+fn listed_address(headers: EndToEnd<'_>, proxies: &TrustedProxies) -> Option<IpAddr> {
+    // A value that is not ASCII counts as one hop that cannot be read, which ends
+    // the search.
     let values = headers.all(&FORWARDED_FOR);
     let values = values.map(|value| value.to_str().unwrap_or_default());
     let hops = values.flat_map(|value| value.split(','));
@@ -80,18 +82,18 @@ fn by_list(headers: EndToEnd<'_>, proxies: &TrustedProxies) -> Option<IpAddr> {
 }
 
 /// Returns the first entry of a list that each proxy appends to.
-fn outermost<'a>(headers: EndToEnd<'a>, name: &HeaderName) -> Said<Cow<'a, str>> {
+fn outermost<'a>(headers: EndToEnd<'a>, name: &HeaderName) -> Stated<Cow<'a, str>> {
     match headers.first(name).map(|value| value.to_str()) {
-        None | Some(Ok("")) => Said::Nothing,
+        None | Some(Ok("")) => Stated::Nothing,
         Some(Ok(list)) => {
             let entry = list.split(',').next().unwrap_or_default();
-            Said::This(entry.trim().into())
+            Stated::Value(entry.trim().into())
         }
-        Some(Err(_)) => Said::Unclear,
+        Some(Err(_)) => Stated::Unclear,
     }
 }
 
-/// What one proxy says in `Forwarded` (RFC 7239, section 4).
+/// What one proxy states in `Forwarded` (RFC 7239, section 4).
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Element<'a> {
     client: Option<Cow<'a, str>>,
@@ -100,7 +102,7 @@ struct Element<'a> {
 }
 
 /// Returns the element of the proxy that the client spoke to.
-fn forwarded<'a>(headers: EndToEnd<'a>, proxies: &TrustedProxies) -> Said<Element<'a>> {
+fn forwarded<'a>(headers: EndToEnd<'a>, proxies: &TrustedProxies) -> Stated<Element<'a>> {
     let mut elements = Vec::new();
     for value in headers.all(&FORWARDED) {
         let read = value.to_str().ok().and_then(|value| {
@@ -113,15 +115,15 @@ fn forwarded<'a>(headers: EndToEnd<'a>, proxies: &TrustedProxies) -> Said<Elemen
             unread.is_empty().then_some(())
         });
         if read.is_none() {
-            return Said::Unclear;
+            return Stated::Unclear;
         }
     }
     let named = |it: &Element<'_>| address(it.client.as_deref()?);
     proxies.client(elements.into_iter(), named).into()
 }
 
-/// Splits the first element off; `None` in its place if it is empty. Fails for
-/// what cannot be read, and for a parameter that occurs twice.
+/// Splits off the first element, which is `None` if it is empty. Returns `None`
+/// if it cannot be read or has a parameter twice.
 fn element(text: &str) -> Option<(Option<Element<'_>>, &str)> {
     let mut element = None;
     let mut rest = text;
@@ -153,8 +155,8 @@ fn element(text: &str) -> Option<(Option<Element<'_>>, &str)> {
     }
 }
 
-/// Splits a value off: a token, also one with the colons and brackets that
-/// should have been quoted, or a quoted string.
+/// Splits off a value: a quoted string or a token, which may have colons and
+/// brackets, although these should have been quoted.
 fn value(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = |it: char| matches!(it, ',' | ';' | '"') || it.is_whitespace();
@@ -197,9 +199,9 @@ mod tests {
         let headers: HeaderMap = given.collect();
         let client = Client::of(EndToEnd::of(&headers), proxies);
         let text = |said| match said {
-            Said::Nothing => "-".into(),
-            Said::Unclear => "?".into(),
-            Said::This(text) => Cow::into_owned(text),
+            Stated::Nothing => "-".into(),
+            Stated::Unclear => "?".into(),
+            Stated::Value(text) => Cow::into_owned(text),
         };
         let address = client.address.map_or("-".into(), |it| it.to_string());
         (address, text(client.scheme), text(client.host))
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_element_of_the_outermost_proxy_that_is_ours_counts() {
+    fn the_element_of_the_outermost_trusted_proxy_counts() {
         let forged = ["6.6.6.6", "-", "evil"];
         let ours = ["7.7.7.7", "https", "r"];
         let chain = "for=7.7.7.7;host=r;proto=https, for=10.0.0.9;host=inner";
@@ -288,7 +290,7 @@ mod tests {
             (REAL_IP, "8.8.8.8"),
         ];
         let all = TrustedProxies::all();
-        let texts = |it: [&str; 3]| it.map(str::to_owned).into();
+        let texts = |texts: [&str; 3]| texts.map(str::to_owned).into();
         let wanted = texts(["8.8.8.8", "https", "x.example"]);
         assert_eq!(client(&all, &others), wanted);
         for (value, wanted) in [

@@ -1,35 +1,36 @@
-//! The headers of a request that are meant for the registry.
+//! The end-to-end headers of a request: [`EndToEnd`].
 
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Bytes of `Connection` that are searched. Beyond that every header counts as
-/// named, so that a long list cannot make each look-up expensive.
+/// The number of bytes of `Connection` that are searched. If it is longer, every
+/// header counts as named, so that a long list cannot make each lookup expensive.
 const CONNECTION_LIMIT: usize = 8 << 10;
 
-/// The headers of a request but for those that its `Connection` names.
+/// The headers of a request except those that its `Connection` names.
 ///
 /// A proxy between the client and the registry removes what `Connection` names
-/// (RFC 9110, section 7.6.1), so that the registry may never see it: whoever
-/// sends `Connection: Authorization` is anonymous to the registry, whatever the
-/// `Authorization` says. The layer changes no headers, but does not believe
-/// these.
+/// (RFC 9110, section 7.6.1), so the registry may never see it: a client that
+/// sends `Connection: Authorization` is anonymous to the registry, whatever its
+/// `Authorization` says. The layer changes no headers, but ignores these.
 #[derive(Clone, Copy)]
 pub(in crate::layer) struct EndToEnd<'a> {
     headers: &'a HeaderMap,
     connection: Connection,
 }
 
-/// What `Connection` may name.
+/// What `Connection` names.
 #[derive(Clone, Copy)]
 enum Connection {
     Nothing,
+    /// What it lists; to be searched.
     Listed,
+    /// It is too long to be searched.
     Everything,
 }
 
-/// A header that must not occur more than once.
-pub(in crate::layer) enum Only<'a> {
+/// The value of a header that must not occur more than once.
+pub(in crate::layer) enum Single<'a> {
     Absent,
     Value(&'a HeaderValue),
     /// Repeated, or named by `Connection`: the registry may see another value
@@ -75,24 +76,25 @@ impl<'a> EndToEnd<'a> {
         seen.then(|| values.iter()).into_iter().flatten()
     }
 
-    /// The value that counts in Go, for headers whose repetition does no harm.
+    /// The first value, which is the one that Go uses. For headers whose repetition
+    /// does no harm.
     pub(super) fn first(self, name: &HeaderName) -> Option<&'a HeaderValue> {
         self.all(name).next()
     }
 
     /// The value of a header that must not occur more than once.
-    pub(in crate::layer) fn only(self, name: &HeaderName) -> Only<'a> {
+    pub(in crate::layer) fn single(self, name: &HeaderName) -> Single<'a> {
         let mut values = self.headers.get_all(name).iter();
         match (values.next(), values.next()) {
-            (None, _) => Only::Absent,
-            (Some(value), None) if !self.is_hop_by_hop(name) => Only::Value(value),
-            _ => Only::Unclear,
+            (None, _) => Single::Absent,
+            (Some(value), None) if !self.is_hop_by_hop(name) => Single::Value(value),
+            _ => Single::Unclear,
         }
     }
 }
 
-impl<'a> Only<'a> {
-    /// The value if it is there once, and nothing but visible ASCII and spaces.
+impl<'a> Single<'a> {
+    /// Returns the value if it occurs once and is visible ASCII and spaces.
     pub(in crate::layer) fn text(self) -> Option<&'a str> {
         match self {
             Self::Value(value) => value.to_str().ok(),
@@ -132,10 +134,10 @@ mod tests {
             let view = EndToEnd::of(&headers);
             assert_eq!(view.first(&AUTHORIZATION).is_some(), seen, "{connection:?}");
             assert_eq!(view.all(&AUTHORIZATION).count(), usize::from(seen));
-            let only = view.only(&AUTHORIZATION);
-            assert_eq!(matches!(only, Only::Value(_)), seen);
-            assert_eq!(matches!(only, Only::Unclear), !seen);
-            assert!(matches!(view.only(&HOST), Only::Absent));
+            let single = view.single(&AUTHORIZATION);
+            assert_eq!(matches!(single, Single::Value(_)), seen);
+            assert_eq!(matches!(single, Single::Unclear), !seen);
+            assert!(matches!(view.single(&HOST), Single::Absent));
         }
     }
 
@@ -143,8 +145,8 @@ mod tests {
     fn a_repeated_header_is_unclear() {
         let twice = headers(&[(HOST, "a"), (HOST, "a")]);
         let view = EndToEnd::of(&twice);
-        assert!(matches!(view.only(&HOST), Only::Unclear));
+        assert!(matches!(view.single(&HOST), Single::Unclear));
         assert_eq!(view.first(&HOST).unwrap(), "a");
-        assert_eq!(view.only(&HOST).text(), None);
+        assert_eq!(view.single(&HOST).text(), None);
     }
 }

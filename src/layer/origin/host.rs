@@ -1,32 +1,32 @@
-//! The host that a client asks for.
+//! The host that a client requests.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
 use http::header::HOST;
 
-use super::headers::{EndToEnd, Only};
+use super::headers::{EndToEnd, Single};
 use super::omitted::{Fact, Omitted};
 use crate::redact::split_user_info;
 
-/// Bytes of the longest host with its port: a name of the DNS has 253.
+/// Bytes of the longest host with its port. DNS names have up to 253.
 const LIMIT: usize = 512;
 
-/// Returns the host of the request target, else that of the only `Host`.
+/// Returns the host of the request target, else that of a single `Host`.
 ///
 /// The host of an absolute URI, which is where HTTP/2 has its `:authority`,
-/// makes `Host` meaningless (RFC 9112, section 3.2.2). What no server of Go's
-/// accepts as a host is none here either.
+/// makes `Host` meaningless (RFC 9112, section 3.2.2). A host that Go's servers
+/// refuse is omitted.
 pub(super) fn requested<'a>(
     uri: &'a Uri,
     headers: EndToEnd<'a>,
     omitted: &mut Omitted,
 ) -> Option<&'a str> {
-    let host = match (uri.authority(), headers.only(&HOST)) {
-        // A password in front of the host is in no event.
+    let host = match (uri.authority(), headers.single(&HOST)) {
+        // User info must not get into events: it may have a password.
         (Some(authority), _) => Some(split_user_info(authority.as_str()).1),
-        (None, Only::Value(host)) => host.to_str().ok(),
-        (None, Only::Absent | Only::Unclear) => None,
+        (None, Single::Value(host)) => host.to_str().ok(),
+        (None, Single::Absent | Single::Unclear) => None,
     };
     let host = host.filter(|host| (1..=LIMIT).contains(&host.len()) && is_host(host));
     if host.is_none() {

@@ -1,7 +1,8 @@
-//! From the head of a request: who asks, from where, under which address.
+//! What the head of a request says: who acts, from where, and where URLs begin.
 //!
 //! Each fact has a file of its own. All of them read headers through
-//! [`EndToEnd`], so that nothing is believed that a proxy would have removed.
+//! [`EndToEnd`], so that no header counts that a proxy may have removed before
+//! the registry.
 
 mod actor;
 mod base_url;
@@ -14,11 +15,11 @@ mod proxies;
 mod request_id;
 mod trace;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use http::header::USER_AGENT;
 use http::request::Parts;
-use http::{HeaderValue, Method};
 
 use self::actor::Credentials;
 pub use self::base_url::BaseUrl;
@@ -26,21 +27,25 @@ use self::forwarded::Client;
 use self::omitted::{Fact, Omitted};
 pub use self::peer::PeerAddr;
 pub use self::proxies::TrustedProxies;
-use crate::event::{ActorRecord, RequestRecord};
+use crate::event::{ActorRecord, Origin, push_lossy};
 
-pub(super) use self::headers::{EndToEnd, Only};
+pub(super) use self::headers::{EndToEnd, Single};
 
 /// Bytes of the longest `User-Agent` that an event takes. Without a bound a few
-/// hundred requests fill the queues of all endpoints.
+/// hundred requests could fill the queues of all endpoints.
 const USER_AGENT_LIMIT: usize = 8 << 10;
 
-/// Tells something from the head of a request.
+/// Bytes of text that most origins need beside the `User-Agent`.
+const ROOM: usize = 256;
+
+/// A closure of the registry's author that tells something from the head of a
+/// request.
 pub(super) type FromParts<T> = dyn Fn(&Parts) -> Option<T> + Send + Sync;
 
-/// What the layer's settings say of the origin of requests.
+/// The settings of the layer that concern the origin of requests.
 #[derive(Clone, Copy)]
 pub(super) struct OriginSettings<'a> {
-    /// What distribution's API begins with, as in `/v2/`.
+    /// The path that the distribution API begins with, such as `/v2/`.
     pub(super) prefix: &'a str,
     pub(super) trusted_proxies: &'a TrustedProxies,
     pub(super) base_url: &'a BaseUrl,
@@ -52,16 +57,12 @@ pub(super) struct OriginSettings<'a> {
 }
 
 /// What a request says of itself, taken before the inner service gets it.
-pub(super) struct Origin {
-    pub(super) request: RequestRecord,
-    /// Who acts, if the response does not say it.
-    pub(super) actor: ActorRecord,
-    /// What URLs begin with; empty for relative ones.
-    pub(super) base_url: String,
+pub(super) struct RequestOrigin {
+    origin: Origin,
     omitted: Omitted,
 }
 
-impl Origin {
+impl RequestOrigin {
     pub(super) fn of(parts: &Parts, settings: OriginSettings<'_>) -> Self {
         let headers = EndToEnd::of(&parts.headers);
         let peer = settings.peer_addr.and_then(|peer| peer(parts));
@@ -74,52 +75,61 @@ impl Origin {
         } else {
             Client::default()
         };
-
         let mut omitted = Omitted::default();
-        let id = request_id::request_id(&parts.extensions, headers, trusted);
-        let mut request = RequestRecord::new(id, method(&parts.method));
-        request.addr = match (client.address, peer) {
-            (Some(address), _) => address.to_string(),
-            (None, Some(peer)) => peer.to_string(),
-            (None, None) => String::new(),
-        };
-        request.user_agent = match headers.first(&USER_AGENT) {
-            Some(agent) if agent.len() <= USER_AGENT_LIMIT => text(agent),
-            Some(_) => {
-                omitted.add(Fact::UserAgent);
-                String::new()
-            }
-            None => String::new(),
-        };
-        request.trace_parent = trace::trace_parent(headers).unwrap_or_default();
+        let user_agent = user_agent(headers, &mut omitted);
         let host = host::requested(&parts.uri, headers, &mut omitted);
-        let asked = base_url::Asked::new(&parts.uri, settings.https, host);
-        let path = settings.prefix.strip_suffix("/v2/").unwrap_or_default();
-        let base_url = settings.base_url.of(asked, &client, path, &mut omitted);
-        request.host = host.unwrap_or_default().into();
-        Self {
-            request,
-            actor: actor(parts, headers, settings, &mut omitted),
-            base_url,
-            omitted,
+
+        // In the order in which the texts stand in the origin.
+        let mut origin = Origin::with_capacity(ROOM + user_agent.len());
+        match request_id::request_id(&parts.extensions, headers, trusted) {
+            Some(id) => origin.set_request_id(id),
+            None => origin.set_new_request_id(),
         }
+        match (client.address, peer) {
+            (Some(address), _) => origin.set_addr(&address.to_string()),
+            (None, Some(peer)) => origin.set_addr(&peer.to_string()),
+            (None, None) => {}
+        }
+        origin.set_host(host.unwrap_or_default());
+        origin.set_user_agent(&user_agent);
+        origin.set_trace_parent(&trace::trace_parent(headers).unwrap_or_default());
+        origin.set_method(parts.method.as_str());
+        let requested = base_url::Requested::new(&parts.uri, settings.https, host);
+        let path = settings.prefix.strip_suffix("/v2/").unwrap_or_default();
+        let base_url = settings.base_url.of(requested, &client, path, &mut omitted);
+        origin.set_base_url(&base_url);
+        origin.set_actor(&actor(parts, headers, settings, &mut omitted).name);
+        Self { origin, omitted }
     }
 
-    /// Counts the facts that an event of this request lacks. That of the actor
-    /// is not lacking if the response names one.
-    pub(super) fn count_omitted(&self, actor_is_known: bool) {
-        self.omitted.count(actor_is_known);
+    /// Returns the origin of the events of this request, of which `actor`
+    /// ranks first, and counts the facts that they lack.
+    pub(super) fn with_actor(mut self, actor: Option<&ActorRecord>) -> Origin {
+        self.omitted.count(actor.is_some());
+        if let Some(actor) = actor {
+            self.origin.set_actor(&actor.name);
+        }
+        self.origin
     }
 }
 
-fn method(method: &Method) -> &'static str {
-    // Only these have routes.
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::PUT => "PUT",
-        Method::POST => "POST",
-        _ => "DELETE",
+/// The `User-Agent` of a request; each byte that is not UTF-8 becomes U+FFFD,
+/// as in Go.
+fn user_agent<'a>(headers: EndToEnd<'a>, omitted: &mut Omitted) -> Cow<'a, str> {
+    let Some(agent) = headers.first(&USER_AGENT) else {
+        return Cow::Borrowed("");
+    };
+    if agent.len() > USER_AGENT_LIMIT {
+        omitted.add(Fact::UserAgent);
+        return Cow::Borrowed("");
+    }
+    match str::from_utf8(agent.as_bytes()) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            let mut text = String::with_capacity(agent.len());
+            push_lossy(&mut text, agent.as_bytes());
+            Cow::Owned(text)
+        }
     }
 }
 
@@ -140,14 +150,4 @@ fn actor(
         bearer: settings.bearer_actor,
     };
     ActorRecord::new(credentials.name(headers, omitted).unwrap_or_default())
-}
-
-/// A header's text; each byte that is not UTF-8 becomes U+FFFD, as in Go.
-fn text(value: &HeaderValue) -> String {
-    let mut text = String::with_capacity(value.len());
-    for chunk in value.as_bytes().utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
-    }
-    text
 }

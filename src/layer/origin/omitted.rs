@@ -1,6 +1,6 @@
-//! The facts that a request does not tell, or tells in more than one way.
+//! The facts that events lack because a request does not state them clearly.
 
-/// What an event lacks of its request.
+/// A fact that an event may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fact {
     Actor,
@@ -24,8 +24,8 @@ impl Fact {
 
 /// The omitted facts of one request.
 ///
-/// They are counted when the request makes an event: what is refused lacks
-/// nothing, and anybody could drive the counter up otherwise.
+/// They are counted only once the request makes an event. Otherwise anybody
+/// could drive up the counter with requests that the registry refuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Omitted(u8);
 
@@ -38,7 +38,7 @@ impl Omitted {
         self.0 & (1 << fact as u8) != 0
     }
 
-    /// Counts them; that of the actor only if the response did not name one.
+    /// Counts them. The actor counts only if the response does not name one.
     pub(super) fn count(self, actor_is_known: bool) {
         let facts = Fact::ALL.into_iter().filter(|fact| self.has(*fact));
         for fact in facts.filter(|fact| *fact != Fact::Actor || !actor_is_known) {

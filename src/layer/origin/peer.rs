@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 
 use http::Extensions;
 
-/// Address of the client, as a request extension: for servers that are not
-/// axum, whose `ConnectInfo` the layer reads itself (feature `axum`).
+/// The address at the other end of the connection, as a request extension.
+///
+/// Servers insert it so that events have the address of the client. For axum
+/// the feature `axum` makes the layer read `ConnectInfo` instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
-/// Returns the peer that a server has told by a request extension.
+/// Returns the peer from the request extension that a server has inserted.
 pub(super) fn extended(extensions: &Extensions) -> Option<SocketAddr> {
     let peer = extensions.get::<PeerAddr>().map(|peer| peer.0);
     #[cfg(feature = "axum")]
@@ -20,11 +22,11 @@ pub(super) fn extended(extensions: &Extensions) -> Option<SocketAddr> {
     peer
 }
 
-/// Returns an IPv4-mapped address, as a dual-stack socket has it, as IPv4.
+/// Turns an IPv4-mapped address, as dual-stack sockets report it, into IPv4.
 pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
     match peer.ip().to_canonical() {
         ip if ip.is_ipv4() => SocketAddr::new(ip, peer.port()),
-        // The scope of a link-local address stays.
+        // Unchanged, so that a link-local address keeps its scope.
         _ => peer,
     }
 }

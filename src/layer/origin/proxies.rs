@@ -1,4 +1,4 @@
-//! The proxies whose word on the client counts: [`TrustedProxies`].
+//! The proxies whose forwarding headers are believed: [`TrustedProxies`].
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,13 +8,12 @@ use crate::networks::Networks;
 /// The proxies whose `X-Forwarded-For`, `X-Real-IP`, `Forwarded`,
 /// `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Request-Id` are believed.
 ///
-/// Anybody can send these headers. Believe them only if every request comes
-/// through a proxy that sets or removes all of them. The reference believes
-/// everyone.
+/// Anybody can send these headers. Trust a proxy only if it sets or removes all
+/// of them in every request. The reference believes everyone.
 ///
-/// With the feature `tower-http`, an id that a server has set counts first.
-/// `SetRequestIdLayer` keeps the id that the client has sent, if there is one:
-/// remove that header outside of it where clients must not choose ids.
+/// With the feature `tower-http`, the `RequestId` extension ranks before
+/// `X-Request-Id`. `SetRequestIdLayer` takes over an id that the client has sent.
+/// Where clients must not choose ids, remove that header outside of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Trust);
 
@@ -27,26 +26,26 @@ enum Trust {
 }
 
 impl TrustedProxies {
-    /// Believes nobody. This is the default.
+    /// Trusts nobody. This is the default.
     pub fn none() -> Self {
         Self(Trust::None)
     }
 
-    /// Believes everybody, as the reference does.
+    /// Trusts everybody, as the reference does.
     pub fn all() -> Self {
         Self(Trust::All)
     }
 
-    /// Believes peers in one of these networks (`10.0.0.0/8`, `::1`).
+    /// Trusts peers in these networks, for example `10.0.0.0/8` or `::1`.
     ///
     /// The client is then the last address in `X-Forwarded-For` or `Forwarded`
-    /// that is in none of them: what the client itself put before it is not
-    /// believed. Host and scheme in `Forwarded` are taken from the same element.
-    /// A request whose peer address is unknown comes from no proxy.
+    /// that is in none of them. Addresses before it are not believed, because the
+    /// client may have sent them. Host and scheme in `Forwarded` are taken from the
+    /// same element. A request whose peer address is unknown is not trusted.
     ///
     /// # Errors
     ///
-    /// If one of them is not an address or a network.
+    /// If one of them is neither an address nor a network.
     pub fn networks<T: AsRef<str>>(
         networks: impl IntoIterator<Item = T>,
     ) -> Result<Self, BuildError> {
@@ -66,10 +65,11 @@ impl TrustedProxies {
     /// Returns the hop that is the client among the addresses that a request
     /// passed, the outermost first. `None` if there are none.
     ///
-    /// Every proxy appends its peer's address. Seen from the end, those of our
-    /// own proxies are true, and so is the first that is not one of ours: the
-    /// client's. Everything before it is the client's own word. Where an address
-    /// cannot be read the search ends, for what lies before it is not proven.
+    /// Every proxy appends the address of its peer. Read from the end, the
+    /// addresses of trusted proxies are true, and so is the first that is not one
+    /// of them: it is the client's. The client may have sent everything before
+    /// it. The search also ends at an address that cannot be read, because nothing
+    /// proves what is before it.
     pub(super) fn client<T>(
         &self,
         mut hops: impl DoubleEndedIterator<Item = T>,
@@ -80,9 +80,9 @@ impl TrustedProxies {
         }
         let mut client = None;
         while let Some(hop) = hops.next_back() {
-            let is_ours = address(&hop).is_some_and(|it| self.trusts(Some(it)));
+            let is_trusted = address(&hop).is_some_and(|it| self.trusts(Some(it)));
             client = Some(hop);
-            if !is_ours {
+            if !is_trusted {
                 break;
             }
         }

@@ -3,31 +3,33 @@
 use http::{Extensions, HeaderName};
 
 use super::headers::EndToEnd;
-use crate::event::new_id;
-
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of the longest id.
 const LIMIT: usize = 128;
 
-/// Returns the id that a server has set, else one that a trusted proxy sends,
-/// else a new one. Clients must not choose ids: they could forge one of another
-/// request.
-pub(super) fn request_id(extensions: &Extensions, headers: EndToEnd<'_>, trusted: bool) -> String {
+/// Returns the id that a server has set, else one that a trusted proxy sends.
+/// `None` asks for a new one: clients must not choose ids, because they could
+/// repeat that of another request.
+pub(super) fn request_id<'a>(
+    extensions: &'a Extensions,
+    headers: EndToEnd<'a>,
+    trusted: bool,
+) -> Option<&'a str> {
     let sent = || {
-        let id = headers.only(&REQUEST_ID).text().filter(|_| trusted)?;
+        let id = headers.single(&REQUEST_ID).text().filter(|_| trusted)?;
         id.bytes().all(is_usual).then_some(id)
     };
-    let id = extended(extensions).or_else(sent);
-    id.filter(|id| (1..=LIMIT).contains(&id.len()))
-        .map_or_else(new_id, Into::into)
+    extended(extensions)
+        .or_else(sent)
+        .filter(|id| (1..=LIMIT).contains(&id.len()))
 }
 
 fn is_usual(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&byte)
 }
 
-/// The id that a server has set. tower-http sets the one that the client has
-/// sent, if there is one, so that it is bounded too.
+/// The id that a server has set. tower-http takes over one that the client has
+/// sent, so its length is bounded too.
 #[cfg(feature = "tower-http")]
 fn extended(extensions: &Extensions) -> Option<&str> {
     let id = extensions.get::<tower_http::request_id::RequestId>()?;
@@ -46,11 +48,11 @@ mod tests {
 
     use super::*;
 
-    fn id(extensions: &Extensions, given: &[&str], trusted: bool) -> String {
+    fn id(extensions: &Extensions, given: &[&str], trusted: bool) -> Option<String> {
         let value = |it: &&str| HeaderValue::from_bytes(it.as_bytes()).unwrap();
         let given = given.iter().map(|it| (REQUEST_ID, value(it)));
         let headers: HeaderMap = given.collect();
-        request_id(extensions, EndToEnd::of(&headers), trusted)
+        request_id(extensions, EndToEnd::of(&headers), trusted).map(Into::into)
     }
 
     #[test]
@@ -58,8 +60,8 @@ mod tests {
         let none = Extensions::new();
         let longest = "x".repeat(LIMIT);
         for sane in ["id-1", "a_b.c:d/e+f=@", &longest] {
-            assert_eq!(id(&none, &[sane], true), sane);
-            assert_ne!(id(&none, &[sane], false), sane);
+            assert_eq!(id(&none, &[sane], true).as_deref(), Some(sane));
+            assert_eq!(id(&none, &[sane], false), None, "{sane}");
         }
         let long = "x".repeat(LIMIT + 1);
         for odd in [
@@ -71,9 +73,7 @@ mod tests {
             &["a", "a"],
             &[],
         ] {
-            let given = id(&none, odd, true);
-            assert_eq!(given.len(), new_id().len(), "{odd:?}");
-            assert_ne!(given, id(&none, odd, true), "{odd:?}");
+            assert_eq!(id(&none, odd, true), None, "{odd:?}");
         }
     }
 
@@ -87,12 +87,13 @@ mod tests {
             extensions
         };
         for trusted in [true, false] {
-            assert_eq!(id(&set("{set} here"), &["sent"], trusted), "{set} here");
+            let given = id(&set("{set} here"), &["sent"], trusted);
+            assert_eq!(given.as_deref(), Some("{set} here"));
         }
-        // What cannot be an id was the client's.
+        // Any other id came from the client.
         for odd in ["é", "", &"x".repeat(LIMIT + 1)] {
-            assert_eq!(id(&set(odd), &["sent"], true), "sent");
-            assert_eq!(id(&set(odd), &["sent"], false).len(), new_id().len());
+            assert_eq!(id(&set(odd), &["sent"], true).as_deref(), Some("sent"));
+            assert_eq!(id(&set(odd), &["sent"], false), None);
         }
     }
 }

@@ -8,13 +8,13 @@ const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Bytes of a `traceparent` of version 00.
 const LENGTH: usize = 55;
 
-/// Returns the `traceparent` of a request if it is valid by [W3C Trace Context]
-/// and the only one. What versions after 00 add to it is removed, as the
-/// recommendation asks for.
+/// Returns the `traceparent` of a request if there is exactly one and it is
+/// valid by [W3C Trace Context]. What versions after 00 add is removed, as the
+/// recommendation demands.
 ///
 /// [W3C Trace Context]: https://www.w3.org/TR/trace-context/#traceparent-header
 pub(super) fn trace_parent(headers: EndToEnd<'_>) -> Option<String> {
-    let value = headers.only(&TRACE_PARENT).text()?;
+    let value = headers.single(&TRACE_PARENT).text()?;
     let (known, more) = value.split_at_checked(LENGTH)?;
     let mut fields = known.split('-');
     let mut field = |length| fields.next().filter(|it| is_hex(it, length));

@@ -1,4 +1,4 @@
-//! Names and references as parts of a path or query that the layer requests.
+//! Encodes names and references for the URLs that the layer requests.
 
 use std::fmt;
 
@@ -14,12 +14,12 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 const NAME: &AsciiSet = &SEGMENT.remove(b'/');
 
-/// Spells a name for a path. Its slashes separate segments.
+/// Encodes a name for a path. Its slashes separate segments.
 pub(in crate::layer) fn name_in_path(name: &str) -> impl fmt::Display + '_ {
     utf8_percent_encode(name, NAME)
 }
 
-/// Spells a tag or digest for one segment of a path, or for a query value.
+/// Encodes a tag or digest for one segment of a path, or for a query value.
 pub(in crate::layer) fn segment(text: &str) -> impl fmt::Display + '_ {
     utf8_percent_encode(text, SEGMENT)
 }

@@ -1,10 +1,10 @@
-//! Upload parameters in a form body, which Go's `Request.FormValue` reads as
-//! gladly as those in the query.
+//! Upload parameters in a form body, which Go's `Request.FormValue` reads just as
+//! it reads those in the query.
 //!
-//! The reader of `multipart/form-data` is our own: the crates for it are
-//! asynchronous readers of streams, and this one has a body of bounded size in
-//! memory. It takes linear time and refuses what servers read in different
-//! ways, so that a form which hides a mount from us is at least noticed.
+//! The reader of `multipart/form-data` is our own. The crates for it read
+//! streams asynchronously, and here a body of bounded size is in memory. Ours
+//! takes linear time, and refuses what servers read in different ways, so that
+//! a form which hides a mount is at least noticed.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub(in crate::layer) fn is_form(content_type: &str) -> bool {
     Form::of(content_type).is_some()
 }
 
-/// Returns the parameters in a form body, or `None` if it is no form that all
+/// Returns the parameters in a form body, or `None` if it is not a form that all
 /// servers read alike.
 pub(in crate::layer) fn parse(content_type: &str, body: &[u8]) -> Option<UploadParameters> {
     match Form::of(content_type)? {
@@ -33,7 +33,7 @@ pub(in crate::layer) fn parse(content_type: &str, body: &[u8]) -> Option<UploadP
 
 enum Form<'a> {
     UrlEncoded,
-    /// With what follows the media type.
+    /// With the attributes after the media type.
     Multipart(&'a str),
 }
 
@@ -75,13 +75,13 @@ struct Reader<'a> {
     at: usize,
     /// The boundary with the two dashes before it.
     delimiter: &'a [u8],
-    /// The end of the first delimiter's line. All others must be alike, because
+    /// The newline after the first delimiter. All others must be the same, because
     /// servers disagree about which newlines belong to a delimiter.
     newline: &'a [u8],
 }
 
 enum Line<'a> {
-    /// Without its newline, which comes second.
+    /// A line without its newline, and the newline.
     Text(&'a [u8], &'a [u8]),
     /// Another part follows.
     Delimiter(&'a [u8]),
@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns whether there is a part.
+    /// Skips what is before the first part. Returns whether there is a part.
     fn skip_preamble(&mut self) -> Option<bool> {
         loop {
             match self.line()? {
@@ -129,8 +129,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the headers of a part. The inner `None` is a part that is no
-    /// parameter: a file, or one without a name.
+    /// Reads the headers of a part and returns its name. The inner `None` is a part
+    /// that is not a parameter: a file, or one without a name.
     fn part_name(&mut self) -> Option<Option<String>> {
         let mut disposition = None;
         loop {

@@ -37,7 +37,7 @@ pub(in crate::layer) fn same_name(request: &str, located: &str) -> bool {
     request == located || decoded(request) == located || request == decoded(located)
 }
 
-/// The path of a URI reference ([RFC 3986]), without query and fragment.
+/// Returns the path of a URI reference ([RFC 3986]), without query and fragment.
 ///
 /// [RFC 3986]: https://www.rfc-editor.org/rfc/rfc3986#section-4.1
 fn location_path<'a>(request: &Uri, location: &'a str) -> Option<Cow<'a, str>> {

@@ -69,6 +69,11 @@ impl Operation {
     pub(super) fn mutates(&self) -> bool {
         !matches!(self, Self::PullManifest(_) | Self::PullBlob(_))
     }
+
+    /// Whether the operation is a DELETE.
+    pub(super) fn deletes(&self) -> bool {
+        matches!(self, Self::DeleteManifest(_) | Self::DeleteBlob(_))
+    }
 }
 
 /// How a request names a manifest.

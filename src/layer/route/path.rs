@@ -1,4 +1,4 @@
-//! What one reading of a path finds.
+//! Matches one reading of a path against the routes of the API.
 
 use http::Method;
 
@@ -15,7 +15,7 @@ pub(super) enum Verb {
     Put,
     Post,
     Delete,
-    /// No request: the path of a `Location`, which names what exists.
+    /// Not a method: the path of a `Location`, which names what exists.
     Name,
 }
 
@@ -54,17 +54,17 @@ pub(super) enum Reading<'a> {
     },
 }
 
-/// Whether no reading of the path can be an event, decided from its length and
-/// its end alone: cheaper than any reading.
+/// Whether no reading of the path can be an event, judged by its length and its
+/// end alone, which is cheaper than any reading.
 pub(super) fn is_hopeless(prefix: &str, verb: Verb, path: &[u8]) -> bool {
-    // Decoding and resolving only shorten a path. Neither changes an end that
-    // is spelled plainly, so every reading of it lists tags or is no route.
+    // Decoding and resolving only shorten a path, and neither changes an end
+    // without escapes and dots, so every reading of it lists tags or has no route.
     path.len() < prefix.len() + SHORTEST || (verb == Verb::Pull && path.ends_with(b"/tags/list"))
 }
 
-/// The routes of the API that emit an event.
+/// Matches the routes of the API that emit an event.
 ///
-/// Matches from the end, for a name may contain any word of the API.
+/// Matches from the end, because a name may contain any word of the API.
 pub(super) fn operation<'a>(prefix: &str, verb: Verb, path: &'a [u8]) -> Reading<'a> {
     let Some(path) = inside(prefix, path) else {
         return Reading::None;
@@ -103,8 +103,8 @@ pub(super) fn operation<'a>(prefix: &str, verb: Verb, path: &'a [u8]) -> Reading
     Reading::None
 }
 
-/// The names in the URLs of uploads that registries choose: `<name>/uploads/<id>`
-/// and `<name>/blobs/upload/<id>`.
+/// Matches the URLs of uploads that registries choose, as far as they show a
+/// name: `<name>/uploads/<id>` and `<name>/blobs/upload/<id>`.
 pub(super) fn foreign_upload<'a>(prefix: &str, path: &'a [u8]) -> Reading<'a> {
     let name = || {
         let (rest, id) = split_last(inside(prefix, path)?)?;
@@ -126,15 +126,16 @@ pub(super) fn foreign_upload<'a>(prefix: &str, path: &'a [u8]) -> Reading<'a> {
     }
 }
 
-/// The part after the prefix, without one slash at its end.
+/// Returns the part after the prefix, without one slash at its end.
 fn inside<'a>(prefix: &str, path: &'a [u8]) -> Option<&'a [u8]> {
     let path = path.strip_prefix(prefix.as_bytes())?;
     Some(path.strip_suffix(b"/").unwrap_or(path))
 }
 
-/// The id of an upload, possibly empty; `None` if `rest` is a digest.
+/// Returns the id of an upload, which may be empty, or `None` if `rest` is a
+/// digest.
 ///
-/// An encoded slash after `uploads` is enough: no digest begins like that.
+/// The slash after `uploads` may be encoded: no digest begins with `uploads`.
 fn upload_id(rest: &[u8]) -> Option<&[u8]> {
     match rest.strip_prefix(b"uploads")? {
         [] => Some(b""),
@@ -143,7 +144,7 @@ fn upload_id(rest: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What is before the last slash, and the segment after it.
+/// Returns what is before the last slash, and the segment after it.
 fn split_last(path: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = path.iter().rposition(|byte| *byte == b'/')?;
     Some((&path[..at], &path[at + 1..]))

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use percent_encoding::percent_decode;
 
-/// The parameters of an upload, from the query or from a form body: values as
-/// given, except that an empty one counts as absent.
+/// The parameters of an upload, from the query or from a form body. An empty
+/// value counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::layer) struct UploadParameters {
     pub(in crate::layer) digest: Option<String>,
@@ -69,9 +69,9 @@ pub(super) fn tags(query: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Whether the query has a `digest`, in the eyes of any registry: also one
-/// that separates pairs at `;`, decodes leniently or takes the last value.
-/// Does not allocate.
+/// Whether any registry would find a `digest` in the query, also one that
+/// separates pairs at `;`, decodes leniently or takes the last value. Does not
+/// allocate.
 pub(super) fn has_digest(query: &[u8]) -> bool {
     query.split(|byte| matches!(byte, b'&' | b';')).any(|pair| {
         let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
@@ -81,9 +81,9 @@ pub(super) fn has_digest(query: &[u8]) -> bool {
     })
 }
 
-/// The pairs of `application/x-www-form-urlencoded` text. As in Go, one that is
-/// not well encoded or contains `;` is skipped, so that the next of its name
-/// counts.
+/// Returns the pairs of `application/x-www-form-urlencoded` text. As in Go, a
+/// pair that is malformed or contains `;` is skipped, so that the next one with
+/// its name counts.
 fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     let is_encoded = |escape: &[u8]| {
         let digits = escape.get(..2);

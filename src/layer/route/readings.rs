@@ -125,7 +125,7 @@ impl Resolved {
         match (&self.found, &found) {
             (_, Found::None) => {}
             (Found::None, _) => self.found = found,
-            // Some registry takes it for an event, so there must be one.
+            // A registry that resolves the path has an event, so there must be one.
             (Found::Silent, Found::Event { .. }) => {
                 self.found = found;
                 self.ambiguous = true;
@@ -166,8 +166,8 @@ fn agree(split: Resolved, whole: Resolved) -> Option<Match> {
             rest: None,
             ambiguous: true,
         }),
-        // For some registry the path is a list of tags, say, and for another
-        // one a pull: there must be an event, but nothing is known about it.
+        // For one registry the path may be a list of tags, and for another one a
+        // pull. There must be an event, but nothing is known about its target.
         (Found::Event { kind, .. }, Found::Silent) | (Found::Silent, Found::Event { kind, .. }) => {
             Some(Match {
                 kind,
@@ -193,7 +193,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Calls `read` with two buffers of `length` bytes.
+/// Calls `read` with two buffers of `length` bytes, on the stack if they fit.
 fn with_buffers<T>(length: usize, read: impl FnOnce(&mut [u8], &mut [u8]) -> T) -> T {
     let mut stack = [0; 2 * STACK_PATH];
     match stack.get_mut(..2 * length) {

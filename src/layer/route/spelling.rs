@@ -1,4 +1,4 @@
-//! The bytes of a path: decoding, and resolving what servers resolve.
+//! Decodes paths, and resolves in them what servers resolve.
 
 use std::borrow::Cow;
 
@@ -42,8 +42,8 @@ pub(super) fn has_encoded_slash(path: &[u8]) -> bool {
 /// Writes `path` to `out` with its percent-encoding undone once, and returns
 /// the length. Encoded slashes are written as `slash`.
 ///
-/// What is not well encoded stays as it is, as in Rust's and other lenient
-/// decoders; strict ones refuse the request.
+/// Malformed escapes stay as they are, as in Rust's and other lenient decoders.
+/// Servers with strict decoders refuse the request.
 pub(super) fn decode(path: &[u8], out: &mut [u8], slash: u8) -> usize {
     let mut length = 0;
     let mut rest = path;

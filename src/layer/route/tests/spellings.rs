@@ -99,7 +99,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn every_event_is_found((method, path, name) in event()) {
+    fn every_route_is_found((method, path, name) in event()) {
         let found = route(method, &plain(&path));
         prop_assert!(found.is_some(), "{} {}", method, path);
         let found = found.unwrap();
@@ -162,7 +162,7 @@ proptest! {
 
     /// Against an oracle that knows only paths that are spelled plainly.
     #[test]
-    fn nothing_else_matches(
+    fn plain_paths_match_as_the_oracle_says(
         method in prop_oneof!["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"],
         parts in prop::collection::vec(
             prop_oneof![

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Acceptance, Sink};
 use crate::event::SharedEvent;
 
-/// Pause before a sink is first tried again. It doubles up to the longest.
+/// Pause before the first repetition. It doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -45,12 +45,12 @@ impl Destination for Plain {
 
 /// A sink that writes every event to several destinations, to each until it
 /// accepts the event or a time limit has passed.
-pub(crate) struct Insistent {
+pub(crate) struct RetryingSink {
     destinations: Vec<Arc<dyn Destination>>,
     limit: Duration,
 }
 
-impl Insistent {
+impl RetryingSink {
     pub(crate) fn new(destinations: Vec<Arc<dyn Destination>>, limit: Duration) -> Self {
         Self {
             destinations,
@@ -59,7 +59,7 @@ impl Insistent {
     }
 }
 
-impl Sink for Insistent {
+impl Sink for RetryingSink {
     fn write(&self, event: &SharedEvent) -> Acceptance {
         let deadline = Instant::now() + self.limit;
         let write = |destination: &Arc<dyn Destination>| {
@@ -68,7 +68,7 @@ impl Sink for Insistent {
                 Ok(Err(error)) => Acceptance::failed(error),
                 Err(pending) => pending,
             };
-            insist(first, destination.clone(), event.clone(), deadline)
+            retry(first, destination.clone(), event.clone(), deadline)
         };
         Acceptance::all(self.destinations.iter().map(write))
     }
@@ -79,7 +79,7 @@ impl Sink for Insistent {
 }
 
 /// Waits for the first answer, and offers the event again until the deadline.
-fn insist(
+fn retry(
     first: Acceptance,
     destination: Arc<dyn Destination>,
     event: SharedEvent,
@@ -90,7 +90,7 @@ fn insist(
         let mut pause = FIRST_PAUSE;
         while let Err(error) = &answer {
             let next = Instant::now() + pause;
-            // What is closed does not open again.
+            // A closed destination does not open again.
             if error.is_closed() || next >= deadline {
                 if !error.is_closed() {
                     tokio::time::sleep_until(deadline).await;
@@ -140,12 +140,12 @@ mod tests {
         let sinks = vec![destination(&first), destination(&fifth)];
         let limit = Duration::from_secs(60);
         let event = SharedEvent::from(Event::new(Action::Delete));
-        Insistent::new(sinks, limit).write(&event).await.unwrap();
+        RetryingSink::new(sinks, limit).write(&event).await.unwrap();
         let attempts = |sink: &Accepts| sink.attempts.load(Ordering::Relaxed);
         assert_eq!((attempts(&first), attempts(&fifth)), (1, 5));
 
         let began = Instant::now();
-        let answer = Insistent::new(vec![destination(&never)], limit).write(&event);
+        let answer = RetryingSink::new(vec![destination(&never)], limit).write(&event);
         assert!(answer.await.unwrap_err().is_full());
         assert_eq!(began.elapsed(), limit);
         assert!((5..30).contains(&attempts(&never)));
@@ -172,9 +172,9 @@ mod tests {
         let sinks: [Arc<dyn Sink>; 2] = [Arc::new(Panics), accepts.clone()];
         let sinks = sinks.map(|sink| Arc::new(Plain(sink)) as Arc<dyn Destination>);
         let event = SharedEvent::from(Event::new(Action::Delete));
-        let insistent = Insistent::new(sinks.into(), Duration::from_secs(60));
-        assert!(!insistent.is_ready());
-        assert!(insistent.write(&event).await.is_err());
+        let retrying = RetryingSink::new(sinks.into(), Duration::from_secs(60));
+        assert!(!retrying.is_ready());
+        assert!(retrying.write(&event).await.is_err());
         assert_eq!(accepts.attempts.load(Ordering::Relaxed), 1);
     }
 }

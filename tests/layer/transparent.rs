@@ -1,13 +1,8 @@
-//! With the layer or without, a client sees the same.
+//! A client sees the same responses with the layer and without it.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "replay/corpus.rs"]
-mod corpus;
-#[path = "replay/registry.rs"]
+#[path = "../replay/registry.rs"]
 mod registry;
 
-use corpus::send;
 use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::BodyExt as _;
@@ -15,7 +10,9 @@ use registry::Registry;
 use tower::Layer as _;
 use tower_registry_notifications::{ChannelSink, NotificationLayer, Notifier};
 
-/// All that can be seen of a response, step by step.
+use crate::corpus::{self, send};
+
+/// Everything that a client sees of a response, step by step.
 async fn seen<R: Body + Unpin>(response: Response<R>) -> Vec<String>
 where
     R::Data: std::fmt::Debug,
@@ -34,7 +31,7 @@ where
 }
 
 #[tokio::test]
-async fn a_response_is_what_the_registry_made_of_it() {
+async fn a_response_is_the_one_that_the_registry_made() {
     for (file, exchanges) in corpus::files() {
         let registry = Registry::default();
         let mut bare = registry.service();
@@ -56,6 +53,6 @@ async fn a_response_is_what_the_registry_made_of_it() {
             }
             assert!(count - before <= exchange.deliveries.len());
         }
-        assert!(count > 0, "the layer was not at work");
+        assert!(count > 0, "the layer made no events");
     }
 }

@@ -1,74 +1,31 @@
-//! Registries that say less than the spec asks of them.
+//! Registries that state less than the spec asks of them.
 
-use std::convert::Infallible;
-
-use bytes::Bytes;
+use http::Response;
 use http::request::Parts;
-use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
 use sha2::{Digest as _, Sha256};
-use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    ChannelSink, Event, NotificationLayer, Notifier, RequestBody, StatBody,
-};
+use tower_registry_notifications::Event;
 
-const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
-const IMAGE: &str = r#"{"config":{"mediaType":"c","digest":"sha256:c","size":1},"layers":[]}"#;
-const BLOB: &str = "/v2/a/blobs/sha256:01";
+use crate::stage::{BLOB, Body, Case, IMAGE, OCI, full, request, response};
+
 const OCTETS: (&str, &str) = ("content-type", "application/octet-stream");
 
-type Answer = Response<Full<Bytes>>;
-
-fn answer(status: u16, headers: &[(&str, &str)], body: &'static str) -> Answer {
-    let mut answer = Response::builder().status(status);
-    for (name, value) in headers {
-        answer = answer.header(*name, *value);
-    }
-    answer.body(Full::from(body)).unwrap()
+fn answer(status: u16, headers: &[(&str, &str)], body: &'static str) -> Response<Body> {
+    response(status, headers, full(body))
 }
 
-/// The events of a request to a registry that answers so.
-async fn events(
-    method: &str,
-    uri: &str,
-    serve: impl Fn(&Parts) -> Answer + Clone + Send + 'static,
-) -> Vec<Event> {
-    let (sink, mut events) = ChannelSink::new(10);
-    let notifier = Notifier::builder().sink(sink).build().unwrap();
-    let asked = serve.clone();
-    let stat = service_fn(move |request: Request<StatBody>| {
-        let answer = asked(&request.into_parts().0);
-        async { Ok::<_, Infallible>(answer) }
-    });
-    let registry = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
-        let answer = serve(&request.into_parts().0);
-        async { Ok::<_, Infallible>(answer) }
-    });
-    let request = Request::builder().method(method).uri(uri);
-    let request = request.body(Full::default()).unwrap();
-    let service = NotificationLayer::new(notifier)
-        .stat_with(stat)
-        .layer(registry);
-    let response = service.oneshot(request).await.unwrap();
-    response.into_body().collect().await.unwrap();
-    std::iter::from_fn(|| events.try_recv())
-        .map(|event| event.to_event())
-        .collect()
-}
-
+/// The event of a request to a registry that is `serve`.
 async fn event(
     method: &str,
     uri: &str,
-    serve: impl Fn(&Parts) -> Answer + Clone + Send + 'static,
+    serve: impl Fn(&Parts) -> Response<Body> + Clone + Send + 'static,
 ) -> Event {
-    let mut events = events(method, uri, serve).await;
-    assert_eq!(events.len(), 1, "{events:?}");
-    events.remove(0)
+    let request = request(method, uri, &[], "");
+    Case::new(serve).event(request).await
 }
 
 #[tokio::test]
-async fn an_upload_ends_where_the_registry_likes() {
-    // Where it was pushed to is in the answer; a URL that shows it comes second.
+async fn an_upload_may_end_at_a_url_that_the_registry_chooses() {
+    // The name in the response ranks before that in the URL.
     for (uri, location, repository) in [
         (
             "/x/1?digest=sha256:01",
@@ -97,7 +54,8 @@ async fn an_upload_ends_where_the_registry_likes() {
                 "HEAD" => answer(200, &[("content-length", "9"), OCTETS], ""),
                 _ => answer(status, &[("location", location)], ""),
             };
-            let events = events("PUT", uri, serve).await;
+            let put = request("PUT", uri, &[], "");
+            let events = Case::new(serve).events(put).await;
             let wanted = repository.filter(|_| [201, 204].contains(&status));
             assert_eq!(
                 events.len(),
@@ -115,7 +73,7 @@ async fn an_upload_ends_where_the_registry_likes() {
 }
 
 #[tokio::test]
-async fn a_head_of_a_manifest_that_says_little_is_followed_by_a_get() {
+async fn a_head_without_digest_or_size_of_a_manifest_is_followed_by_a_get() {
     let digest = format!("sha256:{:x}", Sha256::digest(IMAGE));
     let by_digest = format!("/v2/a/manifests/{digest}");
     let zero = &[("content-type", OCI), ("content-length", "0")][..];
@@ -133,7 +91,7 @@ async fn a_head_of_a_manifest_that_says_little_is_followed_by_a_get() {
             assert!(event.target.url.ends_with(&digest));
         }
     }
-    // One that says it all is not asked again.
+    // A complete response is not followed by another request.
     let all = |parts: &Parts| {
         assert_eq!(parts.method, "HEAD");
         let named = [
@@ -156,12 +114,12 @@ async fn the_size_of_a_blob_without_a_length_is_counted() {
     let event = event("GET", BLOB, serve).await;
     let descriptor = &event.target.descriptor;
     assert_eq!(descriptor.media_type, OCTETS.1);
-    // What has passed by is certain.
+    // The bytes that passed rank before what a stat would say.
     assert_eq!(descriptor.size, 5);
 }
 
 #[tokio::test]
-async fn what_nothing_tells_is_left_out() {
+async fn a_fact_without_a_source_is_omitted() {
     let event = event("HEAD", BLOB, |_: &Parts| answer(200, &[], "")).await;
     let descriptor = &event.target.descriptor;
     assert_eq!((&*descriptor.media_type, descriptor.size), (OCTETS.1, 0));

@@ -2,9 +2,8 @@
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{
     ActorRecord, BaseUrl, ChannelSink, Descriptor, Event, Kind, NotificationLayer, Notifier,
@@ -12,7 +11,7 @@ use tower_registry_notifications::{
 };
 
 use crate::stage::{
-    BLOB, Case, D, IMAGE, MANIFEST, OCI, OTHER, Set, chunked, full, request, response,
+    BLOB, Body, Case, D, IMAGE, MANIFEST, OCI, OTHER, Set, frames, full, request, response,
 };
 
 /// Answers everything with this.
@@ -34,16 +33,16 @@ async fn a_pull_ends_with_its_last_byte() {
     let get = || request("GET", BLOB, &[], "");
     for sized in [true, false] {
         let case = Case::new(move |_: &http::request::Parts| match sized {
-            true => response(200, &[("content-length", "4")], chunked(["ab", "cd"])),
-            false => response(200, &[], chunked(["ab", "cd"])),
+            true => response(200, &[("content-length", "4")], frames(["ab", "cd"])),
+            false => response(200, &[], frames(["ab", "cd"])),
         });
         let complete = case.set(|layer| layer.aborted_pulls(false));
         assert!(complete.read(get(), 1).await.is_empty());
         assert_eq!(complete.read(get(), 2).await.len(), 1);
         assert_eq!(complete.event(get()).await.target.length, 4);
         let case = complete.set(|layer| layer);
-        for frames in [0, 1, 2, 3] {
-            assert_eq!(case.read(get(), frames).await.len(), 1, "{frames} frames");
+        for read in [0, 1, 2, 3] {
+            assert_eq!(case.read(get(), read).await.len(), 1, "{read} frames");
         }
         assert_eq!(case.event(get()).await.target.length, 4);
     }
@@ -52,7 +51,7 @@ async fn a_pull_ends_with_its_last_byte() {
 }
 
 #[tokio::test]
-async fn what_a_blob_s_answer_means() {
+async fn which_responses_with_a_blob_are_pulls() {
     let get = |status, headers: &'static [(&str, &str)]| async move {
         let case = Case::new(move |parts: &http::request::Parts| {
             match parts.headers.contains_key("user-agent") {
@@ -77,9 +76,8 @@ async fn what_a_blob_s_answer_means() {
     }
 }
 
-/// Not even the tags and digests that its answer names.
 #[tokio::test]
-async fn what_failed_has_not_happened() {
+async fn error_responses_make_no_events_whatever_they_name() {
     let by_digest = format!("/v2/a/manifests/{D}?tag=a");
     let requests = [
         ("PUT", MANIFEST),
@@ -108,7 +106,7 @@ const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded")
 const OCTETS: (&str, &str) = ("content-type", "application/octet-stream");
 
 #[tokio::test]
-async fn what_an_upload_s_answer_means() {
+async fn which_responses_to_an_upload_are_pushes_and_mounts() {
     let told = |status, query: &'static str, header, body: &'static str| async move {
         let case = Case::new(move |parts: &http::request::Parts| match &parts.method {
             // The stat.
@@ -156,7 +154,7 @@ async fn what_an_upload_s_answer_means() {
 }
 
 #[tokio::test]
-async fn tags_beside_a_digest_count_if_they_were_set() {
+async fn tags_in_a_push_by_digest_count_if_the_registry_set_them() {
     let put = |uri: String| request("PUT", &uri, &[("content-type", OCI)], IMAGE);
     let uri = format!("/v2/a/manifests/{D}?tag=a&tag=b&tag=c");
     let case = always!(
@@ -199,7 +197,7 @@ fn sha256(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_does_not_parse_has_no_references() {
+async fn a_manifest_that_does_not_parse_has_no_references() {
     let put = request("PUT", MANIFEST, &[("content-type", OCI)], "not JSON");
     let case = always!(201, &[("docker-content-digest", D)], full("")).references();
     let target = &case.event(put).await.target;
@@ -231,7 +229,7 @@ async fn a_head_of_a_manifest_has_references_by_a_stat() {
 }
 
 #[tokio::test]
-async fn the_registry_s_own_word_counts_first() {
+async fn facts_that_the_registry_states_rank_first() {
     let case = Case::new(|_: &http::request::Parts| {
         let headers = [("content-length", "1"), ("docker-content-digest", OTHER)];
         let mut response = response(200, &headers, full("x"));
@@ -252,7 +250,7 @@ async fn the_registry_s_own_word_counts_first() {
 }
 
 #[tokio::test]
-async fn deletions() {
+async fn a_deletion_has_nothing_but_repository_and_tag_or_digest() {
     let delete = |uri: &str| request("DELETE", uri, &[], "");
     let case = Case::new(|parts: &http::request::Parts| {
         let mut response = response(202, &[], full(""));
@@ -294,7 +292,7 @@ async fn deletions() {
 }
 
 #[tokio::test]
-async fn who_acts() {
+async fn the_actor_is_named_by_response_request_closure_or_basic_auth_in_this_order() {
     // me:secret
     let basic = [("authorization", "Basic bWU6c2VjcmV0")];
     let get = || request("HEAD", BLOB, &basic, "");
@@ -305,17 +303,19 @@ async fn who_acts() {
             .insert(ActorRecord::new("response"));
         response
     });
-    let mut extended = get();
-    extended
-        .extensions_mut()
-        .insert(ActorRecord::new("request"));
+    let extended = || {
+        let mut request = get();
+        let actor = ActorRecord::new("request");
+        request.extensions_mut().insert(actor);
+        request
+    };
     let case = always!(200, &[], full(""));
     let by_closure =
         always!(200, &[], full("")).set(|layer| layer.actor(|_| Some(ActorRecord::new("closure"))));
     let off = always!(200, &[], full("")).set(|layer| layer.basic_auth_actor(false));
     let cases = [
-        (by_response.event(extended.clone()).await, "response"),
-        (by_closure.event(extended.clone()).await, "request"),
+        (by_response.event(extended()).await, "response"),
+        (by_closure.event(extended()).await, "request"),
         (by_closure.event(get()).await, "closure"),
         (case.event(get()).await, "me"),
         (off.event(get()).await, ""),
@@ -332,7 +332,7 @@ async fn who_acts() {
 }
 
 #[tokio::test]
-async fn the_trace_of_a_request_goes_with_its_events() {
+async fn events_have_the_trace_of_their_request() {
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let case = always!(200, &[], full(""));
     for (sent, kept) in [(trace, trace), ("00-junk-junk-01", "")] {
@@ -442,7 +442,7 @@ async fn forwarding_headers_are_believed_from_trusted_proxies_only() {
 }
 
 #[tokio::test]
-async fn where_urls_begin() {
+async fn urls_begin_with_the_configured_base_or_that_of_the_request() {
     let url = |set, uri: &'static str| async move {
         let head = request("HEAD", uri, &[("host", "h:5000")], "");
         let case = always!(200, &[], full("")).set(set);
@@ -483,7 +483,7 @@ async fn a_refusal_shows_nothing_of_the_response() {
     let notifier = Notifier::builder().sink(sink).build().unwrap();
     for (fail_closed, status) in [(true, 503), (false, 202)] {
         let serve = case.serve;
-        let registry = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
+        let registry = service_fn(move |request: Request<RequestBody<Body>>| {
             let (parts, _) = request.into_parts();
             std::future::ready(Ok::<_, BoxError>(serve(&parts)))
         });

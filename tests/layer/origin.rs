@@ -1,8 +1,6 @@
 //! What a request says of itself: ids, addresses, hosts, actors and URLs, from
 //! headers that may be odd, repeated, over-long or forged.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
-
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
@@ -120,7 +118,7 @@ fn several_authorization_headers_are_no_actor() {
 }
 
 #[test]
-fn an_actor_that_somebody_else_names_is_not_missing() {
+fn an_actor_from_another_source_is_not_missing() {
     let twice = || head(&[HOST, BASIC, BASIC]);
     let mut answer = Response::new(());
     answer.extensions_mut().insert(ActorRecord::new("alice"));
@@ -179,7 +177,7 @@ fn uri(scheme: &str, authority: &str) -> Uri {
 }
 
 #[test]
-fn a_scheme_that_is_not_of_the_web_makes_a_relative_url() {
+fn a_scheme_other_than_http_and_https_makes_a_relative_url() {
     let https: Set = |layer| layer.https(true);
     for (scheme, base) in [
         ("http", "http://r"),
@@ -247,7 +245,7 @@ fn hosts_with_invalid_characters_are_in_no_event() {
 }
 
 #[test]
-fn several_hosts_are_none() {
+fn several_host_headers_make_no_host() {
     for request in [
         head(&[HOST, ("host", "other")]),
         head(&[HOST, HOST]),
@@ -340,7 +338,7 @@ fn forwarded_counts_before_x_forwarded_host() {
 }
 
 #[test]
-fn what_a_client_puts_before_a_trusted_proxy_s_element_is_not_believed() {
+fn elements_before_that_of_a_trusted_proxy_are_not_believed() {
     let forged = ("forwarded", "for=6.6.6.6;host=evil.example;proto=https");
     let ours = (
         "forwarded",
@@ -370,7 +368,7 @@ fn an_unknown_peer_is_not_a_trusted_proxy() {
 }
 
 #[test]
-fn ipv4_mapped_peers_are_ipv4() {
+fn ipv4_mapped_peers_are_written_as_ipv4() {
     const MAPPED: &str = "[::ffff:10.0.0.1]:5";
     for (peer, addr) in [
         (MAPPED, "10.0.0.1:5"),
@@ -453,7 +451,7 @@ fn odd_request_ids_are_replaced() {
 }
 
 #[test]
-fn odd_traces_are_none() {
+fn invalid_trace_parents_are_omitted() {
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let long = format!("{trace}{}", "x".repeat(100_000));
     for (given, kept) in [
@@ -471,7 +469,7 @@ fn odd_traces_are_none() {
 }
 
 #[test]
-fn odd_user_agents() {
+fn user_agents_are_bounded_and_read_as_in_go() {
     let long = "x".repeat(8 << 10);
     let longer = format!("{long}x");
     for (given, kept, missing) in [
@@ -498,7 +496,7 @@ fn odd_user_agents() {
 
 /// A refused request has no event, so that it lacks nothing.
 #[test]
-fn what_a_refused_request_omits_is_not_counted() {
+fn facts_that_a_refused_request_lacks_are_not_counted() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
     let runtime = tokio::runtime::Builder::new_current_thread().build();

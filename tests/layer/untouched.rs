@@ -1,6 +1,4 @@
-//! A request that is no event passes without allocating.
-
-#![allow(clippy::unwrap_used)]
+//! A request that makes no event passes without an allocation.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -43,7 +41,7 @@ where
 }
 
 #[test]
-fn what_is_no_event_is_not_paid_for() {
+fn requests_that_make_no_event_do_not_allocate() {
     let notifier = Notifier::builder().build().unwrap();
     let layer = NotificationLayer::new(notifier);
     let count = |method: Method, path: &str| {

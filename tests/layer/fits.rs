@@ -1,7 +1,5 @@
 //! The layer fits axum 0.8, axum 0.7 and a bare hyper server.
 
-#![allow(clippy::unwrap_used)]
-
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
@@ -47,7 +45,7 @@ async fn get(address: SocketAddr) -> SocketAddr {
     peer
 }
 
-async fn told(mut events: Events, actor: &str, peer: Option<SocketAddr>) {
+async fn assert_event(mut events: Events, actor: &str, peer: Option<SocketAddr>) {
     let event = events.recv().await.unwrap().to_event();
     let target = &event.target;
     assert_eq!(
@@ -79,7 +77,7 @@ async fn axum_0_8_inside_of_auth() {
     let (listener, address) = listen().await;
     tokio::spawn(async move { axum::serve(listener, app).await });
     let peer = get(address).await;
-    told(events, "alice", Some(peer)).await;
+    assert_event(events, "alice", Some(peer)).await;
 }
 
 #[tokio::test]
@@ -100,7 +98,7 @@ async fn axum_0_7_outside_of_auth() {
     let (listener, address) = listen().await;
     tokio::spawn(async move { axum_0_7::serve(listener, app).await });
     get(address).await;
-    told(events, "bob", None).await;
+    assert_event(events, "bob", None).await;
 }
 
 #[tokio::test]
@@ -121,7 +119,7 @@ async fn a_bare_hyper_server() {
             .unwrap();
     });
     let peer = get(address).await;
-    told(events, "", Some(peer)).await;
+    assert_event(events, "", Some(peer)).await;
 }
 
 #[test]

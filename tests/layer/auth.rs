@@ -1,17 +1,13 @@
 //! Who acts, from auth outside and inside of the layer, and what a client
 //! cannot make anybody believe.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
-
-#[path = "live/client.rs"]
+#[path = "../live/client.rs"]
 mod client;
-#[path = "../examples/support/image.rs"]
-mod image;
-#[path = "../examples/support/keys.rs"]
+#[path = "../../examples/support/keys.rs"]
 mod keys;
-#[path = "../examples/support/registry.rs"]
+#[path = "../../examples/support/registry.rs"]
 mod registry;
-#[path = "../examples/support/token.rs"]
+#[path = "../../examples/support/token.rs"]
 mod token;
 
 use std::collections::{BTreeSet, HashMap};
@@ -34,8 +30,8 @@ use tower_registry_notifications::{
     Action, ChannelSink, Event, Events, NotificationLayer, Notifier,
 };
 
+use self::token::{Tokens, User};
 use crate::image::Image;
-use crate::token::{Tokens, User};
 
 const SERVICE: &str = "registry.test:5000";
 const PEER: &str = "198.51.100.7:4711";
@@ -206,7 +202,7 @@ async fn bad_tokens(app: &Router, tokens: &Tokens) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn who_is_sent_away_has_done_nothing() {
+async fn requests_that_auth_refuses_make_no_events() {
     let tokens = tokens(SERVICE);
     let (app, mut events) = token_app(&tokens).await;
     assert_eq!(login(&app, "alice", "guessed", PULL).await, None);
@@ -330,7 +326,7 @@ fn keys_app() -> (Router, Events) {
 }
 
 #[tokio::test]
-async fn auth_inside_says_who_acts() {
+async fn auth_inside_the_layer_names_the_actor() {
     let (app, mut events) = keys_app();
     for (key, path, wanted) in [
         ("alice's key", "/v2/demo/manifests/latest", Some("alice")),
