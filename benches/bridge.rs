@@ -20,11 +20,12 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tokio::runtime::Runtime;
 use tower::{BoxError, service_fn};
+use tower_registry_notifications::endpoint::Batch;
 use tower_registry_notifications::event::{
     Descriptor, Manifest, RequestRecord, SourceRecord, media_types,
 };
 use tower_registry_notifications::sink::{Acceptance, ChannelSink, Events};
-use tower_registry_notifications::{Batch, Bridge, Endpoint, Notifier};
+use tower_registry_notifications::{Bridge, Endpoint, Notifier};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 /// Events between two times that the queues are emptied.
@@ -128,7 +129,7 @@ fn endpoints(runtime: &Runtime) -> Notifier {
         let client = service_fn(async |_: Request<Bytes>| {
             Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
         });
-        let endpoint = Endpoint::builder(name, "http://receiver").client(client);
+        let endpoint = Endpoint::new(name, "http://receiver").client(client);
         notifier = notifier.endpoint(endpoint.batch(Batch::of(ROUND as usize)));
     }
     notifier.build().expect("a notifier")

@@ -8,8 +8,9 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tower_registry_notifications::endpoint::Batch;
 use tower_registry_notifications::{
-    Action, Batch, Descriptor, Endpoint, EndpointBuilder, Event, Notifier, SharedEvent, Sink as _,
+    Action, Descriptor, Endpoint, Event, Notifier, SharedEvent, Sink as _,
 };
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -59,8 +60,9 @@ fn answer(mut stream: std::net::TcpStream) {
     }
 }
 
-async fn deliver(events: u64, endpoint: EndpointBuilder) -> Duration {
-    let notifier = Notifier::builder().endpoint(endpoint.queue_limits(usize::MAX, usize::MAX));
+async fn deliver(events: u64, endpoint: Endpoint) -> Duration {
+    let notifier =
+        Notifier::builder().endpoint(endpoint.queue_events(usize::MAX).queue_bytes(usize::MAX));
     let notifier = notifier.build().expect("a notifier");
     let sink = notifier.sink();
     // The connection is there by then.
@@ -90,7 +92,7 @@ fn deliveries(criterion: &mut Criterion) {
                 let mut left = iterations;
                 while left > 0 {
                     let round = left.min(ROUND);
-                    let endpoint = Endpoint::builder("e", &url).batch(Batch::of(most));
+                    let endpoint = Endpoint::new("e", &url).batch(Batch::of(most));
                     total += runtime.block_on(deliver(round, endpoint));
                     left -= round;
                 }

@@ -112,9 +112,7 @@ async fn run(options: &Options) -> Result<(), BoxError> {
     if !ended {
         eprintln!("Some requests did not end in time.");
     }
-    for left in notifier.shutdown(DRAIN).await.left {
-        eprintln!("{}: {} events are left.", left.endpoint, left.events);
-    }
+    eprintln!("{}", notifier.shutdown(DRAIN).await);
     Ok(())
 }
 
@@ -129,7 +127,7 @@ fn notifier(address: SocketAddr, options: &Options) -> Result<Notifier, BoxError
         notifier = notifier.include_references(true);
     }
     for (number, url) in options.endpoints.iter().enumerate() {
-        let endpoint = Endpoint::builder(format!("endpoint-{}", number + 1), url);
+        let endpoint = Endpoint::new(format!("endpoint-{}", number + 1), url);
         notifier = notifier.endpoint(endpoint.format(format));
     }
     Ok(notifier.build()?)

@@ -126,20 +126,14 @@ fn notifier(address: SocketAddr, options: &Options) -> NotifierBuilder {
         .include_references(options.include_references);
     for (number, url) in options.endpoints.iter().enumerate() {
         let name = format!("endpoint-{}", number + 1);
-        notifier = notifier.endpoint(Endpoint::builder(name, url));
+        notifier = notifier.endpoint(Endpoint::new(name, url));
     }
     notifier
 }
 
 /// Delivers the events that wait, and says what is left of them.
 async fn deliver(notifier: Notifier, deadline: Instant) {
-    let report = notifier.shutdown(deadline - Instant::now()).await;
-    if report.is_drained() {
-        eprintln!("All events were delivered.");
-    }
-    for left in &report.left {
-        eprintln!("Events left for {}: {}", left.endpoint, left.events);
-    }
+    eprintln!("{}", notifier.shutdown(deadline - Instant::now()).await);
 }
 
 /// Where a client on this machine finds the registry.

@@ -1,25 +1,218 @@
-//! The error of a configuration that cannot work: [`BuildError`].
+//! What is wrong with a configuration: [`BuildError`].
 
+use std::error::Error;
 use std::fmt;
 
-/// A setting that cannot work. The message names the setting, its value and
-/// the remedy, and shows no secret.
-#[derive(Debug)]
-pub struct BuildError(String);
+/// A configuration that cannot be used, with everything that is wrong in it.
+///
+/// Each [`Mistake`] names the field, the value and the remedy, and in a
+/// configuration file the place. [`Display`](fmt::Display) writes one mistake a
+/// line. Header values, user info of URLs, signing secrets, certificates and
+/// keys are never shown.
+///
+/// ```
+/// use tower_registry_notifications::{Endpoint, Notifier};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let endpoint = Endpoint::new("ci", "ftp://ci.example.com").concurrency(0);
+/// let error = Notifier::builder().endpoint(endpoint).build().unwrap_err();
+/// assert_eq!(error.mistakes().len(), 2);
+/// # }
+/// ```
+pub struct BuildError(Vec<Mistake>);
+
+/// One mistake of a [`BuildError`].
+#[derive(Clone)]
+pub struct Mistake {
+    kind: Kind,
+    /// Written before the field; ends with a colon and a space, or is empty.
+    place: String,
+    /// Line and column, from 1.
+    at: Option<(u64, u64)>,
+    field: String,
+    message: String,
+}
+
+/// What the predicates tell apart.
+#[cfg_attr(
+    not(feature = "config"),
+    allow(dead_code, reason = "only configuration files have all of them")
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A value that makes no sense, or is missing.
+    Value,
+    /// A text that is no YAML.
+    Syntax,
+    /// A file that cannot be read.
+    Unreadable,
+    /// No Tokio runtime to deliver in.
+    NoRuntime,
+}
 
 impl BuildError {
+    /// The value of a field is not valid.
     pub(crate) fn new(field: &str, value: impl fmt::Display, remedy: &str) -> Self {
-        Self(format!(
-            "{field}: {value:?} is not valid: {remedy}",
-            value = value.to_string()
-        ))
+        let value = value.to_string();
+        Self::at(field, format!("{value:?} is not valid: {remedy}"))
+    }
+
+    /// Something else is wrong with a field.
+    pub(crate) fn at(field: &str, message: impl Into<String>) -> Self {
+        Self(vec![Mistake {
+            kind: Kind::Value,
+            place: String::new(),
+            at: None,
+            field: field.into(),
+            message: message.into(),
+        }])
+    }
+
+    pub(crate) fn with_kind(mut self, kind: Kind) -> Self {
+        self.0.iter_mut().for_each(|mistake| mistake.kind = kind);
+        self
+    }
+
+    /// Returns the same mistakes at a place in a text: its line and column, both
+    /// from 1.
+    #[cfg(feature = "config")]
+    pub(crate) fn placed(mut self, place: &dyn fmt::Display, at: Option<(u64, u64)>) -> Self {
+        for mistake in &mut self.0 {
+            mistake.place = place.to_string();
+            mistake.at = at;
+        }
+        self
+    }
+
+    /// Returns the same mistakes in the order of their places.
+    #[cfg(feature = "config")]
+    pub(crate) fn in_order(mut self) -> Self {
+        self.0.sort_by_key(|mistake| mistake.at);
+        self
+    }
+
+    /// Everything that is wrong: at least one mistake.
+    pub fn mistakes(&self) -> &[Mistake] {
+        &self.0
+    }
+
+    /// Whether there is no Tokio runtime to deliver in.
+    pub fn is_no_runtime(&self) -> bool {
+        self.has(Kind::NoRuntime)
+    }
+
+    /// Whether a file cannot be read.
+    pub fn is_unreadable(&self) -> bool {
+        self.has(Kind::Unreadable)
+    }
+
+    /// Whether a configuration file, or a variable of the environment, is not
+    /// valid YAML.
+    pub fn is_syntax(&self) -> bool {
+        self.has(Kind::Syntax)
+    }
+
+    fn has(&self, kind: Kind) -> bool {
+        self.0.iter().any(|mistake| mistake.kind == kind)
+    }
+}
+
+impl Mistake {
+    /// The field: a setting of an endpoint (`endpoint "ci": timeout`), or a key of
+    /// a configuration file (`notifications.endpoints[0].timeout`). Empty if a
+    /// file as a whole is wrong.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// The line of the configuration file, from 1. `None` if the mistake is in
+    /// no file, is about the file as a whole, or is in a variable of the
+    /// environment.
+    pub fn line(&self) -> Option<u64> {
+        self.at.map(|(line, _)| line)
     }
 }
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        for (number, mistake) in self.0.iter().enumerate() {
+            if number > 0 {
+                f.write_str("\n")?;
+            }
+            mistake.fmt(f)?;
+        }
+        Ok(())
     }
 }
 
-impl std::error::Error for BuildError {}
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BuildError").field(&self.0).finish()
+    }
+}
+
+impl fmt::Debug for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+impl Error for BuildError {}
+
+/// Collects mistakes, so that all are reported at once.
+#[derive(Debug, Default)]
+pub(crate) struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    pub(crate) fn add(&mut self, error: BuildError) {
+        self.0.extend(error.0);
+    }
+
+    /// The value, or `None` and the mistakes are noted.
+    pub(crate) fn take<T>(&mut self, result: Result<T, BuildError>) -> Option<T> {
+        result.map_err(|error| self.add(error)).ok()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `value`, if nothing is wrong.
+    pub(crate) fn or<T>(self, value: T) -> Result<T, BuildError> {
+        match self.is_empty() {
+            true => Ok(value),
+            false => self.failed(),
+        }
+    }
+
+    /// Everything that is wrong, where a mistake has been noted.
+    pub(crate) fn failed<T>(self) -> Result<T, BuildError> {
+        Err(BuildError(self.0))
+    }
+}
+
+/// An error with all of its causes, which say more than it does.
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some errors repeat their cause in their own text.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -25,19 +25,25 @@
 //!
 //! # Features
 //!
-//! | feature | gives |
-//! | --- | --- |
-//! | `axum` | peer addresses from axum 0.8's `ConnectInfo` |
-//! | `tower-http` | request ids from tower-http 0.6's `RequestId` |
-//! | `config` | [`Config`]: endpoints from distribution's configuration file |
-//!
-//! None is on by default.
+//! | feature | gives | default |
+//! | --- | --- | --- |
+//! | `client` | the HTTP(S) client of endpoints; without it an [`Endpoint`] needs one of its own, and the crate has no TLS | on |
+//! | `axum` | peer addresses from axum 0.8's `ConnectInfo` | off |
+//! | `tower-http` | request ids from tower-http 0.6's `RequestId` | off |
+//! | `config` | [`Config`]: endpoints from distribution's configuration file | off |
 
 mod basic_auth;
 mod bridge;
 #[cfg(feature = "config")]
 mod config;
-mod endpoint;
+
+/// Events that will not be tried again, and what keeps them.
+pub mod dead_letter {
+    pub use crate::endpoint::dead_letter::{
+        DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, DeadLetters, Reason,
+    };
+}
+pub mod endpoint;
 mod error;
 pub mod event;
 mod in_flight;
@@ -48,17 +54,14 @@ mod networks;
 mod notifier;
 mod queue;
 mod redact;
+mod shutdown;
 pub mod sink;
 
 pub use bridge::Bridge;
 #[cfg(feature = "config")]
-pub use config::{Config, ConfigError};
-pub use endpoint::{
-    AddressPolicy, Backoff, Batch, Breaker, DeadLetter, DeadLetterChannel, DeadLetterFile,
-    DeadLetterSink, DeadLetters, Delivery, Endpoint, EndpointBuilder, EndpointState,
-    EndpointStatus, Reason, RetryPolicy,
-};
-pub use error::BuildError;
+pub use config::Config;
+pub use endpoint::Endpoint;
+pub use error::{BuildError, Mistake};
 pub use event::{
     Action, ActorRecord, Descriptor, Envelope, Event, Format, Kind, MANIFEST_LIMIT, Manifest,
     ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, Target, media_types,
@@ -68,8 +71,8 @@ pub use layer::{
     ResponseFuture, StatBody, TrustedProxies,
 };
 pub use listener::Listener;
-pub use notifier::{Left, Notifier, NotifierBuilder, NotifierStatus, ShutdownReport};
-pub use queue::Overflow;
+pub use notifier::{Notifier, NotifierBuilder, NotifierStatus};
+pub use shutdown::{Left, ShutdownReport};
 pub use sink::{Acceptance, Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, sink_fn};
 
 /// The example of the README.

@@ -12,11 +12,15 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::bridge::Bridge;
-use crate::endpoint::{DeadLetter, EndpointBuilder, EndpointStatus, Running};
-use crate::error::BuildError;
+use crate::endpoint::dead_letter::DeadLetter;
+use crate::endpoint::{BURIAL, Endpoint, EndpointStatus, Running};
+use crate::error::{BuildError, Kind, Mistakes};
 use crate::event::{RequestRecord, SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
-use crate::sink::{Acceptance, Broadcaster, RetryingSink, Sink, SinkError};
+use crate::shutdown::ShutdownReport;
+use crate::sink::{
+    Acceptance, Broadcaster, Counted, Destination, Plain, RetryingSink, Sink, SinkError,
+};
 
 /// Where events go: the endpoints and other sinks, and what all events share.
 ///
@@ -32,18 +36,30 @@ use crate::sink::{Acceptance, Broadcaster, RetryingSink, Sink, SinkError};
 ///
 /// | metric | type | labels | what it is |
 /// | --- | --- | --- | --- |
-/// | `registry_notifications_events_total` | counter | `type`, `endpoint` | `Events` that the queue has taken, `Successes`: events that the receiver has accepted, `Failures`: attempts that it answered otherwise, `Errors`: attempts that got no answer |
+/// | `registry_notifications_events_total` | counter | `type`, `endpoint` | `Events` that were written to the endpoint, `Successes`: events that the receiver has accepted, `Failures`: attempts that it answered otherwise, `Errors`: attempts that got no answer |
 /// | `registry_notifications_pending_total` | gauge | `endpoint` | events that wait or are under way |
 /// | `registry_notifications_status_total` | counter | `code`, `endpoint` | answers by status, `200 OK` |
 /// | `registry_notifications_retries_total` | counter | `endpoint` | attempts that were not the first at their events |
 /// | `registry_notifications_dead_letters_total` | counter | `reason`, `endpoint` | events that will not be tried again: `rejected`, `gave_up`, `overflow` or `shutdown` |
-/// | `registry_notifications_lost_total` | counter | `endpoint` | those of them that no sink of dead letters has |
+/// | `registry_notifications_lost_total` | counter | `endpoint` | dead letters that no sink of dead letters has |
 /// | `registry_notifications_queue_age_seconds` | gauge | `endpoint` | how long the oldest event that is not delivered has waited |
 /// | `registry_notifications_delivery_seconds` | histogram | `endpoint` | duration of attempts |
 /// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | from the happening to the acceptance by the receiver |
 /// | `registry_notifications_batch_events` | histogram | `endpoint` | events in a request |
-/// | `registry_notifications_unaccepted_total` | counter | | events that a sink did not accept |
+/// | `registry_notifications_unaccepted_total` | counter | | events that a sink did not accept; each counts once, however many sinks there are |
 /// | `registry_notifications_missing_facts_total` | counter | `fact` | events that lack a fact for which there was no source: `media_type`, `digest`, `size`, `references`, `untagged` (tags of a deleted manifest), `repository` (the one that a mount is from), or, because a request names none that is valid or more than one, `actor`, `host`, `base_url` (the URL is relative) or `user_agent` |
+///
+/// Every event that an endpoint's filter wants ends once. For each endpoint,
+/// whenever nothing is being written:
+///
+/// - `Events` = `Successes` + dead letters of all reasons + pending. Events that
+///   the queue refuses are `Events` and dead letters at once; a write that waits
+///   for room is not counted before it is decided.
+/// - Dead letters = letters that the sink of dead letters has + lost.
+/// - Answers by status = attempts with an answer = `Failures` + attempts that
+///   succeeded; attempts = `Failures` + `Errors` + those.
+/// - A durable store keeps what is pending at the end; without one, nothing is
+///   pending after [`shutdown`](Self::shutdown).
 ///
 /// Gauges are brought up to date with each attempt, and every 10 s while events
 /// wait. Counters begin at zero, but for those by `code` and `fact`, which are
@@ -87,7 +103,7 @@ struct Inner {
     include_references: bool,
     sink: Arc<dyn Sink>,
     /// The same one by one.
-    sinks: Vec<Arc<dyn Sink>>,
+    destinations: Vec<Arc<dyn Destination>>,
     endpoints: Vec<Arc<Running>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     in_flight: InFlight,
@@ -118,7 +134,8 @@ impl Notifier {
     /// A sink whose writes are repeated until every endpoint and sink has
     /// accepted the event, or `limit` has passed.
     pub(crate) fn retrying_sink(&self, limit: Duration) -> Arc<dyn Sink> {
-        Arc::new(RetryingSink::new(self.0.sinks.clone(), limit))
+        let destinations = self.0.destinations.clone();
+        Arc::new(Counted::new(RetryingSink::new(destinations, limit)))
     }
 
     /// Requests whose clients have hung up.
@@ -163,12 +180,12 @@ impl Notifier {
     /// Gives a dead letter back to its endpoint, whatever that one's filter
     /// says: with a new place in the order, and as many attempts as any event.
     ///
-    /// The write fails with [`SinkError::is_closed`] if there is no endpoint of
+    /// The write fails with [`SinkError::is_no_endpoint`] if there is none of
     /// that name.
     pub fn send_again(&self, letter: &DeadLetter) -> Acceptance {
         match self.endpoint(&letter.endpoint) {
-            Some(endpoint) => endpoint.accept(&SharedEvent::from(&letter.event)),
-            None => Acceptance::failed(SinkError::closed()),
+            Some(endpoint) => endpoint.accept(&letter.event),
+            None => Acceptance::failed(SinkError::no_endpoint(&letter.endpoint)),
         }
     }
 
@@ -181,13 +198,14 @@ impl Notifier {
     /// it for at most `deadline`, and says what is left.
     ///
     /// Events that are left become dead letters, for which their sinks have
-    /// another 5 s. An attempt that is under way at the deadline is given up,
-    /// and its events count as left: whether the receiver has them is not
-    /// known. An endpoint that is disabled is not waited for. Writes after this
-    /// fail with [`SinkError::is_closed`]. Other sinks are not shut down.
+    /// another 5 s. What they have not kept by then is lost, counted and logged.
+    /// An attempt that is under way at the deadline is given up, and its events
+    /// count as left: whether the receiver has them is not known. An endpoint
+    /// that is disabled is not waited for. Writes after this fail with
+    /// [`SinkError::is_closed`]. Other sinks are not shut down.
     ///
     /// Called again, it waits for the first call to end, and reports the same;
-    /// if that was given up half-way, it goes on in its place.
+    /// if that was dropped half-way, it goes on in its place.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let began = tokio::time::Instant::now();
         // Requests whose clients have hung up still make events, which the
@@ -198,24 +216,33 @@ impl Notifier {
         let endpoints = &self.0.endpoints;
         endpoints.iter().for_each(|endpoint| endpoint.close());
         let mut tasks = self.0.tasks.lock().await;
-        // Of a call that was given up half-way, some have ended, and some have not.
+        // After a call that was dropped half-way, some have ended already.
         tasks.retain(|task| !task.is_finished());
         let stop: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
         let mut all = std::pin::pin!(futures_util::future::join_all(tasks.iter_mut()));
         if timeout(deadline, &mut all).await.is_err() {
             endpoints.iter().for_each(|endpoint| endpoint.stop());
-            if timeout(BURIAL, &mut all).await.is_err() {
+            // The workers keep to the limit themselves, and account for what is
+            // left then. One that does not is blocked by code of the user's.
+            if timeout(BURIAL + GRACE, &mut all).await.is_err() {
                 stop.iter().for_each(|task| task.abort());
-                all.await;
+                let _blocked = timeout(GRACE, all).await;
             }
         }
-        let left = endpoints.iter().map(|endpoint| Left {
-            endpoint: endpoint.name().into(),
-            events: endpoint.left(),
-        });
-        ShutdownReport {
-            left: left.filter(|left| left.events > 0).collect(),
-            unfinished,
+        self.letters_decided().await;
+        let accounts = endpoints.iter().map(|it| (it.name(), it.account()));
+        ShutdownReport::of(accounts, unfinished)
+    }
+
+    /// Waits for dead letters of other events: those that were refused, or had
+    /// to make room. What is not kept in time is lost.
+    async fn letters_decided(&self) {
+        let endpoints = &self.0.endpoints;
+        let decided =
+            || futures_util::future::join_all(endpoints.iter().map(|it| it.letters_decided()));
+        if timeout(BURIAL, decided()).await.is_err() {
+            endpoints.iter().for_each(|it| it.close_dead_letters());
+            let _unpolled = timeout(GRACE, decided()).await;
         }
     }
 }
@@ -236,8 +263,8 @@ impl Sink for Notifier {
     }
 }
 
-/// How long sinks of dead letters have for all that is left at the end.
-const BURIAL: Duration = Duration::from_secs(5);
+/// How long tasks may take to notice that they are to end.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A snapshot of a [`Notifier`], without secrets.
 ///
@@ -252,34 +279,6 @@ pub struct NotifierStatus {
     pub endpoints: Vec<EndpointStatus>,
 }
 
-/// What a [`shutdown`](Notifier::shutdown) could not deliver.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// The endpoints that have events left.
-    pub left: Vec<Left>,
-    /// Requests without a client that had not ended by the deadline. Whether
-    /// they make events that are missing is unknown.
-    pub unfinished: usize,
-}
-
-impl ShutdownReport {
-    /// Whether everything was delivered.
-    pub fn is_drained(&self) -> bool {
-        self.left.is_empty() && self.unfinished == 0
-    }
-}
-
-/// The events that one endpoint has left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Left {
-    /// Name of the endpoint.
-    pub endpoint: String,
-    /// How many events it has left.
-    pub events: usize,
-}
-
 impl fmt::Debug for Notifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notifier")
@@ -290,12 +289,12 @@ impl fmt::Debug for Notifier {
 }
 
 /// Configures a [`Notifier`].
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct NotifierBuilder {
     source: SourceRecord,
     include_references: bool,
     sinks: Vec<Arc<dyn Sink>>,
-    endpoints: Vec<EndpointBuilder>,
+    endpoints: Vec<Endpoint>,
 }
 
 impl NotifierBuilder {
@@ -322,7 +321,7 @@ impl NotifierBuilder {
 
     /// Adds an endpoint.
     #[must_use]
-    pub fn endpoint(mut self, endpoint: EndpointBuilder) -> Self {
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoints.push(endpoint);
         self
     }
@@ -333,39 +332,47 @@ impl NotifierBuilder {
     /// # Errors
     ///
     /// When a setting of an endpoint makes no sense, two have the same name, or
-    /// there are endpoints but no Tokio runtime. The error names field, value
-    /// and remedy.
+    /// there are endpoints but no Tokio runtime. All mistakes are reported, each
+    /// with field, value and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
-        // Before the endpoints: their layers may need it.
+        let mut mistakes = Mistakes::default();
         let runtime = tokio::runtime::Handle::try_current();
         if runtime.is_err() && self.endpoints.iter().any(|it| !it.is_disabled()) {
             let remedy = "build the notifier inside of a Tokio runtime";
-            return Err(BuildError::new("runtime", "none", remedy));
+            let error = BuildError::new("runtime", "none", remedy);
+            mistakes.add(error.with_kind(Kind::NoRuntime));
         }
         let mut names = HashSet::new();
-        let mut sinks = self.sinks;
-        let mut endpoints = Vec::new();
-        let mut workers = Vec::new();
+        let mut checked = Vec::new();
         for endpoint in self.endpoints {
             if !names.insert(endpoint.name().to_owned()) {
                 let remedy = "give each endpoint a name of its own";
-                return Err(BuildError::new("endpoint name", endpoint.name(), remedy));
+                mistakes.add(BuildError::new("endpoint name", endpoint.name(), remedy));
             }
             let disabled = endpoint.is_disabled();
-            let (running, worker) = endpoint.build()?;
-            if !disabled {
-                sinks.push(running.clone());
-                endpoints.push(running);
-                workers.push(worker);
-            }
+            let endpoint = mistakes.take(endpoint.checked());
+            checked.extend(endpoint.filter(|_| !disabled));
+        }
+        mistakes.or(())?;
+        let mut sinks = self.sinks;
+        let others = sinks.iter().cloned();
+        let mut destinations: Vec<Arc<dyn Destination>> =
+            others.map(|sink| Arc::new(Plain(sink)) as _).collect();
+        let (mut endpoints, mut workers) = (Vec::new(), Vec::new());
+        for endpoint in checked {
+            let (running, worker) = endpoint.start();
+            sinks.push(running.clone());
+            destinations.push(running.clone());
+            endpoints.push(running);
+            workers.push(worker);
         }
         let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
         let tasks = workers.into_iter().filter_map(spawn).collect();
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(self.source),
             include_references: self.include_references,
-            sink: Arc::new(Broadcaster::new(sinks.clone())),
-            sinks,
+            sink: Arc::new(Counted::new(Broadcaster::new(sinks))),
+            destinations,
             endpoints,
             tasks: Mutex::new(tasks),
             in_flight: InFlight::new(),

@@ -16,14 +16,14 @@ use std::time::Duration;
 
 use common::receiver;
 use http::Response;
+use tower_registry_notifications::endpoint::Breaker;
 use tower_registry_notifications::{
-    Action, Breaker, Config, ConfigError, Endpoint, EndpointBuilder, Event, Filter, Notifier,
-    NotifierBuilder, Sink as _,
+    Action, BuildError, Config, Endpoint, Event, Filter, Notifier, NotifierBuilder, Sink as _,
 };
 
 const DISTRIBUTION: &str = include_str!("config/distribution.yml");
 
-fn read(text: &str) -> Result<NotifierBuilder, ConfigError> {
+fn read(text: &str) -> Result<NotifierBuilder, BuildError> {
     Config::from_yaml(text)?.notifier()
 }
 
@@ -35,17 +35,20 @@ fn told(builder: &NotifierBuilder) -> String {
 }
 
 /// An endpoint as the reference delivers to it.
-fn of_reference(name: &str, url: &str) -> EndpointBuilder {
-    Endpoint::builder(name, url)
+fn of_reference(name: &str, url: &str) -> Endpoint {
+    Endpoint::new(name, url)
         .timeout(Duration::from_secs(1))
         .retry(Breaker::new())
-        .accept_redirects(true)
+        .on_status(
+            300..=399,
+            tower_registry_notifications::endpoint::StatusMeaning::Accept,
+        )
 }
 
 #[test]
 fn a_configuration_of_distribution_is_read_as_it_stands() {
     let read = Config::from_yaml(DISTRIBUTION).unwrap().notifier().unwrap();
-    let headers = |it: EndpointBuilder| {
+    let headers = |it: Endpoint| {
         it.header("Authorization", "Bearer hush-hush")
             .header("X-Team", "platform")
             .header("X-Team", "registry")
@@ -136,15 +139,18 @@ const MISTAKES: &str = include_str!("config/mistakes.txt");
 
 #[test]
 fn mistakes_are_named_with_place_key_value_and_remedy() {
-    let mut number = 0;
+    let (mut number, mut wrong) = (0, Vec::new());
     for mistake in MISTAKES.split("\n=== ").skip(1) {
         let (text, message) = mistake.split_once("\n--- ").unwrap();
         let (_, text) = text.split_once('\n').unwrap();
         let error = read(text).expect_err(text).to_string();
-        assert_eq!(error, message.trim_end(), "{text}");
+        if error != message.trim_end() {
+            wrong.push(format!("{text}\n--- {error}"));
+        }
         assert!(!error.contains("hush"), "{error}");
         number += 1;
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n=== \n"));
     assert!(number > 50, "{number} mistakes");
 }
 
@@ -152,12 +158,12 @@ fn mistakes_are_named_with_place_key_value_and_remedy() {
 fn a_file_is_named_in_messages() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.yml");
-    let message = |error: ConfigError| {
+    let message = |error: BuildError| {
         let message = error.to_string();
         message.replace(&directory.path().display().to_string(), "")
     };
     let error = Config::from_file(&path).unwrap_err();
-    assert_eq!(error.line(), None);
+    assert_eq!(error.mistakes()[0].line(), None);
     assert_eq!(
         message(error),
         "/config.yml: cannot be read: No such file or directory (os error 2)"
@@ -165,7 +171,7 @@ fn a_file_is_named_in_messages() {
     let text = "version: 0.1\nnotifications:\n  endpoints:\n  - {name: a, timeout: 5 parsecs}\n";
     std::fs::write(&path, text).unwrap();
     let error = Config::from_file(&path).unwrap_err();
-    assert_eq!(error.line(), Some(4));
+    assert_eq!(error.mistakes()[0].line(), Some(4));
     assert_eq!(
         message(error),
         "/config.yml:4:24: notifications.endpoints[0].timeout: \"5 parsecs\" is not a duration: \
@@ -185,19 +191,4 @@ fn secrets_are_not_shown() {
     let shown = format!("{config:?} {:?}", config.notifier().unwrap());
     assert!(shown.contains("scanner.example.com"));
     assert!(!shown.contains("hush"), "{shown}");
-    assert!(config.to_yaml().contains("Bearer hush-hush"));
-}
-
-#[test]
-fn what_was_read_can_be_written_and_read_again() {
-    for text in [DISTRIBUTION, include_str!("config/reference.yml")] {
-        let first = Config::from_yaml(text).unwrap();
-        let written = first.to_yaml();
-        let second = Config::from_yaml(&written).unwrap();
-        assert_eq!(second.to_yaml(), written);
-        assert_eq!(
-            told(&second.notifier().unwrap()),
-            told(&first.notifier().unwrap())
-        );
-    }
 }

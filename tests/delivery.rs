@@ -13,12 +13,12 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tokio::time::Instant;
 use tower::{BoxError, service_fn};
+use tower_registry_notifications::endpoint::{Breaker, StatusMeaning};
 use tower_registry_notifications::{
-    Action, Breaker, Endpoint, EndpointBuilder, Envelope, Event, Filter, Format, Notifier,
-    SharedEvent, Sink as _, SinkError,
+    Action, Endpoint, Envelope, Event, Filter, Format, Notifier, SharedEvent, Sink as _, SinkError,
 };
 
-fn notifier(endpoint: EndpointBuilder) -> Notifier {
+fn notifier(endpoint: Endpoint) -> Notifier {
     Notifier::builder().endpoint(endpoint).build().unwrap()
 }
 
@@ -40,12 +40,12 @@ async fn a_receiver_gets_what_the_reference_posts_in_order_on_one_connection() {
         }))
         .await;
         let url = format!("http://me:secret@127.0.0.1:{port}/events?x=1");
-        let endpoint = Endpoint::builder("e", url).header("x-token", "t");
+        let endpoint = Endpoint::new("e", url).header("x-token", "t");
         let notifier = notifier(
             endpoint
                 .format(format)
                 .timeout(MINUTE)
-                .accept_redirects(true),
+                .on_status(300..=399, StatusMeaning::Accept),
         );
         let mut written = Vec::new();
         for _ in 0..50 {
@@ -86,10 +86,10 @@ async fn a_receiver_gets_what_the_reference_posts_in_order_on_one_connection() {
 type Attempts = Arc<Mutex<Vec<Duration>>>;
 
 /// An endpoint whose receiver fails `failures` times.
-fn failing(failures: usize, attempts: &Attempts) -> EndpointBuilder {
+fn failing(failures: usize, attempts: &Attempts) -> Endpoint {
     let start = Instant::now();
     let attempts = attempts.clone();
-    Endpoint::builder("e", "http://receiver").client(service_fn(move |_: Request<Bytes>| {
+    Endpoint::new("e", "http://receiver").client(service_fn(move |_: Request<Bytes>| {
         let mut attempts = attempts.lock().unwrap();
         attempts.push(start.elapsed());
         let n = attempts.len();
@@ -144,7 +144,10 @@ async fn a_shutdown_ends_at_its_deadline_and_says_what_is_left() {
     let start = Instant::now();
     let report = notifier.shutdown(MINUTE).await;
     assert_eq!(start.elapsed(), MINUTE);
-    assert_eq!((&*report.left[0].endpoint, report.left[0].events), ("e", 3));
+    assert_eq!(
+        (&*report.left[0].endpoint, report.left[0].events()),
+        ("e", 3)
+    );
     let tried = attempts.lock().unwrap().len();
     tokio::time::sleep(MINUTE).await;
     assert_eq!(attempts.lock().unwrap().len(), tried, "still at work");
@@ -154,7 +157,7 @@ async fn a_shutdown_ends_at_its_deadline_and_says_what_is_left() {
 async fn a_shutdown_goes_on_where_one_was_given_up() {
     let attempts = Attempts::default();
     let second = Duration::from_secs(1);
-    let fast = Endpoint::builder("fast", "http://h").client(service_fn(|_: Request<Bytes>| {
+    let fast = Endpoint::new("fast", "http://h").client(service_fn(|_: Request<Bytes>| {
         std::future::ready(Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())))
     }));
     let slow = failing(3, &attempts).retry(Breaker::new().threshold(1).backoff(10 * second));
@@ -180,8 +183,10 @@ async fn a_shutdown_may_have_no_time_or_all_the_time() {
 #[tokio::test(start_paused = true)]
 async fn what_overflows_is_refused_and_counted_and_one_endpoint_harms_no_other() {
     let (dead, alive) = (Attempts::default(), Attempts::default());
-    let full = failing(usize::MAX, &dead).queue_limits(2, usize::MAX / 2);
-    let other = Endpoint::builder("other", "http://other").client(service_fn({
+    let full = failing(usize::MAX, &dead)
+        .queue_events(2)
+        .queue_bytes(usize::MAX / 2);
+    let other = Endpoint::new("other", "http://other").client(service_fn({
         let alive = alive.clone();
         move |_: Request<Bytes>| {
             alive.lock().unwrap().push(Duration::ZERO);
@@ -192,7 +197,7 @@ async fn what_overflows_is_refused_and_counted_and_one_endpoint_harms_no_other()
     let notifier = Notifier::builder()
         .endpoint(full.filter(filter))
         .endpoint(other)
-        .endpoint(Endpoint::builder("off", "http://off").disabled(true))
+        .endpoint(Endpoint::new("off", "http://off").disabled(true))
         .build()
         .unwrap();
     write(&notifier, Action::Push).await.unwrap();
@@ -201,32 +206,32 @@ async fn what_overflows_is_refused_and_counted_and_one_endpoint_harms_no_other()
     assert!(write(&notifier, Action::Push).await.unwrap_err().is_full());
     let left = notifier.shutdown(MINUTE).await.left;
     assert_eq!(left.len(), 1);
-    assert_eq!((&*left[0].endpoint, left[0].events), ("e", 2));
+    assert_eq!((&*left[0].endpoint, left[0].events()), ("e", 2));
     assert_eq!(alive.lock().unwrap().len(), 4);
     let status = notifier.status().endpoints;
     assert_eq!(status.len(), 2);
-    assert_eq!((status[0].events, status[0].lost), (2, 3));
+    assert_eq!((status[0].events, status[0].lost), (3, 3));
     assert_eq!((status[1].events, status[1].lost), (4, 0));
 }
 
 #[tokio::test]
 async fn mistakes_surface_when_the_notifier_is_built() {
-    let wrong = |endpoint: EndpointBuilder| {
+    let wrong = |endpoint: Endpoint| {
         let notifier = Notifier::builder().endpoint(endpoint).build();
         notifier.expect_err("taken").to_string()
     };
-    let good = || Endpoint::builder("e", "http://h");
+    let good = || Endpoint::new("e", "http://h");
     for (endpoint, words) in [
-        (Endpoint::builder("", "http://h"), "name"),
-        (Endpoint::builder("e", "https:/h"), "https:/h"),
-        (Endpoint::builder("e", "ftp://h"), "ftp://h"),
+        (Endpoint::new("", "http://h"), "name"),
+        (Endpoint::new("e", "https:/h"), "https:/h"),
+        (Endpoint::new("e", "ftp://h"), "ftp://h"),
         (good().timeout(Duration::ZERO), "timeout"),
         (
             good().retry(Breaker::new().backoff(Duration::ZERO)),
             "retry backoff",
         ),
-        (good().queue_limits(0, 1), "most events"),
-        (good().queue_limits(1, 0), "most bytes"),
+        (good().queue_events(0).queue_bytes(1), "queue_events"),
+        (good().queue_events(1).queue_bytes(0), "queue_bytes"),
         (good().header("a b", "v"), "header"),
         (good().header("a", "v\n"), "header"),
     ] {
@@ -237,9 +242,60 @@ async fn mistakes_surface_when_the_notifier_is_built() {
     assert!(twice.build().unwrap_err().to_string().contains("name"));
 }
 
+/// Each on its line with field, value and remedy.
+#[tokio::test]
+async fn all_mistakes_of_all_endpoints_are_reported_at_once() {
+    let error = Notifier::builder()
+        .endpoint(Endpoint::new("a", "ftp://me:hush@h").concurrency(0))
+        .endpoint(Endpoint::new("b", "http://h").queue_bytes(0))
+        .endpoint(
+            Endpoint::new("b", "http://h")
+                .disabled(true)
+                .header("x y", "hush"),
+        )
+        .build()
+        .unwrap_err();
+    let lines: Vec<_> = error.to_string().lines().map(str::to_owned).collect();
+    assert_eq!(
+        lines,
+        [
+            r#"endpoint "a": concurrency: "0" is not valid: must be at least 1"#,
+            r#"endpoint "a": url: "ftp://…@h" is not valid: write one like https://receiver.example.com/events"#,
+            r#"endpoint "b": queue_bytes: "0" is not valid: must be at least 1"#,
+            r#"endpoint name: "b" is not valid: give each endpoint a name of its own"#,
+            r#"endpoint "b": header: "1" is not valid: name or value is not valid in an HTTP header"#,
+        ]
+    );
+    assert_eq!(error.mistakes()[2].field(), r#"endpoint "b": queue_bytes"#);
+    assert!(!error.is_no_runtime() && !error.is_unreadable() && !error.is_syntax());
+}
+
 #[test]
 fn without_a_runtime_the_error_says_so() {
-    let endpoint = Endpoint::builder("e", "http://h");
+    let endpoint = Endpoint::new("e", "http://h");
     let error = Notifier::builder().endpoint(endpoint).build().unwrap_err();
     assert!(error.to_string().contains("Tokio runtime"), "{error}");
+    assert!(error.is_no_runtime());
+}
+
+/// Builders are plain values, and everything can be shared between threads.
+#[test]
+fn builders_are_clone_and_all_is_send_and_sync() {
+    use tower_registry_notifications::{BuildError, Mistake, NotifierBuilder, endpoint as e};
+    fn builder<T: Clone + Send + Sync + 'static>() {}
+    fn shared<T: Send + Sync + 'static>() {}
+    builder::<Endpoint>();
+    builder::<NotifierBuilder>();
+    builder::<e::Backoff>();
+    builder::<e::Breaker>();
+    builder::<e::RetryPolicy>();
+    builder::<e::Batch>();
+    builder::<e::Statuses>();
+    builder::<e::StatusMeaning>();
+    builder::<e::AddressPolicy>();
+    builder::<Filter>();
+    shared::<Notifier>();
+    shared::<BuildError>();
+    shared::<Mistake>();
+    shared::<e::EndpointStatus>();
 }

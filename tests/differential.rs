@@ -105,7 +105,7 @@ async fn both_say_the_same(scenario: Scenario<'_>) {
         ..Setup::default()
     })
     .await;
-    let endpoint = Endpoint::builder("b", format!("http://127.0.0.1:{port_b}/"));
+    let endpoint = Endpoint::new("b", format!("http://127.0.0.1:{port_b}/"));
     let notifier = Notifier::builder()
         .source(SourceRecord::new("proxy"))
         .include_references(true)

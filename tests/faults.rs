@@ -9,29 +9,28 @@ use std::time::Duration;
 
 use common::scripted::{Log, Reply, event, scripted};
 use tokio::time::sleep;
-use tower_registry_notifications::{
-    Backoff, Batch, Breaker, DeadLetterChannel, DeadLetters, Endpoint, EndpointBuilder,
-    EndpointState, EndpointStatus, Notifier, Reason, Sink as _,
+use tower_registry_notifications::dead_letter::{DeadLetterChannel, DeadLetters, Reason};
+use tower_registry_notifications::endpoint::{
+    Backoff, Batch, Breaker, EndpointState, EndpointStatus, StatusMeaning,
 };
+use tower_registry_notifications::{Endpoint, Notifier, Sink as _};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// An endpoint whose receiver follows the script, and what that saw.
-fn endpoint(
-    script: impl Fn(usize, &[String]) -> Reply + Send + Sync + 'static,
-) -> (EndpointBuilder, Log) {
+fn endpoint(script: impl Fn(usize, &[String]) -> Reply + Send + Sync + 'static) -> (Endpoint, Log) {
     let (client, log) = scripted(script);
-    let endpoint = Endpoint::builder("e", "http://receiver").client(client);
+    let endpoint = Endpoint::new("e", "http://receiver").client(client);
     (endpoint.timeout(SECOND), log)
 }
 
-fn notifier(endpoint: EndpointBuilder) -> Notifier {
+fn notifier(endpoint: Endpoint) -> Notifier {
     Notifier::builder().endpoint(endpoint).build().unwrap()
 }
 
-fn with_letters(endpoint: EndpointBuilder) -> (Notifier, DeadLetters) {
+fn with_letters(endpoint: Endpoint) -> (Notifier, DeadLetters) {
     let (channel, letters) = DeadLetterChannel::new(1000);
     (notifier(endpoint.dead_letters(channel)), letters)
 }
@@ -64,6 +63,12 @@ async fn an_outage_of_any_kind_delays_and_loses_nothing() {
         Reply::Status(408),
         Reply::Status(425),
         Reply::Status(302),
+        // An ingress during a deployment, an expired token, a typo.
+        Reply::Status(401),
+        Reply::Status(403),
+        Reply::Status(404),
+        Reply::Status(405),
+        Reply::Status(409),
     ] {
         for breaker in [false, true] {
             let reply = reply.clone();
@@ -119,7 +124,7 @@ async fn retry_after_is_honoured() {
     sleep(SECOND).await;
     let now = status(&notifier);
     assert_eq!(now.state, EndpointState::Waiting);
-    assert_eq!(now.left_alone_for, Some(98 * SECOND));
+    assert_eq!(now.paused_for, Some(98 * SECOND));
     assert_eq!(now.oldest_pending, Some(2 * SECOND));
     assert!(notifier.shutdown(3 * HOUR).await.is_drained());
     assert_eq!(log.seconds(), [0, 100, 3700, 3700]);
@@ -144,7 +149,7 @@ async fn a_rejected_event_is_a_dead_letter_and_the_queue_goes_on() {
     assert_eq!(letter.answer.len(), 1024);
     assert_eq!(letter.attempts, 1);
     assert!(letter.first_attempt.is_some() && letter.first_attempt == letter.last_attempt);
-    assert_eq!(letter.event.target.tag, "2");
+    assert_eq!(letter.event.tag(), "2");
     let status = status(&notifier);
     assert_eq!((status.dead_letters, status.lost), (1, 0));
     assert_eq!(status.state, EndpointState::Delivering);
@@ -169,7 +174,7 @@ async fn a_rejected_batch_is_split_until_the_culprit_is_alone() {
     assert_eq!(log.accepted(), expected);
     let sizes: Vec<_> = log.got().iter().map(|got| got.events.len()).collect();
     assert_eq!(sizes, [16, 8, 4, 4, 4, 2, 1, 1, 2, 8]);
-    assert_eq!(letters.recv().await.unwrap().event.target.tag, "5");
+    assert_eq!(letters.recv().await.unwrap().event.tag(), "5");
     assert!(letters.try_recv().is_none());
 }
 
@@ -197,14 +202,11 @@ async fn a_receiver_that_is_gone_gets_nothing_until_it_is_enabled() {
     let start = tokio::time::Instant::now();
     let report = notifier.shutdown(HOUR).await;
     assert_eq!(start.elapsed(), Duration::ZERO, "waited for nothing");
-    assert_eq!(report.left[0].events, 3);
+    assert_eq!(report.left[0].events(), 3);
     for (tag, attempts) in [("3", 1), ("4", 0), ("5", 0)] {
         let letter = letters.recv().await.unwrap();
         assert_eq!(letter.reason, Reason::Shutdown);
-        assert_eq!(
-            (&*letter.event.target.tag, letter.attempts),
-            (tag, attempts)
-        );
+        assert_eq!((letter.event.tag(), letter.attempts), (tag, attempts));
     }
 }
 
@@ -340,4 +342,114 @@ async fn a_batch_lingers_and_a_shutdown_cuts_it_short() {
     assert_eq!(start.elapsed(), Duration::ZERO);
     let sizes: Vec<_> = log.got().iter().map(|got| got.events.len()).collect();
     assert_eq!((sizes, log.seconds()), (vec![2, 1], vec![60, 71]));
+}
+
+/// An expired token refuses everything. Batches stay whole, and the endpoint as a
+/// whole waits: the attempts are those of one event, whatever there is to do.
+#[tokio::test(start_paused = true)]
+async fn a_401_for_everything_causes_no_storm() {
+    for batch in [1, 100] {
+        for concurrency in [1, 8] {
+            let (endpoint, log) = endpoint(|_, _| Reply::Status(401));
+            let endpoint = endpoint.batch(Batch::of(batch)).concurrency(concurrency);
+            let (notifier, mut letters) = with_letters(endpoint);
+            for repository in 0..100 {
+                write(&notifier, &format!("r{repository}"), 0..10).await;
+            }
+            sleep(HOUR).await;
+            let attempts = log.got().len();
+            // An attempt every 150 s on average, and those until the cap is reached.
+            assert!(
+                (10..=100).contains(&attempts),
+                "{attempts} attempts in an hour"
+            );
+            let now = status(&notifier);
+            assert_eq!((now.pending, now.dead_letters), (1000, 0));
+            assert_eq!(now.statuses["401 Unauthorized"], attempts as u64);
+            assert!(letters.try_recv().is_none());
+        }
+    }
+}
+
+/// Only what says that an event is at fault.
+#[tokio::test(start_paused = true)]
+async fn batches_are_split_and_events_rejected_by_four_statuses_only() {
+    for code in 400..=599 {
+        let rejects = [400, 413, 415, 422].contains(&code);
+        let (endpoint, log) = endpoint(move |n, events| {
+            let bad = events.iter().any(|event| event == "bad/0");
+            match bad && (rejects || n < 5) {
+                true => Reply::Status(code),
+                false => Reply::Status(200),
+            }
+        });
+        let (notifier, mut letters) = with_letters(endpoint.batch(Batch::of(3)));
+        for repository in ["a", "bad", "b"] {
+            write(&notifier, repository, 0..1).await;
+        }
+        if code == 410 {
+            sleep(MINUTE).await;
+            assert_eq!(status(&notifier).state, EndpointState::Disabled);
+            continue;
+        }
+        assert!(notifier.shutdown(24 * HOUR).await.is_drained());
+        let accepted = log.accepted();
+        let letter = letters.try_recv().map(|letter| letter.reason);
+        if rejects {
+            assert_eq!(letter, Some(Reason::Rejected), "{code}");
+            assert_eq!(accepted, ["a/0", "b/0"], "{code}");
+        } else {
+            assert_eq!(letter, None, "{code}");
+            assert_eq!(accepted.len(), 3, "{code}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_means_what_the_endpoint_says() {
+    let (endpoint, log) = endpoint(|n, _| Reply::Status([409, 404, 302, 503, 200, 410][n]));
+    let endpoint = endpoint
+        .on_status(409, StatusMeaning::Accept)
+        .on_status(404, StatusMeaning::Reject)
+        .on_status(300..=399, StatusMeaning::Accept)
+        .on_status(410, StatusMeaning::Accept);
+    let (notifier, mut letters) = with_letters(endpoint);
+    write(&notifier, "a", 0..5).await;
+    assert!(notifier.shutdown(HOUR).await.is_drained());
+    assert_eq!(log.got().len(), 6);
+    let letter = letters.try_recv().unwrap();
+    assert_eq!(letter.error.as_deref(), Some("404 Not Found"));
+    let now = status(&notifier);
+    assert_eq!((now.successes, now.failures, now.dead_letters), (4, 2, 1));
+    let settings = &now.settings["on_status"];
+    assert_eq!(
+        settings,
+        "{409: Accept, 404: Reject, 300..=399: Accept, 410: Accept}"
+    );
+}
+
+/// A number that no integer holds is a long time, and not none.
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_of_any_size_is_an_hour_at_most() {
+    for (value, pause) in [
+        ("120", 120),
+        ("99999", 3600),
+        ("18446744073709551616", 3600),
+        ("99999999999999999999999999999999999999999999999999", 3600),
+        ("-5", 0),
+        ("soon", 0),
+    ] {
+        let (endpoint, log) = endpoint(move |n, _| match n {
+            0 => Reply::Answer(503, ("retry-after", value), String::new()),
+            _ => Reply::Status(200),
+        });
+        let notifier = notifier(endpoint);
+        write(&notifier, "a", 0..1).await;
+        assert!(notifier.shutdown(2 * HOUR).await.is_drained());
+        let seconds = log.seconds();
+        assert!(
+            (pause..=pause + 1).contains(&seconds[1]),
+            "{value}: {seconds:?}"
+        );
+    }
 }

@@ -68,7 +68,7 @@ async fn every_change_has_its_event_when_clients_hang_up() {
         ..Setup::default()
     })
     .await;
-    let endpoint = Endpoint::builder("b", format!("http://127.0.0.1:{port_b}/"));
+    let endpoint = Endpoint::new("b", format!("http://127.0.0.1:{port_b}/"));
     let notifier = Notifier::builder()
         .source(SourceRecord::new("proxy"))
         .endpoint(endpoint.format(Format::V1).timeout(MINUTE))

@@ -15,10 +15,9 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tokio::time::sleep;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    Backoff, Batch, Endpoint, EndpointBuilder, NotificationLayer, Notifier, Overflow, RequestBody,
-    Sink as _,
-};
+use tower_registry_notifications::dead_letter::DeadLetterFile;
+use tower_registry_notifications::endpoint::{Backoff, Batch, Overflow};
+use tower_registry_notifications::{Endpoint, NotificationLayer, Notifier, RequestBody, Sink as _};
 use tracing::Level;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,15 +25,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const LOUD: [Level; 2] = [Level::WARN, Level::ERROR];
 
-fn endpoint(
-    script: impl Fn(usize, &[String]) -> Reply + Send + Sync + 'static,
-) -> (EndpointBuilder, Log) {
+fn endpoint(script: impl Fn(usize, &[String]) -> Reply + Send + Sync + 'static) -> (Endpoint, Log) {
     let (client, log) = scripted(script);
-    let endpoint = Endpoint::builder("ci", "http://receiver").client(client);
+    let endpoint = Endpoint::new("ci", "http://receiver").client(client);
     (endpoint.timeout(SECOND), log)
 }
 
-fn notifier(endpoint: EndpointBuilder) -> Notifier {
+fn notifier(endpoint: Endpoint) -> Notifier {
     Notifier::builder().endpoint(endpoint).build().unwrap()
 }
 
@@ -151,7 +148,12 @@ async fn a_burst_of_loss_is_told_once() {
     for overflow in [Overflow::RejectNewest, Overflow::DropOldest] {
         let (captured, _guard) = Captured::all();
         let (endpoint, _) = endpoint(|_, _| Reply::Late(SECOND / 2));
-        let notifier = notifier(endpoint.queue_limits(10, 1 << 20).overflow(overflow));
+        let notifier = notifier(
+            endpoint
+                .queue_events(10)
+                .queue_bytes(1 << 20)
+                .overflow(overflow),
+        );
         let told = || {
             let lines = captured.at(&LOUD);
             let of = |what: &str| lines.iter().filter(|it| it.contains(what)).count();
@@ -246,4 +248,91 @@ async fn the_trace_of_a_request_goes_on_in_the_delivery_of_its_events() {
             assert_eq!(trace.map(|it| it.to_str().unwrap()), passed, "{traces:?}");
         }
     }
+}
+
+/// The first warning of an endpoint whose first attempt comes to this.
+async fn first_warning(reply: Reply) -> String {
+    let (captured, _guard) = Captured::all();
+    let (endpoint, _) = endpoint(move |n, _| match n {
+        0 => reply.clone(),
+        _ => Reply::Status(200),
+    });
+    let notifier = notifier(endpoint.retry(Backoff::new().base(MINUTE)));
+    write(&notifier, 0..3).await;
+    assert!(notifier.shutdown(DAY).await.is_drained());
+    captured.at(&LOUD).remove(0)
+}
+
+/// What has to be mended by someone is told apart from what passes by itself.
+#[tokio::test(start_paused = true)]
+async fn a_warning_says_what_to_mend() {
+    for (status, words) in [
+        (
+            401,
+            "the receiver refuses the credentials; check the endpoint's headers",
+        ),
+        (403, "the receiver refuses the credentials"),
+        (407, "the receiver refuses the credentials"),
+        (404, "the receiver does not know this URL; check its path"),
+        (405, "the receiver does not know this URL"),
+        (302, "the receiver redirects, which is not followed"),
+    ] {
+        let warning = first_warning(Reply::Status(status)).await;
+        assert!(warning.contains(words), "{status}: {warning}");
+    }
+    for reply in [
+        Reply::Status(500),
+        Reply::Status(429),
+        Reply::Reset,
+        Reply::Hang,
+    ] {
+        let warning = first_warning(reply).await;
+        assert!(warning.contains("deliveries fail endpoint="), "{warning}");
+    }
+}
+
+/// Who is told at night wants to know where, how much waits, and what is next.
+#[tokio::test]
+async fn a_warning_has_the_url_the_causes_the_waiting_events_and_the_next_attempt() {
+    let (captured, _guard) = Captured::all();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let url = format!("http://robot:hush@127.0.0.1:{port}/events");
+    let endpoint = Endpoint::new("ci", url).retry(Backoff::new().base(MINUTE));
+    let notifier = notifier(endpoint);
+    write(&notifier, 0..3).await;
+    while captured.at(&LOUD).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let warning = captured.at(&LOUD).remove(0);
+    for words in [
+        r#"endpoint="ci""#,
+        "client error (Connect): tcp connect error: Connection refused (os error",
+        &format!(r#"url="http://…@127.0.0.1:{port}/events""#),
+        "waiting=3",
+        r#"next_attempt_in=""#,
+        "attempt=1",
+    ] {
+        assert!(warning.contains(words), "{words}: {warning}");
+    }
+    assert!(!warning.contains("hush"), "{warning}");
+}
+
+/// A dead letter that cannot be kept says why.
+#[tokio::test(start_paused = true)]
+async fn a_loss_has_all_of_its_causes() {
+    let (captured, _guard) = Captured::all();
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = DeadLetterFile::new(folder.path().join("none/letters"));
+    let (endpoint, _) = endpoint(|_, _| Reply::Status(400));
+    let notifier = notifier(endpoint.dead_letters(nowhere));
+    write(&notifier, 0..1).await;
+    assert!(notifier.shutdown(DAY).await.is_drained());
+    let lost = captured.at(&[Level::ERROR]).remove(0);
+    let cause = "No such file or directory (os error 2)";
+    assert!(
+        lost.contains("events are lost") && lost.contains(cause),
+        "{lost}"
+    );
 }

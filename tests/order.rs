@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use common::scripted::{Log, Reply, event, scripted};
 use proptest::prelude::*;
-use tower_registry_notifications::{
-    Backoff, Batch, Breaker, DeadLetterChannel, Endpoint, EndpointBuilder, Notifier, Reason,
-    Sink as _,
-};
+use tower_registry_notifications::dead_letter::{DeadLetterChannel, Reason};
+use tower_registry_notifications::endpoint::{Backoff, Batch, Breaker};
+use tower_registry_notifications::{Endpoint, Notifier, Sink as _};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -59,7 +58,7 @@ prop_compose! {
     }
 }
 
-fn endpoint(case: &Case) -> (EndpointBuilder, Log) {
+fn endpoint(case: &Case) -> (Endpoint, Log) {
     let (replies, rejects) = (case.replies.clone(), case.rejects);
     let breaker = case.breaker;
     let rejected = move |event: &String| {
@@ -76,7 +75,7 @@ fn endpoint(case: &Case) -> (EndpointBuilder, Log) {
             reply => reply.clone(),
         }
     });
-    let endpoint = Endpoint::builder("e", "http://receiver").client(client);
+    let endpoint = Endpoint::new("e", "http://receiver").client(client);
     let endpoint = endpoint
         .timeout(2 * SECOND)
         .concurrency(case.concurrency)
@@ -126,7 +125,7 @@ async fn run(case: Case) {
     let mut ended: Vec<_> = accepted;
     while let Some(letter) = letters.try_recv() {
         assert_eq!(letter.reason, Reason::Rejected);
-        let target = &letter.event.target;
+        let target = &letter.event.to_event().target;
         assert_eq!(target.tag.parse::<usize>().unwrap() % case.rejects, 1);
         ended.push(format!("{}/{}", target.repository, target.tag));
     }

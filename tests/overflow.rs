@@ -14,10 +14,9 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tokio::time::{sleep, timeout};
 use tower::{BoxError, service_fn};
-use tower_registry_notifications::{
-    Batch, DeadLetterChannel, DeadLetters, Endpoint, EndpointBuilder, Envelope, Notifier, Overflow,
-    Reason, Sink as _, SinkError,
-};
+use tower_registry_notifications::dead_letter::{DeadLetterChannel, DeadLetters, Reason};
+use tower_registry_notifications::endpoint::{Batch, Overflow};
+use tower_registry_notifications::{Endpoint, Envelope, Notifier, Sink as _, SinkError};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -29,10 +28,11 @@ fn slow(overflow: Overflow) -> (Notifier, Log, DeadLetters) {
         _ => Reply::Status(200),
     });
     let (channel, letters) = DeadLetterChannel::new(100);
-    let endpoint = Endpoint::builder("e", "http://receiver")
+    let endpoint = Endpoint::new("e", "http://receiver")
         .client(client)
         .timeout(2 * HOUR)
-        .queue_limits(3, usize::MAX)
+        .queue_events(3)
+        .queue_bytes(usize::MAX)
         .overflow(overflow)
         .dead_letters(channel);
     let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
@@ -50,7 +50,7 @@ fn tags(letters: &mut DeadLetters) -> Vec<String> {
     std::iter::from_fn(|| letters.try_recv())
         .map(|letter| {
             assert_eq!((letter.reason, letter.attempts), (Reason::Overflow, 0));
-            letter.event.target.tag.clone()
+            letter.event.tag().to_owned()
         })
         .collect()
 }
@@ -68,7 +68,7 @@ async fn the_newest_is_rejected() {
     assert_eq!(log.accepted(), ["a/0", "a/1", "a/2"]);
     assert_eq!(tags(&mut letters), ["3", "4"]);
     let status = notifier.status().endpoints.remove(0);
-    assert_eq!((status.events, status.dead_letters, status.lost), (3, 2, 0));
+    assert_eq!((status.events, status.dead_letters, status.lost), (5, 2, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,14 +126,20 @@ async fn writers_that_wait_hear_of_the_shutdown() {
         assert!(answer.unwrap().unwrap_err().is_closed());
     }
     assert_eq!(log.accepted(), ["a/0", "a/1", "a/2"]);
-    assert_eq!(tags(&mut letters), ["3", "4", "5"]);
+    let letters = std::iter::from_fn(|| letters.try_recv());
+    let letters = letters.map(|it| (it.reason, it.event.tag().to_owned()));
+    let late = |tag: &str| (Reason::Shutdown, tag.to_owned());
+    assert_eq!(
+        letters.collect::<Vec<_>>(),
+        [late("3"), late("4"), late("5")]
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_sink_of_dead_letters_what_overflows_is_counted_as_lost() {
     let (client, _) = scripted(|_, _| Reply::Hang);
-    let endpoint = Endpoint::builder("e", "http://receiver").client(client);
-    let endpoint = endpoint.queue_limits(1, usize::MAX);
+    let endpoint = Endpoint::new("e", "http://receiver").client(client);
+    let endpoint = endpoint.queue_events(1).queue_bytes(usize::MAX);
     let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
     write(&notifier, 0).await.unwrap();
     write(&notifier, 1).await.unwrap_err();
@@ -149,7 +155,7 @@ async fn a_letter_goes_back_to_its_endpoint() {
         _ => Reply::Status(200),
     });
     let (channel, mut letters) = DeadLetterChannel::new(1);
-    let endpoint = Endpoint::builder("e", "http://receiver").client(client);
+    let endpoint = Endpoint::new("e", "http://receiver").client(client);
     let endpoint = endpoint.dead_letters(channel);
     let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
     write(&notifier, 0).await.unwrap();
@@ -157,7 +163,9 @@ async fn a_letter_goes_back_to_its_endpoint() {
     notifier.send_again(&letter).await.unwrap();
     let mut other = (*letter).clone();
     other.endpoint = "other".into();
-    assert!(notifier.send_again(&other).await.unwrap_err().is_closed());
+    let error = notifier.send_again(&other).await.unwrap_err();
+    assert!(error.is_no_endpoint() && !error.is_closed());
+    assert_eq!(error.to_string(), r#"no such endpoint: "other""#);
     assert!(notifier.shutdown(HOUR).await.is_drained());
     assert_eq!(log.accepted(), ["a/0"]);
 }
@@ -171,10 +179,7 @@ type Tags = Arc<Mutex<Vec<usize>>>;
 
 /// An endpoint whose receiver answers its n-th request with this status, or not
 /// at all, and keeps nothing but tags.
-fn endpoint(
-    name: &str,
-    answer: fn(usize) -> Option<u16>,
-) -> (EndpointBuilder, Tags, Arc<AtomicUsize>) {
+fn endpoint(name: &str, answer: fn(usize) -> Option<u16>) -> (Endpoint, Tags, Arc<AtomicUsize>) {
     let tags: Tags = Arc::new(Mutex::new(Vec::with_capacity(EVENTS)));
     let requests = Arc::new(AtomicUsize::new(0));
     let (accepted, count) = (tags.clone(), requests.clone());
@@ -194,8 +199,12 @@ fn endpoint(
             Ok::<_, BoxError>(Response::builder().status(status).body(body)?)
         }
     });
-    let endpoint = Endpoint::builder(name, "http://receiver").client(client);
-    (endpoint.queue_limits(EVENTS, BOUND), tags, requests)
+    let endpoint = Endpoint::new(name, "http://receiver").client(client);
+    (
+        endpoint.queue_events(EVENTS).queue_bytes(BOUND),
+        tags,
+        requests,
+    )
 }
 
 /// Writes all events, in ten repositories, and ends after an hour.

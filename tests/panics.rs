@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::scripted::{Reply, event, scripted};
-use tower_registry_notifications::{
-    Acceptance, Backoff, DeadLetter, DeadLetterSink, Endpoint, Notifier, Overflow, Sink as _,
-};
+use tower_registry_notifications::dead_letter::{DeadLetter, DeadLetterSink};
+use tower_registry_notifications::endpoint::{Backoff, Overflow};
+use tower_registry_notifications::{Acceptance, Endpoint, Notifier, Sink as _};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -20,7 +20,7 @@ async fn a_client_that_panics_is_an_error_of_the_attempt() {
         0 | 3 => panic!("in the client"),
         _ => Reply::Status(200),
     });
-    let endpoint = Endpoint::builder("e", "http://receiver").client(client);
+    let endpoint = Endpoint::new("e", "http://receiver").client(client);
     let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
     for tag in 0..3 {
         notifier.sink().write(&event("a", tag)).await.unwrap();
@@ -51,10 +51,11 @@ async fn a_sink_of_dead_letters_that_panics_loses_them_and_nothing_else() {
             1 => Reply::Status(500),
             _ => Reply::Status(200),
         });
-        let endpoint = Endpoint::builder("e", "http://receiver")
+        let endpoint = Endpoint::new("e", "http://receiver")
             .client(client)
             .retry(Backoff::new().attempts(1))
-            .queue_limits(3, usize::MAX)
+            .queue_events(3)
+            .queue_bytes(usize::MAX)
             .overflow(Overflow::RejectNewest)
             .dead_letters(Panics(at_once));
         let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
@@ -77,7 +78,7 @@ fn writes_fail_when_the_runtime_is_gone() {
     let runtime = { runtime }.enable_all().build().unwrap();
     let notifier = runtime.block_on(async {
         let (client, _) = scripted(|_, _| Reply::Hang);
-        let endpoint = Endpoint::builder("e", "http://receiver").client(client);
+        let endpoint = Endpoint::new("e", "http://receiver").client(client);
         let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
         notifier.sink().write(&event("a", 0)).await.unwrap();
         tokio::task::yield_now().await;

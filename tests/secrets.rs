@@ -32,9 +32,10 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use receivers::Receivers;
 use search::{Secret, Secrets};
 use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_registry_notifications::dead_letter::{DeadLetterChannel, DeadLetterFile};
+use tower_registry_notifications::endpoint::Backoff;
 use tower_registry_notifications::{
-    Backoff, DeadLetterChannel, DeadLetterFile, Endpoint, EndpointBuilder, NotificationLayer,
-    Notifier, NotifierStatus, RequestBody,
+    Endpoint, NotificationLayer, Notifier, NotifierStatus, RequestBody,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -100,10 +101,10 @@ impl Vault {
 
     /// An endpoint that has all the secrets. Basic credentials of the URL are
     /// sent if no header is in their place.
-    pub(crate) fn endpoint(&self, name: &str, address: &str, basic: bool) -> EndpointBuilder {
+    pub(crate) fn endpoint(&self, name: &str, address: &str, basic: bool) -> Endpoint {
         let (scheme, rest) = address.split_once("://").unwrap();
         let bearer = if basic { "x-token" } else { "authorization" };
-        let endpoint = Endpoint::builder(name, format!("{scheme}://{USER_INFO}@{rest}"))
+        let endpoint = Endpoint::new(name, format!("{scheme}://{USER_INFO}@{rest}"))
             .header(bearer, format!("Bearer {BEARER}"))
             .header("x-api-key", API_KEY)
             .header("cookie", COOKIE)

@@ -13,9 +13,8 @@ use common::scripted::{Got, Reply, event, scripted};
 use http::Response;
 use standardwebhooks::Webhook;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tower_registry_notifications::{
-    Backoff, Batch, Endpoint, EndpointBuilder, Envelope, Notifier, Sink as _,
-};
+use tower_registry_notifications::endpoint::{Backoff, Batch};
+use tower_registry_notifications::{Endpoint, Envelope, Notifier, Sink as _};
 
 const OLD: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const NEW: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwJPlDE3kkcgU=";
@@ -24,7 +23,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-async fn notifier(endpoint: EndpointBuilder, events: usize) -> Notifier {
+async fn notifier(endpoint: Endpoint, events: usize) -> Notifier {
     let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
     for number in 0..events {
         notifier.sink().write(&event("app", number)).await.unwrap();
@@ -50,7 +49,7 @@ async fn received(n: usize, from: &mut UnboundedReceiver<Received>) -> Vec<Recei
 async fn either_secret_verifies_and_the_retry_has_the_same_id() {
     let answer = |n| Response::builder().status(if n == 0 { 500 } else { 200 });
     let (port, mut requests) = common::receiver(Box::new(answer)).await;
-    let endpoint = Endpoint::builder("e", format!("http://127.0.0.1:{port}/"))
+    let endpoint = Endpoint::new("e", format!("http://127.0.0.1:{port}/"))
         .sign([NEW, OLD])
         .retry(Backoff::new().base(Duration::from_millis(1)).cap(SECOND));
     let before = SystemTime::now();
@@ -105,7 +104,7 @@ async fn the_timestamp_is_that_of_the_attempt() {
         }
         Reply::Status(500)
     });
-    let endpoint = Endpoint::builder("e", "http://receiver").client(client);
+    let endpoint = Endpoint::new("e", "http://receiver").client(client);
     let notifier = notifier(endpoint.sign([NEW]), 1).await;
     assert!(notifier.shutdown(HOUR).await.is_drained());
     let got = log.got();
@@ -131,7 +130,7 @@ async fn a_batch_keeps_its_id_and_each_part_of_a_split_one_has_its_own() {
         _ if events.iter().any(|it| it == "app/5") => Reply::Status(400),
         _ => Reply::Status(200),
     });
-    let endpoint = Endpoint::builder("e", "http://receiver").client(client);
+    let endpoint = Endpoint::new("e", "http://receiver").client(client);
     let batch = Batch::of(8).linger(SECOND);
     let notifier = notifier(endpoint.sign([NEW]).batch(batch), 16).await;
     assert!(notifier.shutdown(HOUR).await.is_drained());

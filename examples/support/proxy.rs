@@ -133,7 +133,8 @@ where
                     response.map(http_body_util::BodyExt::boxed_unsync)
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the upstream does not answer");
+                    let chain = &error as &(dyn std::error::Error + 'static);
+                    tracing::warn!(error = chain, "the upstream does not answer");
                     let message = "the registry behind this proxy does not answer";
                     let refusal = refusal(StatusCode::BAD_GATEWAY, "UNAVAILABLE", message);
                     lost(refusal, !error.is_connect() && !reads)

@@ -1,14 +1,14 @@
-//! How an endpoint delivers: retries, concurrency, batches, its queue, and
-//! where the events go that it gives up.
+//! How an endpoint delivers: retries, concurrency, batches, its queue, and what
+//! keeps the events that it gives up.
 
-use super::endpoint::set;
-use super::error::ConfigError;
-use super::item::{Fields, Item};
-use super::section::Phase;
-use crate::endpoint::{Backoff, Batch, Breaker, DeadLetterFile, EndpointBuilder, RetryPolicy};
-use crate::queue::Overflow;
+use super::fields::Fields;
+use super::item::Item;
+use super::phase::Phase;
+use crate::endpoint::dead_letter::DeadLetterFile;
+use crate::endpoint::{Backoff, Batch, Breaker, Endpoint, Overflow, RetryPolicy};
+use crate::error::BuildError;
 
-type Result<T> = std::result::Result<T, ConfigError>;
+type Result<T> = std::result::Result<T, BuildError>;
 
 const OVERFLOWS: [(&str, Overflow); 3] = [
     ("rejectnewest", Overflow::RejectNewest),
@@ -18,116 +18,106 @@ const OVERFLOWS: [(&str, Overflow); 3] = [
 
 /// The keys `threshold` and `backoff`, which the reference's breaker has, and
 /// `retry`, which may choose another policy.
-pub(super) fn retry(fields: &mut Fields) -> Result<RetryPolicy> {
+pub(super) fn retry(fields: &mut Fields) -> RetryPolicy {
     let (threshold, wait) = (fields.take("threshold"), fields.take("backoff"));
-    let retry = fields.take("retry");
-    if let Some(backoff) = retry.as_ref().map(backoff).transpose()?.flatten() {
-        return match threshold.or(wait) {
-            Some(item) => {
-                Err(item.error("is for the breaker: leave it out, or write retry: breaker"))
-            }
-            None => Ok(backoff.into()),
-        };
-    }
-    // 0 is the default in the reference.
     let mut breaker = Breaker::new();
-    if let Some(failures @ 1..) = threshold.as_ref().map(Item::number).transpose()? {
+    // 0 is the default in the reference.
+    let failures = threshold.as_ref().map(Item::number);
+    if let Some(failures @ 1..) = failures.and_then(|it| fields.note(it)) {
         breaker = breaker.threshold(failures);
     }
-    if let Some(wait) = wait
-        .as_ref()
-        .map(Item::duration)
-        .transpose()?
-        .filter(|it| !it.is_zero())
-    {
+    let backoff_wait = wait.as_ref().map(Item::duration);
+    let backoff_wait = backoff_wait.and_then(|it| fields.note(it));
+    if let Some(wait) = backoff_wait.filter(|it| !it.is_zero()) {
         breaker = breaker.backoff(wait);
     }
-    Ok(breaker.into())
+    let Some(backoff) = fields.get("retry", backoff).flatten() else {
+        return breaker.into();
+    };
+    for item in threshold.iter().chain(&wait) {
+        let message = "is for the breaker: leave it out, or write retry: breaker";
+        fields.note::<()>(Err(item.error(message)));
+    }
+    backoff.into()
 }
 
-/// The value of `retry`: a word, or the settings of a backoff. `None` is the breaker.
+/// The value of `retry`: a word, or the settings of a backoff. `None` is the
+/// breaker.
 fn backoff(item: &Item) -> Result<Option<Backoff>> {
     let mut backoff = Backoff::new();
     if !item.is_map() {
-        return item
-            .word(&[("breaker", false), ("backoff", true)])
-            .map(|it| it.then_some(backoff));
+        let is_backoff = item.word(&[("breaker", false), ("backoff", true)])?;
+        return Ok(is_backoff.then_some(backoff));
     }
-    let mut fields = item.fields()?;
-    if let Some(base) = fields.get("base", Item::span)? {
-        backoff = backoff.base(base);
-    }
-    if let Some(factor) = fields.get("factor", Item::factor)? {
-        backoff = backoff.factor(factor);
-    }
-    if let Some(cap) = fields.get("cap", Item::span)? {
-        backoff = backoff.cap(cap);
-    }
-    if let Some(attempts) = fields.get("attempts", Item::count)? {
-        backoff = backoff.attempts(attempts);
-    }
-    if let Some(age) = fields.get("age", Item::span)? {
-        backoff = backoff.age(age);
-    }
-    fields.finish()?;
-    Ok(Some(backoff))
+    let mut fields = Fields::of(item);
+    backoff = fields.set(backoff, "base", Item::span, Backoff::base);
+    backoff = fields.set(backoff, "factor", Item::factor, Backoff::factor);
+    backoff = fields.set(backoff, "cap", Item::span, Backoff::cap);
+    backoff = fields.set(backoff, "attempts", Item::count, Backoff::attempts);
+    backoff = fields.set(backoff, "age", Item::span, Backoff::age);
+    fields.finish(Some(backoff))
 }
 
-/// All else.
-pub(super) fn settings(
-    mut it: EndpointBuilder,
-    fields: &mut Fields,
-    phase: Phase,
-) -> Result<EndpointBuilder> {
-    it = set(
-        it,
-        fields.get("concurrency", Item::count)?,
-        EndpointBuilder::concurrency,
-    );
-    it = set(it, fields.get("batch", batch)?, EndpointBuilder::batch);
-    if let Some(item) = fields.take("queue") {
-        it = queue(it, &item)?;
+/// All other keys.
+pub(super) fn settings(mut it: Endpoint, fields: &mut Fields, phase: Phase) -> Endpoint {
+    it = fields.set(it, "concurrency", Item::count, Endpoint::concurrency);
+    it = fields.set(it, "batch", batch, Endpoint::batch);
+    it = fields.set(it, "queue", queue, |it, queue| queue.apply(it));
+    let letters = fields.get("deadletters", |it| dead_letters(it, phase));
+    match letters.flatten() {
+        Some(file) => it.dead_letters(file),
+        None => it,
     }
-    if let Some(file) = fields
-        .get("deadletters", |it| dead_letters(it, phase))?
-        .flatten()
-    {
-        it = it.dead_letters(file);
-    }
-    Ok(it)
 }
 
 fn batch(item: &Item) -> Result<Batch> {
-    let mut fields = item.fields()?;
-    let mut batch = Batch::of(fields.get("events", Item::count)?.unwrap_or(100));
-    if let Some(bytes) = fields.get("bytes", Item::size)? {
-        batch = batch.bytes(bytes);
-    }
-    if let Some(linger) = fields.get("linger", Item::duration)? {
-        batch = batch.linger(linger);
-    }
-    fields.finish()?;
-    Ok(batch)
+    let mut fields = Fields::of(item);
+    let mut batch = Batch::of(fields.get("events", Item::count).unwrap_or(100));
+    batch = fields.set(batch, "bytes", Item::size, Batch::bytes);
+    batch = fields.set(batch, "linger", Item::duration, Batch::linger);
+    fields.finish(batch)
 }
 
-fn queue(it: EndpointBuilder, item: &Item) -> Result<EndpointBuilder> {
-    let mut fields = item.fields()?;
-    let events = fields.get("events", Item::count)?;
-    let bytes = fields.get("bytes", Item::size)?;
-    let overflow = fields.get("overflow", |it| it.word(&OVERFLOWS))?;
-    fields.finish()?;
-    let it = it.queue_limits(events.unwrap_or(100_000), bytes.unwrap_or(128 << 20));
-    Ok(set(it, overflow, EndpointBuilder::overflow))
+/// The keys of `queue`.
+struct Queue {
+    events: Option<usize>,
+    bytes: Option<usize>,
+    overflow: Option<Overflow>,
+}
+
+impl Queue {
+    fn apply(self, mut it: Endpoint) -> Endpoint {
+        if let Some(events) = self.events {
+            it = it.queue_events(events);
+        }
+        if let Some(bytes) = self.bytes {
+            it = it.queue_bytes(bytes);
+        }
+        if let Some(overflow) = self.overflow {
+            it = it.overflow(overflow);
+        }
+        it
+    }
+}
+
+fn queue(item: &Item) -> Result<Queue> {
+    let mut fields = Fields::of(item);
+    let queue = Queue {
+        events: fields.get("events", Item::count),
+        bytes: fields.get("bytes", Item::size),
+        overflow: fields.get("overflow", |it| it.word(&OVERFLOWS)),
+    };
+    fields.finish(queue)
 }
 
 fn dead_letters(item: &Item, phase: Phase) -> Result<Option<DeadLetterFile>> {
-    let mut fields = item.fields()?;
-    let file = fields.get("file", Item::owned)?.map(DeadLetterFile::new);
-    let bytes = fields.get("maxbytes", Item::size)?;
-    let files = fields.get("files", Item::number)?;
-    fields.finish()?;
+    let mut fields = Fields::of(item);
+    let file = fields.get("file", Item::owned).map(DeadLetterFile::new);
+    let bytes = fields.get("maxbytes", Item::size).unwrap_or(64 << 20);
+    let files = fields.get("files", Item::number).unwrap_or(9);
+    let file = fields.finish(file)?;
     if file.is_none() && phase == Phase::Build {
         return Err(item.error("has no file: name one"));
     }
-    Ok(file.map(|file| file.rotate(bytes.unwrap_or(64 << 20), files.unwrap_or(9))))
+    Ok(file.map(|file| file.rotate(bytes, files)))
 }

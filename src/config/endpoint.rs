@@ -1,19 +1,22 @@
-//! One endpoint: from its entry in the tree to its builder. Its keys stand here
-//! in the order in which the reference and then this crate got them.
+//! One endpoint of the section. Its keys are read in the order in which the
+//! reference and then this crate got them.
+
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use super::error::ConfigError;
+use super::fields::Fields;
 use super::item::Item;
-use super::section::Phase;
-use super::{delivery, filter, transport};
-use crate::endpoint::{Endpoint, EndpointBuilder, target};
+use super::phase::Phase;
+use super::{connection, delivery, filter};
+use crate::endpoint::{Endpoint, StatusMeaning, target};
+use crate::error::{BuildError, Mistakes};
 use crate::event::Format;
 
-type Result<T> = std::result::Result<T, ConfigError>;
+type Result<T> = std::result::Result<T, BuildError>;
 
-/// The reference's default where the builder has another.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+/// The reference's default where `Endpoint` has another.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 const FORMATS: [(&str, Format); 3] = [
     ("v2", Format::V2),
@@ -21,77 +24,81 @@ const FORMATS: [(&str, Format); 3] = [
     ("cloudevents", Format::CloudEvents),
 ];
 
-pub(super) fn builder(item: &Item, phase: Phase) -> Result<EndpointBuilder> {
-    let mut fields = item.fields()?;
-    let name = fields.get("name", Item::owned)?.unwrap_or_default();
-    let url = fields.get("url", url)?.unwrap_or_default();
-    let disabled = fields.get("disabled", Item::flag)?.unwrap_or_default();
-    // What is disabled need not have its files.
-    let phase = if disabled { Phase::Check } else { phase };
-    let mut it = Endpoint::builder(name, url).disabled(disabled);
-    if let Some(item) = fields.take("headers") {
-        it = headers(it, item)?;
+pub(super) fn endpoint(item: &Item, phase: Phase) -> Result<Endpoint> {
+    let mut fields = Fields::of(item);
+    let (name, url) = (fields.take("name"), fields.take("url"));
+    for (key, value) in [("name", &name), ("url", &url)] {
+        if value.is_none() && phase == Phase::Build && item.is_map() {
+            fields.note::<()>(Err(item.error(format!("has no {key}: give it one"))));
+        }
     }
+    let name = name.and_then(|it| fields.note(it.owned()));
+    let url = url.and_then(|it| fields.note(valid_url(&it)));
+    let disabled = fields.get("disabled", Item::flag).unwrap_or_default();
+    // The files of a disabled endpoint need not exist.
+    let files = if disabled { Phase::Check } else { phase };
+    let mut it =
+        Endpoint::new(name.unwrap_or_default(), url.unwrap_or_default()).disabled(disabled);
+    it = fields.set(it, "headers", headers, |it, headers| {
+        let add = |it: Endpoint, (name, value)| it.header(name, value);
+        headers.into_iter().fold(it, add)
+    });
     // 0 is the default in the reference.
-    let timeout = fields.get("timeout", Item::duration)?;
+    let timeout = fields.get("timeout", Item::duration);
     it = it.timeout(timeout.filter(|it| !it.is_zero()).unwrap_or(TIMEOUT));
-    it = it.retry(delivery::retry(&mut fields)?);
-    it = it.accept_redirects(fields.get("acceptredirects", Item::flag)?.unwrap_or(true));
-    it = it.filter(filter::filter(&mut fields)?);
-    it = set(
-        it,
-        fields.get("format", |it| it.word(&FORMATS))?,
-        EndpointBuilder::format,
-    );
-    it = set(
-        it,
-        fields.get("compact", Item::flag)?,
-        EndpointBuilder::compact,
-    );
-    it = delivery::settings(it, &mut fields, phase)?;
-    it = transport::settings(it, &mut fields, phase)?;
-    fields.finish()?;
+    it = it.retry(delivery::retry(&mut fields));
+    if fields.get("acceptredirects", Item::flag).unwrap_or(true) {
+        it = it.on_status(300..=399, StatusMeaning::Accept);
+    }
+    it = it.filter(filter::filter(&mut fields));
+    it = fields.set(it, "format", |it| it.word(&FORMATS), Endpoint::format);
+    it = fields.set(it, "compact", Item::flag, Endpoint::compact);
+    it = delivery::settings(it, &mut fields, files);
+    it = connection::settings(it, &mut fields, files);
+    let it = fields.finish(it)?;
+    if phase == Phase::Build {
+        // What only the settings together tell.
+        let mut mistakes = Mistakes::default();
+        for mistake in it.check().err().iter().flat_map(BuildError::mistakes) {
+            mistakes.add(item.error(mistake.to_string()));
+        }
+        mistakes.or(())?;
+    }
     Ok(it)
 }
 
-/// Sets what is there.
-pub(super) fn set<T>(
-    builder: EndpointBuilder,
-    value: Option<T>,
-    with: impl FnOnce(EndpointBuilder, T) -> EndpointBuilder,
-) -> EndpointBuilder {
-    match value {
-        Some(value) => with(builder, value),
-        None => builder,
-    }
-}
-
-fn url(item: &Item) -> Result<String> {
-    match target(item.text()?) {
-        Some(_) => item.owned(),
-        None => Err(item.wrong(
-            "a URL",
-            "write one like https://receiver.example.com/events",
-        )),
-    }
+fn valid_url(item: &Item) -> Result<String> {
+    let wrong = |remedy: &str| item.wrong("a URL", remedy);
+    target(item.text()?).map_err(wrong)?;
+    item.owned()
 }
 
 /// Headers by name, each with a list of values or one value.
-fn headers(mut builder: EndpointBuilder, item: Item) -> Result<EndpointBuilder> {
-    for pair in item.secret().pairs()? {
-        let item = pair.item;
+fn headers(item: &Item) -> Result<Vec<(String, String)>> {
+    let mut mistakes = Mistakes::default();
+    let mut headers = Vec::new();
+    for pair in item.clone().secret().pairs(&mut mistakes) {
         if pair.key.parse::<HeaderName>().is_err() {
-            return Err(item.error("is no name of a header: use letters, digits and dashes"));
+            let message = "is no name of a header: use letters, digits and dashes";
+            mistakes.add(pair.item.error(message));
+            continue;
         }
-        for value in item.list_or_one()? {
-            let text = value.owned()?;
-            if HeaderValue::try_from(&text).is_err() {
-                let message =
-                    "cannot be sent in a header: remove line breaks and control characters";
-                return Err(value.error(message));
+        let values = mistakes.take(pair.item.list_or_one());
+        for value in values.into_iter().flatten() {
+            if let Some(value) = mistakes.take(header_value(&value)) {
+                headers.push((pair.key.clone(), value));
             }
-            builder = builder.header(&pair.key, text);
         }
     }
-    Ok(builder)
+    mistakes.or(headers)
+}
+
+fn header_value(item: &Item) -> Result<String> {
+    let text = item.owned()?;
+    match HeaderValue::try_from(&text) {
+        Ok(_) => Ok(text),
+        Err(_) => {
+            Err(item.error("cannot be sent in a header: remove line breaks and control characters"))
+        }
+    }
 }

@@ -3,14 +3,15 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use super::error::{ConfigError, Place, Source};
+use super::place::{Place, Source};
 use super::tree::{self, Entry, Kind, Node};
+use crate::error::{BuildError, Mistakes};
 
 const PREFIX: &str = "REGISTRY_NOTIFICATIONS";
 /// Names with more parts than this name no key.
 const MOST_PARTS: usize = 16;
 
-type Result<T> = std::result::Result<T, ConfigError>;
+type Result<T> = std::result::Result<T, BuildError>;
 
 /// A variable: the parts of its name behind the prefix, and its value.
 struct Variable {
@@ -27,7 +28,7 @@ enum Part {
     Key(String),
 }
 
-/// The section as the environment has it.
+/// Returns the section as the environment overrides it.
 pub(super) fn overridden<K, V>(
     mut section: Arc<Node>,
     environment: impl IntoIterator<Item = (K, V)>,
@@ -36,14 +37,16 @@ where
     K: AsRef<OsStr>,
     V: AsRef<OsStr>,
 {
-    let variables = environment.into_iter();
-    let variables = variables.filter_map(|(name, value)| variable(name.as_ref(), value.as_ref()));
-    let mut variables = variables.collect::<Result<Vec<_>>>()?;
+    let mut mistakes = Mistakes::default();
+    let read = |(name, value): (K, V)| variable(name.as_ref(), value.as_ref());
+    let variables = environment.into_iter().filter_map(read);
+    let mut variables: Vec<_> = variables.filter_map(|it| mistakes.take(it)).collect();
     variables.sort_by(|a, b| a.parts.cmp(&b.parts));
     for variable in variables {
-        set(&mut section, &variable, &variable.parts, "notifications")?;
+        let applied = set(&mut section, &variable, &variable.parts, "notifications");
+        mistakes.take(applied);
     }
-    Ok(section)
+    mistakes.or(section)
 }
 
 /// The variable, if it is one of ours.
@@ -63,7 +66,7 @@ fn variable(name: &OsStr, value: &OsStr) -> Option<Result<Variable>> {
 
 fn read(name: &str, parts: &[&str], value: &OsStr) -> Result<Variable> {
     let source = Source::Variable(name.into());
-    let error = |message| ConfigError::new(&Place::whole(source.clone()), "", message);
+    let error = |message| Place::whole(source.clone()).error("", message);
     if parts.len() > MOST_PARTS {
         return Err(error("has too many parts: it names no key"));
     }
@@ -117,7 +120,7 @@ fn set(node: &mut Arc<Node>, variable: &Variable, parts: &[Part], path: &str) ->
             &mut entry(entries, key, &place).value,
             format!("{path}.{key}"),
         ),
-        (kind, _) => return Err(ConfigError::new(&place, path, unfit(kind, part))),
+        (kind, _) => return Err(place.error(path, unfit(kind, part))),
     };
     set(slot, variable, rest, &path)?;
     *node = Arc::new(Node::new(kind, node.place.clone()));
@@ -156,6 +159,7 @@ fn unfit(kind: &Kind, part: &Part) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::scalar::{Scalar, resolve};
 
     #[test]
     fn variables_apply_from_the_general_to_the_special() {
@@ -174,5 +178,85 @@ mod tests {
             "ENDPOINTS_10_URL",
         ];
         assert_eq!(sorted, expected);
+    }
+
+    /// The section of a text, overridden by variables.
+    fn with(text: &str, environment: &[(&str, &str)]) -> Result<Arc<Node>> {
+        let root = tree::parse(text, Source::Text)?;
+        let section = match &root.kind {
+            Kind::Map(entries) => entries[0].value.clone(),
+            _ => root,
+        };
+        let name = |name: &str| format!("{PREFIX}{name}");
+        overridden(
+            section,
+            environment.iter().map(|(key, value)| (name(key), value)),
+        )
+    }
+
+    /// Whether both mean the same.
+    fn same(a: &Node, b: &Node) -> bool {
+        let meaning = |node: &Node| match &node.kind {
+            Kind::Plain(text) => Some(format!("{:?}", resolve(text))),
+            Kind::Text(text) => Some(format!("{:?}", Scalar::Text(text))),
+            _ => None,
+        };
+        match (&a.kind, &b.kind) {
+            (Kind::List(a), Kind::List(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+            }
+            (Kind::Map(a), Kind::Map(b)) => {
+                let same =
+                    |(a, b): (&Entry, &Entry)| same(&a.key, &b.key) && same(&a.value, &b.value);
+                a.len() == b.len() && a.iter().zip(b).all(same)
+            }
+            _ => meaning(a) == meaning(b) && meaning(a).is_some(),
+        }
+    }
+
+    #[test]
+    fn the_environment_goes_before_the_file() {
+        let file = "notifications: {endpoints: [{name: a, url: 'http://h', headers: {Authorization: [Bearer old], X-A: [b]}}]}";
+        let before = "notifications:\n  endpoints:\n    - name: a\n      url: \"http://h\"\n      headers:\n        \
+                      Authorization:\n          - \"Bearer old\"\n        X-A:\n          - b\n";
+        let after = |old: &str, new: &str| before.replace(old, new);
+        let header = |new: &str| after("\"Bearer old\"", new);
+        let more = |new: &str| format!("{before}{new}");
+        for (environment, expected) in [
+            (vec![("_ENDPOINTS_0_URL", "http://new")], after("//h", "//new")),
+            // Either way to name the header; the reference has only the first.
+            (vec![("_ENDPOINTS_0_HEADERS_AUTHORIZATION", "[Bearer new]")], header("\"Bearer new\"")),
+            (vec![("_ENDPOINTS_0_HEADERS_AUTHORIZATION_0", "Bearer new")], header("\"Bearer new\"")),
+            (vec![("_ENDPOINTS_0_HEADERS_AUTHORIZATION_1", "new")], header("\"Bearer old\"\n          - new")),
+            (vec![("_ENDPOINTS_0_HEADERS_X-A", "[c]")], after("- b\n", "- c\n")),
+            (vec![("_ENDPOINTS_0_TIMEOUT", "5s")], more("      timeout: 5s\n")),
+            // Each in its order, however they come.
+            (
+                vec![
+                    ("_ENDPOINTS_1_URL", "http://b"),
+                    ("_ENDPOINTS_1_NAME", "b"),
+                    ("_ENDPOINTS_1", "{name: c, timeout: 1}"),
+                ],
+                more("    - name: b\n      timeout: 1\n      url: \"http://b\"\n"),
+            ),
+            (
+                vec![("_ENDPOINTS", "\n- name: portus \n  url: https://h/v2\n  timeout: 2000ms\n"), ("_ENDPOINTS_0_NAME", "p")],
+                "notifications:\n  endpoints:\n    - name: p\n      url: \"https://h/v2\"\n      timeout: 2000ms\n".into(),
+            ),
+            // The reference's own word, and the one of the file.
+            (vec![("_EVENTCONFIG_INCLUDEREFERENCES", "true")], more("  events:\n    includereferences: true\n")),
+            (vec![("_EVENTS_INCLUDEREFERENCES", "yes")], more("  events:\n    includereferences: yes\n")),
+            (vec![("", "{events: {}}")], "notifications:\n  events: {}\n".into()),
+            (vec![("", "")], "notifications: ~\n".into()),
+            // Not ours, or set by Kubernetes.
+            (vec![("S", "x"), ("_SERVICE_HOST", "10.0.0.1"), ("_PORT_80_TCP", "tcp://10.0.0.1:80")], before.into()),
+        ] {
+            let section = with(file, &environment);
+            let section = section.unwrap_or_else(|error| panic!("{environment:?}: {error}"));
+            let expected = with(&expected, &[]).unwrap();
+            assert!(same(&section, &expected), "{environment:?}: {section:#?}");
+        }
+        let all = [("_ENDPOINTS_0_URL", "http://h"), ("_ENDPOINTS_0_NAME", "a")];
+        assert!(with("", &all).is_ok(), "nothing in the file");
     }
 }

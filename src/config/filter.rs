@@ -1,11 +1,12 @@
 //! Which events an endpoint wants: what the reference ignores, and more.
 
-use super::error::ConfigError;
-use super::item::{Fields, Item};
+use super::fields::Fields;
+use super::item::Item;
+use crate::error::BuildError;
 use crate::event::{Action, Kind};
 use crate::sink::Filter;
 
-type Result<T> = std::result::Result<T, ConfigError>;
+type Result<T> = std::result::Result<T, BuildError>;
 
 const ACTIONS: [(&str, Action); 4] = [
     ("push", Action::Push),
@@ -22,29 +23,29 @@ const KINDS: [(&str, Kind); 4] = [
 ];
 
 /// The keys `ignoredmediatypes`, `ignore` and `include`.
-pub(super) fn filter(fields: &mut Fields) -> Result<Filter> {
-    let media_types = fields.get("ignoredmediatypes", Item::texts)?;
-    let mut filter = Filter::new().ignore_media_types(media_types.unwrap_or_default());
-    if let Some(rules) = fields.get("ignore", Rules::read)? {
-        filter = filter
+pub(super) fn filter(fields: &mut Fields) -> Filter {
+    let mut filter = Filter::new();
+    let media_types = |filter: Filter, types: Vec<String>| filter.ignore_media_types(types);
+    filter = fields.set(filter, "ignoredmediatypes", Item::texts, media_types);
+    filter = fields.set(filter, "ignore", Rules::read, |filter, rules| {
+        filter
             .ignore_media_types(rules.media_types)
             .ignore_actions(rules.actions)
             .exclude_repositories(rules.repositories)
             .exclude_tags(rules.tags)
-            .exclude_kinds(rules.kinds);
-    }
-    if let Some(rules) = fields.get("include", Rules::read)? {
-        filter = filter
+            .exclude_kinds(rules.kinds)
+    });
+    fields.set(filter, "include", Rules::read, |filter, rules| {
+        filter
             .include_media_types(rules.media_types)
             .include_actions(rules.actions)
             .include_repositories(rules.repositories)
             .include_tags(rules.tags)
-            .include_kinds(rules.kinds);
-    }
-    Ok(filter)
+            .include_kinds(rules.kinds)
+    })
 }
 
-/// What events are told apart by.
+/// What an event is matched by.
 struct Rules {
     media_types: Vec<String>,
     actions: Vec<Action>,
@@ -55,37 +56,28 @@ struct Rules {
 
 impl Rules {
     fn read(item: &Item) -> Result<Self> {
-        let mut fields = item.fields()?;
+        let mut fields = Fields::of(item);
+        let actions = |it: &Item| it.each(|it| it.word(&ACTIONS));
+        let kinds = |it: &Item| it.each(|it| it.word(&KINDS));
+        let globs = |it: &Item| it.each(glob);
         let rules = Self {
-            media_types: fields.get("mediatypes", Item::texts)?.unwrap_or_default(),
-            actions: fields
-                .get("actions", |it| words(it, &ACTIONS))?
-                .unwrap_or_default(),
-            repositories: fields.get("repositories", globs)?.unwrap_or_default(),
-            tags: fields.get("tags", globs)?.unwrap_or_default(),
-            kinds: fields
-                .get("kinds", |it| words(it, &KINDS))?
-                .unwrap_or_default(),
+            media_types: fields.get("mediatypes", Item::texts).unwrap_or_default(),
+            actions: fields.get("actions", actions).unwrap_or_default(),
+            repositories: fields.get("repositories", globs).unwrap_or_default(),
+            tags: fields.get("tags", globs).unwrap_or_default(),
+            kinds: fields.get("kinds", kinds).unwrap_or_default(),
         };
-        fields.finish()?;
-        Ok(rules)
+        fields.finish(rules)
     }
 }
 
-fn words<T: Copy>(item: &Item, words: &[(&'static str, T)]) -> Result<Vec<T>> {
-    item.list()?.iter().map(|it| it.word(words)).collect()
-}
-
-fn globs(item: &Item) -> Result<Vec<String>> {
-    let glob = |item: &Item| {
-        let glob = item.owned()?;
-        match Filter::new().include_tags([&glob]).check("") {
-            Ok(()) => Ok(glob),
-            Err(_) => Err(item.wrong(
-                "a glob",
-                "write one like team/* or **/app, or put a \\ before [ and {",
-            )),
-        }
-    };
-    item.list()?.iter().map(glob).collect()
+fn glob(item: &Item) -> Result<String> {
+    let glob = item.owned()?;
+    match Filter::new().include_tags([&glob]).check("") {
+        Ok(()) => Ok(glob),
+        Err(_) => Err(item.wrong(
+            "a glob",
+            "write one like team/* or **/app, or put a \\ before [ and {",
+        )),
+    }
 }

@@ -1,24 +1,25 @@
-//! Reading values out of the tree: a value with the path that leads to it, and
-//! the keys of a map, of which none may be left over.
+//! Reads a value of the tree: [`Item`].
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::{ConfigError, Place};
+use super::place::Place;
 use super::scalar::{self, Scalar, resolve};
+use super::spelling::nearest;
 use super::tree::{Kind, Node};
+use crate::error::{BuildError, Mistakes};
 use crate::redact::without_user_info;
 
-type Result<T> = std::result::Result<T, ConfigError>;
+type Result<T> = std::result::Result<T, BuildError>;
 
-/// A value that is there, and its path.
+/// A value with the path that leads to it.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     node: Arc<Node>,
     path: String,
-    /// Is what stands here, or in here, not to be shown?
+    /// Whether the value, and those in it, must not be shown.
     secret: bool,
 }
 
@@ -31,19 +32,19 @@ impl Item {
         }
     }
 
-    /// The same, never to be shown.
+    /// Returns the same value, never to be shown.
     pub(super) fn secret(mut self) -> Self {
         self.secret = true;
         self
     }
 
-    /// What is wrong here.
-    pub(super) fn error(&self, message: impl Into<String>) -> ConfigError {
-        ConfigError::new(&self.node.place, &self.path, message)
+    /// A mistake at this value.
+    pub(super) fn error(&self, message: impl Into<String>) -> BuildError {
+        self.node.place.error(&self.path, message)
     }
 
-    /// It is not what it should be.
-    pub(super) fn wrong(&self, what: &str, remedy: &str) -> ConfigError {
+    /// The value is not what it should be.
+    pub(super) fn wrong(&self, what: &str, remedy: &str) -> BuildError {
         self.error(match self.shown() {
             Ok(value) => format!("{value} is not {what}: {remedy}"),
             Err(kind) => format!("is {kind}, not {what}: {remedy}"),
@@ -51,7 +52,7 @@ impl Item {
     }
 
     /// Something is wrong with the value, which is shown.
-    pub(super) fn wrong_with(&self, message: &str) -> ConfigError {
+    pub(super) fn wrong_with(&self, message: &str) -> BuildError {
         let (Ok(value) | Err(value)) = self.shown();
         self.error(format!("{value} {message}"))
     }
@@ -87,7 +88,7 @@ impl Item {
         }
     }
 
-    /// A text of one's own.
+    /// A text, owned.
     pub(super) fn owned(&self) -> Result<String> {
         self.text().map(Into::into)
     }
@@ -99,7 +100,7 @@ impl Item {
         }
     }
 
-    /// A whole number that the type can hold.
+    /// A whole number in the range of the type.
     pub(super) fn number<T: TryFrom<i128>>(&self) -> Result<T> {
         let Some(Scalar::Int(number)) = self.scalar() else {
             return Err(self.wrong("a whole number", "write one like 10"));
@@ -158,7 +159,7 @@ impl Item {
         Ok(number)
     }
 
-    /// One of some words.
+    /// One of these words.
     pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Result<T> {
         let text = self.text()?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
@@ -203,34 +204,41 @@ impl Item {
         matches!(self.node.kind, Kind::Map(_))
     }
 
-    /// The texts of a list.
-    pub(super) fn texts(&self) -> Result<Vec<String>> {
-        let items = self.list()?;
-        items.iter().map(|it| it.text().map(Into::into)).collect()
+    /// Reads each item of a list.
+    pub(super) fn each<T>(&self, read: impl Fn(&Self) -> Result<T>) -> Result<Vec<T>> {
+        let mut mistakes = Mistakes::default();
+        let read = |item: Self| mistakes.take(read(&item));
+        let items = self.list()?.into_iter().filter_map(read).collect();
+        mistakes.or(items)
     }
 
-    /// The keys and values of a map. No key stands twice.
-    pub(super) fn pairs(&self) -> Result<Vec<Pair>> {
+    /// The texts of a list.
+    pub(super) fn texts(&self) -> Result<Vec<String>> {
+        self.each(Self::owned)
+    }
+
+    /// The keys and values of a map. A key that is no text, or is there already,
+    /// is a mistake and left out.
+    pub(super) fn pairs(&self, mistakes: &mut Mistakes) -> Vec<Pair> {
         let Kind::Map(entries) = &self.node.kind else {
             // Where lines are not indented alike, it may be a secret of another key.
             let remedy = "write one `key: value` a line, indented alike";
-            return Err(self.clone().secret().wrong("a map", remedy));
+            mistakes.add(self.clone().secret().wrong("a map", remedy));
+            return Vec::new();
         };
         let mut seen = HashSet::new();
         let mut pairs = Vec::with_capacity(entries.len());
         for entry in entries {
             let place = &entry.key.place;
-            let key = entry.key.as_key().ok_or_else(|| {
+            let Some(key) = entry.key.as_key() else {
                 let message = "has a key that is no text: write a name";
-                ConfigError::new(place, &self.path, message)
-            })?;
+                mistakes.add(place.error(&self.path, message));
+                continue;
+            };
             let path = format!("{}.{}", self.path, shown_key(key));
             if !seen.insert(key) {
-                return Err(ConfigError::new(
-                    place,
-                    &path,
-                    "stands here twice: remove one",
-                ));
+                mistakes.add(place.error(&path, "stands here twice: remove one"));
+                continue;
             }
             pairs.push(Pair {
                 key: key.into(),
@@ -242,60 +250,25 @@ impl Item {
                 },
             });
         }
-        Ok(pairs)
+        pairs
     }
 
-    /// The map's fields, to be taken one after the other.
-    pub(super) fn fields(&self) -> Result<Fields> {
-        Ok(Fields {
-            pairs: self.pairs()?,
-            known: Vec::new(),
-        })
+    /// Whether there is nothing, which counts as the default.
+    pub(super) fn is_null(&self) -> bool {
+        self.node.is_null()
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 }
 
-/// A key of a map, where it stands, and its value.
+/// A key of a map, its place, and its value.
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) key: String,
     pub(super) place: Place,
     pub(super) item: Item,
-}
-
-/// A map of which each key must be known.
-#[derive(Debug)]
-pub(super) struct Fields {
-    pairs: Vec<Pair>,
-    known: Vec<&'static str>,
-}
-
-impl Fields {
-    /// The value of `key`, unless it is nothing.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Item> {
-        self.known.push(key);
-        let at = self.pairs.iter().position(|it| it.key == key)?;
-        Some(self.pairs.remove(at).item).filter(|item| !item.node.is_null())
-    }
-
-    /// `read` of the value of `key`, if there is one.
-    pub(super) fn get<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&Item) -> Result<T>,
-    ) -> Result<Option<T>> {
-        self.take(key).as_ref().map(read).transpose()
-    }
-
-    /// No key may be left.
-    pub(super) fn finish(self) -> Result<()> {
-        let Some(Pair { key, place, item }) = self.pairs.first() else {
-            return Ok(());
-        };
-        let hint = nearest(key, self.known.iter().copied());
-        let hint = hint.unwrap_or_else(|| format!("the keys here are {}", self.known.join(", ")));
-        let message = format!("is not known here: {hint}");
-        Err(ConfigError::new(place, &item.path, message))
-    }
 }
 
 /// A value as messages show it.
@@ -315,55 +288,5 @@ pub(super) fn shown_key(key: &str) -> impl fmt::Display + '_ {
         key
     } else {
         "…"
-    }
-}
-
-/// Which of `words` was meant, as a question, if one is near enough.
-pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<String> {
-    if text.len() > 40 {
-        return None;
-    }
-    let plain = |text: &str| text.to_lowercase().replace(['_', '-'], "");
-    let text = plain(text);
-    let distance = |word: &'a str| (distance(&text, &plain(word)), word);
-    let (distance, word) = words.map(distance).min()?;
-    (distance <= 2 && distance * 3 <= word.len()).then(|| format!("did you mean {word:?}?"))
-}
-
-/// How many characters must be put in, left out or changed (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = corner + usize::from(x != *y);
-            corner = row[j + 1];
-            row[j + 1] = changed.min(corner + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_word_is_meant() {
-        let known = ["threshold", "timeout", "url", "ignoredmediatypes"];
-        for (text, meant) in [
-            ("treshold", Some("threshold")),
-            ("ignoredMediaTypes", Some("ignoredmediatypes")),
-            ("ignored_media_types", Some("ignoredmediatypes")),
-            ("URL", Some("url")),
-            ("urls", Some("url")),
-            ("color", None),
-            ("", None),
-        ] {
-            let meant = meant.map(|word| format!("did you mean {word:?}?"));
-            assert_eq!(nearest(text, known.into_iter()), meant, "{text}");
-        }
     }
 }

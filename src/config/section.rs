@@ -3,51 +3,37 @@
 use std::collections::HashMap;
 
 use super::endpoint;
-use super::error::ConfigError;
+use super::fields::Fields;
 use super::item::Item;
+use super::phase::Phase;
+use crate::error::{BuildError, Mistakes};
 use crate::event::SourceRecord;
 use crate::notifier::{Notifier, NotifierBuilder};
 
-type Result<T> = std::result::Result<T, ConfigError>;
+type Result<T> = std::result::Result<T, BuildError>;
 
-/// How much must be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// What is there makes sense; more may come from the environment. No file
-    /// is read.
-    Check,
-    /// All that is needed is there.
-    Build,
-}
-
-/// The notifier that the section describes.
+/// Returns the notifier that the section describes.
 pub(super) fn notifier(section: &Item, phase: Phase) -> Result<NotifierBuilder> {
+    let mut fields = Fields::of(section);
     let mut builder = Notifier::builder();
-    let mut fields = section.fields()?;
-    if let Some(Some(references)) =
-        fields.get("events", |it| only("includereferences", it, Item::flag))?
-    {
+    let references = |it: &Item| only("includereferences", it, Item::flag);
+    if let Some(references) = fields.get("events", references).flatten() {
         builder = builder.include_references(references);
     }
-    if let Some(Some(addr)) = fields.get("source", |it| only("addr", it, Item::owned))? {
+    let addr = |it: &Item| only("addr", it, Item::owned);
+    if let Some(addr) = fields.get("source", addr).flatten() {
         builder = builder.source(SourceRecord::new(addr));
     }
-    let endpoints = fields.get("endpoints", Item::list)?.unwrap_or_default();
-    fields.finish()?;
+    let endpoints = fields.get("endpoints", Item::list).unwrap_or_default();
     if phase == Phase::Build {
-        complete(&endpoints)?;
+        fields.note(check_names(&endpoints));
     }
-    for item in endpoints {
-        let endpoint = endpoint::builder(&item, phase)?;
-        if phase == Phase::Build {
-            // What only the settings together tell.
-            endpoint
-                .check()
-                .map_err(|error| item.error(error.to_string()))?;
+    for item in &endpoints {
+        if let Some(endpoint) = fields.note(endpoint::endpoint(item, phase)) {
+            builder = builder.endpoint(endpoint);
         }
-        builder = builder.endpoint(endpoint);
     }
-    Ok(builder)
+    fields.finish(builder)
 }
 
 /// The value of the one key that a map may have.
@@ -56,24 +42,25 @@ fn only<T>(
     map: &Item,
     read: impl FnOnce(&Item) -> Result<T>,
 ) -> Result<Option<T>> {
-    let mut fields = map.fields()?;
-    let value = fields.get(key, read)?;
-    fields.finish()?;
-    Ok(value)
+    let mut fields = Fields::of(map);
+    let value = fields.get(key, read);
+    fields.finish(value)
 }
 
-/// Each endpoint has a URL and a name of its own.
-fn complete(endpoints: &[Item]) -> Result<()> {
+/// Reports names that two endpoints have.
+fn check_names(endpoints: &[Item]) -> Result<()> {
+    let mut mistakes = Mistakes::default();
     let mut names = HashMap::new();
-    for (index, item) in endpoints.iter().enumerate() {
-        let mut fields = item.fields()?;
-        let missing = |key| item.error(format!("has no {key}: give it one"));
-        let name = fields.take("name").ok_or_else(|| missing("name"))?;
-        fields.take("url").ok_or_else(|| missing("url"))?;
-        if let Some(first) = names.insert(name.owned()?, index) {
+    for (index, item) in endpoints.iter().enumerate().filter(|(_, it)| it.is_map()) {
+        let Some(item) = Fields::of(item).take("name") else {
+            continue;
+        };
+        // A name that is no text is reported where it is read.
+        let Ok(name) = item.owned() else { continue };
+        if let Some(first) = names.insert(name, index) {
             let remedy = format!("is the name of endpoints[{first}] too: give each its own");
-            return Err(name.wrong_with(&remedy));
+            mistakes.add(item.wrong_with(&remedy));
         }
     }
-    Ok(())
+    mistakes.or(())
 }

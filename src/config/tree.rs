@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
-use super::error::{ConfigError, Place, Source};
+use super::file::LIMIT as TEXT_LIMIT;
+use super::place::{Place, Source};
+use crate::error::{BuildError, Kind as Mistake};
 
-/// The most bytes of a text.
-pub(super) const TEXT_LIMIT: usize = 1 << 20;
 /// The deepest nesting, aliases followed.
 pub(super) const DEPTH_LIMIT: usize = 64;
 /// The largest tree: nodes and bytes of their texts, aliases followed.
@@ -64,7 +64,7 @@ impl Node {
         Self::new(Kind::Plain(String::new()), place)
     }
 
-    /// Is it nothing, as YAML 1.1 and Go's yaml package write that?
+    /// Whether it is nothing, as YAML 1.1 and Go's yaml package write that.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Plain(text)
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
@@ -87,7 +87,7 @@ fn extent<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> (usize, usize) {
 }
 
 /// The one document of `text`.
-pub(super) fn parse(text: &str, source: Source) -> Result<Arc<Node>, ConfigError> {
+pub(super) fn parse(text: &str, source: Source) -> Result<Arc<Node>, BuildError> {
     let mut loader = Loader::new(source);
     if text.len() > TEXT_LIMIT {
         return Err(loader.whole("is larger than 1 MiB"));
@@ -136,17 +136,20 @@ impl Loader {
         }
     }
 
-    fn whole(&self, message: &str) -> ConfigError {
-        ConfigError::new(&Place::whole(self.source.clone()), "", message)
+    fn whole(&self, message: &str) -> BuildError {
+        Place::whole(self.source.clone()).error("", message)
     }
 
     /// The parser's messages are fixed sentences: they show nothing of the text
     /// but a single character.
-    fn scan_error(&self, error: &ScanError) -> ConfigError {
+    fn scan_error(&self, error: &ScanError) -> BuildError {
         let place = self.place(error.marker());
         match error.kind() {
             ErrorKind::RecursionLimitExceeded => too_deep(&place),
-            kind => ConfigError::new(&place, "", format!("is not valid YAML: {kind}")),
+            kind => {
+                let error = place.error("", format!("is not valid YAML: {kind}"));
+                error.with_kind(Mistake::Syntax)
+            }
         }
     }
 
@@ -158,14 +161,12 @@ impl Loader {
         }
     }
 
-    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), ConfigError> {
+    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), BuildError> {
         let place = self.place(&span.start);
         match event {
-            Event::DocumentStart(..) if self.root.is_some() => Err(ConfigError::new(
-                &place,
-                "",
-                "begins a second document: put everything into one",
-            )),
+            Event::DocumentStart(..) if self.root.is_some() => {
+                Err(place.error("", "begins a second document: put everything into one"))
+            }
             Event::Scalar(text, style, anchor, tag) => {
                 let kind = scalar(&text, style, tag.as_deref());
                 self.complete(Node::new(kind, place), anchor)
@@ -192,7 +193,7 @@ impl Loader {
         });
     }
 
-    fn close(&mut self) -> Result<(), ConfigError> {
+    fn close(&mut self) -> Result<(), BuildError> {
         let Some(open) = self.open.pop() else {
             return Ok(());
         };
@@ -211,16 +212,16 @@ impl Loader {
 
     /// What an alias stands for counts again each time: a small text may stand
     /// for a tree that no memory holds.
-    fn alias(&mut self, id: usize, place: Place) -> Result<(), ConfigError> {
+    fn alias(&mut self, id: usize, place: Place) -> Result<(), BuildError> {
         let Some(node) = self.anchors.get(&id).cloned() else {
             let message = "is an alias inside of what it stands for: write it out";
-            return Err(ConfigError::new(&place, "", message));
+            return Err(place.error("", message));
         };
         self.spend(node.size, &place)?;
         self.put(node)
     }
 
-    fn complete(&mut self, node: Node, anchor: usize) -> Result<(), ConfigError> {
+    fn complete(&mut self, node: Node, anchor: usize) -> Result<(), BuildError> {
         let text = match &node.kind {
             Kind::Plain(text) | Kind::Text(text) => text.len(),
             _ => 0,
@@ -233,19 +234,15 @@ impl Loader {
         self.put(node)
     }
 
-    fn spend(&mut self, size: usize, place: &Place) -> Result<(), ConfigError> {
+    fn spend(&mut self, size: usize, place: &Place) -> Result<(), BuildError> {
         let left = self.budget.checked_sub(size);
         self.budget = left.ok_or_else(|| {
-            ConfigError::new(
-                place,
-                "",
-                "makes the configuration too large: use fewer aliases",
-            )
+            place.error("", "makes the configuration too large: use fewer aliases")
         })?;
         Ok(())
     }
 
-    fn put(&mut self, node: Arc<Node>) -> Result<(), ConfigError> {
+    fn put(&mut self, node: Arc<Node>) -> Result<(), BuildError> {
         if node.depth + self.open.len() > DEPTH_LIMIT {
             return Err(too_deep(&node.place));
         }
@@ -261,9 +258,9 @@ impl Loader {
     }
 }
 
-fn too_deep(place: &Place) -> ConfigError {
+fn too_deep(place: &Place) -> BuildError {
     let message = format!("is nested more than {DEPTH_LIMIT} deep: no configuration is");
-    ConfigError::new(place, "", message)
+    place.error("", message)
 }
 
 /// `!!str` and `!` make a text of anything; the other tags of the core schema
@@ -307,7 +304,9 @@ fn merged(entries: Vec<Entry>) -> Vec<Entry> {
 /// The maps that an entry merges, if it is a merge.
 fn sources(entry: &Entry) -> Option<&[Arc<Node>]> {
     let is_map = |node: &Arc<Node>| matches!(node.kind, Kind::Map(_));
-    matches!(&entry.key.kind, Kind::Plain(key) if key == "<<").then_some(())?;
+    if !matches!(&entry.key.kind, Kind::Plain(key) if key == "<<") {
+        return None;
+    }
     match &entry.value.kind {
         Kind::Map(_) => Some(std::slice::from_ref(&entry.value)),
         Kind::List(items) if items.iter().all(is_map) => Some(items),

@@ -1,19 +1,21 @@
 //! Several events in one request: [`Batch`].
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use crate::event::{Encoded, Encoding, SharedEvent};
-use crate::queue::{Entry, Lanes, MemoryQueue};
+use crate::event::{Encoded, Encoding};
+use crate::queue::{Entry, Occupied, Queue};
 
 /// How many events go into one request.
 ///
 /// A batch goes out as soon as it is full, or its first event has waited for
-/// [`linger`](Self::linger). A batch that the receiver rejects for good is
-/// split until the culprit is alone.
+/// [`linger`](Self::linger). A batch that the receiver rejects, that fails more
+/// than once, or that is to be given up is halved until the culprit is alone, so
+/// that one event never takes others with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     pub(super) events: usize,
@@ -22,7 +24,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// At most so many events in a request; 1 is one event each, as in the
+    /// Posts at most so many events in a request; 1 is one event each, as in the
     /// reference.
     pub fn of(events: usize) -> Self {
         Self {
@@ -32,16 +34,16 @@ impl Batch {
         }
     }
 
-    /// Most bytes of events in a request's body; an event that is larger goes
-    /// alone. Default: 1 MiB.
+    /// Sets the most bytes of events in a request's body. An event that is larger
+    /// goes alone. Defaults to 1 MiB.
     #[must_use]
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// How long a batch that is not full waits for more events. Default: not
-    /// at all: what has come while the last batch was under way goes together.
+    /// Sets how long a batch that is not full waits for more events. Defaults to
+    /// zero: events that came while the last batch was under way go together.
     #[must_use]
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
@@ -49,14 +51,14 @@ impl Batch {
     }
 }
 
-/// A batch in the making.
+/// A batch that events are added to.
 #[derive(Debug)]
 pub(super) struct Forming {
-    events: Vec<SharedEvent>,
+    entries: Vec<Entry>,
     encoded: Vec<Encoded>,
     bytes: usize,
     full: bool,
-    /// Since when its first event is on its way.
+    /// When its first event was accepted.
     since: Instant,
 }
 
@@ -64,18 +66,18 @@ impl Forming {
     /// Takes from the queue what fits.
     pub(super) fn fill(
         forming: &mut Option<Self>,
-        queue: &MemoryQueue,
+        queue: &Arc<Queue>,
         batch: &Batch,
         encoding: Encoding,
     ) {
         while forming.as_ref().is_none_or(|it| !it.full) {
             let Some(entry) = queue.take() else { return };
             let forming = forming.get_or_insert_with(|| Self {
-                events: Vec::with_capacity(1),
+                entries: Vec::with_capacity(1),
                 encoded: Vec::new(),
                 bytes: 0,
                 full: false,
-                since: entry.event.since(),
+                since: entry.since(),
             });
             if let Err(entry) = forming.add(entry, batch, encoding) {
                 queue.put_back(entry);
@@ -87,15 +89,15 @@ impl Forming {
         if batch.events > 1 {
             let encoded = entry.event.encoded(encoding);
             let bytes = self.bytes + encoded.event().len();
-            if bytes > batch.bytes && !self.events.is_empty() {
+            if bytes > batch.bytes && !self.entries.is_empty() {
                 self.full = true;
                 return Err(entry);
             }
             self.bytes = bytes;
             self.encoded.push(encoded);
         }
-        self.events.push(entry.event);
-        self.full = self.events.len() >= batch.events || self.bytes >= batch.bytes;
+        self.entries.push(entry);
+        self.full = self.entries.len() >= batch.events || self.bytes >= batch.bytes;
         Ok(())
     }
 
@@ -107,31 +109,25 @@ impl Forming {
         }
     }
 
-    /// Since when its oldest event is on its way.
+    /// When its oldest event was accepted.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.events.iter().map(SharedEvent::since).min()
+        self.entries.iter().map(Entry::since).min()
     }
 
-    /// The batch as it goes out: from now on its repositories are busy.
-    pub(super) fn seal(self, queue: &MemoryQueue) -> Consignment {
-        let lanes = queue.seal(&self.events);
-        let since = self.oldest().unwrap_or(self.since);
-        let part = Part {
-            events: self.events,
-            encoded: self.encoded,
-            attempts: 0,
-            first_attempt: None,
-            last_attempt: None,
-        };
-        Consignment {
-            parts: VecDeque::from([part]),
-            lanes,
-            since,
+    /// Closes the batch: from now on its repositories are busy.
+    pub(super) fn seal(self, queue: &Queue) -> SealedBatch {
+        SealedBatch {
+            occupied: queue.occupy(&self.entries),
+            parts: VecDeque::from([Part {
+                entries: self.entries,
+                encoded: self.encoded,
+                ..Part::default()
+            }]),
         }
     }
 
-    pub(super) fn into_events(self) -> Vec<SharedEvent> {
-        self.events
+    pub(super) fn into_entries(self) -> Vec<Entry> {
+        self.entries
     }
 }
 
@@ -141,51 +137,78 @@ pub(super) fn after(start: Instant, wait: Duration) -> Instant {
     start + wait.min(YEAR)
 }
 
-/// A batch under way, with the repositories that it keeps busy. It is one part,
-/// until it is split.
+/// A batch under way, with the repositories that it keeps busy.
+///
+/// It has one part until it is halved. Several parts are of one repository
+/// always, and are tried in order: the next one when the first is done.
 #[derive(Debug)]
-pub(super) struct Consignment {
+pub(super) struct SealedBatch {
     pub(super) parts: VecDeque<Part>,
-    pub(super) lanes: Lanes,
-    /// Since when its oldest event is on its way.
-    pub(super) since: Instant,
+    pub(super) occupied: Occupied,
 }
 
-impl Consignment {
-    /// Splits the part that was just tried in two halves, if it can be.
-    pub(super) fn split(&mut self) -> bool {
-        let Some(part) = self.parts.front_mut() else {
-            return false;
-        };
-        if part.events.len() < 2 {
-            return false;
-        }
+/// How a batch was halved.
+pub(super) enum Halves {
+    /// The events are of one repository: the batch has another part behind the
+    /// first.
+    InOrder,
+    /// The other half is of other repositories, and goes on by itself.
+    Apart(SealedBatch),
+}
+
+impl SealedBatch {
+    /// Halves the first part, if it has more than one event.
+    ///
+    /// Events of different repositories are separated first. Nothing has to be
+    /// in order between them, so that neither half waits for the other.
+    pub(super) fn halve(&mut self) -> Option<Halves> {
+        let part = self.parts.front_mut().filter(|it| it.entries.len() > 1)?;
         part.encoded = Vec::new();
-        // That attempt was at the batch. Those at the halves are still to come.
-        part.attempts = part.attempts.saturating_sub(1);
+        let half = part.entries.len() / 2;
+        let ours = part.repositories(half);
+        let apart = part
+            .entries
+            .iter()
+            .any(|it| !ours.contains(it.repository()));
+        if !apart {
+            let second = Part {
+                entries: part.entries.split_off(half),
+                ..part.clone_attempts()
+            };
+            self.parts.insert(1, second);
+            return Some(Halves::InOrder);
+        }
+        let is_theirs = |repository: &str| !ours.contains(repository);
+        let entries = std::mem::take(&mut part.entries);
+        let (theirs, kept) = entries
+            .into_iter()
+            .partition(|it| is_theirs(it.repository()));
         let second = Part {
-            events: part.events.split_off(part.events.len() / 2),
-            ..part.clone()
+            entries: theirs,
+            ..part.clone_attempts()
         };
-        self.parts.insert(1, second);
-        true
+        part.entries = kept;
+        Some(Halves::Apart(Self {
+            parts: VecDeque::from([second]),
+            occupied: self.occupied.split_off(is_theirs),
+        }))
     }
 
-    pub(super) fn into_events(self) -> impl Iterator<Item = (SharedEvent, Tried)> {
-        self.parts.into_iter().flat_map(|part| {
-            let tried = part.tried();
-            part.events
-                .into_iter()
-                .map(move |event| (event, tried.clone()))
-        })
+    /// When its oldest event was accepted.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.parts.iter().filter_map(Part::oldest).min()
+    }
+
+    pub(super) fn into_entries(self) -> impl Iterator<Item = (Entry, Tried)> {
+        self.parts.into_iter().flat_map(Part::into_entries)
     }
 }
 
-/// What goes out in one request.
-#[derive(Clone, Debug, Default)]
+/// The events of one request.
+#[derive(Debug, Default)]
 pub(super) struct Part {
-    pub(super) events: Vec<SharedEvent>,
-    /// Encodings, as long as no attempt has failed.
+    pub(super) entries: Vec<Entry>,
+    /// The encodings, as long as no attempt has failed.
     encoded: Vec<Encoded>,
     pub(super) attempts: u32,
     first_attempt: Option<SystemTime>,
@@ -194,14 +217,43 @@ pub(super) struct Part {
 
 /// How often and when an event was tried.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tried {
+pub(crate) struct Tried {
     pub(super) attempts: u32,
     pub(super) first: Option<SystemTime>,
     pub(super) last: Option<SystemTime>,
 }
 
 impl Part {
-    /// An attempt begins; gives the encodings of its events.
+    /// A part without events that was tried as often as this one.
+    fn clone_attempts(&self) -> Self {
+        Self {
+            attempts: self.attempts,
+            first_attempt: self.first_attempt,
+            last_attempt: self.last_attempt,
+            ..Self::default()
+        }
+    }
+
+    /// The first repositories, until they have `half` of the events. Never all
+    /// of them, unless there is only one.
+    fn repositories(&self, half: usize) -> HashSet<String> {
+        let mut counts = HashMap::new();
+        for entry in &self.entries {
+            *counts.entry(entry.repository()).or_insert(0) += 1;
+        }
+        let (mut ours, mut events) = (HashSet::new(), 0);
+        for entry in &self.entries {
+            if events >= half || (ours.len() + 1 >= counts.len() && !ours.is_empty()) {
+                break;
+            }
+            if ours.insert(entry.repository().to_owned()) {
+                events += counts.get(entry.repository()).copied().unwrap_or(0);
+            }
+        }
+        ours
+    }
+
+    /// Begins an attempt and returns the encodings of the events.
     pub(super) fn begin(&mut self, encoding: Encoding) -> Vec<Encoded> {
         let now = SystemTime::now();
         self.attempts = self.attempts.saturating_add(1);
@@ -210,22 +262,21 @@ impl Part {
         match self.encoded.is_empty() {
             // Not kept while the part waits: they may be large, and the wait long.
             false => std::mem::take(&mut self.encoded),
-            true => self
-                .events
-                .iter()
-                .map(|event| event.encoded(encoding))
-                .collect(),
+            true => {
+                let events = self.entries.iter().map(|entry| &entry.event);
+                events.map(|event| event.encoded(encoding)).collect()
+            }
         }
     }
 
     /// The same in each attempt at these events, and in no other request.
     pub(super) fn id(&self) -> String {
-        match &*self.events {
-            [one] => one.id().to_string(),
+        match &*self.entries {
+            [one] => one.event.id().to_string(),
             many => {
                 let mut hash = Sha256::new();
-                for event in many {
-                    hash.update(event.id().as_str());
+                for entry in many {
+                    hash.update(entry.event.id().as_str());
                     hash.update(",");
                 }
                 format!("{:x}", hash.finalize())
@@ -233,17 +284,21 @@ impl Part {
         }
     }
 
-    /// The trace that all of its events belong to.
+    /// The trace that all of the events belong to.
     pub(super) fn trace_parent(&self) -> Option<&str> {
-        let first = self.events.first()?.trace_parent();
-        let same = |event: &SharedEvent| event.trace_parent() == first;
-        (!first.is_empty() && self.events.iter().all(same)).then_some(first)
+        let first = self.entries.first()?.event.trace_parent();
+        let same = |entry: &Entry| entry.event.trace_parent() == first;
+        (!first.is_empty() && self.entries.iter().all(same)).then_some(first)
     }
 
-    /// How long the oldest of its events is on its way.
+    fn oldest(&self) -> Option<Instant> {
+        self.entries.iter().map(Entry::since).min()
+    }
+
+    /// The age of the oldest event.
     pub(super) fn age(&self) -> Duration {
-        let since = self.events.iter().map(SharedEvent::since).min();
-        since.map_or(Duration::ZERO, |since| since.elapsed())
+        self.oldest()
+            .map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     pub(super) fn tried(&self) -> Tried {
@@ -252,5 +307,12 @@ impl Part {
             first: self.first_attempt,
             last: self.last_attempt,
         }
+    }
+
+    /// Its events, each with how often and when it was tried.
+    pub(super) fn into_entries(self) -> impl Iterator<Item = (Entry, Tried)> {
+        let tried = self.tried();
+        let entries = self.entries.into_iter();
+        entries.map(move |entry| (entry, tried.clone()))
     }
 }

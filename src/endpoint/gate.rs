@@ -1,15 +1,17 @@
+//! Pauses an endpoint that fails: [`Gate`].
+
 use tokio::time::Instant;
 
-/// Whether an endpoint as a whole is to be left alone.
+/// Whether attempts at an endpoint are paused, of whatever event.
 ///
-/// It changes with what attempts come to. Of those that are under way at a time
-/// only the first tells something new: each remembers the epoch that it began
-/// in, and one of an older epoch does not count.
+/// It changes with the outcome of attempts. Of attempts that are under way at
+/// the same time, only the first outcome is news: each attempt remembers the
+/// epoch in which it began, and an outcome from an older epoch does not count.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     failures: u32,
     events: u32,
-    /// What has failed last.
+    /// The batch that failed last.
     last: Option<u64>,
     until: Option<Instant>,
     epoch: u64,
@@ -25,17 +27,17 @@ impl Gate {
         self.failures
     }
 
-    /// How often in a row another event than before has failed.
+    /// How often in a row another batch than before has failed.
     pub(super) fn events(&self) -> u32 {
         self.events
     }
 
-    /// When it opens, if it is not open.
+    /// Returns when it opens, if it is not open.
     pub(super) fn shut_until(&self, now: Instant) -> Option<Instant> {
         self.until.filter(|until| *until > now)
     }
 
-    /// An attempt at `id` has failed.
+    /// Records that an attempt at the batch `id` has failed.
     pub(super) fn fails(&mut self, epoch: u64, id: u64) {
         if self.epoch == epoch {
             self.failures = self.failures.saturating_add(1);
@@ -45,12 +47,13 @@ impl Gate {
         }
     }
 
-    /// Shut it until then at least.
+    /// Keeps it shut until then at least.
     pub(super) fn shut(&mut self, until: Instant) {
         self.until = self.until.max(Some(until));
     }
 
-    /// The receiver has answered. True if that changes something.
+    /// Records that the receiver has answered. Returns whether that changes
+    /// anything.
     pub(super) fn works(&mut self, epoch: u64) -> bool {
         let news = self.epoch == epoch && self.until.is_some();
         if news {

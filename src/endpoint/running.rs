@@ -1,12 +1,14 @@
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! The side of an endpoint that events are written to: [`Running`].
 
-use super::dead_letter::{Cause, Grave, Reason};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::dead_letter::{Burial, DeadLetterWriter, Fate, Fates, Reason};
 use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
 use crate::event::SharedEvent;
-use crate::queue::{MemoryQueue, Overflow, Refused};
-use crate::sink::{Acceptance, Filter, Sink, SinkError};
+use crate::queue::{Overflow, Position, Queue, Refused, Waiter};
+use crate::sink::{Acceptance, Destination, Filter, Sink, SinkError};
 
 /// The side of an endpoint that events are written to.
 pub(crate) struct Running {
@@ -15,10 +17,11 @@ pub(crate) struct Running {
     pub(super) settings: BTreeMap<&'static str, String>,
     pub(super) filter: Filter,
     pub(super) overflow: Overflow,
-    pub(super) queue: Arc<MemoryQueue>,
+    pub(super) queue: Arc<Queue>,
     pub(super) counts: Arc<Counts>,
-    pub(super) grave: Arc<Grave>,
+    pub(super) dead_letters: Arc<DeadLetterWriter>,
     pub(super) switch: Arc<Switch>,
+    pub(super) leftover: Arc<Mutex<Fates>>,
 }
 
 impl Running {
@@ -40,6 +43,11 @@ impl Running {
         status
     }
 
+    /// Takes no more events.
+    pub(crate) fn close(&self) {
+        self.queue.close();
+    }
+
     /// Gives up what is not delivered.
     pub(crate) fn stop(&self) {
         self.queue.close();
@@ -51,102 +59,194 @@ impl Running {
         self.switch.turn_on()
     }
 
-    pub(crate) fn left(&self) -> usize {
-        self.queue.size().0
+    /// Resolves when every dead letter is kept or lost.
+    pub(crate) async fn letters_decided(&self) {
+        self.dead_letters.decided().await;
+    }
+
+    /// Ends the wait for the sink of dead letters.
+    pub(crate) fn close_dead_letters(&self) {
+        self.dead_letters.close();
+    }
+
+    /// What became of the events, once the worker has ended.
+    pub(crate) fn account(&self) -> Account {
+        let leftover = *self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
+        let (dead, lost) = self.counts.dead_and_lost();
+        let store = self.queue.kept_in().map(str::to_owned);
+        let is_durable = store.is_some();
+        // In a store they are no dead letters.
+        let left_dead = if is_durable { 0 } else { leftover.kept as u64 } + leftover.lost as u64;
+        Account {
+            leftover,
+            // A worker that does not even end when it is aborted.
+            stuck: if is_durable { 0 } else { self.queue.size().0 },
+            kept_in: store.or_else(|| self.dead_letters.location()),
+            earlier_dead: dead.saturating_sub(left_dead),
+            earlier_lost: lost.saturating_sub(leftover.lost as u64),
+        }
+    }
+
+    /// Whether an event of average size would be accepted now, without waiting
+    /// for room. Where older events make room, only a closed queue is not ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        match self.overflow {
+            Overflow::RejectNewest | Overflow::Wait => self.queue.has_room(),
+            Overflow::DropOldest => !self.queue.is_closed(),
+        }
+    }
+
+    /// Offers the event once, if the filter wants it, without waiting for room.
+    /// An event that is refused is neither counted nor a dead letter yet: the
+    /// caller offers it again, or ends with [`refuse`](Self::refuse).
+    pub(crate) fn try_accept(&self, event: &SharedEvent) -> Result<(), Refused> {
+        if !self.filter.wants(event) {
+            return Ok(());
+        }
+        // Letters of events that made room go on in the background.
+        self.push(event).map(drop)
+    }
+
+    /// Gives up an event that was refused: it becomes a dead letter. Resolves
+    /// when that is kept or lost, with the reason of the refusal as error. Does
+    /// nothing if the filter does not want the event.
+    pub(crate) fn refuse(&self, event: &SharedEvent, refused: Refused) -> Acceptance {
+        match self.filter.wants(event) {
+            true => self.bury_refused(event, refused),
+            false => Acceptance::accepted(),
+        }
     }
 
     /// Takes the event, whatever the filter says.
     pub(crate) fn accept(&self, event: &SharedEvent) -> Acceptance {
-        match self.overflow {
-            Overflow::RejectNewest => self.done(event, self.queue.push(event)),
-            Overflow::DropOldest => {
-                let mut dropped = Vec::new();
-                let answer = self.queue.push_dropping(event, &mut dropped);
-                let burials = dropped.iter().map(|event| self.overflowed(event));
-                let burials: Vec<_> = burials.collect();
-                Acceptance::all(burials.into_iter().chain([self.done(event, answer)]))
-            }
-            Overflow::Wait => match self.queue.push(event) {
-                Err(Refused::Full) => self.wait(event.clone()),
-                answer => self.done(event, answer),
-            },
+        if self.overflow == Overflow::Wait {
+            return match self.queue.push_or_wait(event) {
+                Ok(None) => Acceptance::accepted(),
+                Ok(Some(waiter)) => self.wait(event.clone(), waiter),
+                Err(refused) => self.bury_refused(event, refused),
+            };
         }
-    }
-
-    fn wait(&self, event: SharedEvent) -> Acceptance {
-        let (queue, counts) = (self.queue.clone(), self.counts.clone());
-        let mut waiter = Waiter {
-            grave: self.grave.clone(),
-            event,
-            answered: false,
-        };
-        Acceptance::pending(async move {
-            let answer = queue.push_waiting(&waiter.event).await;
-            waiter.answered = true;
-            match answer {
-                Ok(()) => {
-                    counts.taken();
+        match self.push(event) {
+            Ok(burials) if burials.is_empty() => Acceptance::accepted(),
+            Ok(burials) => {
+                let queue = self.queue.clone();
+                Acceptance::pending(async move {
+                    for (position, burial) in burials {
+                        if burial.await == Fate::Kept {
+                            queue.settle_forgotten(position);
+                        }
+                    }
                     Ok(())
-                }
-                Err(refused) => {
-                    bury(&waiter.grave, &waiter.event).await;
-                    Err(refused.into())
-                }
+                })
             }
-        })
+            Err(refused) => self.bury_refused(event, refused),
+        }
     }
 
-    fn done(&self, event: &SharedEvent, answer: Result<(), Refused>) -> Acceptance {
-        let Err(refused) = answer else {
-            self.counts.taken();
-            return Acceptance::accepted();
+    /// Puts the event into the queue, and returns the undecided letters of the
+    /// events that made room for it.
+    fn push(&self, event: &SharedEvent) -> Result<Vec<(Position, Burial)>, Refused> {
+        if self.overflow != Overflow::DropOldest {
+            return self.queue.push(event).map(|()| Vec::new());
+        }
+        let mut dropped = Vec::new();
+        let answer = self.queue.push_dropping(event, &mut dropped);
+        let mut burials = Vec::new();
+        for entry in dropped {
+            match self
+                .dead_letters
+                .bury(&entry.event, Reason::Overflow)
+                .fate()
+            {
+                Ok(Fate::Kept) => self.queue.settle_forgotten(entry.position()),
+                Ok(Fate::Lost) => {}
+                Err(burial) => burials.push((entry.position(), burial)),
+            }
+        }
+        answer.map(|()| burials)
+    }
+
+    fn wait(&self, event: SharedEvent, waiter: Waiter) -> Acceptance {
+        let mut waiting = WaitingWrite {
+            dead_letters: self.dead_letters.clone(),
+            event,
+            waiter,
         };
-        let burial = bury(&self.grave, event);
         Acceptance::pending(async move {
-            burial.await;
-            Err(refused.into())
+            let answer = (&mut waiting.waiter).await;
+            if let Err(refused) = answer {
+                let reason = reason(refused);
+                waiting.dead_letters.refuse(&waiting.event, reason).await;
+            }
+            answer.map_err(SinkError::from)
         })
     }
 
-    fn overflowed(&self, event: &SharedEvent) -> Acceptance {
-        let burial = bury(&self.grave, event);
-        Acceptance::pending(async move {
-            burial.await;
-            Ok(())
-        })
+    /// Makes a dead letter of an event that was refused.
+    fn bury_refused(&self, event: &SharedEvent, refused: Refused) -> Acceptance {
+        if let Refused::TooLarge { bytes, most } = refused
+            && self.counts.too_large()
+        {
+            tracing::warn!(
+                endpoint = &*self.name,
+                event = %event.id(),
+                bytes,
+                most,
+                "an event is refused: it alone is larger than the queue's byte limit"
+            );
+        }
+        match self.dead_letters.refuse(event, reason(refused)).fate() {
+            Ok(_) => Acceptance::failed(refused.into()),
+            Err(burial) => Acceptance::pending(async move {
+                burial.await;
+                Err(refused.into())
+            }),
+        }
     }
 }
 
-/// An event that waits for room. When nobody waits for it any more, it did not
-/// fit.
-struct Waiter {
-    grave: Arc<Grave>,
+/// What became of an endpoint's events.
+pub(crate) struct Account {
+    /// Events that were left when the worker ended.
+    pub(crate) leftover: Fates,
+    /// Events of a worker that does not end.
+    pub(crate) stuck: usize,
+    /// Where events are kept that are not delivered.
+    pub(crate) kept_in: Option<String>,
+    /// Events that had become dead letters before, and those that were lost.
+    pub(crate) earlier_dead: u64,
+    pub(crate) earlier_lost: u64,
+}
+
+/// A write that waits for room. If it is dropped, the event may have found room
+/// already, and else becomes a dead letter in the background.
+struct WaitingWrite {
+    dead_letters: Arc<DeadLetterWriter>,
     event: SharedEvent,
-    answered: bool,
+    waiter: Waiter,
 }
 
-impl Drop for Waiter {
+impl Drop for WaitingWrite {
     fn drop(&mut self) {
-        if self.answered {
-            return;
-        }
-        let burial = bury(&self.grave, &self.event);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(burial);
+        if let Err(refused) = self.waiter.cancel() {
+            // Its own drop lets it go on.
+            drop(self.dead_letters.refuse(&self.event, reason(refused)));
         }
     }
 }
 
-/// An event that did not fit is a dead letter, never tried.
-fn bury(grave: &Grave, event: &SharedEvent) -> impl Future<Output = ()> + Send + use<> {
-    let (cause, never) = (Cause::default(), Default::default());
-    grave.bury(event, Reason::Overflow, &cause, &never)
+/// The reason of the dead letter of a refused event.
+fn reason(refused: Refused) -> Reason {
+    match refused {
+        Refused::Full | Refused::TooLarge { .. } => Reason::Overflow,
+        Refused::Closed => Reason::Shutdown,
+    }
 }
 
 impl From<Refused> for SinkError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Full => Self::full(),
+            Refused::Full | Refused::TooLarge { .. } => Self::full(),
             Refused::Closed => Self::closed(),
         }
     }
@@ -161,13 +261,30 @@ impl Sink for Running {
     }
 
     fn is_ready(&self) -> bool {
-        match self.overflow {
-            Overflow::DropOldest => !self.queue.is_closed(),
-            Overflow::RejectNewest | Overflow::Wait => self.queue.has_room(),
-        }
+        Self::is_ready(self)
     }
 
     fn close(&self) {
-        self.queue.close();
+        Self::close(self);
     }
 }
+
+impl Destination for Running {
+    fn is_ready(&self) -> bool {
+        Self::is_ready(self)
+    }
+
+    fn offer(&self, event: &SharedEvent) -> Acceptance {
+        Acceptance::ready(self.try_accept(event).map_err(SinkError::from))
+    }
+
+    fn offer_last(&self, event: &SharedEvent) -> Acceptance {
+        match self.try_accept(event) {
+            Ok(()) => Acceptance::accepted(),
+            Err(refused) => self.refuse(event, refused),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
+//! Turns an endpoint off and on, and stops it: [`Switch`].
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// Whether an endpoint delivers, paused by a receiver that is gone, and
-/// whether its worker is to end. For one worker.
+/// Whether an endpoint delivers, which a receiver that is gone turns off, and
+/// whether its worker is to end. Wakes one worker.
 #[derive(Debug, Default)]
 pub(super) struct Switch {
     off: AtomicBool,
@@ -16,19 +18,19 @@ impl Switch {
         self.off.load(Ordering::SeqCst)
     }
 
-    /// True if it was on.
+    /// Turns deliveries off. Returns whether they were on.
     pub(super) fn turn_off(&self) -> bool {
         !self.off.swap(true, Ordering::SeqCst)
     }
 
-    /// True if it was off.
+    /// Turns deliveries on, and wakes the worker. Returns whether they were off.
     pub(super) fn turn_on(&self) -> bool {
         let was_off = self.off.swap(false, Ordering::SeqCst);
         self.changed.notify_one();
         was_off
     }
 
-    /// The worker is to give up what is left.
+    /// Tells the worker to give up what is left, and wakes it.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.changed.notify_one();

@@ -4,91 +4,96 @@
 //! endpoint may, and keeps those that wait for another attempt. Repositories
 //! with a batch under way or waiting are busy, so that their order holds.
 
-use std::collections::{BTreeSet, HashMap};
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use http::StatusCode;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::attempt::{Outcome, Poster, status_text};
-use super::batch::{Batch, Consignment, Forming, Part, Tried, after};
-use super::dead_letter::{Cause, Grave, Reason};
-use super::delivery::Delivery;
-use super::gate::Gate;
-use super::retry::{RetryPolicy, Verdict};
-use super::status::Counts;
+use super::batch::{Batch, Forming, after};
+use super::dead_letter::{Cause, DeadLetterWriter, Fates, Reason};
+use super::delivery::{Delivery, Outcome, Poster, status_text};
+use super::in_flight::{Attempted, InFlight, untried};
+use super::retry::{Retry, Verdict};
+use super::status::{Counts, Failure};
 use super::switch::Switch;
-use crate::queue::MemoryQueue;
+use crate::queue::Queue;
 
-/// How often what the metrics say of waiting events is brought up to date.
+/// How often the metrics of waiting events are brought up to date.
 const REFRESH: Duration = Duration::from_secs(10);
+
+/// How long dead letters may take for all that is left at the end.
+pub(crate) const BURIAL: Duration = Duration::from_secs(5);
+
+/// After so many failed attempts, a batch is halved with each further one. The
+/// first failure may be the receiver's; one that comes again may be an event's.
+const REPEATED: u32 = 2;
 
 pub(super) struct Worker {
     pub(super) name: Arc<str>,
-    pub(super) queue: Arc<MemoryQueue>,
+    pub(super) queue: Arc<Queue>,
     pub(super) counts: Arc<Counts>,
-    pub(super) grave: Arc<Grave>,
+    pub(super) dead_letters: Arc<DeadLetterWriter>,
     pub(super) switch: Arc<Switch>,
     pub(super) poster: Arc<Poster>,
     pub(super) delivery: Delivery,
-    pub(super) retry: RetryPolicy,
+    pub(super) retry: Retry,
     pub(super) concurrency: usize,
     pub(super) batch: Batch,
     pub(super) random: fastrand::Rng,
-    pub(super) desk: Desk,
+    pub(super) in_flight: InFlight,
+    /// What became of the events that were left at the end.
+    pub(super) leftover: Arc<Mutex<Fates>>,
 }
 
-/// Where batches are between the queue and their end.
-#[derive(Default)]
-pub(super) struct Desk {
-    forming: Option<Forming>,
-    /// All that went out and is not done with.
-    consignments: HashMap<u64, Consignment>,
-    /// Those that wait for another attempt, by when it is due.
-    parked: BTreeSet<(Instant, u64)>,
-    /// All of them, by how long their oldest event is on its way.
-    ages: BTreeSet<(Instant, u64)>,
-    attempts: FuturesUnordered<Boxed<Attempted>>,
-    /// Those whose first part is becoming dead letters.
-    burials: FuturesUnordered<Boxed<u64>>,
-    next_id: u64,
-    gate: Gate,
+/// Closes the queue when the worker ends, however it does: nobody may write to a
+/// queue that nobody reads. What the worker could not account for, because it
+/// was aborted or its runtime is gone, is lost.
+struct Closing {
+    queue: Arc<Queue>,
+    dead_letters: Arc<DeadLetterWriter>,
+    leftover: Arc<Mutex<Fates>>,
 }
-
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-struct Attempted {
-    id: u64,
-    /// That of the gate when it began.
-    epoch: u64,
-    took: Duration,
-    outcome: Outcome,
-}
-
-/// Closes the queue when the worker ends, however it does: nobody writes to
-/// what nobody reads.
-struct Closing(Arc<MemoryQueue>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.0.close();
+        self.queue.close();
+        match self.queue.kept_in() {
+            Some(_) => self.account(self.queue.size().0, 0),
+            None => {
+                let left = self.queue.forget_all();
+                let why = "the worker ended before their dead letters were kept";
+                self.dead_letters.lose(left, Reason::Shutdown, why);
+                self.account(0, left);
+            }
+        }
+    }
+}
+
+impl Closing {
+    fn account(&self, kept: usize, lost: usize) {
+        let mut leftover = self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
+        leftover.kept += kept;
+        leftover.lost += lost;
     }
 }
 
 impl Worker {
     /// Runs until the queue is closed and all is delivered, or it is stopped.
     pub(super) async fn run(mut self) {
-        let _closing = Closing(self.queue.clone());
+        let closing = Closing {
+            queue: self.queue.clone(),
+            dead_letters: self.dead_letters.clone(),
+            leftover: self.leftover.clone(),
+        };
         while self.step().await {}
-        self.abandon().await;
+        self.abandon(&closing).await;
     }
 
-    /// Does what can be done, and waits for what is next. False at the end.
+    /// Does what can be done, and waits for what is next. Returns false at the
+    /// end.
     async fn step(&mut self) -> bool {
         // One time for all: a gate that opens meanwhile would be shut for the
         // one and open for the other, and nobody would look again.
@@ -103,14 +108,16 @@ impl Worker {
             return false;
         }
         let wake = if done { None } else { Some(self.wake(now)) };
-        // With nothing to do yet, it must hear of what comes, and of the end.
+        // While there is nothing to do, it wakes on new events and on close.
         let listens = off || done || self.may_launch(now);
-        let desk = &mut self.desk;
+        let in_flight = &mut self.in_flight;
         tokio::select! {
-            Some(attempted) = desk.attempts.next(), if !desk.attempts.is_empty() => {
+            Some(attempted) = in_flight.attempts.next(), if !in_flight.attempts.is_empty() => {
                 self.judge(attempted);
             }
-            Some(id) = desk.burials.next(), if !desk.burials.is_empty() => self.part_done(id),
+            Some(id) = in_flight.burials.next(), if !in_flight.burials.is_empty() => {
+                self.in_flight.advance(id, &self.queue, Instant::now());
+            }
             () = self.switch.changed() => {}
             () = self.queue.changed(), if listens => {}
             () = sleep_until(wake) => {}
@@ -118,85 +125,74 @@ impl Worker {
         true
     }
 
-    /// Has every event come to its end, also those that are still in the queue?
+    /// Whether every event has come to its end, those in the queue included.
     fn is_done(&self) -> bool {
-        self.queue.size().0 == 0
+        self.queue.size().0 == 0 && self.in_flight.burials.is_empty()
     }
 
     /// When to look again if nothing happens.
     fn wake(&self, now: Instant) -> Instant {
-        let desk = &self.desk;
-        let next = if self.switch.is_off() || desk.attempts.len() >= self.most() {
+        let in_flight = &self.in_flight;
+        let next = if self.switch.is_off() || in_flight.attempts.len() >= self.most() {
             None
         } else {
             // While it is shut, events may wait in the queue alone.
-            desk.gate.shut_until(now).or_else(|| {
-                let parked = desk.parked.first().map(|(due, _)| *due);
-                let forming = desk.forming.as_ref().map(|it| it.due(&self.batch));
-                parked.into_iter().chain(forming).min()
+            in_flight.gate.shut_until(now).or_else(|| {
+                let forming = in_flight.forming.as_ref().map(|it| it.due(&self.batch));
+                in_flight.next_due().into_iter().chain(forming).min()
             })
         };
         next.map_or(now + REFRESH, |next| next.min(now + REFRESH))
     }
 
-    /// How many may be under way: one, while the last attempt has failed.
+    /// How many attempts may be under way: one, while the last one has failed.
     fn most(&self) -> usize {
-        match self.desk.gate.failures() {
+        match self.in_flight.gate.failures() {
             0 => self.concurrency,
             _ => 1,
         }
     }
 
     fn may_launch(&self, now: Instant) -> bool {
-        let desk = &self.desk;
-        let open = desk.gate.shut_until(now).is_none();
-        !self.switch.is_off() && open && desk.attempts.len() < self.most()
+        let open = self.in_flight.gate.shut_until(now).is_none();
+        !self.switch.is_off() && open && self.in_flight.attempts.len() < self.most()
     }
 
     /// Begins all attempts that are due. Nothing is taken from the queue before
-    /// it can go out, so that one at a time leave in the order of acceptance.
+    /// it can go out, so that events leave in the order of acceptance where only
+    /// one may be under way.
     fn launch(&mut self, now: Instant) {
         while self.may_launch(now) {
-            let Some(id) = self.parked(now).or_else(|| self.formed(now)) else {
+            let parked = self.in_flight.unpark(now);
+            let Some(id) = parked.or_else(|| self.formed(now)) else {
                 return;
             };
             self.begin(id);
         }
     }
 
-    fn parked(&mut self, now: Instant) -> Option<u64> {
-        let (due, id) = *self.desk.parked.first()?;
-        (due <= now).then(|| self.desk.parked.remove(&(due, id)))?;
-        Some(id)
-    }
-
     fn formed(&mut self, now: Instant) -> Option<u64> {
-        let encoding = self.poster.encoding;
-        Forming::fill(&mut self.desk.forming, &self.queue, &self.batch, encoding);
-        let due = self.desk.forming.as_ref()?.due(&self.batch);
+        let (forming, encoding) = (&mut self.in_flight.forming, self.poster.encoding);
+        Forming::fill(forming, &self.queue, &self.batch, encoding);
+        let due = forming.as_ref()?.due(&self.batch);
         if due > now && !self.queue.is_closed() {
             return None;
         }
-        let consignment = self.desk.forming.take()?.seal(&self.queue);
-        let id = self.desk.next_id;
-        self.desk.next_id += 1;
-        self.desk.ages.insert((consignment.since, id));
-        self.desk.consignments.insert(id, consignment);
-        Some(id)
+        let sealed = forming.take()?.seal(&self.queue);
+        Some(self.in_flight.insert(sealed))
     }
 
     fn begin(&mut self, id: u64) {
-        let (epoch, started) = (self.desk.gate.epoch(), Instant::now());
-        let consignment = self.desk.consignments.get_mut(&id);
-        let Some(part) = consignment.and_then(|it| it.parts.front_mut()) else {
+        let (epoch, started) = (self.in_flight.gate.epoch(), Instant::now());
+        let Some(part) = self.in_flight.part_mut(id) else {
             return;
         };
         let encoded = part.begin(self.poster.encoding);
-        self.counts.began(part.events.len(), part.attempts);
+        self.counts.began(part.entries.len(), part.attempts);
         let span = tracing::debug_span!(
             "delivery",
             endpoint = &*self.name,
-            events = part.events.len(),
+            events = part.entries.len(),
             attempt = part.attempts
         );
         let request = self
@@ -215,7 +211,8 @@ impl Worker {
                 outcome,
             }
         };
-        self.desk.attempts.push(Box::pin(attempt.instrument(span)));
+        let attempt = Box::pin(attempt.instrument(span));
+        self.in_flight.attempts.push(attempt);
     }
 
     fn judge(&mut self, attempted: Attempted) {
@@ -228,12 +225,8 @@ impl Worker {
         self.counts.ended(took);
         let (status, cause, retry_after) = match outcome {
             Outcome::Accepted(status) => {
-                let part = self.part(id);
-                part.into_iter().for_each(|part| {
-                    self.counts.accepted(status, &part.events);
-                });
                 self.endpoint_works(epoch);
-                return self.part_done(id);
+                return self.delivered(id, status);
             }
             Outcome::Refused {
                 status,
@@ -250,14 +243,20 @@ impl Worker {
             }
         };
         self.counts.failed(status, &cause.error);
-        let policy = self.retry.policy();
-        let verdict = status.map_or(Verdict::Retry, |status| policy.judge(status));
-        self.tell_failure(id, verdict, &cause);
-        match verdict {
+        let verdict = status.map_or(Verdict::Retry, |status| self.retry.judge(status));
+        let Some(part) = self.in_flight.part(id) else {
+            return;
+        };
+        // Before the gate learns of it, and the part is split or given up.
+        let attempt = part.attempts;
+        let event = part.entries.first().map(|it| it.event.id().to_string());
+        let begins = verdict == Verdict::Retry && self.begins_to_fail(attempt);
+        let error = cause.error.clone();
+        let next = match verdict {
             Verdict::Retry => self.retry(id, epoch, retry_after, cause),
             Verdict::Reject => {
                 self.endpoint_works(epoch);
-                self.reject(id, cause);
+                self.reject(id, cause)
             }
             Verdict::Disable => {
                 if self.switch.turn_off() {
@@ -266,23 +265,43 @@ impl Worker {
                         "the receiver is gone (410): the endpoint is disabled"
                     );
                 }
-                self.park(id, Instant::now());
+                self.in_flight.park(id, Instant::now());
+                None
             }
-        }
+        };
+        let failure = Failure {
+            endpoint: &self.name,
+            url: &self.poster.shown_url,
+            event: event.as_deref(),
+            attempt,
+            status,
+            error: &error,
+            waiting: self.queue.size().0,
+            next_attempt: next.map(|next| next.saturating_duration_since(Instant::now())),
+        };
+        self.log_failure(&failure, begins);
     }
 
-    /// A warning when the endpoint begins to fail, and not for each attempt. An
-    /// event that fails once more while others go out is no new beginning.
-    fn tell_failure(&self, id: u64, verdict: Verdict, cause: &Cause) {
-        let Some(part) = self.part(id) else { return };
-        let (endpoint, error) = (&*self.name, &*cause.error);
-        let event = part.events.first().map(|event| event.id().to_string());
-        let attempts = part.attempts;
-        let begins = attempts == 1 || self.desk.gate.failures() > 0;
-        if verdict == Verdict::Retry && begins && self.counts.fails() {
-            tracing::warn!(endpoint, event, error, "deliveries fail");
+    fn delivered(&mut self, id: u64, status: StatusCode) {
+        if let Some(part) = self.in_flight.take_part(id) {
+            self.counts.accepted(status, &part.entries);
+            part.entries.iter().for_each(|it| self.queue.settle(it));
+        }
+        self.in_flight.advance(id, &self.queue, Instant::now());
+    }
+
+    /// Whether an attempt that failed is the beginning of something. An event
+    /// that fails once more while others are delivered is not.
+    fn begins_to_fail(&self, attempts: u32) -> bool {
+        attempts == 1 || self.in_flight.gate.failures() > 0
+    }
+
+    /// Logs a warning when the endpoint begins to fail, and not for each attempt.
+    fn log_failure(&self, failure: &Failure<'_>, begins: bool) {
+        if begins && self.counts.fails() {
+            failure.warn();
         } else {
-            tracing::debug!(endpoint, event, error, attempts, "a delivery failed");
+            failure.debug();
         }
     }
 
@@ -290,106 +309,107 @@ impl Worker {
         if self.counts.works() {
             tracing::info!(endpoint = &*self.name, "the receiver answers again");
         }
-        if self.desk.gate.works(epoch) {
+        if self.in_flight.gate.works(epoch) {
             self.counts.gate(0, None);
         }
     }
 
-    fn retry(&mut self, id: u64, epoch: u64, retry_after: Option<Duration>, cause: Cause) {
+    /// Parks the part until it is due, or gives it up. Returns when the next
+    /// attempt is due.
+    fn retry(
+        &mut self,
+        id: u64,
+        epoch: u64,
+        retry_after: Option<Duration>,
+        cause: Cause,
+    ) -> Option<Instant> {
         let now = Instant::now();
         let retry_after = retry_after.filter(|_| self.retry.policy().honours_retry_after());
         let retry_after = retry_after.unwrap_or_default();
-        let gate = &mut self.desk.gate;
+        let gate = &mut self.in_flight.gate;
         gate.fails(epoch, id);
         let policy = self.retry.policy();
         let wait = policy.endpoint_wait(gate.failures(), gate.events(), self.random.f64());
         gate.shut(after(now, wait.max(retry_after)));
-        self.counts.gate(gate.failures(), gate.shut_until(now));
-        let Some(part) = self.part(id) else { return };
-        let (attempts, age) = (part.attempts, part.age());
-        if self.retry.policy().gives_up(attempts, age) {
-            return self.bury(id, Reason::GaveUp, cause);
-        }
-        let wait = self.retry.policy().event_wait(attempts, self.random.f64());
-        self.park(id, after(now, wait));
-    }
-
-    fn reject(&mut self, id: u64, cause: Cause) {
-        let consignment = self.desk.consignments.get_mut(&id);
-        if consignment.is_some_and(Consignment::split) {
-            self.park(id, Instant::now());
-        } else {
-            self.bury(id, Reason::Rejected, cause);
-        }
-    }
-
-    fn part(&self, id: u64) -> Option<&Part> {
-        self.desk.consignments.get(&id)?.parts.front()
-    }
-
-    fn park(&mut self, id: u64, due: Instant) {
-        self.desk.parked.insert((due, id));
-    }
-
-    fn bury(&mut self, id: u64, reason: Reason, cause: Cause) {
-        let Some(part) = self.part(id) else { return };
-        let grave = self.grave.clone();
-        let (events, tried) = (part.events.clone(), part.tried());
-        let burial = async move {
-            for event in &events {
-                grave.bury(event, reason, &cause, &tried).await;
+        let shut_until = gate.shut_until(now);
+        self.counts.gate(gate.failures(), shut_until);
+        let part = self.in_flight.part(id)?;
+        let (attempts, gives_up) = (part.attempts, policy.gives_up(part.attempts, part.age()));
+        let mut due = || after(now, policy.event_wait(attempts, self.random.f64()));
+        let (first, second) = (due(), due());
+        if gives_up || attempts >= REPEATED {
+            // What fails may be one event of many. Each is given up by its own
+            // age, and after an attempt at it alone: if the attempts are used up,
+            // each half has one more.
+            let used_up = policy.gives_up(attempts, Duration::ZERO);
+            let halved = self.in_flight.halve(id, used_up.into(), second);
+            if gives_up && !halved {
+                self.bury(id, Reason::GaveUp, cause);
+                return None;
             }
-            id
-        };
-        self.desk.burials.push(Box::pin(burial));
+        }
+        self.in_flight.park(id, first);
+        Some(first.max(shut_until.unwrap_or(first)))
     }
 
-    /// The first part of a consignment was delivered, or is a dead letter.
-    fn part_done(&mut self, id: u64) {
-        let Some(consignment) = self.desk.consignments.get_mut(&id) else {
+    /// Halves the part, or makes dead letters of it. Returns when the next
+    /// attempt is due.
+    fn reject(&mut self, id: u64, cause: Cause) -> Option<Instant> {
+        let now = Instant::now();
+        // The attempt was at the batch. Those at the halves are still to come.
+        if self.in_flight.halve(id, 1, now) {
+            self.in_flight.park(id, now);
+            return Some(now);
+        }
+        self.bury(id, Reason::Rejected, cause);
+        None
+    }
+
+    /// Makes dead letters of the first part of a batch, whose repositories stay
+    /// busy meanwhile.
+    fn bury(&mut self, id: u64, reason: Reason, cause: Cause) {
+        let Some(part) = self.in_flight.take_part(id) else {
             return;
         };
-        if let Some(part) = consignment.parts.pop_front() {
-            part.events
-                .iter()
-                .for_each(|event| self.queue.settle(event));
-        }
-        if !consignment.parts.is_empty() {
-            return self.park(id, Instant::now());
-        }
-        if let Some(consignment) = self.desk.consignments.remove(&id) {
-            self.desk.ages.remove(&(consignment.since, id));
-            self.queue.release(consignment.lanes);
-        }
+        let (dead_letters, queue) = (self.dead_letters.clone(), self.queue.clone());
+        let burial = async move {
+            let entries = part.into_entries();
+            dead_letters
+                .bury_all(&queue, entries, reason, &cause, None, drop)
+                .await;
+            id
+        };
+        self.in_flight.burials.push(Box::pin(burial));
     }
 
     fn refresh(&self) {
-        let desk = &self.desk;
-        let consigned = desk.ages.first().map(|(since, _)| *since);
-        let forming = desk.forming.as_ref().and_then(Forming::oldest);
-        let oldest = consigned.into_iter().chain(forming).min();
         let (events, _) = self.queue.size();
-        self.counts.pending(events, oldest, self.queue.oldest());
+        let (ours, queued) = (self.in_flight.oldest(), self.queue.oldest());
+        self.counts.pending(events, ours, queued);
     }
 
-    /// Gives up what is left, oldest first. Of an attempt that is under way
-    /// nobody knows whether the receiver has it.
-    async fn abandon(mut self) {
-        self.desk.attempts.clear();
-        while let Some(id) = self.desk.burials.next().await {
-            self.part_done(id);
+    /// Accounts for the events that are left, oldest first. Of an attempt that
+    /// is under way nobody knows whether the receiver has the events.
+    async fn abandon(mut self, closing: &Closing) {
+        let deadline = Instant::now() + BURIAL;
+        self.in_flight.attempts.clear();
+        while let Ok(Some(id)) =
+            tokio::time::timeout_at(deadline, self.in_flight.burials.next()).await
+        {
+            self.in_flight.advance(id, &self.queue, Instant::now());
         }
-        let mut left: Vec<_> = self.desk.consignments.into_iter().collect();
-        left.sort_by_key(|(id, _)| *id);
-        let consigned = left.into_iter().flat_map(|(_, it)| it.into_events());
-        let forming = self.desk.forming.map(Forming::into_events);
-        let waiting = forming.into_iter().flatten().chain(self.queue.drain());
-        for (event, tried) in consigned.chain(waiting.map(|event| (event, Tried::default()))) {
-            let cause = Cause::default();
-            self.grave
-                .bury(&event, Reason::Shutdown, &cause, &tried)
+        // A store that outlives the process keeps them as they are.
+        if self.queue.kept_in().is_none() {
+            let ours = std::mem::take(&mut self.in_flight).into_entries();
+            let queued = self.queue.drain().into_iter().map(untried);
+            let (left, cause) = (ours.into_iter().chain(queued), Cause::default());
+            let (queue, deadline) = (&self.queue, Some(deadline));
+            let tell = |fates: Fates| closing.account(fates.kept, fates.lost);
+            self.dead_letters
+                .bury_all(queue, left, Reason::Shutdown, &cause, deadline, tell)
                 .await;
         }
+        self.refresh();
     }
 }
 

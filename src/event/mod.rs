@@ -35,11 +35,11 @@ pub mod media_types;
 mod records;
 mod reference;
 mod shared;
-#[cfg_attr(not(test), expect(dead_code, reason = "dead letters are to use it"))]
 pub(crate) mod stored;
 mod target;
 mod timestamp;
 mod url;
+pub(crate) mod uuid_v7;
 
 use std::time::SystemTime;
 
@@ -144,5 +144,5 @@ impl Event {
 
 /// Returns a new UUIDv7 in its usual spelling.
 pub(crate) fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
+    uuid_v7::new().to_string()
 }

@@ -12,9 +12,9 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use serde::Deserialize;
+use ::serde::Deserialize;
 
-use super::format::{Json, capacity, write_distribution};
+use super::format::{key, start, write_distribution};
 use super::{Event, Format, Kind, SharedEvent, timestamp};
 
 /// The version that is written.
@@ -26,17 +26,17 @@ pub(crate) const MOST_BYTES: usize = 64 << 20;
 
 /// Writes an event with everything that it knows. There is no line end in it.
 pub(crate) fn to_bytes(event: &SharedEvent) -> Vec<u8> {
-    let mut json = Json::new(true, 0, capacity(event));
+    let mut json = start(event, 0, true);
     json.object(|json| {
-        json.number("version", VERSION);
-        json.text("acceptedAt", |out| {
+        json.number(key!("version"), VERSION);
+        json.bytes(key!("acceptedAt"), |out| {
             timestamp::write(out, event.accepted_at());
         });
         if let Some(kind) = event.known_kind() {
-            json.string("kind", kind.as_str());
+            json.string(key!("kind"), kind.as_str());
         }
-        json.non_empty("traceParent", event.trace_parent());
-        json.key("event");
+        json.non_empty(key!("traceParent"), event.trace_parent());
+        json.key(key!("event"));
         write_distribution(json, event, Format::V2);
     });
     json.into_bytes()
@@ -57,11 +57,7 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<SharedEvent, StoredError> {
         return Err(StoredError::Version(version));
     }
     let stored: Stored = serde_json::from_slice(bytes).map_err(StoredError::Json)?;
-    let mut event = stored.event;
-    event.kind = stored.kind;
-    event.request.trace_parent = stored.trace_parent;
-    let source = std::mem::take(&mut event.source);
-    Ok(SharedEvent::accepted(&event, source, stored.accepted_at))
+    Ok(stored.into())
 }
 
 #[derive(Deserialize)]
@@ -79,6 +75,40 @@ struct Stored {
     #[serde(default)]
     trace_parent: String,
     event: Event,
+}
+
+impl From<Stored> for SharedEvent {
+    fn from(stored: Stored) -> Self {
+        let mut event = stored.event;
+        event.kind = stored.kind;
+        event.request.trace_parent = stored.trace_parent;
+        let source = std::mem::take(&mut event.source);
+        Self::accepted(&event, source, stored.accepted_at)
+    }
+}
+
+/// The same form as a field of something that is serialized as JSON.
+pub(crate) mod serde {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+    use serde_json::value::RawValue;
+
+    use super::{SharedEvent, from_bytes, to_bytes};
+
+    pub(crate) fn serialize<S: Serializer>(
+        event: &SharedEvent,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let text = String::from_utf8(to_bytes(event)).map_err(ser::Error::custom)?;
+        let stored = RawValue::from_string(text).map_err(ser::Error::custom)?;
+        stored.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SharedEvent, D::Error> {
+        let stored = Box::<RawValue>::deserialize(deserializer)?;
+        from_bytes(stored.get().as_bytes()).map_err(de::Error::custom)
+    }
 }
 
 /// Why stored bytes are not an event.

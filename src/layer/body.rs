@@ -65,9 +65,9 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
                     if let Some(data) = frame.data_ref() {
                         tap.add(data);
                     }
-                    // A reader that knows this to be the last frame does not poll
-                    // again for the end.
-                    tap.set_complete(inner.is_end_stream());
+                    // A reader that knows this to be the last frame, as trailers
+                    // always are, does not poll again for the end.
+                    tap.set_complete(frame.is_trailers() || inner.is_end_stream());
                 }
                 Some(Err(_)) => {}
                 None => tap.set_complete(true),

@@ -52,8 +52,10 @@ impl<T> Future for Detachable<T> {
             // Polled after its end, which no caller may do.
             return Poll::Pending;
         };
+        let panics = CountPanic;
         // If this panics, the work is gone: it must not be polled again.
         let polled = work.as_mut().poll(cx);
+        std::mem::forget(panics);
         if polled.is_pending() {
             self.work = Some(work);
         }
@@ -63,9 +65,18 @@ impl<T> Future for Detachable<T> {
 
 impl<T> Drop for Detachable<T> {
     fn drop(&mut self) {
-        // Also if something else in the task panics.
+        // Whatever ended the request, also a panic outside of the layer.
         if let Some(work) = self.work.take() {
             (self.detach)(work, &self.settings);
         }
+    }
+}
+
+/// Counts a request whose future panics: the registry may have acted before.
+struct CountPanic;
+
+impl Drop for CountPanic {
+    fn drop(&mut self) {
+        crate::metrics::unknown_outcome();
     }
 }

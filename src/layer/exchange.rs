@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 
 use super::facts::Facts;
 use super::headers;
-use super::origin::{EndToEnd, RequestOrigin};
+use super::origin::{EndToEnd, RequestOrigin, Single};
 use super::route::{self, Operation, Reference, Route};
 use super::settings::Settings;
 use super::stat::StatClient;
@@ -38,9 +38,8 @@ impl Watch {
         }
         if parts.method == Method::PATCH {
             let uploads = &settings.memory.uploads;
-            let chunk = uploads.take(&settings.prefix, &parts.uri, &parts.headers)?;
-            let tap = SharedTap::new(0);
-            return Some(Self::Patch(settings.clone(), PatchWatch { chunk, tap }));
+            let patch = PatchWatch::new(uploads, &settings.prefix, &parts.uri, &parts.headers);
+            return Some(Self::Patch(settings.clone(), patch));
         }
         Exchange::new(settings, parts).map(|exchange| Self::Exchange(Box::new(exchange)))
     }
@@ -49,7 +48,7 @@ impl Watch {
     pub(super) fn tap(&self) -> Option<&SharedTap> {
         match self {
             Self::Exchange(exchange) => exchange.tap.as_ref(),
-            Self::Patch(_, patch) => Some(&patch.tap),
+            Self::Patch(_, patch) => patch.tap(),
         }
     }
 }
@@ -65,8 +64,8 @@ pub(super) struct Exchange {
     pub(super) origin: RequestOrigin,
     /// The upload that this request ends, if its bytes were counted.
     pub(super) chunk: Option<Chunk>,
-    /// `Content-Type` of a request body that is a form.
-    pub(super) form: Option<String>,
+    /// `None` if the request body is certainly no form.
+    pub(super) form: Option<FormType>,
     /// What the request says of a manifest in its body.
     pub(super) content: Facts,
     /// Whether the request body is sent as it is, not compressed.
@@ -100,9 +99,7 @@ impl Exchange {
         // A type that is repeated, or that `Connection` names, may not be the one
         // that the registry sees. The body then tells what it is.
         let content_type = EndToEnd::of(&parts.headers).single(&CONTENT_TYPE).text();
-        let form = content_type
-            .filter(|it| route::form::is_form(it))
-            .map(Into::into);
+        let form = FormType::of(&parts.headers);
         let content = match operation {
             Some(Operation::PushManifest { .. }) => Facts::of_type(content_type),
             _ => Facts::default(),
@@ -182,6 +179,32 @@ impl Exchange {
             missing_fact("untagged");
             Vec::new()
         })
+    }
+}
+
+/// The `Content-Type` of a request body that may be a form.
+pub(super) enum FormType {
+    Known(String),
+    /// The registry may see another type.
+    Unclear,
+}
+
+impl FormType {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        // Go ignores an invalid parameter of the type.
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        match EndToEnd::of(headers).single(&CONTENT_TYPE) {
+            Single::Absent => None,
+            Single::Value(value) => {
+                let form = Some(text(value)).filter(|it| route::form::is_form(it));
+                form.map(Self::Known)
+            }
+            Single::Unclear => {
+                let mut values = headers.get_all(CONTENT_TYPE).iter();
+                let any = values.any(|value| route::form::is_form(&text(value)));
+                any.then_some(Self::Unclear)
+            }
+        }
     }
 }
 

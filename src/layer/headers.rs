@@ -40,6 +40,12 @@ pub(super) fn content_size(status: StatusCode, headers: &HeaderMap) -> Option<u6
     }
 }
 
+/// The size that a response to HEAD states. A server that finds no body there
+/// may fill in a length of 0, so that is none.
+pub(super) fn stated_by_head(size: Option<u64>) -> Option<u64> {
+    size.filter(|size| *size > 0)
+}
+
 /// Whether the body of a response is all of the content.
 pub(super) fn is_whole(status: StatusCode, headers: &HeaderMap) -> bool {
     is_plain(headers)

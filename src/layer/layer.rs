@@ -26,7 +26,7 @@ use crate::notifier::Notifier;
 /// use http_body_util::Full;
 /// use tower::{Layer, Service, ServiceExt, service_fn};
 /// use tower_registry_notifications::{
-///     Action, ChannelSink, Notifier, NotificationLayer, RequestBody,
+///     Action, ChannelSink, NotificationLayer, Notifier, RequestBody,
 /// };
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -42,7 +42,7 @@ use crate::notifier::Notifier;
 /// let request = Request::head("/v2/library/debian/manifests/12").body(Full::default())?;
 /// registry.oneshot(request).await?;
 /// let event = events.recv().await.unwrap();
-/// assert_eq!((event.action, &*event.target.tag), (Action::Pull, "12"));
+/// assert_eq!((event.action(), event.tag()), (Action::Pull, "12"));
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use http::header::{LOCATION, RANGE};
+use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, FormType};
 use super::facts::Facts;
 use super::headers;
 use super::outcome::ListenerCall;
@@ -44,7 +44,10 @@ impl<'a> Observed<'a> {
                 Some((ListenerCall::ManifestPulled { tag }, facts))
             }
             Operation::PullBlob(digest) if is_content(self.status) => {
-                let facts = Facts::of_content(self.status, headers);
+                let mut facts = Facts::of_content(self.status, headers);
+                if self.exchange.head {
+                    facts.size = headers::stated_by_head(facts.size);
+                }
                 Some((ListenerCall::BlobPulled, facts.or_digest(digest.as_deref())))
             }
             // What such a response has in its body is not the blob.
@@ -154,15 +157,20 @@ impl<'a> Observed<'a> {
         if !mounts {
             return Some(self.blob_pushed(query, form));
         }
-        let from = form.and_then(|form| form.from.as_deref());
-        let from = match unread {
-            true => None,
-            false => agreed(query.from.as_deref(), from),
+        // A form that could not be read may say otherwise than the query.
+        let (from, mount) = match unread {
+            true => (None, None),
+            false => (
+                agreed(
+                    query.from.as_deref(),
+                    form.and_then(|it| it.from.as_deref()),
+                ),
+                agreed(query.mount.as_deref(), form_mount),
+            ),
         };
         if from.is_none() && (unread || query.from.is_some()) {
             missing_fact("repository");
         }
-        let mount = agreed(query.mount.as_deref(), form_mount);
         let facts = Facts::of_digest(named).or_digest(mount);
         let from = from.map(Into::into);
         Some((ListenerCall::BlobMounted { from }, facts))
@@ -190,22 +198,40 @@ impl<'a> Observed<'a> {
             .or_digest(query.digest.as_deref())
             .or_digest(form.and_then(|form| form.digest.as_deref()));
         let exchange = self.exchange;
-        let starts = exchange
-            .route
-            .as_ref()
-            .is_some_and(|route| matches!(route.operation, Operation::StartUpload(_)));
+        // A POST to an upload that exists ends it, and what came before counts.
+        let starts = exchange.route.as_ref().is_some_and(|route| {
+            matches!(route.operation, Operation::StartUpload(_))
+                && exchange
+                    .uri
+                    .path()
+                    .trim_end_matches('/')
+                    .ends_with("/uploads")
+        });
+        // Go reads a form out of the body before the blob, others do not.
+        let is_form = exchange.form.is_some()
+            && exchange
+                .tap
+                .as_ref()
+                .is_some_and(|tap| tap.lock().length() > 0);
         // A body that holds the parameters is not the blob.
-        let is_blob = exchange.plain && query.digest.is_some();
+        let is_blob = exchange.plain && query.digest.is_some() && !is_form;
         if let Some(tap) = exchange.tap.as_ref().filter(|_| is_blob) {
             facts.size = match exchange.chunk {
-                Some(chunk) => chunk.count(tap),
+                Some(chunk) => exchange.settings.memory.uploads.end(&chunk, tap),
                 None if starts => tap.lock().whole_length(),
                 // The body may be the last chunk only.
                 None => None,
             };
             // The registry may store the blob under another algorithm and still
-            // find it by this digest.
-            if let (Some(digest), Some(size)) = (&query.digest, facts.size) {
+            // find it by this digest. Under another digest of the same
+            // algorithm it has stored something else.
+            let contradicts = |requested: &String| {
+                stated.is_some_and(|stated| {
+                    algorithm(stated) == algorithm(requested) && stated != requested
+                })
+            };
+            let requested = query.digest.as_ref().filter(|it| !contradicts(it));
+            if let (Some(digest), Some(size)) = (requested, facts.size) {
                 exchange.settings.memory.sizes.learn(digest, size);
             }
         }
@@ -222,27 +248,28 @@ impl<'a> Observed<'a> {
         if tap.whole_length() == Some(0) {
             return Form::None;
         }
-        let form = tap.content();
-        let form = form.and_then(|content| route::form::parse(content_type, content));
+        let form = match (content_type, tap.content()) {
+            (FormType::Known(content_type), Some(content)) => {
+                route::form::parse(content_type, content)
+            }
+            _ => None,
+        };
         form.map_or(Form::Unread, Form::Read)
     }
 
-    /// Begins to count the bytes of an upload, unless the POST brought some,
-    /// which the registry may or may not have kept.
+    /// Begins to count the bytes of an upload.
     fn begin_upload(&self) {
         let exchange = self.exchange;
-        let sent = exchange.tap.as_ref().map(|tap| tap.lock().length());
-        if sent.unwrap_or(0) == 0 || self.headers.contains_key(RANGE) {
-            let Settings { memory, prefix, .. } = &*exchange.settings;
-            memory.uploads.begin(prefix, self.headers);
-        }
+        let sent = exchange.tap.as_ref().map_or(0, |tap| tap.lock().length());
+        let Settings { memory, prefix, .. } = &*exchange.settings;
+        memory.uploads.begin(prefix, self.headers, sent);
     }
 }
 
 /// A form body with upload parameters.
 enum Form {
     None,
-    /// Larger than the limit, or malformed.
+    /// Larger than the limit, malformed, or a form for some registries only.
     Unread,
     Read(UploadParameters),
 }
@@ -253,6 +280,10 @@ fn agreed<'a>(query: Option<&'a str>, form: Option<&'a str>) -> Option<&'a str> 
         (Some(query), Some(form)) if query != form => None,
         (query, form) => query.or(form),
     }
+}
+
+fn algorithm(digest: &str) -> Option<&str> {
+    digest.split_once(':').map(|(algorithm, _)| algorithm)
 }
 
 fn is_content(status: StatusCode) -> bool {

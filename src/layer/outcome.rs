@@ -168,6 +168,10 @@ impl Outcome {
         if let Some(body) = body.filter(|_| self.body_is_content && self.is_pull_with_body()) {
             self.add_body(body);
         }
+        if let (None, Some(digest)) = (self.facts.size, &self.facts.digest) {
+            let sizes = &self.settings.memory.sizes;
+            self.facts.size = sizes.settle(&self.repository, digest);
+        }
         self.settings.accept(self.write())
     }
 

@@ -112,6 +112,9 @@ impl<S> Notification<S> {
         // Before the registry acts. If it refused later, a client that repeats a
         // DELETE would only find that there is nothing to delete.
         if settings.fail_closed && !settings.notifier.is_ready() {
+            if let Some(chunk) = &exchange.chunk {
+                settings.memory.uploads.give_back(chunk);
+            }
             let refusal = Refusal::of(&exchange, request.version());
             return Detachable::new(async { Ok(refusal.response()) }, settings);
         }

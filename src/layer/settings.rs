@@ -122,7 +122,6 @@ impl Settings {
 
 fn judge(answer: Result<(), SinkError>, fail_closed: bool) -> Result<(), SinkError> {
     let Err(error) = answer else { return Ok(()) };
-    crate::metrics::unaccepted();
     tracing::debug!(%error, fail_closed, "a sink did not accept an event");
     if fail_closed { Err(error) } else { Ok(()) }
 }

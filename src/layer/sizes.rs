@@ -15,7 +15,8 @@ const CAPACITY: usize = 32 << 10;
 /// for a blob that it redirects to its storage, a manifest that it accepted or
 /// served in the same repository tells the size. A registry checks that the
 /// blobs of a manifest exist, and not their sizes, so a client may claim
-/// anything there: two manifests that disagree give no size.
+/// anything there: a claim counts only where the registry, if it can be asked,
+/// has not said better, and two manifests that disagree give no size.
 #[derive(Debug)]
 pub(super) struct Sizes {
     keys: Keys,
@@ -32,6 +33,8 @@ struct Remembered {
 #[derive(Clone, Copy, Debug)]
 enum Claim {
     Size(u64),
+    /// The registry was asked and has not said better.
+    Settled(u64),
     /// Two of them disagree.
     Disputed,
 }
@@ -67,9 +70,11 @@ impl Sizes {
         for reference in references {
             let key = self.keys.of((repository, reference.digest()));
             let claim = match remembered.claimed.get(key) {
-                Some(Claim::Size(size)) if size == reference.size() => continue,
+                Some(Claim::Size(size) | Claim::Settled(size)) if size == reference.size() => {
+                    continue;
+                }
                 Some(Claim::Disputed) => continue,
-                Some(Claim::Size(_)) => {
+                Some(Claim::Size(_) | Claim::Settled(_)) => {
                     missing_fact("disputed_size");
                     Claim::Disputed
                 }
@@ -79,16 +84,31 @@ impl Sizes {
         }
     }
 
-    /// Returns the size of a digest in a repository, if it is known.
+    /// Returns the size of a digest in a repository, if it is known without a
+    /// question to the registry.
     pub(super) fn get(&self, repository: &str, digest: &str) -> Option<u64> {
         let mut remembered = self.lock();
         let known = remembered.known.get(self.keys.of(digest));
         known.or_else(
             || match remembered.claimed.get(self.keys.of((repository, digest)))? {
-                Claim::Size(size) => Some(size),
-                Claim::Disputed => None,
+                Claim::Settled(size) => Some(size),
+                Claim::Size(_) | Claim::Disputed => None,
             },
         )
+    }
+
+    /// Returns the size that manifests claim, for a digest whose size the registry
+    /// did not tell. It is not asked again.
+    pub(super) fn settle(&self, repository: &str, digest: &str) -> Option<u64> {
+        let mut remembered = self.lock();
+        let key = self.keys.of((repository, digest));
+        match remembered.claimed.get(key)? {
+            Claim::Size(size) | Claim::Settled(size) => {
+                remembered.claimed.insert(key, Claim::Settled(size));
+                Some(size)
+            }
+            Claim::Disputed => None,
+        }
     }
 }
 
@@ -107,11 +127,14 @@ mod tests {
         assert_eq!(sizes.get("a/b", "sha256:1"), None);
         claim(5);
         claim(5);
+        assert_eq!(sizes.get("a/b", "sha256:1"), None);
+        assert_eq!(sizes.settle("a/b", "sha256:1"), Some(5));
         assert_eq!(sizes.get("a/b", "sha256:1"), Some(5));
         assert_eq!(sizes.get("a/other", "sha256:1"), None);
         claim(6);
         claim(6);
         assert_eq!(sizes.get("a/b", "sha256:1"), None);
+        assert_eq!(sizes.settle("a/b", "sha256:1"), None);
         sizes.learn("sha256:1", 7);
         assert_eq!(sizes.get("a/b", "sha256:1"), Some(7));
         assert_eq!(sizes.get("a/other", "sha256:1"), Some(7));

@@ -1,9 +1,10 @@
 //! Requests of the layer's own to the registry: [`StatClient`].
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, LINK, USER_AGENT};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
@@ -108,7 +109,11 @@ impl StatClient {
         *request.headers_mut() = self.headers();
         *request.extensions_mut() = self.extensions.clone();
         request.extensions_mut().insert(Internal);
-        let response = (self.service)(request).await?;
+        // The registry may have acted already, and then there must be an event,
+        // even if this panics.
+        let service = self.service.clone();
+        let response = AssertUnwindSafe(async move { service(request).await });
+        let response = response.catch_unwind().await.ok()??;
         (response.status() == StatusCode::OK).then_some(response)
     }
 
@@ -152,7 +157,10 @@ impl StatClient {
         else {
             return Facts::default();
         };
-        let found = Facts::of_content(StatusCode::OK, response.headers());
+        let mut found = Facts::of_content(StatusCode::OK, response.headers());
+        if !content {
+            found.size = headers::stated_by_head(found.size);
+        }
         if !content || !headers::is_plain(response.headers()) {
             return found;
         }
@@ -168,6 +176,7 @@ impl StatClient {
         let path = format!("{name}/blobs/{}", segment(digest));
         let response = self.ask(Method::HEAD, &path).await;
         let size = response.and_then(|it| headers::content_size(StatusCode::OK, it.headers()));
+        let size = headers::stated_by_head(size);
         if let Some(size) = size {
             self.settings.memory.sizes.learn(digest, size);
         }

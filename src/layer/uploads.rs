@@ -1,5 +1,6 @@
 //! Counts the bytes of unfinished uploads: [`Uploads`].
 
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,73 +9,155 @@ use http::{HeaderMap, StatusCode, Uri};
 
 use super::generations::{Generations, Key, Keys};
 use super::headers::{is_plain, text};
+use super::route;
 use super::tap::SharedTap;
 
-/// The number of uploads that a generation remembers, at 32 bytes each.
+/// The number of uploads that a generation remembers, at 48 bytes each.
 const CAPACITY: usize = 16 << 10;
 
-/// Counts the bytes of uploads as their chunks pass, since no request or
+/// Counts the bytes of uploads as their chunks pass, because no request or
 /// response of a chunked push states the size of the blob.
 ///
 /// A count is kept only while the layer has seen the upload from its start,
-/// and every `Content-Range` and `Range` agrees with it. An upload is known by
-/// its URL, which each response's `Location` may change.
+/// one request at a time, and every `Content-Range` and `Range` agrees with it.
+/// Each response's `Location` may change the URL of an upload.
+///
+/// A client may send a part of its blob to another spelling of that URL, which
+/// the registry takes for the same upload. So uploads are found by a key that
+/// all spellings of their path share. A request that finds one, but has not the
+/// very URL of the latest `Location`, ends the count.
 #[derive(Debug)]
 pub(super) struct Uploads {
     keys: Keys,
-    counts: Mutex<Generations<u64>>,
+    remembered: Mutex<Remembered>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    progress: Generations<Progress>,
+    /// The number of requests that have continued an upload so far.
+    requests: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Progress {
+    /// `count` bytes have passed, and the next request has this URL.
+    Idle { count: u64, url: Key },
+    /// The request of this number adds to the upload.
+    Busy(u64),
 }
 
 impl Default for Uploads {
     fn default() -> Self {
         Self {
             keys: Keys::default(),
-            counts: Mutex::new(Generations::new(CAPACITY)),
+            remembered: Mutex::new(Remembered {
+                progress: Generations::new(CAPACITY),
+                requests: 0,
+            }),
         }
     }
 }
 
 impl Uploads {
-    fn counts(&self) -> MutexGuard<'_, Generations<u64>> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn key(&self, prefix: &str, uri: &Uri) -> Key {
-        self.keys.of(UploadUrl { prefix, uri })
-    }
-
-    /// Begins to count an upload that a response has begun and that has no content
-    /// yet.
-    pub(super) fn begin(&self, prefix: &str, headers: &HeaderMap) {
+    /// Begins to count an upload that a response has begun, if the registry has
+    /// taken none of the `sent` bytes in the request.
+    pub(super) fn begin(&self, prefix: &str, headers: &HeaderMap, sent: u64) {
         let Some(location) = location(headers) else {
             return;
         };
-        if end_agrees(headers, 0) {
-            let key = self.key(prefix, &location);
-            self.counts().insert(key, 0);
+        // Only `Range` shows whether the registry has kept what was sent, unless it
+        // agrees with both.
+        let has_range = text(headers, RANGE).is_some();
+        let is_clear = sent == 0 || (has_range && !end_agrees(headers, sent));
+        if is_clear && end_agrees(headers, 0) {
+            self.insert(prefix, &location, 0);
+        } else {
+            self.forget(prefix, &location);
         }
     }
 
-    /// Takes the count of the upload that a request continues. The count is gone
-    /// unless [`passed`](Self::passed) puts it back: if nobody knows what became
-    /// of a chunk, nobody knows the size of the blob.
+    /// Takes the count of the upload that a request continues. It is gone unless
+    /// [`passed`](Self::passed) puts it back: if nobody knows what became of a
+    /// chunk, nobody knows the size of the blob.
     pub(super) fn take(&self, prefix: &str, uri: &Uri, headers: &HeaderMap) -> Option<Chunk> {
-        let key = self.key(prefix, uri);
-        let before = self.counts().remove(key)?;
-        let usable = is_plain(headers) && start_agrees(headers, before);
-        usable.then_some(Chunk { key, before })
+        let at = UploadUrl::new(prefix, uri);
+        let key = self.keys.of(&at);
+        let mut remembered = self.lock();
+        // Nothing shows what the registry makes of two requests at the same time.
+        let Progress::Idle { count, url } = remembered.progress.remove(key)? else {
+            return None;
+        };
+        let expected = url == at.exact(&self.keys);
+        if !expected || !is_plain(headers) || !start_agrees(headers, count) {
+            return None;
+        }
+        remembered.requests += 1;
+        let number = remembered.requests;
+        remembered.progress.insert(key, Progress::Busy(number));
+        Some(Chunk {
+            key,
+            url,
+            number,
+            before: count,
+        })
+    }
+
+    /// Puts the count back, because the request was not passed on.
+    pub(super) fn give_back(&self, chunk: &Chunk) {
+        let mut remembered = self.lock();
+        let progress = remembered.progress.remove(chunk.key);
+        if matches!(progress, Some(Progress::Busy(number)) if number == chunk.number) {
+            let (count, url) = (chunk.before, chunk.url);
+            let idle = Progress::Idle { count, url };
+            remembered.progress.insert(chunk.key, idle);
+        }
+    }
+
+    /// Returns the bytes of the upload including those of this request, if all of
+    /// them have passed and no other request came in between. Ends the count.
+    pub(super) fn end(&self, chunk: &Chunk, tap: &SharedTap) -> Option<u64> {
+        let progress = self.lock().progress.remove(chunk.key);
+        let Some(Progress::Busy(number)) = progress else {
+            return None;
+        };
+        if number != chunk.number {
+            return None;
+        }
+        chunk.before.checked_add(tap.lock().whole_length()?)
     }
 
     /// Records a chunk that the registry has accepted.
-    pub(super) fn passed(&self, prefix: &str, chunk: &Chunk, tap: &SharedTap, headers: &HeaderMap) {
-        let Some(count) = chunk.count(tap) else {
+    fn passed(&self, prefix: &str, counted: Option<&Counted>, headers: &HeaderMap) {
+        let location = location(headers);
+        let next = location.as_ref().or(counted.map(|it| &it.uri));
+        let Some(next) = next else {
             return;
         };
-        if !end_agrees(headers, count) {
-            return;
+        let count = counted.and_then(|it| self.end(&it.chunk, &it.tap));
+        match count.filter(|count| end_agrees(headers, *count)) {
+            Some(count) => self.insert(prefix, next, count),
+            // The upload has bytes that were not counted.
+            None => self.forget(prefix, next),
         }
-        let key = location(headers).map_or(chunk.key, |uri| self.key(prefix, &uri));
-        self.counts().insert(key, count);
+    }
+
+    fn insert(&self, prefix: &str, uri: &Uri, count: u64) {
+        let at = UploadUrl::new(prefix, uri);
+        let url = at.exact(&self.keys);
+        let idle = Progress::Idle { count, url };
+        self.lock().progress.insert(self.keys.of(&at), idle);
+    }
+
+    fn forget(&self, prefix: &str, uri: &Uri) {
+        let key = self.keys.of(UploadUrl::new(prefix, uri));
+        self.lock().progress.remove(key);
     }
 }
 
@@ -82,24 +165,39 @@ impl Uploads {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
     key: Key,
+    url: Key,
+    number: u64,
     before: u64,
-}
-
-impl Chunk {
-    /// Returns the bytes of the upload including those of this request, if all
-    /// of them have passed.
-    pub(super) fn count(&self, tap: &SharedTap) -> Option<u64> {
-        self.before.checked_add(tap.lock().whole_length()?)
-    }
 }
 
 /// A PATCH. It makes no event, and is observed for its bytes alone.
 pub(super) struct PatchWatch {
-    pub(super) chunk: Chunk,
-    pub(super) tap: SharedTap,
+    /// `None` if it adds to an upload whose count is not known.
+    counted: Option<Counted>,
+}
+
+struct Counted {
+    uri: Uri,
+    chunk: Chunk,
+    tap: SharedTap,
 }
 
 impl PatchWatch {
+    pub(super) fn new(uploads: &Uploads, prefix: &str, uri: &Uri, headers: &HeaderMap) -> Self {
+        let chunk = uploads.take(prefix, uri, headers);
+        let counted = chunk.map(|chunk| Counted {
+            uri: uri.clone(),
+            chunk,
+            tap: SharedTap::new(0),
+        });
+        Self { counted }
+    }
+
+    /// The tap that the request body must pass, if any.
+    pub(super) fn tap(&self) -> Option<&SharedTap> {
+        self.counted.as_ref().map(|it| &it.tap)
+    }
+
     pub(super) fn answered(
         &self,
         uploads: &Uploads,
@@ -108,7 +206,7 @@ impl PatchWatch {
         headers: &HeaderMap,
     ) {
         if status.is_success() {
-            uploads.passed(prefix, &self.chunk, &self.tap, headers);
+            uploads.passed(prefix, self.counted.as_ref(), headers);
         }
     }
 }
@@ -116,20 +214,48 @@ impl PatchWatch {
 /// The URL of an upload without what differs between the `Location` that named
 /// it and the request that uses it: a path before the prefix, as under a
 /// nested router, and the `digest` that ends the upload.
+///
+/// Its hash is that of the letters and digits of the path in lower case, which
+/// all its spellings share.
 struct UploadUrl<'a> {
-    prefix: &'a str,
-    uri: &'a Uri,
+    path: Cow<'a, [u8]>,
+    inside: usize,
+    query: &'a str,
+}
+
+impl<'a> UploadUrl<'a> {
+    fn new(prefix: &str, uri: &'a Uri) -> Self {
+        let path = route::resolved(uri.path());
+        let prefix = prefix.as_bytes();
+        let mut windows = path.windows(prefix.len().max(1));
+        let inside = windows.position(|window| window == prefix);
+        Self {
+            inside: inside.map_or(0, |at| at + prefix.len()),
+            path,
+            query: uri.query().unwrap_or_default(),
+        }
+    }
+
+    fn path(&self) -> &[u8] {
+        &self.path[self.inside..]
+    }
+
+    /// Identifies the URL however it is encoded, and whatever the order of its
+    /// parameters, which clients decode and encode again.
+    fn exact(&self, keys: &Keys) -> Key {
+        let path = self.path();
+        let path = keys.of(path.strip_suffix(b"/").unwrap_or(path));
+        form_urlencoded::parse(self.query.as_bytes())
+            .filter(|(name, _)| name != "digest")
+            .fold(path, |sum, pair| sum.wrapping_add(keys.of(pair)))
+    }
 }
 
 impl Hash for UploadUrl<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let path = self.uri.path();
-        let inside = path.split_once(self.prefix).map_or(path, |(_, rest)| rest);
-        inside.trim_end_matches('/').hash(state);
-        let pairs = self.uri.query().unwrap_or_default().split('&');
-        for pair in pairs.filter(|pair| !pair.is_empty() && !pair.starts_with("digest=")) {
-            pair.hash(state);
-        }
+        let path = self.path().iter();
+        let path = path.filter(|byte| byte.is_ascii_alphanumeric());
+        path.for_each(|byte| byte.to_ascii_lowercase().hash(state));
     }
 }
 
@@ -175,23 +301,25 @@ mod tests {
             .collect()
     }
 
+    fn add(tap: Option<&SharedTap>, data: &str) {
+        if let Some(tap) = tap {
+            tap.lock().add(data.as_bytes());
+            tap.lock().set_complete(true);
+        }
+    }
+
     fn patch(uploads: &Uploads, uri: &str, sent: &HeaderMap, got: &HeaderMap, data: &str) -> bool {
-        let Some(chunk) = uploads.take("/v2/", &uri.parse().unwrap(), sent) else {
-            return false;
-        };
-        let tap = SharedTap::new(0);
-        tap.lock().add(data.as_bytes());
-        tap.lock().set_complete(true);
-        let watch = PatchWatch { chunk, tap };
+        let watch = PatchWatch::new(uploads, "/v2/", &uri.parse().unwrap(), sent);
+        add(watch.tap(), data);
         watch.answered(uploads, "/v2/", StatusCode::ACCEPTED, got);
-        true
+        watch.counted.is_some()
     }
 
     fn end(uploads: &Uploads, uri: &str) -> Option<u64> {
         let chunk = uploads.take("/v2/", &uri.parse().unwrap(), &HeaderMap::new())?;
         let tap = SharedTap::new(0);
         tap.lock().set_complete(true);
-        chunk.count(&tap)
+        uploads.end(&chunk, &tap)
     }
 
     #[test]
@@ -204,7 +332,7 @@ mod tests {
             )
         };
         let (name, first) = at("1");
-        uploads.begin("/v2/", &headers(&[(name, &first), ("range", "0-0")]));
+        uploads.begin("/v2/", &headers(&[(name, &first), ("range", "0-0")]), 0);
         let (name, second) = at("2");
         let got = headers(&[(name, &second), ("range", "0-9")]);
         let sent = headers(&[("content-range", "0-9")]);
@@ -215,7 +343,6 @@ mod tests {
             &got,
             "0123456789"
         ));
-        assert_eq!(end(&uploads, "/v2/a/blobs/uploads/u?state=1"), None);
         let uri = "/v2/a/blobs/uploads/u?state=2&digest=sha256:1";
         assert_eq!(end(&uploads, uri), Some(10));
         assert_eq!(end(&uploads, uri), None);
@@ -234,7 +361,7 @@ mod tests {
         ] {
             let uploads = Uploads::default();
             let uri = "/v2/a/blobs/uploads/u";
-            uploads.begin("/v2/", &headers(&[("location", uri)]));
+            uploads.begin("/v2/", &headers(&[("location", uri)]), 0);
             let sent: Vec<_> = sent.into_iter().map(|it| ("content-range", it)).collect();
             let got: Vec<_> = got.into_iter().map(|it| ("range", it)).collect();
             patch(&uploads, uri, &headers(&sent), &headers(&got), "0123456789");
@@ -258,7 +385,87 @@ mod tests {
             "x"
         ));
         assert_eq!(end(&uploads, uri), None);
-        uploads.begin("/v2/", &headers(&[("location", uri), ("range", "0-100")]));
+        uploads.begin(
+            "/v2/",
+            &headers(&[("location", uri), ("range", "0-100")]),
+            0,
+        );
         assert_eq!(end(&uploads, uri), None);
+    }
+
+    #[test]
+    fn bytes_at_another_spelling_of_the_url_end_the_count() {
+        let uri = "/v2/a/blobs/uploads/0a-b?s=1&t=%3D";
+        let none = HeaderMap::new();
+        for (other, counted) in [
+            ("/v2/a/blobs/uploads/0a-b?t=%3d&s=1", true),
+            ("/v2/a/blobs/uploads/0a-b/?t==&s=1", true),
+            ("/v2/a/blobs/uploads/0a-b?s=1&t=%3D&x=1", false),
+            ("/v2/a/blobs/uploads/0a-b", false),
+            ("/v2/a/blobs/uploads/0A-B?s=1&t=%3D", false),
+            ("/v2/a/blobs/uploads/{0ab}?s=1&t=%3D", false),
+        ] {
+            let uploads = Uploads::default();
+            uploads.begin("/v2/", &headers(&[("location", uri)]), 0);
+            let got = headers(&[("location", uri)]);
+            assert_eq!(
+                patch(&uploads, other, &none, &none, "1"),
+                counted,
+                "{other}"
+            );
+            if !counted {
+                assert_eq!(end(&uploads, uri), None, "{other}");
+                // Where the registry tells which upload it was, that is enough.
+                uploads.begin("/v2/", &got, 0);
+                patch(&uploads, "/v2/elsewhere", &none, &got, "1");
+                assert_eq!(end(&uploads, uri), None, "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_requests_at_a_time_end_the_count() {
+        let uri = "/v2/a/blobs/uploads/u";
+        let none = HeaderMap::new();
+        let got = headers(&[("location", uri)]);
+        for closes in [false, true] {
+            let uploads = Uploads::default();
+            uploads.begin("/v2/", &got, 0);
+            let first = PatchWatch::new(&uploads, "/v2/", &uri.parse().unwrap(), &none);
+            add(first.tap(), "0123");
+            if closes {
+                let Counted { chunk, tap, .. } = first.counted.unwrap();
+                patch(&uploads, uri, &none, &none, "x");
+                assert_eq!(uploads.end(&chunk, &tap), None);
+                continue;
+            }
+            let second = PatchWatch::new(&uploads, "/v2/", &uri.parse().unwrap(), &none);
+            first.answered(&uploads, "/v2/", StatusCode::ACCEPTED, &got);
+            assert_eq!(end(&uploads, uri), None);
+            second.answered(&uploads, "/v2/", StatusCode::ACCEPTED, &got);
+            assert_eq!(end(&uploads, uri), None);
+        }
+    }
+
+    #[test]
+    fn an_upload_whose_start_may_have_brought_content_has_no_count() {
+        let uri = "/v2/a/blobs/uploads/u";
+        for (sent, range, counted) in [
+            (0, None, true),
+            (0, Some("0-0"), true),
+            (1, Some("0-0"), false),
+            (2, Some("0-1"), false),
+            (9, None, false),
+            (9, Some("0-0"), true),
+            (9, Some("0-8"), false),
+        ] {
+            let uploads = Uploads::default();
+            // Whatever was counted under this URL before is over.
+            uploads.begin("/v2/", &headers(&[("location", uri)]), 0);
+            let range = range.into_iter().map(|it| ("range", it));
+            let got: Vec<_> = range.chain([("location", uri)]).collect();
+            uploads.begin("/v2/", &headers(&got), sent);
+            assert_eq!(end(&uploads, uri), counted.then_some(0), "{sent} {got:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ pub struct SinkError(Kind);
 enum Kind {
     Full,
     Closed,
+    NoEndpoint(String),
     Other(BoxError),
 }
 
@@ -23,6 +24,11 @@ impl SinkError {
     /// Creates the error of a sink that was closed.
     pub fn closed() -> Self {
         Self(Kind::Closed)
+    }
+
+    /// Creates the error of a write to an endpoint that does not exist.
+    pub(crate) fn no_endpoint(name: &str) -> Self {
+        Self(Kind::NoEndpoint(name.into()))
     }
 
     /// Creates an error with any other reason. A `SinkError` stays what it is.
@@ -42,15 +48,21 @@ impl SinkError {
     pub fn is_closed(&self) -> bool {
         matches!(self.0, Kind::Closed)
     }
+
+    /// Whether there is no endpoint of the name in a dead letter.
+    pub fn is_no_endpoint(&self) -> bool {
+        matches!(self.0, Kind::NoEndpoint(_))
+    }
 }
 
 impl fmt::Display for SinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Kind::Full => "sink is full",
-            Kind::Closed => "sink is closed",
-            Kind::Other(_) => "sink failed",
-        })
+        match &self.0 {
+            Kind::Full => f.write_str("sink is full"),
+            Kind::Closed => f.write_str("sink is closed"),
+            Kind::NoEndpoint(name) => write!(f, "no such endpoint: {name:?}"),
+            Kind::Other(_) => f.write_str("sink failed"),
+        }
     }
 }
 
@@ -58,7 +70,7 @@ impl Error for SinkError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0 {
             Kind::Other(reason) => Some(&**reason),
-            Kind::Full | Kind::Closed => None,
+            Kind::Full | Kind::Closed | Kind::NoEndpoint(_) => None,
         }
     }
 }

@@ -13,6 +13,7 @@
 mod acceptance;
 mod broadcaster;
 mod channel;
+mod counted;
 mod error;
 mod filter;
 mod retrying;
@@ -23,9 +24,10 @@ use std::sync::Arc;
 pub use self::acceptance::Acceptance;
 pub use self::broadcaster::Broadcaster;
 pub use self::channel::{ChannelSink, Events};
+pub(crate) use self::counted::Counted;
 pub use self::error::SinkError;
 pub use self::filter::Filter;
-pub(crate) use self::retrying::RetryingSink;
+pub(crate) use self::retrying::{Destination, Plain, RetryingSink};
 pub use self::sink_fn::{SinkFn, sink_fn};
 use crate::event::SharedEvent;
 

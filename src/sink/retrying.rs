@@ -1,79 +1,107 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Acceptance, Sink, SinkError};
+use super::{Acceptance, Sink};
 use crate::event::SharedEvent;
 
 /// Pause before the first repetition. It doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A sink that writes every event to several sinks, to each until it accepts
-/// the event or a time limit has passed.
-///
-/// A sink that is not ready is not written to before the limit. Otherwise an
-/// endpoint would make a dead letter of the event at each attempt.
+/// A destination of events that must not be lost.
+pub(crate) trait Destination: Send + Sync {
+    /// Whether an event would be accepted now.
+    fn is_ready(&self) -> bool;
+
+    /// Offers an event, which may be offered again.
+    fn offer(&self, event: &SharedEvent) -> Acceptance;
+
+    /// Offers an event for the last time. If it is not accepted, it becomes a
+    /// dead letter where there are any.
+    fn offer_last(&self, event: &SharedEvent) -> Acceptance;
+}
+
+/// Any sink. It has no dead letters.
+pub(crate) struct Plain(pub(crate) Arc<dyn Sink>);
+
+impl Destination for Plain {
+    /// A sink that panics is not ready. The registry has acted by then, and the
+    /// other sinks need the event.
+    fn is_ready(&self) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.0.is_ready())).unwrap_or(false)
+    }
+
+    fn offer(&self, event: &SharedEvent) -> Acceptance {
+        Acceptance::catching(|| self.0.write(event))
+    }
+
+    fn offer_last(&self, event: &SharedEvent) -> Acceptance {
+        self.offer(event)
+    }
+}
+
+/// A sink that writes every event to several destinations, to each until it
+/// accepts the event or a time limit has passed.
 pub(crate) struct RetryingSink {
-    sinks: Vec<Arc<dyn Sink>>,
+    destinations: Vec<Arc<dyn Destination>>,
     limit: Duration,
 }
 
 impl RetryingSink {
-    pub(crate) fn new(sinks: Vec<Arc<dyn Sink>>, limit: Duration) -> Self {
-        Self { sinks, limit }
+    pub(crate) fn new(destinations: Vec<Arc<dyn Destination>>, limit: Duration) -> Self {
+        Self {
+            destinations,
+            limit,
+        }
     }
 }
 
 impl Sink for RetryingSink {
     fn write(&self, event: &SharedEvent) -> Acceptance {
         let deadline = Instant::now() + self.limit;
-        let write = |sink: &Arc<dyn Sink>| {
-            if sink.is_ready() {
-                match Acceptance::catching(|| sink.write(event)).answer() {
-                    Ok(Ok(())) => return Acceptance::accepted(),
-                    Ok(Err(_)) => {}
-                    Err(write) => return retry(Some(write), sink, event, deadline),
-                }
-            }
-            retry(None, sink, event, deadline)
+        let write = |destination: &Arc<dyn Destination>| {
+            let first = match destination.offer(event).answer() {
+                Ok(Ok(())) => return Acceptance::accepted(),
+                Ok(Err(error)) => Acceptance::failed(error),
+                Err(pending) => pending,
+            };
+            retry(first, destination.clone(), event.clone(), deadline)
         };
-        Acceptance::all(self.sinks.iter().map(write))
+        Acceptance::all(self.destinations.iter().map(write))
     }
 
     fn is_ready(&self) -> bool {
-        self.sinks.iter().all(|sink| sink.is_ready())
+        self.destinations.iter().all(|it| it.is_ready())
     }
 }
 
-/// Waits for a write, if there is one, and repeats it until the deadline.
+/// Waits for the first answer, and offers the event again until the deadline.
 fn retry(
-    write: Option<Acceptance>,
-    sink: &Arc<dyn Sink>,
-    event: &SharedEvent,
+    first: Acceptance,
+    destination: Arc<dyn Destination>,
+    event: SharedEvent,
     deadline: Instant,
 ) -> Acceptance {
-    let (sink, event) = (sink.clone(), event.clone());
     Acceptance::pending(async move {
-        if let Some(write) = write
-            && write.await.is_ok()
-        {
-            return Ok(());
-        }
+        let mut answer = first.await;
         let mut pause = FIRST_PAUSE;
-        loop {
+        while let Err(error) = &answer {
             let next = Instant::now() + pause;
-            tokio::time::sleep_until(next.min(deadline)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            let last = next >= deadline;
-            if last || sink.is_ready() {
-                let answer = Acceptance::catching(|| sink.write(&event)).await;
-                if answer.is_ok() || last || answer.as_ref().is_err_and(SinkError::is_closed) {
-                    return answer;
+            // What is closed does not open again.
+            if error.is_closed() || next >= deadline {
+                if !error.is_closed() {
+                    tokio::time::sleep_until(deadline).await;
                 }
+                return destination.offer_last(&event).await;
             }
+            tokio::time::sleep_until(next).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            answer = destination.offer(&event).await;
         }
+        answer
     })
 }
 
@@ -83,6 +111,7 @@ mod tests {
 
     use super::*;
     use crate::event::{Action, Event};
+    use crate::sink::SinkError;
 
     /// Accepts the event in its n-th attempt.
     struct Accepts {
@@ -105,8 +134,10 @@ mod tests {
             let attempts = AtomicUsize::new(0);
             Arc::new(Accepts { at, attempts })
         };
+        let destination =
+            |sink: &Arc<Accepts>| -> Arc<dyn Destination> { Arc::new(Plain(sink.clone())) };
         let (first, fifth, never) = (sink(1), sink(5), sink(usize::MAX));
-        let sinks: Vec<Arc<dyn Sink>> = vec![first.clone(), fifth.clone()];
+        let sinks = vec![destination(&first), destination(&fifth)];
         let limit = Duration::from_secs(60);
         let event = SharedEvent::from(Event::new(Action::Delete));
         RetryingSink::new(sinks, limit).write(&event).await.unwrap();
@@ -114,9 +145,36 @@ mod tests {
         assert_eq!((attempts(&first), attempts(&fifth)), (1, 5));
 
         let began = Instant::now();
-        let answer = RetryingSink::new(vec![never.clone()], limit).write(&event);
+        let answer = RetryingSink::new(vec![destination(&never)], limit).write(&event);
         assert!(answer.await.unwrap_err().is_full());
         assert_eq!(began.elapsed(), limit);
         assert!((5..30).contains(&attempts(&never)));
+    }
+
+    struct Panics;
+
+    impl Sink for Panics {
+        fn write(&self, _: &SharedEvent) -> Acceptance {
+            panic!("in a write")
+        }
+
+        fn is_ready(&self) -> bool {
+            panic!("in the readiness check")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_that_panics_keeps_no_event_from_the_others() {
+        let accepts = Arc::new(Accepts {
+            at: 1,
+            attempts: AtomicUsize::new(0),
+        });
+        let sinks: [Arc<dyn Sink>; 2] = [Arc::new(Panics), accepts.clone()];
+        let sinks = sinks.map(|sink| Arc::new(Plain(sink)) as Arc<dyn Destination>);
+        let event = SharedEvent::from(Event::new(Action::Delete));
+        let retrying = RetryingSink::new(sinks.into(), Duration::from_secs(60));
+        assert!(!retrying.is_ready());
+        assert!(retrying.write(&event).await.is_err());
+        assert_eq!(accepts.attempts.load(Ordering::Relaxed), 1);
     }
 }

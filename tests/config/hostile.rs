@@ -91,10 +91,7 @@ proptest! {
     #[test]
     fn nothing_panics(text in prop_oneof![any::<String>(), words()], value in words()) {
         if let Ok(config) = Config::from_yaml(&text) {
-            let written = config.to_yaml();
-            let again = Config::from_yaml(&written);
-            prop_assert!(again.is_ok(), "{text:?} {written:?} {again:?}");
-            prop_assert_eq!(again.unwrap().to_yaml(), written);
+            let _ = config.notifier();
             for key in ["", "_ENDPOINTS", "_ENDPOINTS_0", "_ENDPOINTS_0_HEADERS_A_0"] {
                 let key = format!("REGISTRY_NOTIFICATIONS{key}");
                 let _ = config.clone().override_from([(key, &value)]);

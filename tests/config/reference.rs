@@ -8,9 +8,8 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use tower_registry_notifications::{
-    Action, Breaker, Config, EndpointBuilder, Filter, Notifier, NotifierBuilder,
-};
+use tower_registry_notifications::endpoint::Breaker;
+use tower_registry_notifications::{Action, Config, Endpoint, Filter, Notifier, NotifierBuilder};
 
 use crate::{of_reference, told};
 
@@ -80,7 +79,7 @@ fn texts(value: &Value) -> Vec<String> {
 }
 
 /// The endpoint as the reference has it.
-fn builder(endpoint: &Value) -> EndpointBuilder {
+fn builder(endpoint: &Value) -> Endpoint {
     let nanos = |key: &str| Duration::from_nanos(endpoint[key].as_u64().unwrap());
     let text = |key: &str| endpoint[key].as_str().unwrap();
     let action = |text: String| serde_json::from_value::<Action>(Value::from(text)).unwrap();
@@ -107,9 +106,9 @@ fn builder(endpoint: &Value) -> EndpointBuilder {
 
 fn without_disabled(builder: &NotifierBuilder) -> String {
     let text = told(builder);
-    let parts: Vec<_> = text.split("EndpointBuilder").collect();
+    let parts: Vec<_> = text.split("Endpoint").collect();
     let kept = parts.iter().filter(|it| !it.contains("disabled: true"));
-    kept.copied().collect::<Vec<_>>().join("EndpointBuilder")
+    kept.copied().collect::<Vec<_>>().join("Endpoint")
 }
 
 #[tokio::test]

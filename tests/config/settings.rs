@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::Response;
+use tower_registry_notifications::dead_letter::DeadLetterFile;
+use tower_registry_notifications::endpoint::{AddressPolicy, Backoff, Batch, Breaker, Overflow};
 use tower_registry_notifications::{
-    Action, AddressPolicy, Backoff, Batch, Breaker, Config, DeadLetterFile, Endpoint, Event,
-    Filter, Format, Kind, Notifier, Overflow, Sink as _,
+    Action, Config, Endpoint, Event, Filter, Format, Kind, Notifier, Sink as _,
 };
 
 use crate::common::receiver;
 use crate::{of_reference, read, told};
 
 const EXAMPLE: &str = include_str!("../../examples/notifications.yml");
-const SOURCE: &str = include_str!("../../src/config/mod.rs");
+const SOURCE: &str = include_str!("../../src/config/config.rs");
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
@@ -27,15 +28,15 @@ fn every_setting_reaches_its_builder() {
                 .ignore_actions([Action::Pull]),
         );
     let backoff = Backoff::new().base(SECOND).factor(2.0).cap(300 * SECOND);
-    let deployer = Endpoint::builder("deployer", "https://deployer.example.com/hook")
+    let deployer = Endpoint::new("deployer", "https://deployer.example.com/hook")
         .format(Format::CloudEvents)
         .compact(true)
         .timeout(SECOND)
         .retry(backoff.attempts(20).age(24 * 3600 * SECOND))
-        .accept_redirects(false)
         .concurrency(4)
         .batch(Batch::of(100).bytes(1 << 20).linger(SECOND / 20))
-        .queue_limits(100_000, 128 << 20)
+        .queue_events(100_000)
+        .queue_bytes(128 << 20)
         .overflow(Overflow::DropOldest)
         .dead_letters(DeadLetterFile::new("/var/lib/registry/dead-letters.jsonl"))
         .filter(
@@ -82,7 +83,7 @@ fn what_is_left_out_is_the_default() {
         ("{}", Backoff::new().into()),
         (
             "backoff",
-            tower_registry_notifications::RetryPolicy::from(Backoff::new()),
+            tower_registry_notifications::endpoint::RetryPolicy::from(Backoff::new()),
         ),
     ] {
         let same = of_reference("a", "http://h/").retry(policy);
@@ -96,7 +97,9 @@ fn what_is_left_out_is_the_default() {
         told(&read(&text).unwrap())
     };
     let same = |events, bytes| {
-        let endpoint = of_reference("a", "http://h/").queue_limits(events, bytes);
+        let endpoint = of_reference("a", "http://h/")
+            .queue_events(events)
+            .queue_bytes(bytes);
         told(&Notifier::builder().endpoint(endpoint))
     };
     assert_eq!(queue("events: 5"), same(5, 128 << 20));

@@ -133,8 +133,9 @@ async fn which_responses_to_an_upload_are_pushes_and_mounts() {
     let by_stat = "push sha256:01 9 application/octet-stream ";
     let mount = "mount sha256:01 9 application/octet-stream ";
     assert_eq!(told(201, "?digest=sha256:02", OCTETS, "blob").await, push);
-    // curl calls every body a form.
-    assert_eq!(told(201, "?digest=sha256:02", FORM, "blob").await, push);
+    // curl calls every body a form, and Go reads it as one before the blob.
+    let told_form = told(201, "?digest=sha256:02", FORM, "blob").await;
+    assert_eq!(told_form, by_stat);
     assert_eq!(told(202, "?digest=sha256:02", OCTETS, "blob").await, "");
     assert_eq!(told(201, "", FORM, "digest=sha256%3A02").await, by_stat);
     assert_eq!(told(201, "", OCTETS, "").await, by_stat);

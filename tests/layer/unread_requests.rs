@@ -1,7 +1,8 @@
 //! A registry may answer before it has read the whole request: what it has read
 //! by then is not the content.
 
-use http_body_util::BodyExt as _;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::{Action, Event, NotificationLayer, RequestBody};
 
@@ -84,5 +85,18 @@ async fn a_form_that_was_not_read_to_its_end_names_no_repository() {
         let kind = "application/x-www-form-urlencoded";
         let event = told("POST", "/v2/a/blobs/uploads/", kind, frames(FORM), read).await;
         assert_eq!(event.target.from_repository, from, "{read}");
+    }
+}
+
+/// Servers do not look for the end of a body after its trailers.
+#[tokio::test]
+async fn a_body_ends_with_its_trailers() {
+    let uri = "/v2/a/blobs/uploads/?digest=sha256:01";
+    for (read, length) in [(1, 0), (2, 4)] {
+        let trailers = http::HeaderMap::new();
+        let frames = [Frame::data("blob".into()), Frame::trailers(trailers)];
+        let body = StreamBody::new(futures_util::stream::iter(frames.map(Ok)));
+        let event = told("POST", uri, OCI, body.boxed(), read).await;
+        assert_eq!(event.target.length, length, "{read}");
     }
 }

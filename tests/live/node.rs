@@ -95,7 +95,7 @@ impl Node {
         let notifier = Notifier::builder()
             .source(SourceRecord::new("registry.test:5000"))
             .include_references(include_references)
-            .endpoint(Endpoint::builder("receiver", url))
+            .endpoint(Endpoint::new("receiver", url))
             .build()
             .unwrap();
 

@@ -103,7 +103,7 @@ async fn operators_see_metrics_and_status() {
     };
     let receiver = upstream(None, refuse).await;
     let url = format!("http://user:secret@{receiver}/events");
-    let notifier = Notifier::builder().endpoint(Endpoint::builder("operators", url));
+    let notifier = Notifier::builder().endpoint(Endpoint::new("operators", url));
     let notifier = notifier.build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

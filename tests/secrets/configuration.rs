@@ -60,7 +60,7 @@ fn no_secret_is_said_of_a_file_that_is_wrong_by_one_character() {
     let (file, halves) = (file(), halves());
     let config = Config::from_yaml(&file).unwrap();
     halves.assert_none_in("config", &format!("{config:?} {config:#?}"));
-    assert!(halves.found_in(&config.to_yaml()).is_some());
+    assert!(halves.found_in(&file).is_some());
 
     let mut wrong = 0;
     for (at, character) in file.char_indices() {

@@ -7,13 +7,12 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use tower::{BoxError, service_fn};
-use tower_registry_notifications::{
-    AddressPolicy, Backoff, Batch, Breaker, Endpoint, EndpointBuilder, Filter,
-};
+use tower_registry_notifications::endpoint::{AddressPolicy, Backoff, Batch, Breaker};
+use tower_registry_notifications::{Endpoint, Filter};
 
 use crate::{API_KEY, BEARER, PASSWORD, SIGNING, USER_INFO, Vault};
 
-pub(crate) fn all(vault: &Vault) -> Vec<EndpointBuilder> {
+pub(crate) fn all(vault: &Vault) -> Vec<Endpoint> {
     let mut all = urls();
     all.extend(settings(vault));
     all.extend(in_the_wrong_place(vault));
@@ -21,7 +20,7 @@ pub(crate) fn all(vault: &Vault) -> Vec<EndpointBuilder> {
     all
 }
 
-fn urls() -> Vec<EndpointBuilder> {
+fn urls() -> Vec<Endpoint> {
     let urls = [
         format!("{USER_INFO}@receiver"),
         format!("https:{USER_INFO}@receiver"),
@@ -38,10 +37,10 @@ fn urls() -> Vec<EndpointBuilder> {
         format!("https://{USER_INFO}@-_receiver-/"),
         format!("https://{USER_INFO}@[::1/"),
     ];
-    urls.map(|url| Endpoint::builder("url", url)).into()
+    urls.map(|url| Endpoint::new("url", url)).into()
 }
 
-fn settings(vault: &Vault) -> Vec<EndpointBuilder> {
+fn settings(vault: &Vault) -> Vec<Endpoint> {
     let none = Duration::ZERO;
     let https = || vault.endpoint("settings", "https://127.0.0.1/", true);
     let private = AddressPolicy::deny_private;
@@ -55,8 +54,8 @@ fn settings(vault: &Vault) -> Vec<EndpointBuilder> {
         https().concurrency(0),
         https().batch(Batch::of(0)),
         https().batch(Batch::of(2).bytes(0)),
-        https().queue_limits(0, 1),
-        https().queue_limits(1, 0),
+        https().queue_events(0).queue_bytes(1),
+        https().queue_events(1).queue_bytes(0),
         https().retry(Breaker::new().backoff(none)),
         https().retry(Backoff::new().attempts(0)),
         https().retry(Backoff::new().factor(f64::NAN)),
@@ -77,7 +76,7 @@ fn settings(vault: &Vault) -> Vec<EndpointBuilder> {
     ]
 }
 
-fn in_the_wrong_place(vault: &Vault) -> Vec<EndpointBuilder> {
+fn in_the_wrong_place(vault: &Vault) -> Vec<Endpoint> {
     let endpoint = || vault.endpoint("places", "https://receiver/", true);
     vec![
         endpoint().header(format!("Bearer {BEARER}"), "authorization"),
@@ -94,9 +93,9 @@ fn in_the_wrong_place(vault: &Vault) -> Vec<EndpointBuilder> {
     ]
 }
 
-fn files(vault: &Vault) -> Vec<EndpointBuilder> {
+fn files(vault: &Vault) -> Vec<Endpoint> {
     let (certificate, key) = (vault.certificate.as_str(), vault.key.as_str());
-    let endpoint = || Endpoint::builder("files", "https://receiver/");
+    let endpoint = || Endpoint::new("files", "https://receiver/");
     let broken = key.replacen('\n', "\n!", 1);
     let cut = &key[..key.len() / 2];
     let stranger = rcgen::KeyPair::generate().unwrap().serialize_pem();

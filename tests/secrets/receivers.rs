@@ -19,7 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tower::{BoxError, service_fn};
-use tower_registry_notifications::{EndpointBuilder, EndpointState, NotifierStatus};
+use tower_registry_notifications::endpoint::EndpointState;
+use tower_registry_notifications::{Endpoint, NotifierStatus};
 
 use crate::Vault;
 
@@ -119,7 +120,7 @@ impl Receivers {
     }
 
     /// Endpoints with each of them, with and without Basic credentials.
-    pub(crate) fn endpoints(&self, vault: &Vault) -> Vec<EndpointBuilder> {
+    pub(crate) fn endpoints(&self, vault: &Vault) -> Vec<Endpoint> {
         let mut endpoints = Vec::new();
         for basic in [true, false] {
             for (name, address) in &self.addresses {
@@ -156,7 +157,7 @@ impl Receivers {
                 "unavailable" => "503 Service Unavailable",
                 "known" | "stranger" => "certificate",
                 "without-tls" => "InvalidContentType",
-                "hangs" => "no answer in time",
+                "hangs" => "no response within",
                 "refuses" => "refused",
                 "no-name" => "dns error",
                 "talkative" => "cannot post",

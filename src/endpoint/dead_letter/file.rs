@@ -1,30 +1,45 @@
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+//! Dead letters in a file: [`DeadLetterFile`].
+
+mod append;
+
+use std::collections::VecDeque;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
+use self::append::{append, repair};
 use super::{DeadLetter, DeadLetterSink};
 use crate::sink::{Acceptance, SinkError};
 
 /// Dead letters in a file, one a line, as JSON.
 ///
-/// The file is opened for each letter, so that it may be moved away at any
-/// time. When a letter would make it larger than the limit, it is first renamed
-/// to `<path>.1`, that to `<path>.2`, and so on; the last one is removed. A
-/// letter is taken when the operating system has it: it outlives the process,
-/// but perhaps not a power failure. Endpoints that share a file must share a
-/// `DeadLetterFile`, by its clones: of two, each would rotate the other's. It
-/// writes inside of a Tokio runtime only.
+/// A letter is kept when it has been written and synced to disk. Letters that
+/// wait for the disk are written together, with one sync. The file is opened
+/// anew each time, so that it may be moved away at any time. When a letter would
+/// make it larger than the limit, the file is first renamed to `<path>.1`, that
+/// to `<path>.2`, and so on; the last one is removed. Endpoints may share a
+/// file, as may processes: each locks the file while it writes.
+///
+/// A line that a crash or a full disk has cut off is repaired before the next
+/// letter is written: its letter was never reported as kept.
+///
+/// Letters are written by a thread of their own, which lives as long as there
+/// are letters to write. A disk that hangs therefore blocks neither the runtime
+/// nor the end of the process.
 ///
 /// ```no_run
-/// use tower_registry_notifications::{DeadLetterFile, Endpoint, Notifier};
+/// use tower_registry_notifications::dead_letter::DeadLetterFile;
+/// use tower_registry_notifications::{Endpoint, Notifier};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let letters = DeadLetterFile::new("/var/lib/registry/dead-letters.jsonl");
-/// let endpoint = Endpoint::builder("ci", "https://ci.example.com/events").dead_letters(letters);
+/// let endpoint = Endpoint::new("ci", "https://ci.example.com/events").dead_letters(letters);
 /// let notifier = Notifier::builder().endpoint(endpoint).build()?;
 ///
 /// // Later, when the receiver was mended, from a file that was moved away:
@@ -34,46 +49,78 @@ use crate::sink::{Acceptance, SinkError};
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-pub struct DeadLetterFile(Arc<Rotated>);
+pub struct DeadLetterFile(Arc<Shared>);
 
 #[derive(Debug)]
-struct Rotated {
+struct Shared {
+    place: Place,
+    jobs: Mutex<Jobs>,
+}
+
+/// Which files letters go to.
+#[derive(Clone, Debug)]
+struct Place {
     path: PathBuf,
     most_bytes: u64,
     files: u32,
-    /// One letter at a time, and one thread, however slow the disk is.
-    turn: Arc<Semaphore>,
 }
 
+/// Letters that wait for the thread.
+#[derive(Debug, Default)]
+struct Jobs {
+    waiting: VecDeque<Job>,
+    next_ticket: u64,
+    /// Whether there is a thread.
+    running: bool,
+}
+
+#[derive(Debug)]
+struct Job {
+    ticket: u64,
+    letter: Arc<DeadLetter>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// One error may be that of many letters.
+type Answer = Result<(), Arc<io::Error>>;
+
+/// Letters that are written together, at most.
+const GROUP: usize = 2_000;
+
 impl DeadLetterFile {
-    /// Letters in the file at `path`, which is made when the first one comes.
+    /// Keeps letters in the file at `path`, which is created with the first one.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(Arc::new(Rotated {
+        Self::at(Place {
             path: path.into(),
             most_bytes: 64 << 20,
             files: 9,
-            turn: Arc::new(Semaphore::new(1)),
+        })
+    }
+
+    fn at(place: Place) -> Self {
+        Self(Arc::new(Shared {
+            place,
+            jobs: Mutex::default(),
         }))
     }
 
-    /// How large the file may become in bytes, and how many older files are
-    /// kept. Default: 64 MiB and 9.
+    /// Sets how large the file may become in bytes, and how many older files are
+    /// kept. Defaults to 64 MiB and 9.
     #[must_use]
     pub fn rotate(self, most_bytes: u64, files: u32) -> Self {
-        Self(Arc::new(Rotated {
-            path: self.0.path.clone(),
+        Self::at(Place {
+            path: self.0.place.path.clone(),
             most_bytes,
             files,
-            turn: Arc::new(Semaphore::new(1)),
-        }))
+        })
     }
 
     /// Reads the letters of a file, line by line.
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened; and for each line, when it cannot be
-    /// read or is no dead letter (`InvalidData`, with the number of the line).
+    /// If the file cannot be opened. Each line is an error if it cannot be read
+    /// or is no dead letter (`InvalidData`, with the number of the line).
     pub fn read(
         path: impl AsRef<Path>,
     ) -> io::Result<impl Iterator<Item = io::Result<DeadLetter>>> {
@@ -89,39 +136,191 @@ impl DeadLetterFile {
 
 impl DeadLetterSink for DeadLetterFile {
     fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance {
-        let (file, letter) = (self.0.clone(), letter.clone());
-        Acceptance::pending(async move {
-            let turn = { file.turn.clone() }.acquire_owned();
-            let turn = turn.await.map_err(SinkError::other)?;
-            // Disks may be slow. The turn ends with the write, not with the wait.
-            let written = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                file.write(&letter)
-            });
-            let answer = written.await.map_err(SinkError::other)?;
-            answer.map_err(SinkError::other)
+        let (sender, answer) = oneshot::channel();
+        let mut jobs = self.0.jobs();
+        let ticket = jobs.next_ticket;
+        jobs.next_ticket += 1;
+        jobs.waiting.push_back(Job {
+            ticket,
+            letter: letter.clone(),
+            answer: sender,
+        });
+        if !jobs.running {
+            let shared = self.0.clone();
+            let thread = std::thread::Builder::new().name("dead-letters".into());
+            if let Err(error) = thread.spawn(move || shared.write_all()) {
+                jobs.waiting.pop_back();
+                return Acceptance::failed(SinkError::other(error));
+            }
+            jobs.running = true;
+        }
+        drop(jobs);
+        Acceptance::pending(Written {
+            shared: self.0.clone(),
+            ticket,
+            answer,
+        })
+    }
+
+    fn concurrency(&self) -> usize {
+        GROUP
+    }
+
+    fn location(&self) -> String {
+        format!("the file {}", self.0.place.path.display())
+    }
+}
+
+/// Resolves when a letter is in the file. If it is dropped before its turn, the
+/// letter is not written.
+struct Written {
+    shared: Arc<Shared>,
+    ticket: u64,
+    answer: oneshot::Receiver<Answer>,
+}
+
+impl Future for Written {
+    type Output = Result<(), SinkError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        Poll::Ready(match answer {
+            Ok(answer) => answer.map_err(SinkError::other),
+            Err(gone) => Err(SinkError::other(gone)),
         })
     }
 }
 
-impl Rotated {
-    fn write(&self, letter: &DeadLetter) -> io::Result<()> {
-        let mut line = serde_json::to_vec(letter)?;
-        line.push(b'\n');
-        let length = match std::fs::metadata(&self.path) {
-            Ok(metadata) => metadata.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
-        };
-        if length > 0 && length.saturating_add(line.len() as u64) > self.most_bytes {
-            self.rotate()?;
+impl Drop for Written {
+    /// Letters that nobody waits for must not pile up behind a disk that hangs.
+    fn drop(&mut self) {
+        let mut jobs = self.shared.jobs();
+        let found = { &jobs.waiting }.binary_search_by_key(&self.ticket, |job| job.ticket);
+        if let Ok(index) = found {
+            jobs.waiting.remove(index);
         }
-        let mut options = OpenOptions::new();
-        options.create(true).append(true);
-        // Events say who did what.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&self.path)?.write_all(&line)
+    }
+}
+
+impl Shared {
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes until no letter waits.
+    fn write_all(&self) {
+        let mut ends = ThreadEnds {
+            shared: self,
+            told: false,
+        };
+        loop {
+            let mut jobs = self.jobs();
+            let most = jobs.waiting.len().min(GROUP);
+            let group: Vec<Job> = jobs.waiting.drain(..most).collect();
+            if group.is_empty() {
+                // Told under the lock: a letter that comes now finds no thread.
+                jobs.running = false;
+                ends.told = true;
+                return;
+            }
+            drop(jobs);
+            let letters: Vec<_> = group.iter().map(|job| &*job.letter).collect();
+            let answers = self.place.write(&letters);
+            for (job, answer) in group.into_iter().zip(answers) {
+                // Who has stopped waiting has counted it as lost.
+                let _gone = job.answer.send(answer);
+            }
+        }
+    }
+}
+
+/// Lets another thread begin if this one panics.
+struct ThreadEnds<'a> {
+    shared: &'a Shared,
+    told: bool,
+}
+
+impl Drop for ThreadEnds<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            let mut jobs = self.shared.jobs();
+            jobs.running = false;
+            jobs.waiting.clear();
+        }
+    }
+}
+
+impl Place {
+    /// Writes the letters in order. After an error none of the rest is tried.
+    fn write(&self, letters: &[&DeadLetter]) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(letters.len());
+        while answers.len() < letters.len() {
+            if let Err(error) = self.write_some(letters, &mut answers) {
+                let error = Arc::new(error);
+                answers.resize_with(letters.len(), || Err(error.clone()));
+            }
+        }
+        answers
+    }
+
+    /// Writes the letters that have no answer yet and fit into the file, or
+    /// makes place for them.
+    fn write_some(&self, letters: &[&DeadLetter], answers: &mut Vec<Answer>) -> io::Result<()> {
+        let (mut file, regular) = self.open()?;
+        let length = match regular {
+            true => repair(&mut file)?,
+            false => 0,
+        };
+        let (mut buffer, mut ends) = (Vec::new(), Vec::new());
+        for letter in &letters[answers.len()..] {
+            let start = buffer.len();
+            serde_json::to_writer(&mut buffer, letter)?;
+            buffer.push(b'\n');
+            let full = length.saturating_add(buffer.len() as u64) > self.most_bytes;
+            if full && regular && (length > 0 || start > 0) {
+                buffer.truncate(start);
+                break;
+            }
+            ends.push(buffer.len());
+        }
+        if ends.is_empty() {
+            return self.rotate();
+        }
+        let (kept, result) = append(&mut file, regular.then_some(length), &buffer, &ends);
+        answers.extend(std::iter::repeat_n(Ok(()), kept));
+        result
+    }
+
+    /// Opens the file and locks it against other writers. Returns whether it is
+    /// a regular one, and not a pipe or a device.
+    fn open(&self) -> io::Result<(File, bool)> {
+        loop {
+            let regular = match std::fs::metadata(&self.path) {
+                Ok(metadata) => metadata.is_file(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+                Err(error) => return Err(error),
+            };
+            let mut options = OpenOptions::new();
+            // Read for repairs. A pipe that is opened for reading too would
+            // swallow letters that nobody reads.
+            options.append(true).create(regular).read(regular);
+            // Events say who did what.
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            let file = options.open(&self.path)?;
+            if !regular {
+                return Ok((file, false));
+            }
+            match file.lock() {
+                Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+                _ => {}
+            }
+            // Another writer may have rotated it before this one got the lock.
+            let now = std::fs::metadata(&self.path);
+            if now.is_ok_and(|now| file.metadata().is_ok_and(|ours| is_same(&now, &ours))) {
+                return Ok((file, true));
+            }
+        }
     }
 
     fn rotate(&self) -> io::Result<()> {
@@ -143,77 +342,17 @@ impl Rotated {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::SystemTime;
-
-    use crate::Reason;
-    use crate::event::{Action, Event};
-
-    fn letter(answer: &str) -> Arc<DeadLetter> {
-        let first = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_500);
-        let mut event = Event::new(Action::Push);
-        // Of one length in each letter.
-        event.timestamp = first;
-        Arc::new(DeadLetter {
-            endpoint: "e".into(),
-            reason: Reason::Rejected,
-            error: Some("400 Bad Request".into()),
-            answer: answer.into(),
-            attempts: 2,
-            first_attempt: Some(first),
-            last_attempt: None,
-            event,
-        })
-    }
-
-    #[tokio::test]
-    async fn letters_are_read_as_they_were_written_and_files_rotate() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("letters");
-        let line = serde_json::to_vec(&*letter("0")).unwrap().len() as u64 + 1;
-        let file = DeadLetterFile::new(&path).rotate(2 * line, 2);
-        let letters: Vec<_> = (0..9).map(|n| letter(&n.to_string())).collect();
-        for letter in &letters {
-            file.bury(letter).await.unwrap();
-        }
-        let read = |path: &Path| -> Vec<_> {
-            let letters = DeadLetterFile::read(path).unwrap();
-            letters.map(|letter| Arc::new(letter.unwrap())).collect()
-        };
-        assert_eq!(read(&path), letters[8..]);
-        assert_eq!(read(&path.with_extension("1")), letters[6..8]);
-        assert_eq!(read(&path.with_extension("2")), letters[4..6]);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
-    }
-
-    #[tokio::test]
-    async fn a_disk_that_hangs_holds_one_thread_and_no_letters_that_nobody_waits_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("letters");
-        let file = DeadLetterFile::new(&path);
-        let hangs = file.0.turn.clone().acquire_owned().await.unwrap();
-        let given_up = letter("0");
-        for _ in 0..100 {
-            let write = file.bury(&given_up);
-            let wait = std::time::Duration::ZERO;
-            assert!(tokio::time::timeout(wait, write).await.is_err());
-        }
-        assert_eq!(Arc::strong_count(&given_up), 1);
-        drop(hangs);
-        file.bury(&letter("1")).await.unwrap();
-        assert_eq!(DeadLetterFile::read(&path).unwrap().count(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_line_that_is_no_letter_and_a_folder_that_is_not_there_are_errors() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("letters");
-        std::fs::write(&path, "{}\n").unwrap();
-        let error = DeadLetterFile::read(&path).unwrap().next().unwrap();
-        assert!(error.unwrap_err().to_string().contains("line 1"));
-        let nowhere = DeadLetterFile::new(folder.path().join("none/letters"));
-        assert!(nowhere.bury(&letter("")).await.is_err());
-    }
+#[cfg(unix)]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
+
+/// Without inodes to compare, a file that is there counts as the same one.
+#[cfg(not(unix))]
+fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests;

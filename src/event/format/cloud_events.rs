@@ -9,7 +9,7 @@ use std::net::Ipv6Addr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::distribution;
-use super::json::Json;
+use super::json::{Json, key};
 use crate::event::{Action, Format, SharedEvent, SourceRecord, timestamp};
 
 /// Everything but the unreserved characters of a URI (RFC 3986, section 2.3).
@@ -21,16 +21,16 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 
 pub(super) fn write(json: &mut Json, event: &SharedEvent) {
     json.object(|json| {
-        json.plain("specversion", &["1.0"]);
-        json.string("id", &event.id());
+        json.plain(key!("specversion"), &["1.0"]);
+        json.string(key!("id"), &event.id());
         let (kind, done) = (event.kind().as_str(), done(event.action()));
-        json.plain("type", &["registry.", kind, ".", done, ".v1"]);
+        json.plain(key!("type"), &["registry.", kind, ".", done, ".v1"]);
         source(json, event.source());
         subject(json, event);
-        json.text("time", |out| timestamp::write(out, event.timestamp()));
-        json.non_empty("traceparent", event.trace_parent());
-        json.plain("datacontenttype", &["application/json"]);
-        json.key("data");
+        json.bytes(key!("time"), |out| timestamp::write(out, event.timestamp()));
+        json.non_empty(key!("traceparent"), event.trace_parent());
+        json.plain(key!("datacontenttype"), &["application/json"]);
+        json.key(key!("data"));
         distribution::write(json, event, Format::V2);
     });
 }
@@ -56,7 +56,7 @@ fn source(json: &mut Json, source: &SourceRecord) {
         } else {
             "urn:uuid:"
         };
-        return json.plain("source", &[start, &*encoded(instance_id)]);
+        return json.plain(key!("source"), &[start, &*encoded(instance_id)]);
     }
     let port = addr.rsplit_once(':').filter(|(_, port)| is_port(port));
     let (host, colon, port) = port.map_or((&**addr, "", ""), |(host, port)| (host, ":", port));
@@ -65,7 +65,7 @@ fn source(json: &mut Json, source: &SourceRecord) {
         Some(address) if address.parse::<Ipv6Addr>().is_ok() => host.into(),
         _ => encoded(host),
     };
-    json.plain("source", &["//", &*host, colon, port]);
+    json.plain(key!("source"), &["//", &*host, colon, port]);
 }
 
 fn is_port(text: &str) -> bool {
@@ -84,6 +84,6 @@ fn subject(json: &mut Json, event: &SharedEvent) {
         (tag, _) => (":", tag),
     };
     if !repository.is_empty() {
-        json.joined("subject", &[repository, separator, reference]);
+        json.joined(key!("subject"), &[repository, separator, reference]);
     }
 }

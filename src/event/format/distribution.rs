@@ -1,33 +1,43 @@
 //! Formats v2 and v1: what distribution posts.
 
-use super::json::Json;
+use super::json::{Json, key};
 use crate::event::shared::Part;
-use crate::event::{DescriptorRef, Format, SharedEvent, media_types, timestamp};
+use crate::event::{DescriptorRef, Format, Id, SharedEvent, media_types, timestamp};
 
 pub(in crate::event) fn write(json: &mut Json, event: &SharedEvent, format: Format) {
     json.object(|json| {
-        json.string("id", &event.id());
-        json.text("timestamp", |out| timestamp::write(out, event.timestamp()));
-        json.string("action", event.action().as_str());
-        json.key("target");
-        json.object(|json| target(json, event, format));
-        json.key("request");
-        json.object(|json| {
-            json.string("id", &event.request_id());
-            json.non_empty("addr", event.request_addr());
-            json.non_empty("host", event.request_host());
-            json.string("method", event.request_method());
-            json.string("useragent", event.user_agent());
+        id(json, &event.id());
+        json.bytes(key!("timestamp"), |out| {
+            timestamp::write(out, event.timestamp())
         });
-        json.key("actor");
-        json.object(|json| json.non_empty("name", event.actor()));
-        json.key("source");
+        json.string(key!("action"), event.action().as_str());
+        json.key(key!("target"));
+        json.object(|json| target(json, event, format));
+        json.key(key!("request"));
+        json.object(|json| {
+            id(json, &event.request_id());
+            json.non_empty(key!("addr"), event.request_addr());
+            json.non_empty(key!("host"), event.request_host());
+            json.string(key!("method"), event.request_method());
+            json.string(key!("useragent"), event.user_agent());
+        });
+        json.key(key!("actor"));
+        json.object(|json| json.non_empty(key!("name"), event.actor()));
+        json.key(key!("source"));
         json.object(|json| {
             let source = event.source();
-            json.non_empty("addr", &source.addr);
-            json.non_empty("instanceID", &source.instance_id);
+            json.non_empty(key!("addr"), &source.addr);
+            json.non_empty(key!("instanceID"), &source.instance_id);
         });
     });
+}
+
+/// Writes an id. A UUID has no characters that need escaping.
+fn id(json: &mut Json, id: &Id<'_>) {
+    match id.uuid() {
+        Some(uuid) => json.bytes(key!("id"), |out| out.extend_from_slice(uuid)),
+        None => json.string(key!("id"), id),
+    }
 }
 
 fn target(json: &mut Json, event: &SharedEvent, format: Format) {
@@ -35,18 +45,18 @@ fn target(json: &mut Json, event: &SharedEvent, format: Format) {
     descriptor(json, &content, format, true);
     let length = event.length();
     if length > 0 {
-        json.number("length", length);
+        json.number(key!("length"), length);
     }
-    json.non_empty("repository", event.repository());
-    json.non_empty("fromRepository", event.from_repository());
+    json.non_empty(key!("repository"), event.repository());
+    json.non_empty(key!("fromRepository"), event.from_repository());
     let url = event.url_parts();
     if url.iter().any(|part| !part.is_empty()) {
-        json.joined("url", &url);
+        json.joined(key!("url"), &url);
     }
-    json.non_empty("tag", event.tag());
+    json.non_empty(key!("tag"), event.tag());
     let mut references = event.references().peekable();
     if references.peek().is_some() {
-        json.key("references");
+        json.key(key!("references"));
         // distribution 2.8 loses the platform of an index entry, not that of a layer.
         let platform = !media_types::is_index(content.media_type());
         json.array(references, |json, reference| {
@@ -57,15 +67,15 @@ fn target(json: &mut Json, event: &SharedEvent, format: Format) {
 
 fn descriptor(json: &mut Json, descriptor: &DescriptorRef<'_>, format: Format, v1_platform: bool) {
     if format != Format::V1 {
-        json.string("mediaType", descriptor.media_type());
-        json.string("digest", descriptor.digest());
-        json.number("size", descriptor.size());
+        json.string(key!("mediaType"), descriptor.media_type());
+        json.string(key!("digest"), descriptor.digest());
+        json.number(key!("size"), descriptor.size());
     } else {
-        json.non_empty("mediaType", descriptor.media_type());
+        json.non_empty(key!("mediaType"), descriptor.media_type());
         if descriptor.size() > 0 {
-            json.number("size", descriptor.size());
+            json.number(key!("size"), descriptor.size());
         }
-        json.non_empty("digest", descriptor.digest());
+        json.non_empty(key!("digest"), descriptor.digest());
     }
     if !descriptor.parts.is_empty() {
         rare(json, descriptor, format, v1_platform);
@@ -75,31 +85,31 @@ fn descriptor(json: &mut Json, descriptor: &DescriptorRef<'_>, format: Format, v
 fn rare(json: &mut Json, descriptor: &DescriptorRef<'_>, format: Format, v1_platform: bool) {
     let v2 = format != Format::V1;
     let parts = descriptor.parts;
-    json.strings("urls", descriptor.urls());
+    json.strings(key!("urls"), descriptor.urls());
     let mut annotations = descriptor.annotations().peekable();
     if annotations.peek().is_some() {
-        json.key("annotations");
+        json.key(key!("annotations"));
         json.object(|json| annotations.for_each(|(name, value)| json.entry(name, value)));
     }
     if v2 {
         // In base64 already, as it stands on the wire.
-        json.non_empty("data", parts.first(Part::Data).unwrap_or_default());
+        json.non_empty(key!("data"), parts.first(Part::Data).unwrap_or_default());
     }
     if let Some(architecture) = parts.first(Part::Architecture)
         && (v2 || v1_platform)
     {
         let text = |part| parts.first(part).unwrap_or_default();
-        json.key("platform");
+        json.key(key!("platform"));
         json.object(|json| {
-            json.string("architecture", architecture);
-            json.string("os", text(Part::Os));
-            json.non_empty("os.version", text(Part::OsVersion));
-            json.strings("os.features", parts.of(Part::OsFeature));
-            json.non_empty("variant", text(Part::Variant));
+            json.string(key!("architecture"), architecture);
+            json.string(key!("os"), text(Part::Os));
+            json.non_empty(key!("os.version"), text(Part::OsVersion));
+            json.strings(key!("os.features"), parts.of(Part::OsFeature));
+            json.non_empty(key!("variant"), text(Part::Variant));
         });
     }
     if v2 {
-        json.non_empty("artifactType", descriptor.artifact_type());
+        json.non_empty(key!("artifactType"), descriptor.artifact_type());
     }
 }
 
@@ -111,7 +121,7 @@ mod tests {
     };
 
     #[test]
-    fn serde_writes_v2_without_white_space() {
+    fn what_serde_writes_is_v2_without_white_space() {
         let mut event = Event::new(Action::Push);
         event.target.descriptor = Descriptor::new("a/b", "sha256:00", 7);
         event.target.descriptor.urls = vec!["http://x".into()];

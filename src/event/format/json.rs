@@ -1,33 +1,78 @@
 //! JSON to the byte as Go's `encoding/json` writes it: indented by three
 //! spaces, or compact.
 
-/// A JSON text that is being written.
+/// A JSON text in the making.
 pub(in crate::event) struct Json {
     out: Vec<u8>,
     compact: bool,
     depth: usize,
-    /// Whether the innermost object or array is empty so far.
+    /// Nothing stands yet in the innermost object or array.
     empty: bool,
+    /// Nothing in any value needs escaping.
+    plain: bool,
 }
 
-/// What is written before a field or item: a comma, unless it is the first, then
-/// a line end and the spaces of its depth, unless the text is compact.
-const BEFORE: &[u8] = b",\n                                          ";
+/// The name of a field with what stands around it. Half of the time of encoding
+/// goes into copying short texts, so that as few as possible are copied, and
+/// those in blocks of a length that the compiler knows: what is too much of a
+/// block is cut off again.
+#[derive(Clone, Copy)]
+pub(in crate::event) struct Key {
+    /// [`SPACES`] spaces, the name, and the quote that a string begins with.
+    pub(in crate::event) indented: &'static str,
+    /// A comma, the name, and the quote that a string begins with.
+    pub(in crate::event) compact: &'static str,
+    /// Bytes of the name.
+    pub(in crate::event) name: usize,
+}
+
+/// Makes a [`Key`] of a name that needs no escaping. Its texts are padded to
+/// more than a [`BLOCK`].
+macro_rules! key {
+    ($name:literal) => {
+        $crate::event::format::json::Key {
+            indented: concat!(
+                "                              \"",
+                $name,
+                "\": \"                                                "
+            ),
+            compact: concat!(
+                ",\"",
+                $name,
+                "\":\"                                                "
+            ),
+            name: $name.len(),
+        }
+    };
+}
+pub(in crate::event) use key;
+
+/// Room for a comma and a line end, and for the deepest field of an event.
+const SPACES: usize = 30;
+/// Bytes that are copied at a time.
+const BLOCK: usize = 48;
 const INDENT: usize = 3;
 
 impl Json {
-    /// Creates an empty text that will be part of another one, in which `depth`
-    /// objects and arrays enclose it.
+    /// Starts a text that will stand `depth` objects and arrays deep in another
+    /// one.
     pub(in crate::event) fn new(compact: bool, depth: usize, capacity: usize) -> Self {
         Self {
             out: Vec::with_capacity(capacity),
             compact,
             depth,
             empty: true,
+            plain: false,
         }
     }
 
-    /// Appends text as it is, without a comma or a line end.
+    /// Says that no value but those of [`Self::entry`] contains a character
+    /// that is escaped, so that none is looked for.
+    pub(in crate::event) fn assume_plain(&mut self) {
+        self.plain = true;
+    }
+
+    /// Appends what is no part of the text itself.
     pub(in crate::event) fn raw(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
@@ -53,6 +98,7 @@ impl Json {
         });
     }
 
+    #[inline(always)]
     fn nest(&mut self, open: u8, close: u8, content: impl FnOnce(&mut Self)) {
         self.out.push(open);
         self.depth += 1;
@@ -60,109 +106,156 @@ impl Json {
         content(self);
         self.depth -= 1;
         if !self.empty {
-            self.before(1);
+            // As before the first item.
+            self.empty = true;
+            self.next();
         }
         self.empty = false;
         self.out.push(close);
     }
 
-    /// Begins the next field or item.
+    /// Makes room for the next item, or for the end after the last.
     fn next(&mut self) {
-        let start = usize::from(self.empty);
-        self.before(start);
+        // A name of which nothing is used.
+        let Key {
+            indented, compact, ..
+        } = key!("");
+        self.before(indented, SPACES, compact, 1);
+    }
+
+    /// Appends what stands before a field or item: the first bytes of
+    /// `indented` with as many of its spaces as the depth asks for, after a
+    /// comma unless it is the first and a line end; or those of `compact`
+    /// without its comma if it is the first.
+    #[inline(always)]
+    fn before(&mut self, indented: &str, indented_end: usize, compact: &str, compact_end: usize) {
+        let first = usize::from(self.empty);
         self.empty = false;
-    }
-
-    /// Appends [`BEFORE`] from `start` on. Copying all of it and truncating is
-    /// faster than copying a length that the compiler does not know.
-    fn before(&mut self, start: usize) {
-        let end = match self.compact {
-            true => 1,
-            false => (2 + INDENT * self.depth).min(BEFORE.len()),
-        };
-        let length = self.out.len() + end - start;
-        let all = if start == 0 { BEFORE } else { &BEFORE[1..] };
-        self.out.extend_from_slice(all);
-        self.out.truncate(length);
-    }
-
-    /// Appends the name of a field, which needs no escaping. Its value must follow.
-    /// Inlined so that the compiler knows the length of the name: a third of the
-    /// time goes into copying short texts.
-    #[inline(always)]
-    pub(in crate::event) fn key(&mut self, name: &'static str) {
-        self.next();
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.colon();
-    }
-
-    fn colon(&mut self) {
-        let colon: &[u8] = if self.compact { b"\":" } else { b"\": " };
-        self.out.extend_from_slice(colon);
-    }
-
-    #[inline(always)]
-    pub(in crate::event) fn string(&mut self, name: &'static str, value: &str) {
-        self.key(name);
-        quoted(&mut self.out, value);
-    }
-
-    /// Appends a field whose name may need escaping.
-    pub(in crate::event) fn entry(&mut self, name: &str, value: &str) {
-        self.next();
-        self.out.push(b'"');
-        escape(&mut self.out, name);
-        self.colon();
-        quoted(&mut self.out, value);
-    }
-
-    #[inline(always)]
-    pub(in crate::event) fn non_empty(&mut self, name: &'static str, value: &str) {
-        if !value.is_empty() {
-            self.string(name, value);
+        if self.compact {
+            return self.append(compact, first, compact_end);
+        }
+        // The comma and the line end replace two spaces, which saves a copy.
+        let spaces = (2 - first + INDENT * self.depth).min(SPACES);
+        let start = self.out.len();
+        self.append(indented, SPACES - spaces, indented_end);
+        let appended = self.out.get_mut(start..).unwrap_or_default();
+        match (first, appended) {
+            (0, [comma, end, ..]) => (*comma, *end) = (b',', b'\n'),
+            (_, [end, ..]) => *end = b'\n',
+            _ => {}
         }
     }
 
-    /// Appends a field with a string of these parts.
-    pub(in crate::event) fn joined(&mut self, name: &'static str, parts: &[&str]) {
-        self.text(name, |out| parts.iter().for_each(|part| escape(out, part)));
+    #[inline(always)]
+    fn append(&mut self, text: &str, start: usize, end: usize) {
+        let text = text.as_bytes();
+        let block = text.get(start..).and_then(<[u8]>::first_chunk::<BLOCK>);
+        match block {
+            Some(block) if end - start <= BLOCK => {
+                let length = self.out.len() + end - start;
+                self.out.extend_from_slice(block);
+                self.out.truncate(length);
+            }
+            _ => self.out.extend_from_slice(&text[start..end]),
+        }
     }
 
-    /// Appends a field with a string of these parts, which need no escaping.
-    pub(in crate::event) fn plain(&mut self, name: &'static str, parts: &[&str]) {
-        self.text(name, |out| {
-            let parts = parts.iter();
-            parts.for_each(|part| out.extend_from_slice(part.as_bytes()));
-        });
+    /// The name of a field. What follows must be its value.
+    #[inline(always)]
+    pub(in crate::event) fn key(&mut self, key: Key) {
+        self.name(key, 0);
     }
 
-    /// Appends a field with a string that `write` appends escaped.
-    pub(in crate::event) fn text(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
-        self.key(name);
+    #[inline(always)]
+    fn name(&mut self, key: Key, quote: usize) {
+        let Key {
+            indented,
+            compact,
+            name,
+        } = key;
+        // Quotes, colon and, unless compact, a space; before it a comma.
+        let (indented_end, compact_end) = (SPACES + name + 4, 1 + name + 3);
+        self.before(indented, indented_end + quote, compact, compact_end + quote);
+    }
+
+    #[inline(always)]
+    pub(in crate::event) fn string(&mut self, key: Key, value: &str) {
+        self.text(key, |json| json.value(value));
+    }
+
+    /// A field whose name may be anything.
+    pub(in crate::event) fn entry(&mut self, name: &str, value: &str) {
+        self.next();
+        quoted(&mut self.out, name);
+        self.raw(if self.compact { ":" } else { ": " });
+        quoted(&mut self.out, value);
+    }
+
+    #[inline(always)]
+    pub(in crate::event) fn non_empty(&mut self, key: Key, value: &str) {
+        if !value.is_empty() {
+            self.string(key, value);
+        }
+    }
+
+    /// A string of these parts.
+    pub(in crate::event) fn joined(&mut self, key: Key, parts: &[&str]) {
+        self.text(key, |json| parts.iter().for_each(|part| json.value(part)));
+    }
+
+    /// A string of these parts, which need no escaping.
+    pub(in crate::event) fn plain(&mut self, key: Key, parts: &[&str]) {
+        self.text(key, |json| parts.iter().for_each(|part| json.raw(part)));
+    }
+
+    /// A string that `write` appends as it stands in JSON.
+    #[inline(always)]
+    pub(in crate::event) fn bytes(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
+        self.text(key, |json| write(&mut json.out));
+    }
+
+    #[inline(always)]
+    fn text(&mut self, key: Key, write: impl FnOnce(&mut Self)) {
+        self.name(key, 1);
+        write(self);
         self.out.push(b'"');
-        write(&mut self.out);
-        self.out.push(b'"');
     }
 
-    /// Appends a field with an array of strings, unless there are none.
+    /// An array of strings, unless there are none.
     pub(in crate::event) fn strings<'a>(
         &mut self,
-        name: &'static str,
+        key: Key,
         values: impl Iterator<Item = &'a str>,
     ) {
         let mut values = values.peekable();
         if values.peek().is_some() {
-            self.key(name);
+            self.key(key);
             self.array(values, |json, value| quoted(&mut json.out, value));
         }
     }
 
-    pub(in crate::event) fn number(&mut self, name: &'static str, value: u64) {
-        self.key(name);
+    pub(in crate::event) fn number(&mut self, key: Key, value: u64) {
+        self.key(key);
         let mut digits = itoa::Buffer::new();
         self.out.extend_from_slice(digits.format(value).as_bytes());
     }
+
+    fn value(&mut self, text: &str) {
+        if self.plain {
+            self.out.extend_from_slice(text.as_bytes());
+        } else {
+            escape(&mut self.out, text);
+        }
+    }
+}
+
+/// Whether no text contains a byte that may have to be escaped.
+pub(in crate::event) fn are_plain(texts: &[&str]) -> bool {
+    // Without a branch within a text, so that many bytes are looked at at once.
+    let look = |found, byte: &u8| found | needs_look(*byte);
+    texts
+        .iter()
+        .all(|text| !text.as_bytes().iter().fold(false, look))
 }
 
 fn quoted(out: &mut Vec<u8>, text: &str) {
@@ -195,7 +288,8 @@ fn escape(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&bytes[written..]);
 }
 
-/// Returns the length of the first character of `bytes`, if it is escaped.
+/// Returns how many bytes the character takes that `bytes` begin with, if it is
+/// escaped.
 fn escaped_length(bytes: &[u8]) -> Option<usize> {
     match bytes {
         [0xe2, 0x80, 0xa8 | 0xa9, ..] => Some(3),
@@ -229,8 +323,8 @@ fn escape_one(out: &mut Vec<u8>, character: &[u8]) {
     out.extend_from_slice(short);
 }
 
-/// Whether no byte of a block needs a look, which is true of most. Has no branch,
-/// so that the compiler looks at all bytes at once.
+/// Whether no byte needs a look. Without a branch, so that the compiler looks at
+/// all bytes at once; most blocks are plain and passed over as a whole.
 fn is_plain<const N: usize>(block: [u8; N]) -> bool {
     !block
         .iter()
@@ -247,7 +341,7 @@ const NEEDS_LOOK: [bool; 256] = {
     table
 };
 
-/// Whether a byte is escaped (control characters, `"`, `&`, `<`, `>`, `\`) or may
+/// Whether a byte is escaped (control characters, `"`, `&`, `<`, `>`, `\`), or may
 /// begin a character that is (0xE2).
 const fn needs_look(byte: u8) -> bool {
     // `"` and `&` differ in one bit, and so do `<` and `>`.
@@ -272,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_are_escaped_at_every_position() {
+    fn what_needs_escaping_is_found_wherever_it_stands() {
         for length in 0..50 {
             for at in 0..length {
                 for (character, escaped) in [("<", "\\u003c"), ("\u{2029}", "\\u2029"), ("’", "’")]

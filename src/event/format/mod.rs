@@ -4,12 +4,13 @@
 
 mod cloud_events;
 mod distribution;
-mod json;
+pub(super) mod json;
 
 use bytes::Bytes;
 
 pub(super) use self::distribution::write as write_distribution;
-pub(super) use self::json::Json;
+use self::json::Json;
+pub(super) use self::json::key;
 use super::encoding::{Encoding, Format};
 use super::shared::{Encoded, SharedEvent};
 
@@ -49,7 +50,7 @@ pub(crate) fn envelope(
 /// Encodes one event as it stands in an envelope, or in CloudEvents as it
 /// stands alone.
 pub(crate) fn encode(event: &SharedEvent, encoding: Encoding) -> Vec<u8> {
-    let mut json = Json::new(encoding.compact, encoding.depth(), capacity(event));
+    let mut json = start(event, encoding.depth(), encoding.compact);
     write(&mut json, event, encoding.format);
     json.into_bytes()
 }
@@ -57,7 +58,7 @@ pub(crate) fn encode(event: &SharedEvent, encoding: Encoding) -> Vec<u8> {
 /// Encodes one event as the body of a request.
 fn body(event: &SharedEvent, encoding: Encoding) -> Vec<u8> {
     let (before, after) = encoding.around_one();
-    let mut json = Json::new(encoding.compact, encoding.depth(), capacity(event));
+    let mut json = start(event, encoding.depth(), encoding.compact);
     json.raw(before);
     write(&mut json, event, encoding.format);
     json.raw(after);
@@ -89,7 +90,14 @@ fn write(json: &mut Json, event: &SharedEvent, format: Format) {
     }
 }
 
-/// Returns room for an event of which little needs escaping.
-pub(super) fn capacity(event: &SharedEvent) -> usize {
-    1024 + 2 * event.memory()
+/// Starts a text with room for an event of which little needs escaping.
+pub(super) fn start(event: &SharedEvent, depth: usize, compact: bool) -> Json {
+    let texts = event.texts();
+    let length: usize = texts.iter().map(|text| text.len()).sum();
+    let capacity = 1280 + 2 * length + 200 * event.entries();
+    let mut json = Json::new(compact, depth, capacity);
+    if json::are_plain(&texts) {
+        json.assume_plain();
+    }
+    json
 }

@@ -131,7 +131,6 @@ impl<'a> Draft<'a> {
             encodings: Encodings::default(),
             timestamp: stamp.timestamp,
             accepted_at: stamp.accepted_at,
-            since: tokio::time::Instant::now(),
             size: self.content.size,
             id: stamp.id,
             request_id: origin.request_id,

@@ -4,6 +4,8 @@ use std::ops::Deref;
 
 use uuid::Uuid;
 
+use crate::event::uuid_v7;
+
 /// Id of an event or of a request, as text.
 ///
 /// Events keep ids that are UUIDs as 128 bits. This type has their text without an
@@ -17,7 +19,7 @@ enum Spelling<'a> {
     Text(&'a str),
 }
 
-const LENGTH: usize = uuid::fmt::Hyphenated::LENGTH;
+pub(in crate::event) const LENGTH: usize = uuid::fmt::Hyphenated::LENGTH;
 
 /// The bits of a UUID; all zeros if the id is another text.
 pub(super) type Bits = [u8; 16];
@@ -41,7 +43,7 @@ pub(super) fn bits(text: &str) -> Bits {
 
 /// Returns the bits of a new UUIDv7.
 pub(super) fn new_bits() -> Bits {
-    Uuid::now_v7().into_bytes()
+    uuid_v7::new().into_bytes()
 }
 
 impl<'a> Id<'a> {
@@ -55,6 +57,14 @@ impl<'a> Id<'a> {
             .hyphenated()
             .encode_lower(&mut spelled);
         Self(Spelling::Uuid(spelled))
+    }
+
+    /// Returns the ASCII text of the id if it is a UUID.
+    pub(in crate::event) fn uuid(&self) -> Option<&[u8; LENGTH]> {
+        match &self.0 {
+            Spelling::Uuid(spelled) => Some(spelled),
+            Spelling::Text(_) => None,
+        }
     }
 
     /// Returns the id as text.

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
-use tokio::time::Instant;
 
 use self::descriptor::Parts;
 pub use self::descriptor::{DescriptorRef, References};
@@ -51,7 +50,6 @@ struct Inner {
     encodings: Encodings,
     timestamp: SystemTime,
     accepted_at: SystemTime,
-    since: Instant,
     size: u64,
     id: Bits,
     request_id: Bits,
@@ -131,11 +129,6 @@ impl SharedEvent {
     /// time when it is stored and read again.
     pub fn accepted_at(&self) -> SystemTime {
         self.0.accepted_at
-    }
-
-    /// Returns since when this process has had the event.
-    pub(crate) fn since(&self) -> Instant {
-        self.0.since
     }
 
     /// Returns what was done.
@@ -239,6 +232,17 @@ impl SharedEvent {
         ]
     }
 
+    /// How many references and rare parts there are.
+    pub(super) fn entries(&self) -> usize {
+        self.0.entries.len()
+    }
+
+    /// Everything that is written into encodings and may need escaping.
+    pub(super) fn texts(&self) -> [&str; 3] {
+        let SourceRecord { addr, instance_id } = self.source();
+        [&self.0.text, addr, instance_id]
+    }
+
     /// Returns the id of the request.
     pub fn request_id(&self) -> Id<'_> {
         Id::new(self.0.request_id, self.0.field(Field::RequestId))
@@ -338,6 +342,14 @@ impl SharedEvent {
             source: self.source().clone(),
             kind: self.known_kind(),
         }
+    }
+}
+
+/// Two events are equal if all that they say is, the time of acceptance
+/// included.
+impl PartialEq for SharedEvent {
+    fn eq(&self, other: &Self) -> bool {
+        self.accepted_at() == other.accepted_at() && self.to_event() == other.to_event()
     }
 }
 

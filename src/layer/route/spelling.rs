@@ -1,5 +1,7 @@
 //! Decodes paths, and resolves in them what servers resolve.
 
+use std::borrow::Cow;
+
 /// Stands for an encoded slash that does not separate segments. Never part of
 /// UTF-8, and never the result of [`decode`] for another byte.
 pub(super) const ENCODED_SLASH: u8 = 0xff;
@@ -16,6 +18,21 @@ pub(super) fn is_resolved(path: &[u8]) -> bool {
     !pairs.fold(false, |found, (first, second)| {
         found | ((*first == b'/') & ((*second == b'/') | (*second == b'.')))
     })
+}
+
+/// Returns the path with its percent-encoding undone once, and then without
+/// dot segments and repeated slashes.
+pub(in crate::layer) fn resolved(path: &str) -> Cow<'_, [u8]> {
+    let path = path.as_bytes();
+    if is_plain(path) {
+        return Cow::Borrowed(path);
+    }
+    let mut decoded = vec![0; path.len()];
+    let length = decode(path, &mut decoded, b'/');
+    let mut out = vec![0; length];
+    let length = resolve(&decoded[..length], &mut out, true, true);
+    out.truncate(length);
+    Cow::Owned(out)
 }
 
 pub(super) fn has_encoded_slash(path: &[u8]) -> bool {

@@ -1,0 +1,289 @@
+//! The `notifications` section of a configuration file: [`Config`].
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::environment;
+use super::file;
+use super::item::Item;
+use super::phase::Phase;
+use super::place::{Place, Source};
+use super::section;
+use super::spelling::nearest;
+use super::tree::{self, Kind, Node};
+use crate::error::{BuildError, Kind as Mistake};
+use crate::notifier::{Notifier, NotifierBuilder};
+
+const KEY: &str = "notifications";
+
+/// The `notifications` section of a [distribution] configuration file, with
+/// this crate's settings in addition to distribution's.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_registry_notifications::Config;
+///
+/// let config = Config::from_file("config.yml")?.override_from_env()?;
+/// let notifier = config.notifier()?.build()?;
+/// # let _ = notifier;
+/// # Ok(()) }
+/// ```
+///
+/// The file may be the whole configuration of a distribution registry, of which
+/// only this section is read, or contain nothing else. A file without the
+/// section has no endpoints. An endpoint with none of this crate's settings is
+/// delivered to as the reference does.
+///
+/// All mistakes of a file are reported at once, each with file, line, column and
+/// key.
+///
+/// # Keys
+///
+/// Below `notifications`:
+///
+/// | key | value | default |
+/// | --- | --- | --- |
+/// | `events.includereferences` | boolean: whether events of manifests list what the manifest refers to | `false` |
+/// | `source.addr` | text, `host:port`: the node that events come from | none |
+/// | `endpoints` | list of endpoints | empty |
+///
+/// Of an endpoint, those of the reference:
+///
+/// | key | value | default |
+/// | --- | --- | --- |
+/// | `name` | text, different for each endpoint | required |
+/// | `url` | `http` or `https`; user info is sent as Basic authorization | required |
+/// | `disabled` | boolean: whether it is left out; its files are not read then | `false` |
+/// | `headers` | map of names to lists of values, or to one value | none |
+/// | `timeout` | duration of an attempt | `1s` |
+/// | `threshold` | number of failures in a row after which the breaker opens | `10` |
+/// | `backoff` | duration between attempts while it is open | `1s` |
+/// | `ignoredmediatypes` | list of media types that are ignored | none |
+/// | `ignore.mediatypes` | the same list in the newer spelling; both apply | none |
+/// | `ignore.actions` | list of `push`, `pull`, `mount`, `delete` | none |
+///
+/// And those of this crate, explained at the method or type:
+///
+/// | key | value | default | see |
+/// | --- | --- | --- | --- |
+/// | `ignore.repositories`, `ignore.tags` | lists of globs | none | [`Filter`] |
+/// | `ignore.kinds` | list of `manifest`, `blob`, `tag`, `repository` | none | [`Filter`] |
+/// | `include.repositories`, `include.tags` | lists of globs: only these | all | [`Filter`] |
+/// | `include.mediatypes`, `include.actions`, `include.kinds` | lists: only these | all | [`Filter`] |
+/// | `format` | `v2`, `v1` or `cloudevents` | `v2` | [`format`](crate::Endpoint::format) |
+/// | `compact` | boolean | `false` | [`compact`](crate::Endpoint::compact) |
+/// | `retry` | `breaker`, or `backoff`, or its settings | `breaker` | [`retry`](crate::Endpoint::retry) |
+/// | `retry.base`, `retry.cap` | durations | `1s`, `5m` | [`Backoff`] |
+/// | `retry.factor` | number from 1 up | `2` | [`Backoff`] |
+/// | `retry.attempts` | number | no limit | [`Backoff`] |
+/// | `retry.age` | duration | `72h` | [`Backoff`] |
+/// | `acceptredirects` | boolean | `true` | [`on_status`](crate::Endpoint::on_status) |
+/// | `concurrency` | number | `1` | [`concurrency`](crate::Endpoint::concurrency) |
+/// | `batch.events` | number | `100`; without `batch`, one | [`Batch`] |
+/// | `batch.bytes` | size | `1MiB` | [`Batch`] |
+/// | `batch.linger` | duration | `0` | [`Batch`] |
+/// | `queue.events` | number | `100000` | [`queue_events`](crate::Endpoint::queue_events) |
+/// | `queue.bytes` | size | `128MiB` | [`queue_bytes`](crate::Endpoint::queue_bytes) |
+/// | `queue.overflow` | `rejectnewest`, `dropoldest` or `wait` | `rejectnewest` | [`Overflow`] |
+/// | `deadletters.file` | path | none | [`DeadLetterFile`] |
+/// | `deadletters.maxbytes`, `deadletters.files` | size, number | `64MiB`, `9` | [`rotate`](crate::dead_letter::DeadLetterFile::rotate) |
+/// | `connecttimeout` | duration | `5s` | [`connect_timeout`](crate::Endpoint::connect_timeout) |
+/// | `signingsecrets` | list of secrets, or of `file:` and a path | none | [`sign`](crate::Endpoint::sign) |
+/// | `rootcertificates` | list of paths of PEM files | none | [`root_certificates`](crate::Endpoint::root_certificates) |
+/// | `systemroots` | boolean | `true` | [`system_roots`](crate::Endpoint::system_roots) |
+/// | `clientcertificate.certificate`, `clientcertificate.key` | paths of PEM files | none | [`client_certificate`](crate::Endpoint::client_certificate) |
+/// | `addresses.policy` | `allowall` or `denyprivate` | `allowall` | [`AddressPolicy`] |
+/// | `addresses.allow` | list of networks and addresses | none | [`AddressPolicy`] |
+///
+/// A duration is one of Go, like `500ms` or `1h2m3.5s`; a number without a unit
+/// is nanoseconds. A size is a number of bytes, or a number with a unit: `B`,
+/// `KiB`, `MiB`, `GiB`. Scalars are read as Go's yaml package does: `yes` and
+/// `off` are booleans, `010` is 8. Anchors, aliases and merge keys (`<<`) work,
+/// also where they lead out of the section. An empty value is the default, and
+/// so is 0 for `timeout`, `threshold` and `backoff`. Paths are relative to the
+/// working directory of the process.
+///
+/// # Environment
+///
+/// [`override_from`](Self::override_from) takes the variables of the reference:
+/// `REGISTRY_NOTIFICATIONS` and the keys that lead to a setting, in capitals and
+/// joined by `_`. An item of a list is named by its number, from 0. The value is
+/// YAML.
+///
+/// ```sh
+/// REGISTRY_NOTIFICATIONS_ENDPOINTS='[{name: ci, url: "https://ci.example.com/events"}]'
+/// REGISTRY_NOTIFICATIONS_ENDPOINTS_0_TIMEOUT=5s
+/// REGISTRY_NOTIFICATIONS_ENDPOINTS_0_HEADERS_AUTHORIZATION='Bearer secret'
+/// REGISTRY_NOTIFICATIONS_EVENTS_INCLUDEREFERENCES=true
+/// ```
+///
+/// A variable replaces the value in the file. A variable that names a list or a
+/// map applies before those that lead into it. The number after that of the last
+/// item adds an item.
+///
+/// # Differences from the reference
+///
+/// | the reference | here | why |
+/// | --- | --- | --- |
+/// | ignores a key or a variable that it does not know | an error; only `…_SERVICE…` and `…_PORT…`, which Kubernetes sets, are ignored | a misspelt setting must not be ignored silently |
+/// | takes a negative duration or threshold for the default | an error | it is never meant |
+/// | takes the last of two equal keys, and the first of two documents | an error | the other would be ignored silently |
+/// | lets a merge key override the keys before it | keys of the map itself take precedence, as in YAML | the order of keys must not matter |
+/// | has `…_EVENTCONFIG_INCLUDEREFERENCES` only | `…_EVENTS_…` as well | it is the key in the file |
+/// | sends the header of a variable in addition to that of the file if they are spelt differently | the variable replaces it | variables override |
+/// | applies variables of items in the order of their text, 10 before 2 | by number | an item needs those before it |
+/// | before version 3, has no variables that lead into a list | as in version 3 | otherwise the secret of one endpoint could not be set |
+///
+/// # Limits
+///
+/// Files of more than 1 MiB, nesting of more than 64 levels, and aliases that
+/// stand for more than 4 MiB are errors.
+///
+/// [distribution]: https://distribution.github.io/distribution/about/configuration/#notifications
+/// [`AddressPolicy`]: crate::endpoint::AddressPolicy
+/// [`Backoff`]: crate::endpoint::Backoff
+/// [`Batch`]: crate::endpoint::Batch
+/// [`DeadLetterFile`]: crate::dead_letter::DeadLetterFile
+/// [`Filter`]: crate::Filter
+/// [`Overflow`]: crate::endpoint::Overflow
+#[derive(Clone)]
+pub struct Config {
+    /// Null if there is no section.
+    section: Arc<Node>,
+}
+
+impl Config {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    ///
+    /// When `text` is not valid YAML, or the section has unknown keys or values
+    /// that make no sense. What is missing is reported by
+    /// [`notifier`](Self::notifier), because the environment may provide it.
+    pub fn from_yaml(text: &str) -> Result<Self, BuildError> {
+        Self::read(text, Source::Text)
+    }
+
+    /// Reads a configuration file, which errors name.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_yaml`](Self::from_yaml), and when the file cannot be read or is
+    /// larger than 1 MiB.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, BuildError> {
+        let path = path.as_ref();
+        let source = Source::File(path.display().to_string().into());
+        let text = file::read(path).map_err(|message| {
+            let error = Place::whole(source.clone()).error("", message);
+            error.with_kind(Mistake::Unreadable)
+        })?;
+        Self::read(&text, source)
+    }
+
+    fn read(text: &str, source: Source) -> Result<Self, BuildError> {
+        let root = tree::parse(text, source)?;
+        let section = section_of(&root)?;
+        Self { section }.checked()
+    }
+
+    /// Overrides the file with the variables of the environment whose names
+    /// begin with `REGISTRY_NOTIFICATIONS`; see [`Config`].
+    ///
+    /// # Errors
+    ///
+    /// When variables name no key, or their values make no sense. The error names
+    /// each variable.
+    pub fn override_from<K, V>(
+        self,
+        environment: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, BuildError>
+    where
+        K: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        let section = environment::overridden(self.section, environment)?;
+        Self { section }.checked()
+    }
+
+    /// Overrides the file with the environment of the process.
+    ///
+    /// # Errors
+    ///
+    /// As [`override_from`](Self::override_from).
+    pub fn override_from_env(self) -> Result<Self, BuildError> {
+        self.override_from(std::env::vars_os())
+    }
+
+    /// Returns the builder of the notifier that the section describes. Reads the
+    /// files that the section names, each of at most 1 MiB.
+    ///
+    /// # Errors
+    ///
+    /// When endpoints have no name or no URL, when two have the same name, or
+    /// when files cannot be read.
+    pub fn notifier(&self) -> Result<NotifierBuilder, BuildError> {
+        self.describe(Phase::Build)
+    }
+
+    fn checked(self) -> Result<Self, BuildError> {
+        self.describe(Phase::Check)?;
+        Ok(self)
+    }
+
+    fn describe(&self, phase: Phase) -> Result<NotifierBuilder, BuildError> {
+        if self.section.is_null() {
+            return Ok(Notifier::builder());
+        }
+        let notifier = section::notifier(&Item::new(self.section.clone(), KEY), phase);
+        notifier.map_err(BuildError::in_order)
+    }
+}
+
+/// Shows what the section describes, without secrets.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut it = f.debug_tuple("Config");
+        match self.describe(Phase::Check) {
+            Ok(notifier) => it.field(&notifier),
+            Err(error) => it.field(&error),
+        };
+        it.finish()
+    }
+}
+
+/// The section of a whole configuration.
+fn section_of(root: &Arc<Node>) -> Result<Arc<Node>, BuildError> {
+    let entries = match &root.kind {
+        Kind::Map(entries) => entries,
+        _ if root.is_null() => return Ok(Arc::new(Node::null(root.place.clone()))),
+        _ => {
+            let message = format!("is no map: write `{KEY}:` and the settings below it, indented");
+            return Err(root.place.error("", message));
+        }
+    };
+    let is_ours = |it: &&tree::Entry| it.key.as_key() == Some(KEY);
+    let mut ours = entries.iter().filter(is_ours);
+    match (ours.next(), ours.next()) {
+        (Some(_), Some(second)) => {
+            let message = "stands here twice: put everything into one";
+            Err(second.key.place.error(KEY, message))
+        }
+        (Some(entry), None) => Ok(entry.value.clone()),
+        // Other keys of the file are not ours to judge, but a misspelt one would
+        // silently mean that there are no notifications.
+        (None, _) => match entries.iter().find(|it| misspelt(it)) {
+            Some(entry) => {
+                let message = format!("a key is almost {KEY:?}: did you mean that?");
+                Err(entry.key.place.error("", message))
+            }
+            None => Ok(Arc::new(Node::null(root.place.clone()))),
+        },
+    }
+}
+
+fn misspelt(entry: &tree::Entry) -> bool {
+    let key = entry.key.as_key();
+    key.is_some_and(|key| nearest(key, [KEY].into_iter()).is_some())
+}

@@ -1,0 +1,110 @@
+//! Whom an endpoint trusts, how it proves who it is, and where it may connect.
+
+use super::fields::Fields;
+use super::file;
+use super::item::Item;
+use super::phase::Phase;
+use crate::endpoint::{AddressPolicy, Endpoint, Signer};
+use crate::error::{BuildError, Kind, Mistakes};
+
+type Result<T> = std::result::Result<T, BuildError>;
+
+/// Before the path of a file that holds a secret.
+const FILE: &str = "file:";
+
+pub(super) fn settings(mut it: Endpoint, fields: &mut Fields, phase: Phase) -> Endpoint {
+    it = fields.set(it, "connecttimeout", Item::span, Endpoint::connect_timeout);
+    let signing_secrets = |item: &Item| secrets(item, phase);
+    it = fields.set(it, "signingsecrets", signing_secrets, Endpoint::sign);
+    it = fields.set(it, "systemroots", Item::flag, Endpoint::system_roots);
+    let files = |item: &Item| item.each(|it| content(it, phase));
+    it = fields.set(it, "rootcertificates", files, |it, files| {
+        files
+            .into_iter()
+            .flatten()
+            .fold(it, Endpoint::root_certificates)
+    });
+    let pair = |item: &Item| client_certificate(item, phase);
+    it = fields.set(it, "clientcertificate", pair, |it, pair| match pair {
+        Some((chain, key)) => it.client_certificate(chain, key),
+        None => it,
+    });
+    fields.set(it, "addresses", addresses, Endpoint::addresses)
+}
+
+/// Secrets, inline or each in a file of its own.
+fn secrets(item: &Item, phase: Phase) -> Result<Vec<String>> {
+    let secrets = item.clone().secret().each(|item| secret(item, phase))?;
+    Ok(secrets.into_iter().flatten().collect())
+}
+
+/// A secret, unless it is in a file and only checked.
+fn secret(item: &Item, phase: Phase) -> Result<Option<String>> {
+    let text = item.text()?;
+    let secret = match text.strip_prefix(FILE) {
+        Some(_) if phase == Phase::Check => return Ok(None),
+        Some(path) => read(item, path)?.trim_end().to_owned(),
+        None => text.to_owned(),
+    };
+    if !Signer::accepts(&secret) {
+        let remedy = "write whsec_ and the base64 of 24 to 64 bytes, or file: and a path";
+        return Err(item.wrong("a signing secret", remedy));
+    }
+    Ok(Some(secret))
+}
+
+/// Certificate and key, unless they are only checked.
+fn client_certificate(item: &Item, phase: Phase) -> Result<Option<(String, String)>> {
+    let mut fields = Fields::of(item);
+    let certificate = fields.get("certificate", |it| content(it, phase));
+    let key = fields.get("key", |it| content(it, phase));
+    match fields.finish((certificate, key))? {
+        (Some(certificate), Some(key)) => Ok(certificate.zip(key)),
+        // The other may come from the environment.
+        _ if phase == Phase::Check => Ok(None),
+        _ => Err(item.error("needs both, certificate and key: name the two files")),
+    }
+}
+
+/// The content of the file that the item names, unless it is only checked.
+fn content(item: &Item, phase: Phase) -> Result<Option<String>> {
+    let path = item.text()?;
+    match phase {
+        Phase::Check => Ok(None),
+        Phase::Build => read(item, path).map(Some),
+    }
+}
+
+fn read(item: &Item, path: &str) -> Result<String> {
+    file::read(path.as_ref()).map_err(|cause| {
+        let error = item.error(format!("the file {path:?} {cause}"));
+        error.with_kind(Kind::Unreadable)
+    })
+}
+
+fn addresses(item: &Item) -> Result<AddressPolicy> {
+    let mut fields = Fields::of(item);
+    let policies = [("allowall", false), ("denyprivate", true)];
+    let deny = fields.get("policy", |it| it.word(&policies));
+    let deny = deny.unwrap_or_default();
+    let allowed = fields.get("allow", Item::list).unwrap_or_default();
+    fields.finish(())?;
+    if !deny {
+        return match allowed.first() {
+            Some(item) => Err(item.error("is allowed anyway: add policy: denyprivate")),
+            None => Ok(AddressPolicy::allow_all()),
+        };
+    }
+    let mut mistakes = Mistakes::default();
+    let mut policy = AddressPolicy::deny_private();
+    for item in &allowed {
+        policy = mistakes.take(allow(policy.clone(), item)).unwrap_or(policy);
+    }
+    mistakes.or(policy)
+}
+
+fn allow(policy: AddressPolicy, item: &Item) -> Result<AddressPolicy> {
+    let remedy = "write it like 10.0.0.0/8 or ::1";
+    let allowed = policy.allow([item.text()?]);
+    allowed.map_err(|_| item.wrong("a network or an address", remedy))
+}

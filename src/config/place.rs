@@ -1,0 +1,62 @@
+//! Where something stands in a configuration: [`Place`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::BuildError;
+
+/// What a configuration is read from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// A text without a name.
+    Text,
+    /// A file.
+    File(Arc<str>),
+    /// A variable of the environment.
+    Variable(Arc<str>),
+}
+
+/// Where something stands.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) source: Source,
+    /// From 1; 0 is nowhere in particular.
+    pub(super) line: u64,
+    /// From 1.
+    pub(super) column: u64,
+}
+
+impl Place {
+    /// The source as a whole.
+    pub(super) fn whole(source: Source) -> Self {
+        Self {
+            source,
+            line: 0,
+            column: 0,
+        }
+    }
+
+    /// A mistake here. `path` is the key, from `notifications` down; empty if
+    /// the text itself is wrong.
+    pub(super) fn error(&self, path: &str, message: impl Into<String>) -> BuildError {
+        let in_file = self.line > 0 && !matches!(self.source, Source::Variable(_));
+        let line = in_file.then_some((self.line, self.column));
+        BuildError::at(path, message).placed(self, line)
+    }
+}
+
+/// Written before a message, with the colon and space between.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, column, .. } = self;
+        match &self.source {
+            Source::Text if *line == 0 => Ok(()),
+            Source::Text => write!(f, "line {line}, column {column}: "),
+            Source::File(name) if *line == 0 => write!(f, "{name}: "),
+            Source::File(name) => write!(f, "{name}:{line}:{column}: "),
+            // Most variables are one short value.
+            Source::Variable(name) if *line <= 1 => write!(f, "{name}: "),
+            Source::Variable(name) => write!(f, "{name}, line {line}: "),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Guesses which word was meant.
+
+/// Which of `words` was meant, as a question, if one is near enough.
+pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<String> {
+    if text.len() > 40 {
+        return None;
+    }
+    let plain = |text: &str| text.to_lowercase().replace(['_', '-'], "");
+    let text = plain(text);
+    let distance = |word: &'a str| (distance(&text, &plain(word)), word);
+    let (distance, word) = words.map(distance).min()?;
+    (distance <= 2 && distance * 3 <= word.len()).then(|| format!("did you mean {word:?}?"))
+}
+
+/// The number of characters to insert, delete or change (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = i;
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let changed = corner + usize::from(x != *y);
+            corner = row[j + 1];
+            row[j + 1] = changed.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_meant() {
+        let known = ["threshold", "timeout", "url", "ignoredmediatypes"];
+        for (text, meant) in [
+            ("treshold", Some("threshold")),
+            ("ignoredMediaTypes", Some("ignoredmediatypes")),
+            ("ignored_media_types", Some("ignoredmediatypes")),
+            ("URL", Some("url")),
+            ("urls", Some("url")),
+            ("color", None),
+            ("", None),
+        ] {
+            let meant = meant.map(|word| format!("did you mean {word:?}?"));
+            assert_eq!(nearest(text, known.into_iter()), meant, "{text}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Puts an endpoint together: filter → queue → batch → retry → timeout → layers
+//! → HTTP POST.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use super::dead_letter::{DeadLetterWriter, Fates};
+use super::delivery::{Delivery, Poster, Secrets, Signer, client, headers, target};
+use super::endpoint::Endpoint;
+use super::in_flight::InFlight;
+use super::running::Running;
+use super::status::Counts;
+use super::switch::Switch;
+use super::worker::Worker;
+use crate::error::{BuildError, Mistakes};
+use crate::queue::{MemoryStore, Queue};
+use crate::redact::without_user_info;
+
+/// An endpoint in which nothing is wrong.
+pub(crate) struct Checked {
+    endpoint: Endpoint,
+    poster: Poster,
+    client: Delivery,
+}
+
+impl Endpoint {
+    /// Checks everything, and reads the certificates.
+    pub(crate) fn checked(self) -> Result<Checked, BuildError> {
+        let mut mistakes = Mistakes::default();
+        mistakes.take(self.check());
+        let poster = mistakes.take(self.poster());
+        let Some((poster, client)) = poster else {
+            return mistakes.failed();
+        };
+        mistakes.or(Checked {
+            endpoint: self,
+            poster,
+            client,
+        })
+    }
+
+    /// Reports settings that make no sense, in so far as no URL, certificate or
+    /// secret has to be read.
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        let mut mistakes = Mistakes::default();
+        if self.name.is_empty() {
+            mistakes.add(self.wrong("name", "", "give each endpoint a name of its own"));
+        }
+        if self.timeout.is_zero() {
+            mistakes.add(self.wrong("timeout", 0, "must be more than 0"));
+        }
+        for (field, number) in [
+            ("queue_events", self.limits.events),
+            ("queue_bytes", self.limits.bytes),
+            ("concurrency", self.concurrency),
+            ("batch events", self.batch.events),
+            ("batch bytes", self.batch.bytes),
+        ] {
+            if number == 0 {
+                mistakes.add(self.wrong(field, number, "must be at least 1"));
+            }
+        }
+        mistakes.take(self.filter.check(self.of().trim_end_matches(": ")));
+        mistakes.take(self.retry.check(&self.of()));
+        mistakes.or(())
+    }
+
+    /// What makes the requests, and the client that sends them.
+    fn poster(&self) -> Result<(Poster, Delivery), BuildError> {
+        let mut mistakes = Mistakes::default();
+        let shown_url = without_user_info(&self.url);
+        let target = target(&self.url).map_err(|remedy| self.wrong("url", &shown_url, remedy));
+        let (url, user_info) = mistakes.take(target).unzip();
+        let headers = headers(&self.of(), &self.headers, user_info.flatten());
+        let headers = mistakes.take(headers);
+        let signer = mistakes.take(Signer::new(&self.of(), &self.signing_secrets));
+        let client = match (&self.client, &url) {
+            (Some(own), _) => {
+                mistakes.take(self.connection.check_unused(&self.of()));
+                Some(own.delivery())
+            }
+            (None, Some(url)) => {
+                mistakes.take(client(&self.connection, &self.of(), url, self.timeout))
+            }
+            (None, None) => None,
+        };
+        let (Some(url), Some(headers), Some(signer), Some(client)) = (url, headers, signer, client)
+        else {
+            return mistakes.failed();
+        };
+        let poster = Poster {
+            timeout: self.timeout,
+            encoding: self.encoding,
+            batch: self.batch.events > 1,
+            url,
+            shown_url,
+            secrets: Secrets::of(&headers, &self.url),
+            headers,
+            signer,
+            retry: self.retry.clone(),
+        };
+        mistakes.or((poster, client))
+    }
+
+    /// Written before the name of a setting.
+    fn of(&self) -> String {
+        format!("endpoint {:?}: ", self.name)
+    }
+
+    fn wrong(&self, field: &str, value: impl fmt::Display, remedy: &str) -> BuildError {
+        BuildError::new(&format!("{}{field}", self.of()), value, remedy)
+    }
+
+    /// What the status tells of the configuration: no secrets.
+    fn settings(&self) -> BTreeMap<&'static str, String> {
+        BTreeMap::from([
+            ("format", format!("{:?}", self.encoding.format)),
+            ("compact", self.encoding.compact.to_string()),
+            ("headers", self.headers.len().to_string()),
+            ("signatures", self.signing_secrets.len().to_string()),
+            ("timeout", format!("{:?}", self.timeout)),
+            ("retry", format!("{:?}", self.retry.policy)),
+            ("on_status", format!("{:?}", self.retry.rules)),
+            ("concurrency", self.concurrency.to_string()),
+            ("batch", format!("{:?}", self.batch)),
+            ("filter", format!("{:?}", self.filter)),
+            ("queue_events", self.limits.events.to_string()),
+            ("queue_bytes", self.limits.bytes.to_string()),
+            ("overflow", format!("{:?}", self.overflow)),
+            ("connection", format!("{:?}", self.connection)),
+            ("dead_letters", self.dead_letters.is_some().to_string()),
+        ])
+    }
+}
+
+impl Checked {
+    /// The endpoint's own part of a notifier, and its worker to be spawned.
+    /// Applies the layers, which may need a runtime.
+    pub(crate) fn start(self) -> (Arc<Running>, impl Future<Output = ()> + Send + 'static) {
+        let Self {
+            endpoint,
+            poster,
+            client,
+        } = self;
+        let layers = endpoint.layers.iter();
+        let delivery = layers.fold(client, |delivery, wrap| wrap(delivery));
+        let settings = endpoint.settings();
+        let name: Arc<str> = endpoint.name.as_str().into();
+        let counts = Arc::new(Counts::new(&name));
+        let accepted = {
+            let counts = counts.clone();
+            move || counts.written()
+        };
+        let queue = Queue::new(endpoint.limits, MemoryStore::default(), accepted);
+        let sink = endpoint.dead_letters;
+        let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
+        let switch = Arc::new(Switch::default());
+        let leftover = Arc::new(Mutex::new(Fates::default()));
+        let url = poster.shown_url.clone();
+        let worker = Worker {
+            name: name.clone(),
+            queue: queue.clone(),
+            counts: counts.clone(),
+            dead_letters: dead_letters.clone(),
+            switch: switch.clone(),
+            poster: Arc::new(poster),
+            delivery,
+            retry: endpoint.retry,
+            concurrency: endpoint.concurrency,
+            batch: endpoint.batch,
+            random: fastrand::Rng::new(),
+            in_flight: InFlight::default(),
+            leftover: leftover.clone(),
+        };
+        let running = Running {
+            name,
+            url,
+            settings,
+            filter: endpoint.filter,
+            overflow: endpoint.overflow,
+            queue,
+            counts,
+            dead_letters,
+            switch,
+            leftover,
+        };
+        (Arc::new(running), worker.run())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        for wrong in [
+            "",
+            "h/p",
+            "ftp://me:hush@h",
+            "http://",
+            "http://me:hush@",
+            "http://me:a/hush@h",
+            "me:hush@h",
+            "http://a b",
+            "https://me:hush@bücher.example",
+        ] {
+            let Err(error) = Endpoint::new("e", wrong).checked() else {
+                panic!("{wrong:?} was taken");
+            };
+            assert!(!format!("{error} {error:?}").contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once() {
+        let endpoint = Endpoint::new("", "ftp://h")
+            .timeout(std::time::Duration::ZERO)
+            .queue_events(0)
+            .queue_bytes(0)
+            .header("a b", "v")
+            .header("c", "v\n")
+            .sign(["short", "whsec_short"])
+            .on_status(3, crate::endpoint::StatusMeaning::Retry)
+            .retry(crate::endpoint::Backoff::new().attempts(0));
+        let Err(error) = endpoint.checked() else {
+            panic!("taken");
+        };
+        let fields: Vec<_> = error.mistakes().iter().map(|it| it.field()).collect();
+        let names = [
+            "name",
+            "timeout",
+            "queue_events",
+            "queue_bytes",
+            "retry attempts",
+            "on_status",
+            "url",
+            "header",
+            "header",
+            "signing secret",
+            "signing secret",
+        ];
+        let expected: Vec<_> = names.map(|it| format!("endpoint \"\": {it}")).into();
+        assert_eq!(fields, expected);
+        assert_eq!(error.to_string().lines().count(), names.len());
+    }
+}

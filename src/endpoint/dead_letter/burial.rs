@@ -1,0 +1,197 @@
+//! Letters on their way to the sink: [`Burial`].
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::Reason;
+use super::writer::{DeadLetterWriter, Fate, after_timeout};
+use crate::event::SharedEvent;
+use crate::sink::{Acceptance, SinkError};
+
+/// A letter whose fate is not known. When it is dropped, it is lost.
+pub(super) struct Undecided {
+    writer: Arc<DeadLetterWriter>,
+    event: String,
+    reason: Reason,
+    refused: bool,
+    decided: bool,
+}
+
+impl Undecided {
+    pub(super) fn new(
+        writer: Arc<DeadLetterWriter>,
+        event: &SharedEvent,
+        reason: Reason,
+        refused: bool,
+    ) -> Self {
+        writer.undecided.send_modify(|letters| *letters += 1);
+        Self {
+            writer,
+            event: event.id().to_string(),
+            reason,
+            refused,
+            decided: false,
+        }
+    }
+
+    pub(super) fn answered(mut self, answer: Result<(), SinkError>) -> Fate {
+        match answer {
+            Ok(()) => {
+                self.decide();
+                Fate::Kept
+            }
+            Err(error) => self.lost(&with_causes(&error)),
+        }
+    }
+
+    pub(super) fn lost(mut self, why: &str) -> Fate {
+        self.lose(why);
+        Fate::Lost
+    }
+
+    fn lose(&mut self, why: &str) {
+        self.decide();
+        if self.writer.counts.lost(1) {
+            let (endpoint, event) = (&*self.writer.endpoint, &*self.event);
+            tracing::error!(endpoint, event, error = why, "events are lost");
+        }
+    }
+
+    /// Counts the event. A refused one was not counted as written before: an
+    /// event that `events` does not know must not be a dead letter.
+    fn decide(&mut self) {
+        self.decided = true;
+        if self.refused {
+            self.writer.counts.written();
+        }
+        self.writer.counts.dead(self.reason, 1);
+    }
+}
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        if !self.decided {
+            self.lose("the runtime ended before its dead letter was kept");
+        }
+        self.writer.undecided.send_modify(|letters| *letters -= 1);
+    }
+}
+
+/// An error with its causes.
+fn with_causes(error: &SinkError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// A letter that was offered to the sink.
+pub(super) enum Begun {
+    Decided(Fate),
+    Pending(Undecided, Acceptance),
+}
+
+impl Begun {
+    /// Resolves when the sink has answered, it is too `late`, or the writer was
+    /// `closed`.
+    pub(super) async fn fate(
+        self,
+        late: &mut Pin<&mut tokio::time::Sleep>,
+        closed: &mut watch::Receiver<bool>,
+    ) -> Fate {
+        let (undecided, write) = match self {
+            Self::Decided(fate) => return fate,
+            Self::Pending(undecided, write) => (undecided, write),
+        };
+        tokio::select! {
+            biased;
+            answer = write => undecided.answered(answer),
+            () = late => undecided.lost("the sink of dead letters did not answer in time"),
+            _ = closed.wait_for(|closed| *closed) => {
+                undecided.lost("the notifier was shut down before its dead letter was kept")
+            }
+        }
+    }
+}
+
+/// Resolves when the fate of a dead letter is known. If it is dropped before,
+/// the letter goes on in the background.
+#[must_use = "the letter may not be kept before this resolves"]
+pub(crate) struct Burial(State);
+
+enum State {
+    Decided(Fate),
+    Pending {
+        /// `None` once it was resolved.
+        future: Option<Pin<Box<dyn Future<Output = Fate> + Send>>>,
+        runtime: Option<Handle>,
+    },
+}
+
+impl Burial {
+    pub(super) fn decided(fate: Fate) -> Self {
+        Self(State::Decided(fate))
+    }
+
+    pub(super) fn of(begun: Begun) -> Self {
+        let (runtime, mut closed) = match &begun {
+            Begun::Decided(fate) => return Self::decided(*fate),
+            Begun::Pending(undecided, _) => {
+                let writer = &undecided.writer;
+                (writer.runtime.clone(), writer.closed.subscribe())
+            }
+        };
+        let end = after_timeout();
+        let future = async move {
+            let mut late = pin!(tokio::time::sleep_until(end));
+            begun.fate(&mut late, &mut closed).await
+        };
+        Self(State::Pending {
+            future: Some(Box::pin(future)),
+            runtime,
+        })
+    }
+
+    /// The fate if it is known already, else the burial again.
+    pub(crate) fn fate(self) -> Result<Fate, Self> {
+        match &self.0 {
+            State::Decided(fate) => Ok(*fate),
+            State::Pending { .. } => Err(self),
+        }
+    }
+}
+
+impl Future for Burial {
+    type Output = Fate;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fate> {
+        let fate = match &mut self.0 {
+            State::Decided(fate) => return Poll::Ready(*fate),
+            State::Pending {
+                future: Some(future),
+                ..
+            } => ready!(future.as_mut().poll(cx)),
+            // Nobody polls it again after it has resolved.
+            State::Pending { future: None, .. } => return Poll::Pending,
+        };
+        self.0 = State::Decided(fate);
+        Poll::Ready(fate)
+    }
+}
+
+impl Drop for Burial {
+    fn drop(&mut self) {
+        if let State::Pending { future, runtime } = &mut self.0
+            && let (Some(future), Some(runtime)) = (future.take(), runtime)
+        {
+            runtime.spawn(future);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Turns events into dead letters: [`DeadLetterWriter`].
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::burial::{Begun, Burial, Undecided};
+use super::{DeadLetter, DeadLetterSink, Reason};
+use crate::endpoint::batch::Tried;
+use crate::endpoint::status::Counts;
+use crate::event::SharedEvent;
+use crate::queue::{Entry, Queue};
+use crate::sink::Acceptance;
+
+/// How long a sink of dead letters may take for one letter.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most letters that may be on their way to a slow sink. Events that are refused
+/// beyond that are lost: memory must not grow with a disk that hangs.
+const MOST_UNDECIDED: usize = 10_000;
+
+/// Makes dead letters of an endpoint's events, counts and logs them, and passes
+/// them to the sink of dead letters if there is one.
+///
+/// Every event that is passed in is counted exactly once when its end is known,
+/// as a dead letter and, if nothing keeps the letter, as lost. That holds for
+/// futures that are dropped, too: they go on in the background, and count as
+/// lost if there is no runtime to go on in.
+pub(crate) struct DeadLetterWriter {
+    pub(super) endpoint: Arc<str>,
+    sink: Option<Arc<dyn DeadLetterSink>>,
+    pub(super) counts: Arc<Counts>,
+    /// Where letters go on whose future is dropped.
+    pub(super) runtime: Option<Handle>,
+    /// Letters that are not decided.
+    pub(super) undecided: watch::Sender<usize>,
+    /// Whether undecided letters are lost now.
+    pub(super) closed: watch::Sender<bool>,
+}
+
+/// What the last attempt came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cause {
+    pub(crate) error: String,
+    pub(crate) answer: String,
+}
+
+/// What became of a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The sink of dead letters has it.
+    Kept,
+    /// Nothing has it. It was counted and logged.
+    Lost,
+}
+
+/// How many dead letters met which fate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fates {
+    pub(crate) kept: usize,
+    pub(crate) lost: usize,
+}
+
+impl Fates {
+    fn lost(lost: usize) -> Self {
+        Self { kept: 0, lost }
+    }
+}
+
+impl DeadLetterWriter {
+    pub(crate) fn new(
+        endpoint: Arc<str>,
+        sink: Option<Arc<dyn DeadLetterSink>>,
+        counts: Arc<Counts>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            endpoint,
+            sink,
+            counts,
+            runtime: Handle::try_current().ok(),
+            undecided: watch::Sender::new(0),
+            closed: watch::Sender::new(false),
+        })
+    }
+
+    /// Where letters are kept, in words for people. `None` if they are not.
+    pub(crate) fn location(&self) -> Option<String> {
+        self.sink.as_ref().map(|sink| sink.location())
+    }
+
+    /// Makes a dead letter of an event that the queue has refused: never tried,
+    /// and not counted as written before.
+    pub(crate) fn refuse(self: &Arc<Self>, event: &SharedEvent, reason: Reason) -> Burial {
+        if *self.undecided.borrow() >= MOST_UNDECIDED {
+            let undecided = Undecided::new(self.clone(), event, reason, true);
+            return Burial::decided(undecided.lost("too many dead letters wait for their sink"));
+        }
+        let (cause, tried) = (Cause::default(), Tried::default());
+        Burial::of(self.begin(event, reason, &cause, &tried, true))
+    }
+
+    /// Makes a dead letter of an event that the queue had accepted.
+    pub(crate) fn bury(self: &Arc<Self>, event: &SharedEvent, reason: Reason) -> Burial {
+        let (cause, tried) = (Cause::default(), Tried::default());
+        Burial::of(self.begin(event, reason, &cause, &tried, false))
+    }
+
+    /// Makes dead letters of events that were taken from `queue`, in order, and
+    /// passes their fates to `tell`. As many are offered to the sink at a time as
+    /// it takes. Letters that are not kept at `deadline` are lost.
+    ///
+    /// The queue forgets an event when its letter is offered: from then on, this
+    /// writer accounts for it.
+    pub(crate) async fn bury_all(
+        self: &Arc<Self>,
+        queue: &Queue,
+        entries: impl IntoIterator<Item = (Entry, Tried)>,
+        reason: Reason,
+        cause: &Cause,
+        deadline: Option<Instant>,
+        tell: impl Fn(Fates),
+    ) {
+        let concurrency = self.sink.as_ref().map_or(1, |it| it.concurrency());
+        let concurrency = concurrency.clamp(1, MOST_UNDECIDED);
+        let mut entries = entries.into_iter();
+        let mut closed = self.closed.subscribe();
+        loop {
+            let end = deadline.map_or_else(after_timeout, |it| it.min(after_timeout()));
+            if end <= Instant::now() {
+                let rest = entries.map(|(entry, _)| queue.forget(&entry)).count();
+                let why = "there was no time left for their dead letters";
+                self.lose(rest, reason, why);
+                return tell(Fates::lost(rest));
+            }
+            let begin = |(entry, tried): (Entry, Tried)| {
+                queue.forget(&entry);
+                let begun = self.begin(&entry.event, reason, cause, &tried, false);
+                (entry.position(), begun)
+            };
+            let begun: Vec<_> = entries.by_ref().take(concurrency).map(begin).collect();
+            if begun.is_empty() {
+                return;
+            }
+            // One timer for all of them.
+            let mut late = pin!(tokio::time::sleep_until(end));
+            let mut fates = Fates::default();
+            for (position, begun) in begun {
+                match begun.fate(&mut late, &mut closed).await {
+                    Fate::Kept => {
+                        queue.settle_forgotten(position);
+                        fates.kept += 1;
+                    }
+                    Fate::Lost => fates.lost += 1,
+                }
+            }
+            tell(fates);
+        }
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        event: &SharedEvent,
+        reason: Reason,
+        cause: &Cause,
+        tried: &Tried,
+        refused: bool,
+    ) -> Begun {
+        if self.counts.gives_up() {
+            let (endpoint, reason, error) = (&*self.endpoint, reason.as_str(), &*cause.error);
+            tracing::warn!(
+                endpoint,
+                reason,
+                error,
+                event = %event.id(),
+                "events are given up"
+            );
+        }
+        let undecided = Undecided::new(self.clone(), event, reason, refused);
+        let Some(sink) = &self.sink else {
+            return Begun::Decided(undecided.lost("there is no sink of dead letters"));
+        };
+        let letter = Arc::new(DeadLetter {
+            endpoint: self.endpoint.to_string(),
+            reason,
+            error: Some(cause.error.clone()).filter(|error| !error.is_empty()),
+            answer: cause.answer.clone(),
+            attempts: tried.attempts,
+            first_attempt: tried.first,
+            last_attempt: tried.last,
+            event: event.clone(),
+        });
+        match Acceptance::catching(|| sink.bury(&letter)).answer() {
+            Ok(answer) => Begun::Decided(undecided.answered(answer)),
+            Err(write) => Begun::Pending(undecided, write),
+        }
+    }
+
+    /// Resolves when every letter is decided.
+    pub(crate) async fn decided(&self) {
+        let mut undecided = self.undecided.subscribe();
+        // Fails only when the sender is gone, which `self` has.
+        let _decided = undecided.wait_for(|letters| *letters == 0).await;
+    }
+
+    /// Ends the wait for all sinks: letters that are not decided are lost.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Counts and logs accepted events that are lost without a letter.
+    pub(crate) fn lose(&self, events: usize, reason: Reason, why: &str) {
+        if events > 0 {
+            self.counts.dead(reason, events);
+            self.counts.lost(events);
+            tracing::error!(endpoint = &*self.endpoint, events, why, "events are lost");
+        }
+    }
+}
+
+impl fmt::Debug for DeadLetterWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetterWriter")
+            .field("endpoint", &self.endpoint)
+            .field("location", &self.location())
+            .finish_non_exhaustive()
+    }
+}
+
+/// When the sink is too late with a letter that is offered now.
+pub(super) fn after_timeout() -> Instant {
+    Instant::now() + TIMEOUT
+}

@@ -1,0 +1,34 @@
+//! One attempt to deliver: the request, the client that sends it, and the
+//! outcome.
+
+#[cfg(feature = "client")]
+mod address;
+#[cfg(feature = "client")]
+mod client;
+#[cfg(not(feature = "client"))]
+#[path = "no_client.rs"]
+mod client;
+#[cfg(feature = "client")]
+mod connector;
+mod request;
+mod response;
+mod secrets;
+#[cfg(feature = "client")]
+mod settings;
+mod signature;
+#[cfg(feature = "client")]
+mod status_line;
+mod target;
+#[cfg(feature = "client")]
+mod tls;
+
+#[cfg(feature = "client")]
+pub use self::address::AddressPolicy;
+pub(super) use self::client::{ConnectionSettings, client};
+pub(super) use self::request::{Outcome, Poster, status_text};
+pub use self::response::Delivery;
+pub(super) use self::response::of_client;
+pub(super) use self::secrets::Secrets;
+pub(crate) use self::signature::Signer;
+pub(super) use self::target::headers;
+pub(crate) use self::target::target;

@@ -1,0 +1,33 @@
+//! Stands in for the HTTP client where the feature `client` is off.
+
+use std::time::Duration;
+
+use http::Uri;
+
+use super::response::Delivery;
+use crate::error::BuildError;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectionSettings {}
+
+impl ConnectionSettings {
+    /// Nothing can be set.
+    pub(crate) fn check_unused(&self, _: &str) -> Result<(), BuildError> {
+        Ok(())
+    }
+}
+
+/// There is no client.
+///
+/// # Errors
+///
+/// Always.
+pub(crate) fn client(
+    _: &ConnectionSettings,
+    of: &str,
+    _: &Uri,
+    _: Duration,
+) -> Result<Delivery, BuildError> {
+    let remedy = "give one with Endpoint::client, or enable the feature `client`";
+    Err(BuildError::new(&format!("{of}client"), "none", remedy))
+}

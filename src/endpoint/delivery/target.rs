@@ -1,0 +1,108 @@
+//! Where an endpoint posts, and with which headers.
+
+use http::header::AUTHORIZATION;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
+
+use crate::basic_auth;
+use crate::error::{BuildError, Mistakes};
+use crate::redact::split_user_info;
+
+const URL: &str = "write one like https://receiver.example.com/events";
+const HOST: &str = "write the host in ASCII: its form that begins with xn--";
+
+/// The URL without user info, which becomes an `Authorization` header.
+/// Characters that are not ASCII are percent-encoded.
+///
+/// # Errors
+///
+/// What to write instead.
+pub(crate) fn target(url: &str) -> Result<(Uri, Option<HeaderValue>), &'static str> {
+    let rest = url.split_once("://").ok_or(URL)?.1;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if !host.is_ascii() || host.contains('%') {
+        return Err(HOST);
+    }
+    let url = utf8_percent_encode(url, &AsciiSet::EMPTY).to_string();
+    let mut parts = url.parse::<Uri>().map_err(|_| URL)?.into_parts();
+    let scheme = parts.scheme.as_ref().map(http::uri::Scheme::as_str);
+    let (Some("http" | "https"), Some(authority)) = (scheme, &parts.authority) else {
+        return Err(URL);
+    };
+    let (user_info, host) = split_user_info(authority.as_str());
+    let host: Authority = host.parse().map_err(|_| URL)?;
+    let port = host.as_str().strip_prefix(host.host()).ok_or(URL)?;
+    let has_valid_port = port.is_empty() || host.port_u16().is_some();
+    if host.host().is_empty() || !has_valid_port {
+        return Err(URL);
+    }
+    let authorization = user_info.map(|it| basic(it).ok_or(URL)).transpose()?;
+    parts.authority = Some(host);
+    Ok((Uri::from_parts(parts).map_err(|_| URL)?, authorization))
+}
+
+fn basic(user_info: &str) -> Option<HeaderValue> {
+    let (name, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+    let decode = |text| percent_decode_str(text).collect::<Vec<u8>>();
+    basic_auth::authorization(&decode(name), &decode(password))
+}
+
+/// The headers of every request. A mistake tells only the number of a header,
+/// from 1: a secret may have been given in place of the name.
+pub(crate) fn headers(
+    of: &str,
+    given: &[(String, String)],
+    authorization: Option<HeaderValue>,
+) -> Result<HeaderMap, BuildError> {
+    let mut mistakes = Mistakes::default();
+    let mut headers = HeaderMap::new();
+    for (number, (name, value)) in (1..).zip(given) {
+        let name = name.parse::<HeaderName>().ok();
+        let Some((name, mut value)) = name.zip(HeaderValue::try_from(value).ok()) else {
+            let remedy = "name or value is not valid in an HTTP header";
+            mistakes.add(BuildError::new(&format!("{of}header"), number, remedy));
+            continue;
+        };
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    if let Some(value) = authorization {
+        headers.entry(AUTHORIZATION).or_insert(value);
+    }
+    mistakes.or(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_info_becomes_a_header() {
+        let (url, authorization) = target("http://me:hu%73h@h/p?q").unwrap();
+        assert_eq!(url, "http://h/p?q");
+        assert_eq!(authorization.unwrap(), "Basic bWU6aHVzaA==");
+        let (_, authorization) = target("http://mé:ü@h/").unwrap();
+        assert_eq!(authorization.unwrap(), "Basic bcOpOsO8");
+    }
+
+    #[test]
+    fn a_url_with_characters_that_are_not_ascii_is_percent_encoded() {
+        let (url, _) = target("https://h:8443/événements/事件?équipe=été&x=%C3%A9").unwrap();
+        assert_eq!(
+            url,
+            "https://h:8443/%C3%A9v%C3%A9nements/%E4%BA%8B%E4%BB%B6\
+             ?%C3%A9quipe=%C3%A9t%C3%A9&x=%C3%A9"
+        );
+        assert!(url.to_string().is_ascii());
+        for host in [
+            "https://bücher.example/",
+            "https://me:hush@bücher.example/",
+            "http://a%20b/",
+        ] {
+            assert_eq!(target(host).unwrap_err(), HOST, "{host}");
+        }
+        assert!(target("https://xn--bcher-kva.example/").is_ok());
+    }
+}

@@ -1,0 +1,179 @@
+//! Whom a client trusts over TLS, and the certificate that it shows.
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
+use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::settings::ConnectionSettings;
+use crate::error::{BuildError, Mistakes};
+
+/// The name of HTTP/2 in TLS.
+pub(super) const HTTP2: &[u8] = b"h2";
+
+const ROOTS: &str = "root certificates";
+const CHAIN: &str = "client certificate";
+const KEY: &str = "client certificate's key";
+
+/// The TLS configuration of a client. The provider is named because an
+/// application may have several and no default.
+pub(super) fn config(settings: &ConnectionSettings, of: &str) -> Result<ClientConfig, BuildError> {
+    let mut mistakes = Mistakes::default();
+    let provider = Arc::new(ring::default_provider());
+    let identity = settings.client_certificate.as_ref();
+    let identity = identity.map(|(chain, key)| identify(of, chain, key, &provider));
+    let identity = mistakes.take(identity.transpose()).flatten();
+    let system = match settings.system_roots {
+        true => system_roots(),
+        false => Vec::new(),
+    };
+    let roots = mistakes.take(roots(of, system, &settings.root_certificates));
+    let versions = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|cause| BuildError::new(&format!("{of}url"), "https", &cause.to_string()));
+    let versions = mistakes.take(versions);
+    let (Some(roots), Some(versions)) = (roots, versions) else {
+        return mistakes.failed();
+    };
+    let config = versions.with_root_certificates(roots);
+    let mut config = match identity {
+        Some(identity) => config.with_client_cert_resolver(Arc::new(identity)),
+        None => config.with_no_client_auth(),
+    };
+    config.alpn_protocols = [HTTP2, b"http/1.1"].map(<[u8]>::to_vec).into();
+    mistakes.or(config)
+}
+
+/// Reports a host that no certificate can name, before the first event does.
+pub(super) fn check_server_name(of: &str, host: &str) -> Result<(), BuildError> {
+    let remedy = "the host must be a DNS name or an address";
+    let wrong = |_| BuildError::new(&format!("{of}url"), host, remedy);
+    server_name(host).map(drop).map_err(wrong)
+}
+
+/// The name that the certificate of a host of a URL must have.
+pub(super) fn server_name(host: &str) -> Result<ServerName<'_>, InvalidDnsNameError> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(bare)
+}
+
+fn system_roots() -> Vec<CertificateDer<'static>> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::debug!(%error, "a trusted root of the system cannot be read");
+    }
+    found.certs
+}
+
+/// The system's roots, without those that cannot be used, and the given ones,
+/// all of which must be valid.
+fn roots(
+    of: &str,
+    system: Vec<CertificateDer<'static>>,
+    given: &[Vec<u8>],
+) -> Result<RootCertStore, BuildError> {
+    let field = format!("{of}{ROOTS}");
+    let mut mistakes = Mistakes::default();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(system);
+    for pem in given {
+        let found = mistakes.take(certificates(&field, pem));
+        for certificate in found.into_iter().flatten() {
+            let added = roots.add(certificate);
+            let wrong =
+                |cause: rustls::Error| BuildError::new(&field, "a certificate", &cause.to_string());
+            mistakes.take(added.map_err(wrong));
+        }
+    }
+    if roots.is_empty() && mistakes.is_empty() {
+        let remedy = "install the system's trusted roots (on Debian: ca-certificates), \
+                      or give the receiver's with root_certificates";
+        mistakes.add(BuildError::new(&field, "none", remedy));
+    }
+    mistakes.or(roots)
+}
+
+/// The certificates of a PEM file: at least one.
+fn certificates(field: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    // The cause may quote what it cannot read, and that may be a key.
+    let found = found.unwrap_or_default();
+    if found.is_empty() {
+        let remedy = "give the content of a PEM file, with BEGIN CERTIFICATE in it";
+        return Err(BuildError::new(field, size(pem), remedy));
+    }
+    Ok(found)
+}
+
+/// A client's certificate, with those that it was issued with, and its key.
+fn identify(
+    of: &str,
+    chain: &[u8],
+    key: &[u8],
+    provider: &CryptoProvider,
+) -> Result<SingleCertAndKey, BuildError> {
+    let (chain_field, key_field) = (format!("{of}{CHAIN}"), format!("{of}{KEY}"));
+    let mut mistakes = Mistakes::default();
+    let chain = mistakes
+        .take(certificates(&chain_field, chain))
+        .unwrap_or_default();
+    for (number, certificate) in (1..).zip(&chain) {
+        let parsed = ParsedCertificate::try_from(certificate).map(drop);
+        mistakes.take(parsed.map_err(|cause| {
+            let remedy = format!("it is not an X.509 certificate: {cause}");
+            BuildError::new(&chain_field, format!("certificate {number}"), &remedy)
+        }));
+    }
+    let loaded = PrivateKeyDer::from_pem_slice(key).ok();
+    let loaded = loaded.and_then(|key| provider.key_provider.load_private_key(key).ok());
+    let remedy = "give the content of a PEM file with one key that is not encrypted: \
+                  PKCS#8, PKCS#1 or SEC1; RSA, P-256, P-384 or Ed25519";
+    let loaded = loaded.ok_or_else(|| BuildError::new(&key_field, size(key), remedy));
+    let Some(key) = mistakes.take(loaded).filter(|_| mistakes.is_empty()) else {
+        return mistakes.failed();
+    };
+    let identity = CertifiedKey::new(chain, key);
+    match identity.keys_match() {
+        Ok(()) => Ok(identity.into()),
+        Err(cause) => {
+            let remedy = format!("give the key of the first certificate of the chain: {cause}");
+            Err(BuildError::new(&key_field, "a key", &remedy))
+        }
+    }
+}
+
+/// Shown instead of a file's content.
+fn size(pem: &[u8]) -> String {
+    format!("{} bytes", pem.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn without_the_system_s_roots_the_given_ones_do() {
+        let error = roots("", Vec::new(), &[]).unwrap_err();
+        assert_eq!(error.mistakes()[0].field(), "root certificates");
+        assert!(error.to_string().contains("ca-certificates"), "{error:?}");
+        let authority = || {
+            let params = CertificateParams::new(["ca".to_owned()]).unwrap();
+            params.self_signed(&KeyPair::generate().unwrap()).unwrap()
+        };
+        let (one, two) = (authority(), authority());
+        let file = [one.pem(), two.pem()].concat().into_bytes();
+        assert_eq!(roots("", Vec::new(), &[file]).unwrap().len(), 2);
+        // A system's roots may be of any age; those that are given may not.
+        let bad = CertificateDer::from(b"no certificate".to_vec());
+        let system = vec![one.der().clone(), bad];
+        assert_eq!(roots("", system.clone(), &[]).unwrap().len(), 1);
+        let more = two.pem().into_bytes();
+        assert_eq!(roots("", system, &[more]).unwrap().len(), 2);
+    }
+}

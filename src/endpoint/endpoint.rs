@@ -1,0 +1,367 @@
+//! How an endpoint is configured: [`Endpoint`].
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower::{BoxError, Layer, Service};
+
+use super::batch::Batch;
+use super::dead_letter::DeadLetterSink;
+use super::delivery::{ConnectionSettings, Delivery, of_client};
+use super::retry::{Retry, RetryPolicy, StatusMeaning, Statuses};
+use crate::event::{Encoding, Format};
+use crate::queue::{Limits, Overflow};
+use crate::redact::without_user_info;
+use crate::sink::Filter;
+
+/// A named webhook target with its own filter, queue, retry policy and delivery.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_registry_notifications::{Endpoint, Filter};
+///
+/// let endpoint = Endpoint::new("ci", "https://ci.example.com/events")
+///     .header("authorization", "Bearer secret")
+///     .filter(Filter::new().include_repositories(["team/**"]))
+///     .timeout(Duration::from_secs(10));
+/// # let _ = endpoint;
+/// ```
+///
+/// Events are posted in the order of their acceptance, by default one at a time
+/// and one in each request. An event is tried again until the receiver accepts
+/// or rejects it. Mistakes in the configuration are reported, all at once, when
+/// the [`Notifier`](crate::Notifier) is built.
+///
+/// # Statuses
+///
+/// With a [`Backoff`](super::Backoff), the default. [`on_status`](Self::on_status)
+/// gives a status another meaning. With a [`Breaker`](super::Breaker) everything
+/// but 2xx is tried again, as in the reference.
+///
+/// | status | meaning |
+/// | --- | --- |
+/// | 2xx | accepted |
+/// | 400, 413, 415, 422 | rejected: a dead letter; a batch is split until the event at fault is alone |
+/// | 410 | the endpoint is disabled, and its events wait until [`Notifier::enable`](crate::Notifier::enable) |
+/// | 401, 403, 407 | tried again, because a token may have expired; the log says that the receiver refuses the credentials |
+/// | 404, 405 | tried again, because a receiver that is being deployed responds so; the log says that the receiver does not know the URL |
+/// | 3xx | tried again: a redirect is not followed; the log says so |
+/// | 408, 425, 429, all other 4xx, 5xx | tried again |
+///
+/// A response with `Retry-After`, in seconds or as a date, pauses the endpoint
+/// for that time, at most for an hour. A value that is neither is ignored.
+///
+/// # Other responses
+///
+/// | the receiver | the event is |
+/// | --- | --- |
+/// | refuses or resets the connection, or has a certificate that is not trusted | tried again |
+/// | sends no status, or hangs before the head of the response is complete | tried again after the [timeout](Self::timeout), on another connection |
+/// | sends a status, and its body hangs, breaks, is chunked wrongly or never ends | what the status says |
+/// | sends a status, and a head that is malformed, too large or not complete when the connection closes | what the status says (HTTP/1; a stream of HTTP/2 that is malformed has no status) |
+/// | sends something that is not HTTP | tried again |
+///
+/// # Logs
+///
+/// The first failure is logged as a warning with the error and its causes, the
+/// URL without user info, the number of waiting events and the time until the
+/// next attempt; those after it at debug level.
+#[derive(Clone)]
+#[must_use = "an endpoint does nothing outside of a notifier"]
+pub struct Endpoint {
+    pub(super) name: String,
+    pub(super) url: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) encoding: Encoding,
+    pub(super) signing_secrets: Vec<String>,
+    pub(super) timeout: Duration,
+    pub(super) retry: Retry,
+    pub(super) concurrency: usize,
+    pub(super) batch: Batch,
+    pub(super) filter: Filter,
+    pub(super) limits: Limits,
+    pub(super) overflow: Overflow,
+    pub(super) dead_letters: Option<Arc<dyn DeadLetterSink>>,
+    pub(super) disabled: bool,
+    pub(super) client: Option<OwnClient>,
+    pub(super) connection: ConnectionSettings,
+    pub(super) layers: Vec<Wrap>,
+}
+
+/// A layer around an endpoint's delivery.
+pub(super) type Wrap = Arc<dyn Fn(Delivery) -> Delivery + Send + Sync>;
+
+/// A client of the user's own. Clients need not be `Sync`, but endpoints are.
+#[derive(Clone)]
+pub(super) struct OwnClient(Arc<Mutex<Delivery>>);
+
+impl OwnClient {
+    pub(super) fn delivery(&self) -> Delivery {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Endpoint {
+    /// Returns an endpoint with the defaults.
+    ///
+    /// The name identifies it in status, metrics and dead letters. The URL is
+    /// `http` or `https`. Its user info is sent as Basic authorization, and
+    /// characters that are not ASCII are percent-encoded. The URL is shown in
+    /// status and logs, without user info: put a secret that would stand in its
+    /// path or query into a [header](Self::header) if the receiver takes one.
+    pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            url: url.into(),
+            headers: Vec::new(),
+            encoding: Encoding {
+                format: Format::V2,
+                compact: false,
+            },
+            signing_secrets: Vec::new(),
+            timeout: Duration::from_secs(5),
+            retry: Retry::default(),
+            concurrency: 1,
+            batch: Batch::of(1),
+            filter: Filter::new(),
+            limits: Limits {
+                events: 100_000,
+                bytes: 128 << 20,
+            },
+            overflow: Overflow::RejectNewest,
+            dead_letters: None,
+            disabled: false,
+            client: None,
+            connection: ConnectionSettings::default(),
+            layers: Vec::new(),
+        }
+    }
+
+    /// Adds a header to every request, in addition to those of the same name.
+    /// Its value is a secret: it is sent, and shown nowhere.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the format of the events. Defaults to [`Format::V2`].
+    pub fn format(mut self, format: Format) -> Self {
+        self.encoding.format = format;
+        self
+    }
+
+    /// Sets whether events are written without white space. Defaults to `false`:
+    /// they are indented as those of the reference.
+    pub fn compact(mut self, compact: bool) -> Self {
+        self.encoding.compact = compact;
+        self
+    }
+
+    /// Signs every request after [Standard Webhooks 1.0.0], once with each of
+    /// these secrets, so that one can be replaced by another. A secret is
+    /// `whsec_` and the base64 of 24 to 64 bytes. Defaults to no signatures.
+    ///
+    /// The `webhook-id` is that of the event, or of its batch. It is the same in
+    /// every attempt, so that receivers can recognise repetitions.
+    ///
+    /// [Standard Webhooks 1.0.0]: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    pub fn sign<T: Into<String>>(mut self, secrets: impl IntoIterator<Item = T>) -> Self {
+        self.signing_secrets
+            .extend(secrets.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets the time limit of an attempt, connection and response included.
+    /// Defaults to 5 s (in a distribution configuration file to 1 s).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets when to try again: a [`Backoff`](super::Backoff) or a
+    /// [`Breaker`](super::Breaker). Defaults to a `Backoff` with its defaults.
+    pub fn retry(mut self, policy: impl Into<RetryPolicy>) -> Self {
+        self.retry.policy = policy.into();
+        self
+    }
+
+    /// Sets what a status of the receiver means, in place of what the retry
+    /// policy says. Called again for the same status, the last call counts.
+    ///
+    /// ```
+    /// use tower_registry_notifications::Endpoint;
+    /// use tower_registry_notifications::endpoint::StatusMeaning;
+    ///
+    /// let endpoint = Endpoint::new("ci", "https://ci.example.com/events")
+    ///     // A redirect accepts events, as in the reference. It is never followed.
+    ///     .on_status(300..=399, StatusMeaning::Accept)
+    ///     // This receiver says so of events that it has already.
+    ///     .on_status(409, StatusMeaning::Accept);
+    /// # let _ = endpoint;
+    /// ```
+    pub fn on_status(mut self, status: impl Into<Statuses>, meaning: StatusMeaning) -> Self {
+        self.retry.rules.add(status.into(), meaning);
+        self
+    }
+
+    /// Sets the maximum number of requests under way at a time. Two requests
+    /// never carry events of the same repository, so that their order is kept.
+    /// Defaults to 1.
+    pub fn concurrency(mut self, requests: usize) -> Self {
+        self.concurrency = requests;
+        self
+    }
+
+    /// Sets how many events go into one request. Defaults to one, as in the
+    /// reference.
+    pub fn batch(mut self, batch: Batch) -> Self {
+        self.batch = batch;
+        self
+    }
+
+    /// Sets which events the endpoint wants. Defaults to all.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Sets the maximum number of events that wait or are under way. Defaults
+    /// to 100,000.
+    pub fn queue_events(mut self, events: usize) -> Self {
+        self.limits.events = events;
+        self
+    }
+
+    /// Sets the maximum number of bytes of memory that these events occupy.
+    /// Defaults to 128 MiB.
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
+    /// Sets what happens when the queue is full. Defaults to
+    /// [`Overflow::RejectNewest`].
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// Sets what keeps events that will not be tried again: a
+    /// [`DeadLetterFile`](crate::dead_letter::DeadLetterFile), a
+    /// [`DeadLetterChannel`](crate::dead_letter::DeadLetterChannel), any
+    /// [`Sink`](crate::Sink). Defaults to nothing: they are counted and logged,
+    /// and lost.
+    pub fn dead_letters(mut self, sink: impl DeadLetterSink) -> Self {
+        self.dead_letters = Some(Arc::new(sink));
+        self
+    }
+
+    /// Sets whether the endpoint is left out. Defaults to `false`.
+    pub fn disabled(mut self, disabled: bool) -> Self {
+        self.disabled = disabled;
+        self
+    }
+
+    /// Wraps the delivery of each request in a layer. Called again, the next
+    /// layer goes around those before. They all stand inside of the attempt's
+    /// timeout and around the [`client`](Self::client): their response is judged
+    /// as the receiver's, and their error, like a panic, fails the attempt.
+    ///
+    /// A header for every request, and at most four requests at a time:
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::{HeaderValue, Request};
+    /// use tower::ServiceBuilder;
+    /// use tower_registry_notifications::Endpoint;
+    ///
+    /// let region = HeaderValue::from_static("eu-1");
+    /// let layer = ServiceBuilder::new()
+    ///     .concurrency_limit(4)
+    ///     .map_request(move |mut request: Request<Bytes>| {
+    ///         request.headers_mut().insert("x-region", region.clone());
+    ///         request
+    ///     });
+    /// let endpoint = Endpoint::new("ci", "https://ci.example.com/events").layer(layer);
+    /// # let _ = endpoint;
+    /// ```
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Delivery> + Send + Sync + 'static,
+        L::Service: Service<Request<Bytes>, Response = Response<Bytes>, Error: Into<BoxError>>,
+        L::Service: Clone + Send + 'static,
+        <L::Service as Service<Request<Bytes>>>::Future: Send,
+    {
+        let wrap = move |delivery| {
+            let wrapped = layer.layer(delivery);
+            Delivery::new(tower::ServiceExt::map_err(wrapped, Into::into))
+        };
+        self.layers.push(Arc::new(wrap));
+        self
+    }
+
+    /// Replaces the HTTP client. Timeout, retries and the meaning of statuses
+    /// stay with the endpoint; the client must not follow redirects. Trust and
+    /// addresses are the client's own matter.
+    pub fn client<S, R>(mut self, client: S) -> Self
+    where
+        S: Service<Request<Bytes>, Response = Response<R>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        self.client = Some(OwnClient(Arc::new(Mutex::new(of_client(client)))));
+        self
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.disabled
+    }
+}
+
+/// Shows no secrets.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("name", &self.name)
+            .field("url", &without_user_info(&self.url))
+            .field("headers", &self.headers.len())
+            .field("encoding", &self.encoding)
+            .field("signing_secrets", &self.signing_secrets.len())
+            .field("timeout", &self.timeout)
+            .field("retry", &self.retry)
+            .field("concurrency", &self.concurrency)
+            .field("batch", &self.batch)
+            .field("filter", &self.filter)
+            .field("limits", &self.limits)
+            .field("overflow", &self.overflow)
+            .field("dead_letters", &self.dead_letters.is_some())
+            .field("disabled", &self.disabled)
+            .field("connection", &self.connection)
+            .field("layers", &self.layers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let endpoint = Endpoint::new("e", "http://me:hush@h/p?q").header("x", "hush");
+        assert!(!format!("{endpoint:?}").contains("hush"));
+    }
+}

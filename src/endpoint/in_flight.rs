@@ -1,0 +1,168 @@
+//! Batches between the queue and their end: [`InFlight`].
+
+use std::collections::{BTreeSet, HashMap};
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::batch::{Forming, Halves, Part, SealedBatch, Tried};
+use super::delivery::Outcome;
+use super::gate::Gate;
+use crate::queue::{Entry, Queue};
+
+/// Everything that the worker has taken from the queue and is not done with.
+///
+/// A batch is in exactly one place: [attempted](Self::attempts), parked until
+/// its next attempt, or [becoming dead letters](Self::burials).
+#[derive(Default)]
+pub(super) struct InFlight {
+    pub(super) forming: Option<Forming>,
+    batches: HashMap<u64, Batch>,
+    /// Batches that wait for an attempt, by when it is due. Those due at the
+    /// same time take turns, so that one which fails again and again does not
+    /// keep the others waiting.
+    parked: BTreeSet<(Instant, u64, u64)>,
+    next_turn: u64,
+    /// All batches by the time of acceptance of their oldest event.
+    ages: BTreeSet<(Instant, u64)>,
+    pub(super) attempts: FuturesUnordered<Boxed<Attempted>>,
+    /// Batches whose first part is becoming dead letters.
+    pub(super) burials: FuturesUnordered<Boxed<u64>>,
+    next_id: u64,
+    pub(super) gate: Gate,
+}
+
+pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+struct Batch {
+    sealed: SealedBatch,
+    /// Its key in the index of ages.
+    since: Instant,
+}
+
+/// An attempt that has ended.
+pub(super) struct Attempted {
+    pub(super) id: u64,
+    /// The epoch of the gate when it began.
+    pub(super) epoch: u64,
+    pub(super) took: Duration,
+    pub(super) outcome: Outcome,
+}
+
+impl InFlight {
+    pub(super) fn insert(&mut self, sealed: SealedBatch) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let since = sealed.oldest().unwrap_or_else(Instant::now);
+        self.ages.insert((since, id));
+        self.batches.insert(id, Batch { sealed, since });
+        id
+    }
+
+    /// The part of a batch that is tried now, or next.
+    pub(super) fn part(&self, id: u64) -> Option<&Part> {
+        self.batches.get(&id)?.sealed.parts.front()
+    }
+
+    pub(super) fn part_mut(&mut self, id: u64) -> Option<&mut Part> {
+        self.batches.get_mut(&id)?.sealed.parts.front_mut()
+    }
+
+    /// Removes the part that was delivered or becomes dead letters. The batch
+    /// stays, and keeps its repositories busy, until [`advance`](Self::advance).
+    pub(super) fn take_part(&mut self, id: u64) -> Option<Part> {
+        self.batches.get_mut(&id)?.sealed.parts.pop_front()
+    }
+
+    pub(super) fn park(&mut self, id: u64, due: Instant) {
+        self.parked.insert((due, self.next_turn, id));
+        self.next_turn += 1;
+    }
+
+    /// Takes the parked batch that is due.
+    pub(super) fn unpark(&mut self, now: Instant) -> Option<u64> {
+        let first = *self.parked.first()?;
+        if first.0 > now {
+            return None;
+        }
+        self.parked.remove(&first);
+        Some(first.2)
+    }
+
+    /// When the next parked batch is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.parked.first().map(|(due, _, _)| *due)
+    }
+
+    /// Halves the first part of a batch, whose attempts count as `less` fewer:
+    /// they were made at the whole. Returns false if it is one event. The other
+    /// half, if it is independent of the first, is parked until `due`.
+    pub(super) fn halve(&mut self, id: u64, less: u32, due: Instant) -> bool {
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return false;
+        };
+        let Some(part) = batch.sealed.parts.front_mut() else {
+            return false;
+        };
+        let attempts = part.attempts;
+        part.attempts = attempts.saturating_sub(less);
+        let Some(halves) = batch.sealed.halve() else {
+            if let Some(part) = batch.sealed.parts.front_mut() {
+                part.attempts = attempts;
+            }
+            return false;
+        };
+        if let Halves::Apart(other) = halves {
+            self.update_age(id);
+            let other = self.insert(other);
+            self.park(other, due);
+        }
+        true
+    }
+
+    fn update_age(&mut self, id: u64) {
+        if let Some(batch) = self.batches.get_mut(&id) {
+            self.ages.remove(&(batch.since, id));
+            batch.since = batch.sealed.oldest().unwrap_or(batch.since);
+            self.ages.insert((batch.since, id));
+        }
+    }
+
+    /// Goes on after a part was taken: with the batch's next part at `now`, or
+    /// by letting its repositories go on.
+    pub(super) fn advance(&mut self, id: u64, queue: &Queue, now: Instant) {
+        if self.part(id).is_some() {
+            self.update_age(id);
+            return self.park(id, now);
+        }
+        if let Some(batch) = self.batches.remove(&id) {
+            self.ages.remove(&(batch.since, id));
+            queue.release(batch.sealed.occupied);
+        }
+    }
+
+    /// When the oldest event that the worker has was accepted.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        let sealed = self.ages.first().map(|(since, _)| *since);
+        let forming = self.forming.as_ref().and_then(Forming::oldest);
+        sealed.into_iter().chain(forming).min()
+    }
+
+    /// All events that are not becoming dead letters, oldest batch first.
+    pub(super) fn into_entries(self) -> Vec<(Entry, Tried)> {
+        let mut batches: Vec<_> = self.batches.into_iter().collect();
+        batches.sort_by_key(|(id, _)| *id);
+        let sealed = batches.into_iter();
+        let sealed = sealed.flat_map(|(_, batch)| batch.sealed.into_entries());
+        let forming = self.forming.map(Forming::into_entries);
+        let forming = forming.into_iter().flatten();
+        sealed.chain(forming.map(untried)).collect()
+    }
+}
+
+/// An event that was never tried.
+pub(super) fn untried(entry: Entry) -> (Entry, Tried) {
+    (entry, Tried::default())
+}

@@ -1,0 +1,81 @@
+//! The reference's retry strategy: [`Breaker`].
+
+use std::time::Duration;
+
+use crate::error::{BuildError, Mistakes};
+
+/// The reference's breaker, which never gives up an event.
+///
+/// Every failed attempt is repeated at once, until `threshold` attempts in a
+/// row have failed and the breaker opens. From then on there is one attempt
+/// every `backoff` until one succeeds. Whatever the receiver responds, 400
+/// included, an event that it does not accept holds up those behind it, and
+/// `Retry-After` is ignored. Endpoints of a distribution configuration file use
+/// a breaker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    threshold: u32,
+    backoff: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            threshold: 10,
+            backoff: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Breaker {
+    /// Returns a breaker with the reference's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the number of failures in a row after which the breaker opens.
+    /// Defaults to 10.
+    #[must_use]
+    pub fn threshold(mut self, failures: u32) -> Self {
+        self.threshold = failures;
+        self
+    }
+
+    /// Sets the wait between attempts while the breaker is open. Defaults to
+    /// 1 s.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Duration) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    pub(super) fn endpoint_wait(&self, failures: u32) -> Duration {
+        match failures >= self.threshold {
+            true => self.backoff,
+            false => Duration::ZERO,
+        }
+    }
+
+    pub(super) fn check(&self, of: &str) -> Result<(), BuildError> {
+        let mut mistakes = Mistakes::default();
+        if self.backoff.is_zero() {
+            let field = format!("{of}retry backoff");
+            mistakes.add(BuildError::new(&field, 0, "must be more than 0"));
+        }
+        mistakes.or(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_breaker_opens_at_the_threshold() {
+        let second = Duration::from_secs(1);
+        let breaker = Breaker::new().threshold(2).backoff(second);
+        assert_eq!(breaker.endpoint_wait(1), Duration::ZERO);
+        assert_eq!(breaker.endpoint_wait(2), second);
+        assert_eq!(breaker.endpoint_wait(u32::MAX), second);
+    }
+}

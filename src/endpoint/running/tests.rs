@@ -1,0 +1,114 @@
+use super::*;
+use crate::dead_letter::{DeadLetterChannel, DeadLetters};
+use crate::endpoint::Endpoint;
+use crate::event::{Action, Event};
+use crate::sink::Filter;
+
+fn event(repository: &str) -> SharedEvent {
+    let mut event = Event::new(Action::Push);
+    event.target.repository = repository.into();
+    event.into()
+}
+
+/// An endpoint for two events whose worker does not run.
+fn running(overflow: Overflow) -> (Arc<Running>, DeadLetters, impl Future<Output = ()>) {
+    let (channel, letters) = DeadLetterChannel::new(10);
+    let endpoint = Endpoint::new("e", "http://receiver")
+        .queue_events(2)
+        .queue_bytes(1 << 20)
+        .filter(Filter::new().include_repositories(["a"]))
+        .overflow(overflow)
+        .dead_letters(channel);
+    let Ok(checked) = endpoint.checked() else {
+        panic!("the endpoint is valid")
+    };
+    let (running, worker) = checked.start();
+    (running, letters, worker)
+}
+
+#[tokio::test]
+async fn a_refusal_makes_one_letter_however_often_the_event_is_offered() {
+    let (running, mut letters, _worker) = running(Overflow::RejectNewest);
+    assert!(running.is_ready());
+    running.try_accept(&event("a")).unwrap();
+    assert!(running.is_ready());
+    running.try_accept(&event("a")).unwrap();
+    assert!(!running.is_ready());
+    let third = event("a");
+    for _ in 0..5 {
+        assert_eq!(running.try_accept(&third), Err(Refused::Full));
+    }
+    let status = running.status();
+    assert_eq!((status.events, status.dead_letters), (2, 0));
+    assert!(letters.try_recv().is_none());
+    let refused = running.refuse(&third, Refused::Full).await;
+    assert!(refused.unwrap_err().is_full());
+    let status = running.status();
+    assert_eq!((status.events, status.dead_letters, status.lost), (3, 1, 0));
+    let letter = letters.try_recv().unwrap();
+    assert_eq!(
+        (letter.reason, letter.event.id()),
+        (Reason::Overflow, third.id())
+    );
+    assert!(letters.try_recv().is_none());
+}
+
+#[tokio::test]
+async fn the_filter_counts_for_offers_and_refusals_too() {
+    let (running, mut letters, _worker) = running(Overflow::RejectNewest);
+    let unwanted = event("b");
+    running.try_accept(&unwanted).unwrap();
+    running.refuse(&unwanted, Refused::Full).await.unwrap();
+    assert_eq!(running.status().events, 0);
+    assert!(letters.try_recv().is_none());
+}
+
+#[tokio::test]
+async fn a_closed_endpoint_is_not_ready_and_its_letters_say_why() {
+    for overflow in [Overflow::RejectNewest, Overflow::DropOldest, Overflow::Wait] {
+        let (running, mut letters, _worker) = running(overflow);
+        for _ in 0..2 {
+            running.try_accept(&event("a")).unwrap();
+        }
+        assert_eq!(running.is_ready(), overflow == Overflow::DropOldest);
+        running.close();
+        assert!(!running.is_ready());
+        assert_eq!(running.try_accept(&event("a")), Err(Refused::Closed));
+        let late = running.write(&event("a")).await;
+        assert!(late.unwrap_err().is_closed());
+        assert_eq!(letters.try_recv().unwrap().reason, Reason::Shutdown);
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_waits_for_room_does_not_wait_when_it_is_only_offered() {
+    let (running, mut letters, _worker) = running(Overflow::Wait);
+    for _ in 0..2 {
+        running.try_accept(&event("a")).unwrap();
+    }
+    assert_eq!(running.try_accept(&event("a")), Err(Refused::Full));
+    // Nobody looks at this write, and yet its event ends.
+    drop(running.write(&event("a")));
+    assert_eq!(letters.try_recv().unwrap().reason, Reason::Overflow);
+    let status = running.status();
+    assert_eq!(
+        (status.events, status.dead_letters, status.pending),
+        (3, 1, 2)
+    );
+}
+
+/// As when the runtime ends, or a shutdown aborts it.
+#[tokio::test]
+async fn a_worker_that_is_dropped_accounts_for_what_it_leaves() {
+    let (running, _letters, worker) = running(Overflow::RejectNewest);
+    let mut worker = Box::pin(worker);
+    for _ in 0..2 {
+        running.try_accept(&event("a")).unwrap();
+    }
+    assert!(futures_util::poll!(&mut worker).is_pending());
+    drop(worker);
+    let status = running.status();
+    assert_eq!((status.events, status.pending), (2, 0));
+    assert_eq!((status.dead_letters, status.lost), (2, 2));
+    assert_eq!(running.account().leftover, Fates { kept: 0, lost: 2 });
+}

@@ -1,0 +1,233 @@
+//! Counts what happens to an endpoint's events.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use http::StatusCode;
+use metrics::Counter;
+use tokio::time::Instant;
+
+use super::recorder::Recorder;
+use super::snapshot::{EndpointState, EndpointStatus};
+use super::throttle::Throttle;
+use crate::endpoint::dead_letter::Reason;
+use crate::endpoint::delivery::status_text;
+use crate::queue::Entry;
+
+/// Counts what happens to an endpoint's events.
+pub(crate) struct Counts {
+    metrics: Recorder,
+    events: AtomicU64,
+    dead_letters: AtomicU64,
+    lost: AtomicU64,
+    tally: Mutex<Tally>,
+    log: Mutex<Log>,
+}
+
+/// What was logged, so that it is not logged again and again.
+#[derive(Default)]
+struct Log {
+    failing: Throttle,
+    giving_up: Throttle,
+    losing: Throttle,
+    too_large: Throttle,
+}
+
+/// What only the worker changes.
+#[derive(Default)]
+struct Tally {
+    successes: u64,
+    failures: u64,
+    errors: u64,
+    retries: u64,
+    statuses: BTreeMap<StatusCode, (u64, Counter)>,
+    last_error: Option<(String, SystemTime)>,
+    last_success: Option<SystemTime>,
+    failures_in_a_row: u32,
+    paused_until: Option<Instant>,
+    /// Since when the oldest event exists that the worker has.
+    oldest: Option<Instant>,
+}
+
+impl Counts {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            metrics: Recorder::new(name),
+            events: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            tally: Mutex::default(),
+            log: Mutex::default(),
+        }
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts an event that the queue has accepted, or refused for good.
+    pub(crate) fn written(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        self.metrics.events.increment(1);
+    }
+
+    /// An event is to become a dead letter. Returns whether to log it.
+    pub(crate) fn gives_up(&self) -> bool {
+        self.log().giving_up.happens()
+    }
+
+    /// An event is larger than the queue's byte limit. Returns whether to log
+    /// it.
+    pub(crate) fn too_large(&self) -> bool {
+        let mut log = self.log();
+        log.too_large.ends();
+        log.too_large.happens()
+    }
+
+    /// Counts events that became dead letters, whether kept or lost.
+    pub(crate) fn dead(&self, reason: Reason, events: usize) {
+        self.dead_letters
+            .fetch_add(events as u64, Ordering::Relaxed);
+        self.metrics.dead_letters(reason).increment(events as u64);
+    }
+
+    /// Counts events that nothing has. Returns whether to log it.
+    pub(crate) fn lost(&self, events: usize) -> bool {
+        self.lost.fetch_add(events as u64, Ordering::Relaxed);
+        self.metrics.lost.increment(events as u64);
+        self.log().losing.happens()
+    }
+
+    /// Returns how many events became dead letters, and how many of them are
+    /// lost.
+    pub(crate) fn dead_and_lost(&self) -> (u64, u64) {
+        let [dead, lost] = [&self.dead_letters, &self.lost];
+        (dead.load(Ordering::Relaxed), lost.load(Ordering::Relaxed))
+    }
+
+    /// An attempt at this many events begins; `attempt` counts from 1.
+    pub(crate) fn began(&self, events: usize, attempt: u32) {
+        self.metrics.batch.record(events as f64);
+        if attempt > 1 {
+            self.tally().retries += 1;
+            self.metrics.retries.increment(1);
+        }
+    }
+
+    /// An attempt has ended after `duration`.
+    pub(crate) fn ended(&self, duration: Duration) {
+        self.metrics.delivery.record(duration);
+    }
+
+    pub(crate) fn accepted(&self, status: StatusCode, events: &[Entry]) {
+        let mut tally = self.tally();
+        tally.successes += events.len() as u64;
+        tally.last_success = Some(SystemTime::now());
+        self.responded(&mut tally, status);
+        drop(tally);
+        self.metrics.successes.increment(events.len() as u64);
+        for event in events {
+            self.metrics.end_to_end.record(event.since().elapsed());
+        }
+        let mut log = self.log();
+        log.giving_up.ends();
+        log.losing.ends();
+    }
+
+    /// The endpoint fails. Returns whether to log it.
+    pub(crate) fn fails(&self) -> bool {
+        self.log().failing.happens()
+    }
+
+    /// The receiver responds. Returns whether it was logged that the endpoint fails.
+    pub(crate) fn works(&self) -> bool {
+        self.log().failing.ends()
+    }
+
+    /// An attempt failed, with a response or without.
+    pub(crate) fn failed(&self, status: Option<StatusCode>, error: &str) {
+        let mut tally = self.tally();
+        match status {
+            Some(status) => {
+                tally.failures += 1;
+                self.metrics.failures.increment(1);
+                self.responded(&mut tally, status);
+            }
+            None => {
+                tally.errors += 1;
+                self.metrics.errors.increment(1);
+            }
+        }
+        tally.last_error = Some((error.into(), SystemTime::now()));
+    }
+
+    fn responded(&self, tally: &mut Tally, status: StatusCode) {
+        let of_status = || (0, self.metrics.status(&status_text(status)));
+        let (count, metric) = tally.statuses.entry(status).or_insert_with(of_status);
+        *count += 1;
+        metric.increment(1);
+    }
+
+    pub(crate) fn gate(&self, failures_in_a_row: u32, until: Option<Instant>) {
+        let mut tally = self.tally();
+        tally.failures_in_a_row = failures_in_a_row;
+        tally.paused_until = until;
+    }
+
+    /// `events` are not settled yet. `ours` and `queued` say since when the
+    /// oldest of those exists that the worker has, and that the queue has.
+    pub(crate) fn pending(&self, events: usize, ours: Option<Instant>, queued: Option<Instant>) {
+        self.tally().oldest = ours;
+        let oldest = ours.into_iter().chain(queued).min();
+        let age = oldest.map_or(Duration::ZERO, |since| since.elapsed());
+        self.metrics.pending.set(events as f64);
+        self.metrics.queue_age.set(age.as_secs_f64());
+    }
+
+    /// Returns what is known here; the other fields are empty.
+    pub(crate) fn snapshot(&self, queued: Option<Instant>) -> EndpointStatus {
+        let tally = self.tally();
+        let now = Instant::now();
+        let paused_for = tally
+            .paused_until
+            .and_then(|until| until.checked_duration_since(now))
+            .filter(|wait| !wait.is_zero());
+        let oldest = tally.oldest.into_iter().chain(queued).min();
+        let (last_error, last_error_at) = tally.last_error.clone().unzip();
+        EndpointStatus {
+            name: String::new(),
+            url: String::new(),
+            settings: BTreeMap::new(),
+            state: match paused_for {
+                Some(_) => EndpointState::Waiting,
+                None => EndpointState::Delivering,
+            },
+            failures_in_a_row: tally.failures_in_a_row,
+            paused_for,
+            pending: 0,
+            pending_bytes: 0,
+            oldest_pending: oldest.map(|since| now.saturating_duration_since(since)),
+            events: self.events.load(Ordering::Relaxed),
+            successes: tally.successes,
+            failures: tally.failures,
+            errors: tally.errors,
+            retries: tally.retries,
+            dead_letters: self.dead_letters.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+            statuses: tally
+                .statuses
+                .iter()
+                .map(|(status, (count, _))| (status_text(*status), *count))
+                .collect(),
+            last_error,
+            last_error_at,
+            last_success_at: tally.last_success,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What the log says of an attempt that failed.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// An attempt that failed.
+#[derive(Debug)]
+pub(crate) struct Failure<'a> {
+    pub(crate) endpoint: &'a str,
+    /// Without user info.
+    pub(crate) url: &'a str,
+    /// Id of the first event of the request.
+    pub(crate) event: Option<&'a str>,
+    /// Number of the attempt, from 1.
+    pub(crate) attempt: u32,
+    /// The response's, if there was one.
+    pub(crate) status: Option<StatusCode>,
+    /// The status, or the error with all of its causes.
+    pub(crate) error: &'a str,
+    /// Events of the endpoint that wait or are under way.
+    pub(crate) waiting: usize,
+    /// How long until the next attempt. `None` if these events are given up.
+    pub(crate) next_attempt: Option<Duration>,
+}
+
+impl Failure<'_> {
+    /// Logs that the endpoint begins to fail.
+    pub(crate) fn warn(&self) {
+        let Self {
+            endpoint,
+            event,
+            error,
+            url,
+            attempt,
+            waiting,
+            ..
+        } = *self;
+        let next_attempt_in = self.next_attempt();
+        tracing::warn!(
+            endpoint,
+            event,
+            error,
+            url,
+            attempt,
+            waiting,
+            next_attempt_in,
+            "{}",
+            self.message()
+        );
+    }
+
+    /// Logs one more failure of many.
+    pub(crate) fn debug(&self) {
+        let Self {
+            endpoint,
+            event,
+            error,
+            url,
+            attempt,
+            waiting,
+            ..
+        } = *self;
+        let next_attempt_in = self.next_attempt();
+        tracing::debug!(
+            endpoint,
+            event,
+            error,
+            url,
+            attempt,
+            waiting,
+            next_attempt_in,
+            "a delivery failed"
+        );
+    }
+
+    fn next_attempt(&self) -> String {
+        let next = self.next_attempt.map(|next| format!("{next:.1?}"));
+        next.unwrap_or_else(|| "none".into())
+    }
+
+    /// What has to be mended if it is none of the receiver's passing troubles.
+    fn message(&self) -> &'static str {
+        match self.status.map(|status| status.as_u16()) {
+            Some(401 | 403 | 407) => {
+                "deliveries fail: the receiver refuses the credentials; \
+                 check the endpoint's headers and the user info of its URL"
+            }
+            Some(404 | 405) => {
+                "deliveries fail: the receiver does not know this URL; check its path"
+            }
+            Some(300..=399) => {
+                "deliveries fail: the receiver redirects, which is not followed; \
+                 use the URL that it redirects to"
+            }
+            _ => "deliveries fail",
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What an endpoint tells of itself: a snapshot, metrics and log lines.
+
+mod counts;
+mod failure;
+mod recorder;
+mod snapshot;
+mod throttle;
+
+pub(crate) use self::counts::Counts;
+pub(crate) use self::failure::Failure;
+pub use self::snapshot::{EndpointState, EndpointStatus};

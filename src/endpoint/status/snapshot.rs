@@ -1,0 +1,118 @@
+//! The public status of an endpoint: [`EndpointStatus`].
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde::{Serialize, Serializer};
+
+/// The state of an endpoint, and what became of its events so far. It contains
+/// no secrets.
+///
+/// In JSON the fields have these names, except that durations are in seconds and
+/// their names end in `_seconds`. Times are RFC 3339, and what is absent is
+/// `null`:
+///
+/// ```json
+/// {
+///   "name": "ci",
+///   "url": "https://ci.example.com/events",
+///   "settings": { "concurrency": "1", "format": "V2", "headers": "1", "…": "…" },
+///   "state": "waiting",
+///   "failures_in_a_row": 3,
+///   "paused_for_seconds": 2.5,
+///   "pending": 12,
+///   "pending_bytes": 9120,
+///   "oldest_pending_seconds": 61.2,
+///   "events": 4711,
+///   "successes": 4698,
+///   "failures": 4,
+///   "errors": 2,
+///   "retries": 5,
+///   "dead_letters": 1,
+///   "lost": 0,
+///   "statuses": { "200 OK": 4698, "400 Bad Request": 1, "503 Service Unavailable": 3 },
+///   "last_error": "503 Service Unavailable",
+///   "last_error_at": "2025-11-24T10:27:29.123456789Z",
+///   "last_success_at": "2025-11-24T10:26:28.5Z"
+/// }
+/// ```
+///
+/// The reference's status page (`registry.notifications.endpoints` in its
+/// `expvar`) has `name`, `url`, the configuration, and as `Metrics` the fields
+/// `Pending`, `Events`, `Successes`, `Failures`, `Errors` and `Statuses`, which
+/// mean the same there.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct EndpointStatus {
+    /// Name of the endpoint.
+    pub name: String,
+    /// The URL without user info. A secret in its path or query is shown: put
+    /// it into a [header](crate::Endpoint::header).
+    pub url: String,
+    /// The other settings, as text for people. Only the number of headers,
+    /// signing secrets and root certificates is shown.
+    pub settings: BTreeMap<&'static str, String>,
+    /// Whether it delivers.
+    pub state: EndpointState,
+    /// Attempts in a row that have failed, at whatever events.
+    pub failures_in_a_row: u32,
+    /// How long the endpoint pauses from now on, if it does.
+    #[serde(rename = "paused_for_seconds", serialize_with = "seconds")]
+    pub paused_for: Option<Duration>,
+    /// Events that wait or are under way.
+    pub pending: u64,
+    /// Bytes of memory that they occupy.
+    pub pending_bytes: u64,
+    /// How long the oldest of them has waited.
+    #[serde(rename = "oldest_pending_seconds", serialize_with = "seconds")]
+    pub oldest_pending: Option<Duration>,
+    /// Events that were written to the endpoint: those that its filter wants,
+    /// whether its queue accepted or refused them. Each of them ends once, so
+    /// that `events` = `successes` + `dead_letters` + `pending` whenever nothing
+    /// is being written.
+    pub events: u64,
+    /// Events that the receiver has accepted.
+    pub successes: u64,
+    /// Attempts to which the receiver responded without accepting.
+    pub failures: u64,
+    /// Attempts without a response.
+    pub errors: u64,
+    /// Attempts that were not the first at their events.
+    pub retries: u64,
+    /// Events that will not be tried again, for whatever reason: `lost` of them
+    /// are lost, and the others are kept by the sink of dead letters.
+    pub dead_letters: u64,
+    /// Dead letters that no dead-letter sink has kept.
+    pub lost: u64,
+    /// Responses by status, `200 OK`.
+    pub statuses: BTreeMap<String, u64>,
+    /// The status or error of the last attempt that failed.
+    pub last_error: Option<String>,
+    /// When the last attempt failed.
+    #[serde(with = "crate::event::optional_timestamp")]
+    pub last_error_at: Option<SystemTime>,
+    /// When the receiver last accepted something.
+    #[serde(with = "crate::event::optional_timestamp")]
+    pub last_success_at: Option<SystemTime>,
+}
+
+/// Whether an endpoint delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum EndpointState {
+    /// It delivers.
+    Delivering,
+    /// It pauses for a while, after failures or because the receiver has asked
+    /// for it with `Retry-After`. The reference says that the breaker is open.
+    Waiting,
+    /// It delivers nothing, because its receiver said that it is gone, until
+    /// [`Notifier::enable`](crate::Notifier::enable).
+    Disabled,
+}
+
+fn seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration
+        .map(|duration| duration.as_secs_f64())
+        .serialize(serializer)
+}

@@ -1,0 +1,54 @@
+//! Keeps the log from repeating itself.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Something that may go on for long. It is logged when it begins, and not
+/// again until it is over and a while has passed: a receiver that fails now and
+/// then is no news each time.
+#[derive(Debug, Default)]
+pub(super) struct Throttle {
+    on: bool,
+    logged: Option<Instant>,
+}
+
+/// How long a log line suppresses those after it.
+const QUIET: Duration = Duration::from_secs(5 * 60);
+
+impl Throttle {
+    /// Notes that it happens. Returns whether to log it.
+    pub(super) fn happens(&mut self) -> bool {
+        let now = Instant::now();
+        let recent = self.logged.is_some_and(|logged| now < logged + QUIET);
+        if self.on || recent {
+            return false;
+        }
+        self.on = true;
+        self.logged = Some(now);
+        true
+    }
+
+    /// Notes that it is over. Returns whether its beginning was logged.
+    pub(super) fn ends(&mut self) -> bool {
+        std::mem::take(&mut self.on)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_on_is_logged_once_and_what_begins_again_after_a_while() {
+        let mut throttle = Throttle::default();
+        assert!(throttle.happens() && !throttle.happens());
+        tokio::time::advance(2 * QUIET).await;
+        assert!(!throttle.happens(), "it still goes on");
+        assert!(throttle.ends() && !throttle.ends());
+        assert!(throttle.happens() && throttle.ends());
+        assert!(!throttle.happens() && !throttle.ends(), "too soon");
+        tokio::time::advance(QUIET).await;
+        assert!(throttle.happens());
+    }
+}

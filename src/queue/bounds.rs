@@ -1,0 +1,126 @@
+//! How much a queue may hold: [`Limits`], and what counts against them.
+
+/// Bounds of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Most events that wait or are under way.
+    pub(crate) events: usize,
+    /// Most bytes that they take in memory.
+    pub(crate) bytes: usize,
+}
+
+/// Why the queue does not take an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// There is no room now.
+    Full,
+    /// There never will be: the event alone is larger than the byte bound.
+    TooLarge {
+        /// The bytes that the event takes.
+        bytes: usize,
+        /// The bound.
+        most: usize,
+    },
+    /// The queue takes no more events.
+    Closed,
+}
+
+/// An event of average size, if there are none to go by.
+const AVERAGE: usize = 1 << 10;
+
+/// The events in memory, counted against the limits.
+///
+/// An event counts from its acceptance until it is settled, but not while it is
+/// only in the store.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    limits: Limits,
+    events: usize,
+    bytes: usize,
+    /// Those of them that cannot make room, because the reader has them.
+    taken_events: usize,
+    taken_bytes: usize,
+}
+
+impl Bounds {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            events: 0,
+            bytes: 0,
+            taken_events: 0,
+            taken_bytes: 0,
+        }
+    }
+
+    pub(super) fn check(&self, memory: usize) -> Result<(), Refused> {
+        self.check_size(memory)?;
+        if self.events >= self.limits.events || memory > self.limits.bytes - self.bytes_capped() {
+            return Err(Refused::Full);
+        }
+        Ok(())
+    }
+
+    /// Refuses an event that would not fit into an empty queue.
+    pub(super) fn check_size(&self, memory: usize) -> Result<(), Refused> {
+        let most = self.limits.bytes;
+        if memory > most {
+            return Err(Refused::TooLarge {
+                bytes: memory,
+                most,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the event fits once everything that waits has made room.
+    pub(super) fn can_make_room(&self, memory: usize) -> bool {
+        self.taken_events < self.limits.events
+            && self.taken_bytes.saturating_add(memory) <= self.limits.bytes
+    }
+
+    /// Whether an event of average size fits.
+    pub(super) fn has_room(&self) -> bool {
+        let average = self.bytes.checked_div(self.events).unwrap_or(AVERAGE);
+        self.check(average.min(self.limits.bytes)).is_ok()
+    }
+
+    /// Loaded events may exceed the bound by one for each repository.
+    fn bytes_capped(&self) -> usize {
+        self.bytes.min(self.limits.bytes)
+    }
+
+    pub(super) fn add(&mut self, memory: usize) {
+        self.events += 1;
+        self.bytes += memory;
+    }
+
+    pub(super) fn remove(&mut self, memory: usize) {
+        self.events = self.events.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(memory);
+    }
+
+    /// The reader takes an event.
+    pub(super) fn take(&mut self, memory: usize) {
+        self.taken_events += 1;
+        self.taken_bytes += memory;
+    }
+
+    /// The reader puts it back, or is done with it.
+    pub(super) fn untake(&mut self, memory: usize) {
+        self.taken_events = self.taken_events.saturating_sub(1);
+        self.taken_bytes = self.taken_bytes.saturating_sub(memory);
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.limits);
+    }
+
+    pub(super) fn events(&self) -> usize {
+        self.events
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

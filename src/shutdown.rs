@@ -1,0 +1,159 @@
+//! What a shutdown could not deliver: [`ShutdownReport`].
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::endpoint::Account;
+
+/// What a [`shutdown`](crate::Notifier::shutdown) could not deliver.
+///
+/// It prints as one sentence for each endpoint, or as "All events were
+/// delivered." if that is true of every event since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// The endpoints that had events left.
+    pub left: Vec<Left>,
+    /// Events that had become dead letters before the end, of all endpoints.
+    pub dead_letters: u64,
+    /// Dead letters before the end that no sink of dead letters has.
+    pub lost: u64,
+    /// Requests that went on without a client and had not ended by the
+    /// deadline. Whether the registry acted, and so whether events are missing,
+    /// is unknown.
+    pub unfinished: usize,
+}
+
+/// The events that one endpoint had left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Left {
+    /// Name of the endpoint.
+    pub endpoint: String,
+    /// How many events are kept.
+    pub kept: usize,
+    /// Where they are kept, in words for people.
+    pub kept_in: Option<String>,
+    /// How many events nothing has. They were counted and logged.
+    pub lost: usize,
+}
+
+impl Left {
+    /// How many events were left, kept and lost together.
+    pub fn events(&self) -> usize {
+        self.kept + self.lost
+    }
+}
+
+impl ShutdownReport {
+    pub(crate) fn of<'a>(
+        endpoints: impl Iterator<Item = (&'a str, Account)>,
+        unfinished: usize,
+    ) -> Self {
+        let mut report = Self {
+            unfinished,
+            ..Self::default()
+        };
+        for (endpoint, account) in endpoints {
+            report.dead_letters += account.earlier_dead;
+            report.lost += account.earlier_lost;
+            let left = Left {
+                endpoint: endpoint.into(),
+                kept: account.leftover.kept,
+                kept_in: account.kept_in.filter(|_| account.leftover.kept > 0),
+                lost: account.leftover.lost + account.stuck,
+            };
+            if left.events() > 0 {
+                report.left.push(left);
+            }
+        }
+        report
+    }
+
+    /// Whether no events were left at the end, and no requests were under way.
+    /// Events that became dead letters before do not count.
+    pub fn is_drained(&self) -> bool {
+        self.left.is_empty() && self.unfinished == 0
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_drained() && self.dead_letters == 0 {
+            return f.write_str("All events were delivered.");
+        }
+        let mut sentences: Vec<_> = self.left.iter().map(ToString::to_string).collect();
+        if self.left.is_empty() {
+            sentences.push("No events are left.".into());
+        }
+        if self.dead_letters > 0 {
+            let (letters, lost) = (self.dead_letters, self.lost);
+            let earlier = match lost {
+                0 => format!("Dead letters before the end: {letters}."),
+                _ => format!("Dead letters before the end: {letters}, of which {lost} are lost."),
+            };
+            sentences.push(earlier);
+        }
+        if self.unfinished > 0 {
+            let requests = self.unfinished;
+            sentences.push(format!("Requests that had not ended: {requests}."));
+        }
+        f.write_str(&sentences.join(" "))
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (endpoint, events) = (&self.endpoint, self.events());
+        write!(f, "Events not delivered to {endpoint}: {events}")?;
+        if self.kept > 0 {
+            let place = self.kept_in.as_deref().unwrap_or("an unknown place");
+            write!(f, ", kept in {place}: {}", self.kept)?;
+        }
+        if self.lost > 0 {
+            write!(f, ", lost: {}", self.lost)?;
+        }
+        f.write_str(".")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(kept: usize, lost: usize) -> Left {
+        Left {
+            endpoint: "ci".into(),
+            kept,
+            kept_in: Some("the file /x".into()),
+            lost,
+        }
+    }
+
+    #[test]
+    fn a_report_claims_that_all_was_delivered_only_if_it_was() {
+        let report = |left: &[Left], dead_letters, lost| {
+            let left = left.to_vec();
+            let report = ShutdownReport {
+                left,
+                dead_letters,
+                lost,
+                unfinished: 0,
+            };
+            report.to_string()
+        };
+        assert_eq!(report(&[], 0, 0), "All events were delivered.");
+        assert_eq!(
+            report(&[], 3, 1),
+            "No events are left. Dead letters before the end: 3, of which 1 are lost."
+        );
+        assert_eq!(
+            report(&[left(2, 0), left(2, 1), left(0, 1)], 0, 0),
+            "Events not delivered to ci: 2, kept in the file /x: 2. \
+             Events not delivered to ci: 3, kept in the file /x: 2, lost: 1. \
+             Events not delivered to ci: 1, lost: 1."
+        );
+        assert!(report(&[left(1, 0)], 4, 0).ends_with("Dead letters before the end: 4."));
+    }
+}
