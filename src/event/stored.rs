@@ -14,8 +14,7 @@ use std::time::SystemTime;
 
 use ::serde::Deserialize;
 
-use super::format::json::key;
-use super::format::{start, write_distribution};
+use super::format::{key, start, write_distribution};
 use super::{Event, Format, Kind, SharedEvent, timestamp};
 
 /// The version that is written.

@@ -17,8 +17,7 @@ use super::settings::Settings;
 /// dropped, the future runs in the task of the request, so that its panics,
 /// task-locals and spans are where they would be without the layer.
 pub(super) struct Detachable<T> {
-    /// `None` while it is polled, once it has ended, and after a panic in it: a
-    /// future that has panicked must not be polled again.
+    /// `None` while it is polled, once it has ended, and after a panic in it.
     work: Option<BoxFuture<'static, T>>,
     settings: Arc<Settings>,
     /// A function for this `T`, so that only [`new`](Self::new) needs the bound
@@ -53,8 +52,8 @@ impl<T> Future for Detachable<T> {
             // Polled after its end, which no caller may do.
             return Poll::Pending;
         };
-        // If this panics, the work is gone, and the panic is counted.
         let panics = CountPanic;
+        // If this panics, the work is gone: it must not be polled again.
         let polled = work.as_mut().poll(cx);
         std::mem::forget(panics);
         if polled.is_pending() {
@@ -65,8 +64,8 @@ impl<T> Future for Detachable<T> {
 }
 
 impl<T> Drop for Detachable<T> {
-    /// Whatever ends the request, also a panic outside of the layer.
     fn drop(&mut self) {
+        // Whatever ended the request, also a panic outside of the layer.
         if let Some(work) = self.work.take() {
             (self.detach)(work, &self.settings);
         }

@@ -192,3 +192,19 @@ impl Facts {
 fn sha256(content: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(content))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_type_is_in_lower_case_and_has_no_parameters() {
+        let value = "Application/VND.oci.Image.manifest.v1+JSON; charset=utf-8";
+        let found = Facts::of_type(Some(value)).media_type;
+        assert_eq!(found.unwrap(), media_types::OCI_MANIFEST);
+        for nothing in [None, Some("; x")] {
+            let found = Facts::of_type(nothing);
+            assert_eq!((found.media_type, found.generic_type), (None, None));
+        }
+    }
+}

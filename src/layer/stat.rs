@@ -109,8 +109,8 @@ impl StatClient {
         *request.headers_mut() = self.headers();
         *request.extensions_mut() = self.extensions.clone();
         request.extensions_mut().insert(Internal);
-        // The registry may have acted already, and there must be an event even if
-        // the service panics.
+        // The registry may have acted already, and then there must be an event,
+        // even if this panics.
         let service = self.service.clone();
         let response = AssertUnwindSafe(async move { service(request).await });
         let response = response.catch_unwind().await.ok()??;

@@ -15,7 +15,7 @@ use super::tap::SharedTap;
 /// The number of uploads that a generation remembers, at 48 bytes each.
 const CAPACITY: usize = 16 << 10;
 
-/// Counts the bytes of uploads as their chunks pass, since no request or
+/// Counts the bytes of uploads as their chunks pass, because no request or
 /// response of a chunked push states the size of the blob.
 ///
 /// A count is kept only while the layer has seen the upload from its start,
@@ -23,25 +23,25 @@ const CAPACITY: usize = 16 << 10;
 /// Each response's `Location` may change the URL of an upload.
 ///
 /// A client may send a part of its blob to another spelling of that URL, which
-/// the registry takes for the same upload. So uploads are found by their path
-/// without what spellings differ in, and a request that finds one and does not
-/// have the very URL of the latest `Location` ends the count.
+/// the registry takes for the same upload. So uploads are found by a key that
+/// all spellings of their path share. A request that finds one, but has not the
+/// very URL of the latest `Location`, ends the count.
 #[derive(Debug)]
 pub(super) struct Uploads {
     keys: Keys,
-    memory: Mutex<Memory>,
+    remembered: Mutex<Remembered>,
 }
 
 #[derive(Debug)]
-struct Memory {
+struct Remembered {
     progress: Generations<Progress>,
-    /// Requests that have gone on with an upload so far.
+    /// The number of requests that have continued an upload so far.
     requests: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Progress {
-    /// So many bytes have passed, and the next request has this URL.
+    /// `count` bytes have passed, and the next request has this URL.
     Idle { count: u64, url: Key },
     /// The request of this number adds to the upload.
     Busy(u64),
@@ -51,7 +51,7 @@ impl Default for Uploads {
     fn default() -> Self {
         Self {
             keys: Keys::default(),
-            memory: Mutex::new(Memory {
+            remembered: Mutex::new(Remembered {
                 progress: Generations::new(CAPACITY),
                 requests: 0,
             }),
@@ -60,19 +60,22 @@ impl Default for Uploads {
 }
 
 impl Uploads {
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to count an upload that a response has begun. The request brought
-    /// `sent` bytes, which the registry may or may not have kept.
+    /// Begins to count an upload that a response has begun, if the registry has
+    /// taken none of the `sent` bytes in the request.
     pub(super) fn begin(&self, prefix: &str, headers: &HeaderMap, sent: u64) {
         let Some(location) = location(headers) else {
             return;
         };
-        // Only its `Range` shows whether the registry has kept what was sent,
-        // unless it fits both.
-        let is_clear = sent == 0 || (headers.contains_key(RANGE) && !end_agrees(headers, sent));
+        // Only `Range` shows whether the registry has kept what was sent, unless it
+        // agrees with both.
+        let has_range = text(headers, RANGE).is_some();
+        let is_clear = sent == 0 || (has_range && !end_agrees(headers, sent));
         if is_clear && end_agrees(headers, 0) {
             self.insert(prefix, &location, 0);
         } else {
@@ -80,24 +83,24 @@ impl Uploads {
         }
     }
 
-    /// Takes the count of the upload that a request continues. The count is gone
-    /// unless [`passed`](Self::passed) puts it back: if nobody knows what became
-    /// of a chunk, nobody knows the size of the blob.
+    /// Takes the count of the upload that a request continues. It is gone unless
+    /// [`passed`](Self::passed) puts it back: if nobody knows what became of a
+    /// chunk, nobody knows the size of the blob.
     pub(super) fn take(&self, prefix: &str, uri: &Uri, headers: &HeaderMap) -> Option<Chunk> {
         let at = UploadUrl::new(prefix, uri);
         let key = self.keys.of(&at);
-        let mut memory = self.memory();
-        // Of two requests at a time, nothing tells what the registry makes.
-        let Progress::Idle { count, url } = memory.progress.remove(key)? else {
+        let mut remembered = self.lock();
+        // Nothing shows what the registry makes of two requests at the same time.
+        let Progress::Idle { count, url } = remembered.progress.remove(key)? else {
             return None;
         };
         let expected = url == at.exact(&self.keys);
         if !expected || !is_plain(headers) || !start_agrees(headers, count) {
             return None;
         }
-        memory.requests += 1;
-        let number = memory.requests;
-        memory.progress.insert(key, Progress::Busy(number));
+        remembered.requests += 1;
+        let number = remembered.requests;
+        remembered.progress.insert(key, Progress::Busy(number));
         Some(Chunk {
             key,
             url,
@@ -106,21 +109,21 @@ impl Uploads {
         })
     }
 
-    /// Puts the count back: the request was not passed on.
+    /// Puts the count back, because the request was not passed on.
     pub(super) fn give_back(&self, chunk: &Chunk) {
-        let mut memory = self.memory();
-        let progress = memory.progress.remove(chunk.key);
+        let mut remembered = self.lock();
+        let progress = remembered.progress.remove(chunk.key);
         if matches!(progress, Some(Progress::Busy(number)) if number == chunk.number) {
             let (count, url) = (chunk.before, chunk.url);
             let idle = Progress::Idle { count, url };
-            memory.progress.insert(chunk.key, idle);
+            remembered.progress.insert(chunk.key, idle);
         }
     }
 
-    /// Returns the bytes of the upload with those of this request, if all have
-    /// passed and no other request came in between. The count ends with it.
+    /// Returns the bytes of the upload including those of this request, if all of
+    /// them have passed and no other request came in between. Ends the count.
     pub(super) fn end(&self, chunk: &Chunk, tap: &SharedTap) -> Option<u64> {
-        let progress = self.memory().progress.remove(chunk.key);
+        let progress = self.lock().progress.remove(chunk.key);
         let Some(Progress::Busy(number)) = progress else {
             return None;
         };
@@ -140,7 +143,7 @@ impl Uploads {
         let count = counted.and_then(|it| self.end(&it.chunk, &it.tap));
         match count.filter(|count| end_agrees(headers, *count)) {
             Some(count) => self.insert(prefix, next, count),
-            // Bytes that were not counted have come to the upload.
+            // The upload has bytes that were not counted.
             None => self.forget(prefix, next),
         }
     }
@@ -149,12 +152,12 @@ impl Uploads {
         let at = UploadUrl::new(prefix, uri);
         let url = at.exact(&self.keys);
         let idle = Progress::Idle { count, url };
-        self.memory().progress.insert(self.keys.of(&at), idle);
+        self.lock().progress.insert(self.keys.of(&at), idle);
     }
 
     fn forget(&self, prefix: &str, uri: &Uri) {
         let key = self.keys.of(UploadUrl::new(prefix, uri));
-        self.memory().progress.remove(key);
+        self.lock().progress.remove(key);
     }
 }
 

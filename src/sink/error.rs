@@ -26,7 +26,7 @@ impl SinkError {
         Self(Kind::Closed)
     }
 
-    /// Creates the error of an endpoint that does not exist.
+    /// Creates the error of a write to an endpoint that does not exist.
     pub(crate) fn no_endpoint(name: &str) -> Self {
         Self(Kind::NoEndpoint(name.into()))
     }

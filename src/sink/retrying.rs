@@ -11,7 +11,7 @@ use crate::event::SharedEvent;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Where an event goes that must not be lost.
+/// A destination of events that must not be lost.
 pub(crate) trait Destination: Send + Sync {
     /// Whether an event would be accepted now.
     fn is_ready(&self) -> bool;
@@ -24,7 +24,7 @@ pub(crate) trait Destination: Send + Sync {
     fn offer_last(&self, event: &SharedEvent) -> Acceptance;
 }
 
-/// Any sink, which makes no dead letters.
+/// Any sink. It has no dead letters.
 pub(crate) struct Plain(pub(crate) Arc<dyn Sink>);
 
 impl Destination for Plain {

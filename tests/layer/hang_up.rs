@@ -200,20 +200,6 @@ async fn a_timeout_outside_of_the_layer_suppresses_no_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_outside_of_the_layer_suppresses_no_event() {
-    let (sink, mut events) = ChannelSink::new(100);
-    let notifier = Notifier::builder().sink(sink).build().unwrap();
-    let service = NotificationLayer::new(notifier).layer(slow_registry(Arc::default()));
-    let outside = tokio::spawn(async move {
-        let mut response = Box::pin(service.oneshot(request("DELETE", BLOB, &[], "")));
-        assert!(response.as_mut().now_or_never().is_none());
-        panic!("while the registry is at work");
-    });
-    assert!(outside.await.unwrap_err().is_panic());
-    assert_eq!(events.recv().await.unwrap().action(), Action::Delete);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_pull_is_not_continued_for_a_client_that_has_hung_up() {
     let (sink, mut events) = ChannelSink::new(100);
     let notifier = Notifier::builder().sink(sink).build().unwrap();

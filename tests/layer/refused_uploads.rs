@@ -38,8 +38,8 @@ async fn the_second_attempt_to_end_an_upload_has_its_size() {
         let (parts, body) = request.into_parts();
         body.collect().await?;
         let status = if parts.method == "PUT" { 201 } else { 202 };
-        let location = [("location", "/v2/a/blobs/uploads/u")];
-        Ok::<_, BoxError>(response(status, &location, full("")))
+        let headers = [("location", "/v2/a/blobs/uploads/u")];
+        Ok::<_, BoxError>(response(status, &headers, full("")))
     });
     let layer = NotificationLayer::new(notifier).fail_closed(true);
     let service = layer.layer(registry);

@@ -72,12 +72,6 @@ impl IntoBody for &str {
     }
 }
 
-impl IntoBody for &String {
-    fn into_body(self) -> Body {
-        full(self.clone())
-    }
-}
-
 /// A notifier that includes references, and its events.
 pub(crate) fn notifier() -> (Notifier, Events) {
     let (sink, events) = ChannelSink::new(100);

@@ -345,7 +345,7 @@ async fn a_manifest_with_a_false_size_is_not_believed_if_the_registry_tells_the_
     let push = "/v2/a/blobs/uploads/u?digest=sha256:01";
     for (method, uri) in [("GET", BLOB), ("POST", mount), ("PUT", push)] {
         let mut started = case.start();
-        let put = request("PUT", MANIFEST, &[("content-type", OCI)], &lie);
+        let put = request("PUT", MANIFEST, &[("content-type", OCI)], &*lie);
         started.send(put, 0).await;
         started.events();
         started.asked();
@@ -428,7 +428,7 @@ async fn a_form_for_some_registries_only_is_a_mount_from_an_unknown_repository()
     ] {
         for query in ["", "?mount=sha256:02&from=other"] {
             let uri = format!("/v2/a/blobs/uploads/{query}");
-            let event = case.event(request("POST", &uri, &headers, &mount)).await;
+            let event = case.event(request("POST", &uri, &headers, &*mount)).await;
             assert_eq!(event.action, Action::Mount, "{headers:?}");
             assert_eq!(event.target.descriptor.digest, OTHER);
             assert_eq!(event.target.from_repository, "", "{headers:?}");

@@ -32,7 +32,7 @@ pub(in crate::event) fn write(json: &mut Json, event: &SharedEvent, format: Form
     });
 }
 
-/// UUIDs need no look at their characters.
+/// Writes an id. A UUID has no characters that need escaping.
 fn id(json: &mut Json, id: &Id<'_>) {
     match id.uuid() {
         Some(uuid) => json.bytes(key!("id"), |out| out.extend_from_slice(uuid)),

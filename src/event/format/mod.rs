@@ -9,7 +9,8 @@ pub(super) mod json;
 use bytes::Bytes;
 
 pub(super) use self::distribution::write as write_distribution;
-use self::json::{Json, are_plain};
+use self::json::Json;
+pub(super) use self::json::key;
 use super::encoding::{Encoding, Format};
 use super::shared::{Encoded, SharedEvent};
 
@@ -95,7 +96,7 @@ pub(super) fn start(event: &SharedEvent, depth: usize, compact: bool) -> Json {
     let length: usize = texts.iter().map(|text| text.len()).sum();
     let capacity = 1280 + 2 * length + 200 * event.entries();
     let mut json = Json::new(compact, depth, capacity);
-    if are_plain(&texts) {
+    if json::are_plain(&texts) {
         json.assume_plain();
     }
     json
