@@ -230,7 +230,7 @@ fn a_blob_pull_takes_two_allocations_and_little_memory() {
     assert_eq!(counted.count_total, 2);
     assert_eq!(counted.bytes_current, event.memory() as i64);
     // Three entries in queues are to fit into 450 bytes with it.
-    let memory = event.memory() - 0;
+    let memory = event.memory();
     assert!(memory + 3 * 16 <= 450, "{memory}");
     assert_eq!(
         event.url(),
@@ -259,7 +259,7 @@ fn a_push_of_eight_layers_takes_few_allocations_and_little_memory() {
     let event = event.unwrap();
     assert_eq!(counted.count_total, 5, "two of them for the list");
     assert_eq!(counted.bytes_current, event.memory() as i64);
-    let memory = event.memory() - 0;
+    let memory = event.memory();
     assert!(memory + 3 * 16 <= 1_250, "{memory}");
     assert_eq!(event.references().count(), 9);
 }
