@@ -337,3 +337,28 @@ async fn a_loss_has_all_of_its_causes() {
         "{lost}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_prefix_is_logged_once() {
+    let (captured, _guard) = Captured::all();
+    let notifier = Notifier::builder().build().unwrap();
+    let registry = tower::service_fn(async |request: http::Request<_>| {
+        let _: RequestBody<String> = request.into_body();
+        Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    });
+    let service = NotificationLayer::new(notifier).layer(registry);
+    let send = async |uri: &str| {
+        let request = http::Request::get(uri).body(String::new()).unwrap();
+        service.clone().oneshot(request).await.unwrap();
+    };
+    for uri in ["/v2/", "/v2/a/tags/list", "/v2/a/manifests/v1", "/health"] {
+        send(uri).await;
+    }
+    assert!(captured.at(&[Level::WARN]).is_empty());
+    for uri in ["/registry/v2/a/manifests/v1", "/a/blobs/sha256:01"] {
+        send(uri).await;
+    }
+    let warnings = captured.at(&[Level::WARN]);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("/registry/v2/a/manifests/v1"));
+}

@@ -27,6 +27,9 @@ pub(super) enum Watch {
     Exchange(Box<Exchange>),
     /// It brings a part of a blob.
     Patch(Arc<Settings>, PatchWatch),
+    /// It looks like one of the API under another prefix, which would make no
+    /// event and no noise.
+    Stray(Arc<Settings>, Uri),
 }
 
 impl Watch {
@@ -41,7 +44,14 @@ impl Watch {
             let patch = PatchWatch::new(uploads, &settings.prefix, &parts.uri, &parts.headers);
             return Some(Self::Patch(settings.clone(), patch));
         }
-        Exchange::new(settings, parts).map(|exchange| Self::Exchange(Box::new(exchange)))
+        if let Some(exchange) = Exchange::new(settings, parts) {
+            return Some(Self::Exchange(Box::new(exchange)));
+        }
+        let path = parts.uri.path();
+        let is_stray = !path.starts_with(&settings.prefix)
+            && (path.contains("/manifests/") || path.contains("/blobs/"))
+            && settings.memory.would_log("prefix");
+        is_stray.then(|| Self::Stray(settings.clone(), parts.uri.clone()))
     }
 
     /// The tap that the request body must pass, if any.
@@ -49,6 +59,7 @@ impl Watch {
         match self {
             Self::Exchange(exchange) => exchange.tap.as_ref(),
             Self::Patch(_, patch) => patch.tap(),
+            Self::Stray(..) => None,
         }
     }
 }

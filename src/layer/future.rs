@@ -84,6 +84,18 @@ where
                             patch.answered(uploads, prefix, response.status(), response.headers());
                             return Poll::Ready(Ok(response.map(ResponseBody::plain)));
                         }
+                        Some(Watch::Stray(settings, uri)) => {
+                            if response.status().is_success() && settings.memory.may_log("prefix") {
+                                let (path, prefix) = (uri.path(), &*settings.prefix);
+                                tracing::warn!(
+                                    path,
+                                    prefix,
+                                    "a request looks like one of a registry under another \
+                                     path and makes no event: set the layer's prefix"
+                                );
+                            }
+                            return Poll::Ready(Ok(response.map(ResponseBody::plain)));
+                        }
                         Some(Watch::Exchange(exchange)) => {
                             let settings = exchange.settings.clone();
                             match finish(*exchange, response, Vec::new()) {

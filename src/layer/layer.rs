@@ -153,7 +153,8 @@ impl NotificationLayer {
     }
 
     /// Sets the path that the distribution API begins with, as the layer sees
-    /// it. Defaults to `/v2/`.
+    /// it. A warning is logged, once in a while, if requests succeed that look
+    /// like those of the API under another path. Defaults to `/v2/`.
     #[must_use]
     pub fn prefix(self, prefix: &str) -> Self {
         let inside = prefix.trim_matches('/');
@@ -221,6 +222,15 @@ impl NotificationLayer {
         peer: impl Fn(&Parts) -> Option<SocketAddr> + Send + Sync + 'static,
     ) -> Self {
         self.set(|it| it.peer_addr = Some(Arc::new(peer)))
+    }
+
+    /// Sets a closure that tells the id of a request, as middleware outside of
+    /// the layer has set it. An id that is empty or longer than 128 bytes does
+    /// not count. Defaults to tower-http's `RequestId` (feature `tower-http`),
+    /// then the `X-Request-Id` of a trusted proxy, then a new UUIDv7.
+    #[must_use]
+    pub fn request_id(self, id: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.set(|it| it.request_id = Some(Arc::new(id)))
     }
 
     /// Whether HEAD requests count as pulls, as they do in the reference.

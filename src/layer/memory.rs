@@ -1,7 +1,7 @@
 //! What a layer remembers from one request to the next: [`Memory`].
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,14 +24,21 @@ impl Memory {
     /// Whether a kind of condition may be logged now: once in [`LOG_PERIOD`],
     /// because clients can cause any number of them.
     pub(super) fn may_log(&self, kind: &'static str) -> bool {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let last = logged.get(kind);
-        if last.is_some_and(|last| now.duration_since(*last) < LOG_PERIOD) {
-            return false;
+        let may = self.would_log(kind);
+        if may {
+            self.logged().insert(kind, Instant::now());
         }
-        logged.insert(kind, now);
-        true
+        may
+    }
+
+    /// The same without an effect.
+    pub(super) fn would_log(&self, kind: &'static str) -> bool {
+        let logged = self.logged().get(kind).copied();
+        logged.is_none_or(|last| last.elapsed() >= LOG_PERIOD)
+    }
+
+    fn logged(&self) -> MutexGuard<'_, HashMap<&'static str, Instant>> {
+        self.logged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) struct Settings {
     pub(super) basic_auth_actor: bool,
     pub(super) bearer_actor: bool,
     pub(super) peer_addr: Option<Arc<FromParts<SocketAddr>>>,
+    pub(super) request_id: Option<Arc<FromParts<String>>>,
     pub(super) head_pulls: bool,
     pub(super) aborted_pulls: bool,
     pub(super) untag_lookup: bool,
@@ -46,6 +47,7 @@ impl Settings {
             basic_auth_actor: true,
             bearer_actor: false,
             peer_addr: None,
+            request_id: None,
             head_pulls: true,
             aborted_pulls: true,
             untag_lookup: false,
@@ -69,6 +71,7 @@ impl Settings {
             basic_auth_actor: self.basic_auth_actor,
             bearer_actor: self.bearer_actor,
             peer_addr: self.peer_addr.as_deref(),
+            request_id: self.request_id.as_deref(),
         }
     }
 
@@ -138,6 +141,7 @@ impl fmt::Debug for Settings {
             .field("basic_auth_actor", &self.basic_auth_actor)
             .field("bearer_actor", &self.bearer_actor)
             .field("peer_addr", &self.peer_addr.is_some())
+            .field("request_id", &self.request_id.is_some())
             .field("head_pulls", &self.head_pulls)
             .field("aborted_pulls", &self.aborted_pulls)
             .field("untag_lookup", &self.untag_lookup)

@@ -514,3 +514,19 @@ fn facts_that_a_refused_request_lacks_are_not_counted() {
     });
     assert!(!metrics.render().contains("fact"), "{}", metrics.render());
 }
+
+#[test]
+fn the_request_id_of_a_closure_counts_first_unless_it_is_empty_or_too_long() {
+    let by_header: Set = |layer| {
+        layer
+            .trusted_proxies(TrustedProxies::all())
+            .request_id(|parts| Some(parts.headers.get("x-own")?.to_str().ok()?.into()))
+    };
+    let long = "x".repeat(129);
+    for (own, id) in [("own-1", "own-1"), ("", "sent"), (&*long, "sent")] {
+        let request = head(&[HOST, ("x-request-id", "sent"), ("x-own", own)]);
+        assert_eq!(made(by_header, request).event.request.id, id);
+    }
+    let request = head(&[HOST, ("x-request-id", "sent")]);
+    assert_eq!(made(by_header, request).event.request.id, "sent");
+}

@@ -54,6 +54,7 @@ pub(super) struct OriginSettings<'a> {
     pub(super) basic_auth_actor: bool,
     pub(super) bearer_actor: bool,
     pub(super) peer_addr: Option<&'a FromParts<SocketAddr>>,
+    pub(super) request_id: Option<&'a FromParts<String>>,
 }
 
 /// What a request says of itself, taken before the inner service gets it.
@@ -81,7 +82,10 @@ impl RequestOrigin {
 
         // In the order in which the texts stand in the origin.
         let mut origin = Origin::with_capacity(ROOM + user_agent.len());
-        match request_id::request_id(&parts.extensions, headers, trusted) {
+        let stated = settings.request_id.and_then(|id| id(parts));
+        let stated = stated.as_deref().filter(|id| request_id::is_bounded(id));
+        let found = || request_id::request_id(&parts.extensions, headers, trusted);
+        match stated.or_else(found) {
             Some(id) => origin.set_request_id(id),
             None => origin.set_new_request_id(),
         }

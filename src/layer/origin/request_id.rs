@@ -3,6 +3,7 @@
 use http::{Extensions, HeaderName};
 
 use super::headers::EndToEnd;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of the longest id.
 const LIMIT: usize = 128;
@@ -21,7 +22,12 @@ pub(super) fn request_id<'a>(
     };
     extended(extensions)
         .or_else(sent)
-        .filter(|id| (1..=LIMIT).contains(&id.len()))
+        .filter(|id| is_bounded(id))
+}
+
+/// Whether an id is neither empty nor too long.
+pub(super) fn is_bounded(id: &str) -> bool {
+    (1..=LIMIT).contains(&id.len())
 }
 
 fn is_usual(byte: u8) -> bool {
@@ -34,7 +40,7 @@ fn is_usual(byte: u8) -> bool {
 fn extended(extensions: &Extensions) -> Option<&str> {
     let id = extensions.get::<tower_http::request_id::RequestId>()?;
     let id = id.header_value().to_str().ok()?;
-    (1..=LIMIT).contains(&id.len()).then_some(id)
+    is_bounded(id).then_some(id)
 }
 
 #[cfg(not(feature = "tower-http"))]
