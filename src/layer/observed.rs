@@ -1,4 +1,4 @@
-//! Which response to which request makes an event: [`Observed`].
+//! Decides which response to which request is which listener call: [`Observed`].
 
 use std::collections::HashSet;
 
@@ -115,9 +115,9 @@ impl<'a> Observed<'a> {
         let tap = exchange.tap.as_ref().filter(|_| exchange.plain);
         let tap = tap.map(SharedTap::lock);
         facts.size = tap.as_ref().and_then(|tap| tap.whole_length());
-        // What a client calls a digest need not be that of the content. Where
-        // the registry states none, the bytes tell it, but for one of another
-        // algorithm.
+        // The digest in the URL need not be that of the content. If the registry
+        // states none, a sha256 digest is computed from the bytes later. One of
+        // another algorithm is believed.
         let is_known = tap.is_some_and(|tap| tap.content().is_some());
         let requested = reference.digest();
         let requested = requested.filter(|it| !is_known || !it.starts_with("sha256:"));
@@ -129,7 +129,7 @@ impl<'a> Observed<'a> {
         (ListenerCall::ManifestPushed { tags }, facts)
     }
 
-    /// A POST that ended the upload which it began.
+    /// A POST, which may begin an upload, carry a blob or mount one.
     fn upload_started(&self, query: &UploadParameters) -> Option<(ListenerCall, Facts)> {
         if self.status == StatusCode::ACCEPTED {
             self.begin_upload();
@@ -137,7 +137,7 @@ impl<'a> Observed<'a> {
         if self.status != StatusCode::CREATED {
             return None;
         }
-        let named = headers::content_digest(self.headers);
+        let stated = headers::content_digest(self.headers);
         let form = self.form();
         let (form, unread) = match &form {
             Form::Read(form) => (Some(form), false),
@@ -150,8 +150,8 @@ impl<'a> Observed<'a> {
             // The body is the blob, unless the registry read it as a form,
             // which the digest of the response shows.
             (Some(digest), None) => form_mount
-                .is_some_and(|mount| named == Some(mount) && named != Some(digest.as_str())),
-            // A form that could not be read is no blob, so it has the parameters.
+                .is_some_and(|mount| stated == Some(mount) && stated != Some(digest.as_str())),
+            // A form that could not be read is not a blob, so it has the parameters.
             (None, None) => form_mount.is_some() || unread,
         };
         if !mounts {
@@ -171,7 +171,7 @@ impl<'a> Observed<'a> {
         if from.is_none() && (unread || query.from.is_some()) {
             missing_fact("repository");
         }
-        let facts = Facts::of_digest(named).or_digest(mount);
+        let facts = Facts::of_digest(stated).or_digest(mount);
         let from = from.map(Into::into);
         Some((ListenerCall::BlobMounted { from }, facts))
     }
@@ -197,45 +197,44 @@ impl<'a> Observed<'a> {
         let mut facts = Facts::of_digest(stated)
             .or_digest(query.digest.as_deref())
             .or_digest(form.and_then(|form| form.digest.as_deref()));
-        let exchange = self.exchange;
-        // A POST to an upload that exists ends it, and what came before counts.
-        let starts = exchange.route.as_ref().is_some_and(|route| {
-            matches!(route.operation, Operation::StartUpload(_))
-                && exchange
-                    .uri
-                    .path()
-                    .trim_end_matches('/')
-                    .ends_with("/uploads")
-        });
-        // Go reads a form out of the body before the blob, others do not.
-        let is_form = exchange.form.is_some()
-            && exchange
-                .tap
-                .as_ref()
-                .is_some_and(|tap| tap.lock().length() > 0);
-        // A body that holds the parameters is not the blob.
-        let is_blob = exchange.plain && query.digest.is_some() && !is_form;
-        if let Some(tap) = exchange.tap.as_ref().filter(|_| is_blob) {
-            facts.size = match exchange.chunk {
-                Some(chunk) => exchange.settings.memory.uploads.end(&chunk, tap),
-                None if starts => tap.lock().whole_length(),
-                // The body may be the last chunk only.
-                None => None,
-            };
-            // The registry may store the blob under another algorithm and still
-            // find it by this digest. Under another digest of the same
-            // algorithm it has stored something else.
-            let contradicts = |requested: &String| {
-                stated.is_some_and(|stated| {
-                    algorithm(stated) == algorithm(requested) && stated != requested
-                })
-            };
-            let requested = query.digest.as_ref().filter(|it| !contradicts(it));
-            if let (Some(digest), Some(size)) = (requested, facts.size) {
-                exchange.settings.memory.sizes.learn(digest, size);
-            }
+        facts.size = self.pushed_size(query);
+        // The registry may store the blob under another algorithm and still find
+        // it by this digest. Under another digest of the same algorithm it has
+        // stored something else.
+        if let (Some(digest), Some(size)) = (&query.digest, facts.size)
+            && !stated.is_some_and(|stated| contradicts(stated, digest))
+        {
+            self.exchange.settings.memory.sizes.learn(digest, size);
         }
         (ListenerCall::BlobPushed, facts)
+    }
+
+    /// Returns the number of bytes of a blob that was pushed, if the layer has
+    /// seen all of them.
+    fn pushed_size(&self, query: &UploadParameters) -> Option<u64> {
+        let exchange = self.exchange;
+        let tap = exchange.tap.as_ref()?;
+        // Go reads a form out of the body before the blob, others do not.
+        let may_be_form = exchange.form.is_some() && tap.lock().length() > 0;
+        // Without a digest in the query the body holds the parameters.
+        if !exchange.plain || query.digest.is_none() || may_be_form {
+            return None;
+        }
+        match &exchange.chunk {
+            Some(chunk) => exchange.settings.memory.uploads.end(chunk, tap),
+            None if self.starts_upload() => tap.lock().whole_length(),
+            // The body may be the last chunk only.
+            None => None,
+        }
+    }
+
+    /// Whether the request is a POST that begins an upload. One to an upload
+    /// that exists ends it, and the blob has what came before too.
+    fn starts_upload(&self) -> bool {
+        let route = self.exchange.route.as_ref();
+        let path = self.exchange.uri.path().trim_end_matches('/');
+        route.is_some_and(|route| matches!(route.operation, Operation::StartUpload(_)))
+            && path.ends_with("/uploads")
     }
 
     /// The parameters in a form body.
@@ -274,7 +273,7 @@ enum Form {
     Read(UploadParameters),
 }
 
-/// What query and form body say, if they do not contradict each other.
+/// Returns what query or form body say, unless they contradict each other.
 fn agreed<'a>(query: Option<&'a str>, form: Option<&'a str>) -> Option<&'a str> {
     match (query, form) {
         (Some(query), Some(form)) if query != form => None,
@@ -282,8 +281,12 @@ fn agreed<'a>(query: Option<&'a str>, form: Option<&'a str>) -> Option<&'a str> 
     }
 }
 
-fn algorithm(digest: &str) -> Option<&str> {
-    digest.split_once(':').map(|(algorithm, _)| algorithm)
+/// Whether two digests of the same algorithm differ.
+fn contradicts(stated: &str, requested: &str) -> bool {
+    fn algorithm(digest: &str) -> Option<&str> {
+        digest.split_once(':').map(|(algorithm, _)| algorithm)
+    }
+    stated != requested && algorithm(stated) == algorithm(requested)
 }
 
 fn is_content(status: StatusCode) -> bool {
@@ -296,7 +299,7 @@ fn is_storage_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 302 | 303 | 307)
 }
 
-/// Those of the requested tags that the registry says it has set.
+/// Returns those of the requested tags that the registry says it has set.
 fn accepted(headers: &HeaderMap, requested: &[String]) -> Vec<String> {
     let set: HashSet<_> = headers
         .get_all("oci-tag")
