@@ -1,7 +1,7 @@
 //! Notifications for a registry that cannot be changed: a proxy before it.
 //!
 //! ```text
-//! cargo run --example proxy -- --upstream http://127.0.0.1:5001 --endpoint http://127.0.0.1:8080/events
+//! cargo run --features config --example proxy -- --upstream http://127.0.0.1:5001 --endpoint http://127.0.0.1:8080/events
 //! ```
 //!
 //! To build one of your own, read on here: [`run`] puts the parts together,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all tests. The live tests need skopeo, buildah and docker-registry (the
+# Runs all tests. Those in tests/peers need skopeo, buildah and docker-registry (the
 # reference registry), which are installed first where they are missing (Debian,
 # Ubuntu).
 set -euo pipefail
@@ -21,4 +21,4 @@ if [ -n "$missing" ]; then
     $sudo apt-get install -y -q --no-install-recommends $missing
 fi
 
-cargo test --all-features "$@"
+cargo test --workspace --all-features "$@"

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(crate) const HELP: &str = "\
 A proxy that tells what happens in the registry behind it.
 
-Usage: cargo run --example proxy -- --upstream URL [options]
+Usage: cargo run --features config --example proxy -- --upstream URL [options]
 
 Options:
   --upstream URL        The registry, http://host:port or https://host:port

@@ -109,7 +109,7 @@ impl Front {
 
 /// Whether the layer itself sends requests with this user agent.
 pub(crate) fn is_layer(agent: &str) -> bool {
-    agent.starts_with(env!("CARGO_PKG_NAME"))
+    agent.starts_with("tower-registry-notifications")
 }
 
 /// Whether the layer itself sent the request of this event.

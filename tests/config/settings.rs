@@ -11,7 +11,8 @@ use tower_registry_notifications::{
 };
 
 use crate::common::receiver;
-use crate::{of_reference, read, told};
+use crate::expected::{of_reference, told};
+use crate::read;
 
 const EXAMPLE: &str = include_str!("../../examples/notifications.yml");
 const SOURCE: &str = include_str!("../../src/config/config.rs");

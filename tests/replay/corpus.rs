@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::OnceLock;
@@ -209,7 +210,10 @@ fn read() -> Vec<File> {
     files.sort();
     assert!(!files.is_empty(), "no *.jsonl.zst in {folder:?}");
     let read = |path: PathBuf| {
-        let text = zstd::decode_all(std::fs::File::open(&path).unwrap()).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let mut text = Vec::new();
+        let mut decoder = ruzstd::decoding::StreamingDecoder::new(file).unwrap();
+        decoder.read_to_end(&mut text).unwrap();
         let exchanges = serde_json::Deserializer::from_slice(&text).into_iter();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         (name, exchanges.map(Result::unwrap).collect())

@@ -1,0 +1,174 @@
+//! Configuration files.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod environment;
+mod expected;
+mod hostile;
+mod settings;
+
+use std::time::Duration;
+
+use common::receiver;
+use expected::{of_reference, told};
+use http::Response;
+use tower_registry_notifications::endpoint::Breaker;
+use tower_registry_notifications::{
+    Action, BuildError, Config, Endpoint, Event, Filter, Notifier, NotifierBuilder, Sink as _,
+};
+
+const DISTRIBUTION: &str = include_str!("distribution.yml");
+
+fn read(text: &str) -> Result<NotifierBuilder, BuildError> {
+    Config::from_yaml(text)?.notifier()
+}
+
+#[test]
+fn a_configuration_of_distribution_is_read_as_it_stands() {
+    let read = Config::from_yaml(DISTRIBUTION).unwrap().notifier().unwrap();
+    let headers = |it: Endpoint| {
+        it.header("Authorization", "Bearer hush-hush")
+            .header("X-Team", "platform")
+            .header("X-Team", "registry")
+    };
+    let scanner = of_reference(
+        "scanner",
+        "https://scan:hush-pass@scanner.example.com:8443/events?kind=all",
+    );
+    let rootfs = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+    let filter = Filter::new()
+        .ignore_media_types(["application/octet-stream", rootfs])
+        .ignore_actions([Action::Pull, Action::Mount]);
+    let same = Notifier::builder()
+        .include_references(true)
+        .endpoint(
+            headers(scanner)
+                .timeout(Duration::from_millis(1500))
+                .retry(
+                    Breaker::new()
+                        .threshold(5)
+                        .backoff(Duration::from_millis(3_723_500)),
+                )
+                .filter(filter),
+        )
+        .endpoint(
+            headers(of_reference("mirror", "http://mirror.internal/hook"))
+                .timeout(Duration::from_millis(250)),
+        )
+        .endpoint(of_reference("old", "http://old.internal/").disabled(true))
+        .endpoint(of_reference("plain", "http://plain.internal"));
+    assert_eq!(told(&read), told(&same));
+}
+
+#[test]
+fn a_file_without_the_section_has_no_endpoints() {
+    for text in [
+        "",
+        "# nothing\n",
+        "---\n",
+        "~",
+        "version: 0.1\nlog: {level: info}",
+        "notifications:\n",
+        "notifications: {}",
+        "notifications: {endpoints: , events: }",
+        "\u{feff}notifications: {endpoints: []}",
+    ] {
+        let builder = read(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        assert_eq!(told(&builder), told(&Notifier::builder()), "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn headers_are_sent_and_a_redirect_accepts() {
+    let (port, mut received) = receiver(Box::new(|_| Response::builder().status(302))).await;
+    let text = format!(
+        "notifications:
+  source: {{addr: 'registry.example.com:5000'}}
+  endpoints:
+    - name: a
+      url: http://me:hush@127.0.0.1:{port}/events
+      timeout: 1m
+      headers:
+        X-Token: [one, two]
+        X-Number: 5
+        X-None:
+        X-Text: just one
+"
+    );
+    let config = Config::from_yaml(&text).unwrap();
+    let notifier = config.notifier().unwrap().build().unwrap();
+    assert_eq!(notifier.source().addr, "registry.example.com:5000");
+    let event = Event::new(Action::Push).into();
+    notifier.sink().write(&event).await.unwrap();
+    let minute = Duration::from_secs(60);
+    assert!(notifier.shutdown(minute).await.is_drained());
+    let got = received.try_recv().unwrap();
+    let values = |name| -> Vec<_> { got.headers.get_all(name).iter().collect() };
+    assert_eq!(values("x-token"), ["one", "two"]);
+    assert_eq!(values("x-number"), ["5"]);
+    assert_eq!(values("x-text"), ["just one"]);
+    assert!(values("x-none").is_empty());
+    assert_eq!(values("authorization"), ["Basic bWU6aHVzaA=="]);
+    assert!(received.try_recv().is_err(), "delivered twice");
+}
+
+/// Texts, each after a line `--- ` and before what it is answered with.
+const MISTAKES: &str = include_str!("mistakes.txt");
+
+#[test]
+fn mistakes_are_named_with_place_key_value_and_remedy() {
+    let (mut number, mut wrong) = (0, Vec::new());
+    for mistake in MISTAKES.split("\n=== ").skip(1) {
+        let (text, message) = mistake.split_once("\n--- ").unwrap();
+        let (_, text) = text.split_once('\n').unwrap();
+        let error = read(text).expect_err(text).to_string();
+        if error != message.trim_end() {
+            wrong.push(format!("{text}\n--- {error}"));
+        }
+        assert!(!error.contains("hush"), "{error}");
+        number += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n=== \n"));
+    assert!(number > 50, "{number} mistakes");
+}
+
+#[test]
+fn a_file_is_named_in_messages() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.yml");
+    let message = |error: BuildError| {
+        let message = error.to_string();
+        message.replace(&directory.path().display().to_string(), "")
+    };
+    let error = Config::from_file(&path).unwrap_err();
+    assert_eq!(error.mistakes()[0].line(), None);
+    assert_eq!(
+        message(error),
+        "/config.yml: cannot be read: No such file or directory (os error 2)"
+    );
+    let text = "version: 0.1\nnotifications:\n  endpoints:\n  - {name: a, timeout: 5 parsecs}\n";
+    std::fs::write(&path, text).unwrap();
+    let error = Config::from_file(&path).unwrap_err();
+    assert_eq!(error.mistakes()[0].line(), Some(4));
+    assert_eq!(
+        message(error),
+        "/config.yml:4:24: notifications.endpoints[0].timeout: \"5 parsecs\" is not a duration: \
+         write it like 500ms or 1m30s"
+    );
+    std::fs::write(&path, b"notifications: \xff").unwrap();
+    let error = Config::from_file(&path).unwrap_err();
+    assert_eq!(message(error), "/config.yml: is not UTF-8: save it as that");
+    std::fs::write(&path, vec![b'\n'; (1 << 20) + 1]).unwrap();
+    let error = Config::from_file(&path).unwrap_err();
+    assert!(message(error).contains("larger than 1 MiB"));
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = Config::from_yaml(DISTRIBUTION).unwrap();
+    let shown = format!("{config:?} {:?}", config.notifier().unwrap());
+    assert!(shown.contains("scanner.example.com"));
+    assert!(!shown.contains("hush"), "{shown}");
+}

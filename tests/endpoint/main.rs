@@ -1,0 +1,17 @@
+//! Endpoints: how events are queued, batched, delivered, retried and accounted for.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+mod batches;
+mod chaos;
+#[path = "../common/mod.rs"]
+mod common;
+mod delivery;
+mod faults;
+mod logs;
+mod order;
+mod overflow;
+mod panics;
+mod shutdown;
+mod signature;
+mod transport;

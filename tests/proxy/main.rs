@@ -1,0 +1,32 @@
+//! The proxy example's parts: how bodies, answers and protocols pass through
+//! it, and how it is operated.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+#[path = "../../examples/support/admin.rs"]
+mod admin;
+mod answers;
+mod bodies;
+#[path = "../common/certificate.rs"]
+mod certificate;
+#[path = "../common/mod.rs"]
+mod common;
+mod heads;
+mod lost;
+mod operation;
+#[path = "../../examples/support/pace.rs"]
+mod pace;
+#[cfg(unix)]
+mod program;
+mod protocols;
+#[path = "../../examples/support/proxy.rs"]
+mod proxy;
+#[path = "../../examples/support/proxy_options.rs"]
+mod proxy_options;
+#[path = "../../examples/support/serve.rs"]
+mod serve;
+#[path = "../../examples/support/signal.rs"]
+mod signal;
+mod stage;
+#[path = "../../examples/support/tls.rs"]
+mod tls;

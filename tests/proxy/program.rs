@@ -1,0 +1,246 @@
+//! The proxy example as a program: what its options make of it, from its first
+//! line to its last.
+
+use std::convert::Infallible;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tower_registry_notifications::Envelope;
+
+use crate::common;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// The program, built as this test was.
+fn program() -> PathBuf {
+    let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
+    build.args(["build", "--example", "proxy", "--message-format=json"]);
+    if cfg!(all(feature = "axum", feature = "tower-http")) {
+        // As `scripts/test.sh` does, so that nothing is built anew.
+        build.args(["--workspace", "--all-features"]);
+    } else {
+        build.args(["--features", "config"]);
+    }
+    // What cargo says to this test would make it build other crates anew.
+    for (name, _) in std::env::vars() {
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(name);
+        }
+    }
+    let output = build.stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "the example does not build");
+    let messages = String::from_utf8(output.stdout).unwrap();
+    let artifacts = messages.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).unwrap();
+        (message["target"]["name"] == "proxy").then_some(message)
+    });
+    let executables: Vec<_> = artifacts
+        .filter_map(|artifact| artifact["executable"].as_str().map(PathBuf::from))
+        .collect();
+    executables.into_iter().next().expect("no executable")
+}
+
+struct Program {
+    process: Child,
+    log: BufReader<std::process::ChildStderr>,
+}
+
+impl Program {
+    fn start(arguments: &[&str]) -> Self {
+        let mut process = Command::new(program())
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap());
+        Self { process, log }
+    }
+
+    /// The address in the next line, which begins so.
+    fn address(&mut self, start: &str) -> String {
+        let mut line = String::new();
+        self.log.read_line(&mut line).unwrap();
+        let rest = line.strip_prefix(start).unwrap_or_else(|| panic!("{line}"));
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':');
+        let address = rest[..end.unwrap()].trim_end_matches('.');
+        address.to_owned()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end: did all go well, and what was said last?
+    fn end(&mut self) -> (bool, String) {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).unwrap();
+        (self.process.wait().unwrap().success(), rest)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A registry that answers a GET when it may, and a HEAD at once.
+async fn registry(arrived: mpsc::Sender<()>, go: Arc<tokio::sync::Semaphore>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (arrived, go) = (arrived.clone(), go.clone());
+            let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
+                let (arrived, go) = (arrived.clone(), go.clone());
+                async move {
+                    if request.method() == Method::GET {
+                        arrived.send(()).await.unwrap();
+                        go.acquire().await.unwrap().forget();
+                    }
+                    let response = Response::builder()
+                        .header("content-type", "application/octet-stream")
+                        .header("docker-content-digest", DIGEST);
+                    Ok::<_, Infallible>(response.body(Full::<Bytes>::default()).unwrap())
+                }
+            });
+            tokio::spawn(async move {
+                let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                // A client that hangs up is no concern of the test.
+                let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+            });
+        }
+    });
+    url
+}
+
+async fn send(method: Method, url: String) -> (u16, String) {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let request = Request::builder().method(method).uri(url);
+    let request = request.body(Full::<Bytes>::default()).unwrap();
+    let answer = tokio::time::timeout(MINUTE, client.request(request)).await;
+    let (head, body) = answer.expect("no answer").unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (
+        head.status.as_u16(),
+        String::from_utf8(body.to_vec()).unwrap(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_tells_what_happens_until_it_is_stopped() {
+    let (receiver, mut received) = common::receiver(Box::new(|_| Response::builder())).await;
+    let (arrived, mut arrival) = mpsc::channel(1);
+    let go = Arc::new(tokio::sync::Semaphore::new(0));
+    let upstream = registry(arrived, go.clone()).await;
+    let endpoint = format!("http://127.0.0.1:{receiver}/events");
+    let any = "127.0.0.1:0";
+    let mut program = Program::start(&[
+        "--upstream",
+        &upstream,
+        "--endpoint",
+        &endpoint,
+        "--listen",
+        any,
+        "--metrics",
+        any,
+        "--v1",
+    ]);
+    let metrics = program.address("Metrics on ");
+    let address = program.address("Proxy on ");
+    let blob = format!("http://{address}/v2/team/app/blobs/{DIGEST}");
+    let mut event = async || {
+        let received = tokio::time::timeout(MINUTE, received.recv()).await;
+        let received = received.expect("no event").unwrap();
+        assert_eq!(
+            received.headers["content-type"],
+            "application/vnd.docker.distribution.events.v1+json"
+        );
+        let mut envelope: Envelope = serde_json::from_slice(&received.body).unwrap();
+        envelope.events.remove(0)
+    };
+
+    assert_eq!(send(Method::HEAD, blob.clone()).await.0, 200);
+    let told = event().await;
+    assert_eq!(
+        (&*told.request.method, &*told.source.addr),
+        ("HEAD", &*address)
+    );
+    assert_eq!(told.request.host, address);
+    let (_, text) = send(Method::GET, format!("http://{metrics}/metrics")).await;
+    assert!(
+        text.contains(r#"registry_notifications_events_total{type="Events""#),
+        "{text}"
+    );
+    let (_, status) = send(Method::GET, format!("http://{metrics}/debug/notifications")).await;
+    assert!(status.contains(r#""name":"endpoint-1""#), "{status}");
+
+    // A request that is under way ends, and so does the delivery of its event.
+    let under_way = tokio::spawn(send(Method::GET, blob));
+    arrival.recv().await.unwrap();
+    program.signal("-TERM");
+    go.add_permits(1);
+    assert_eq!(under_way.await.unwrap().0, 200);
+    assert_eq!(event().await.request.method, "GET");
+    let ended = tokio::task::spawn_blocking(move || program.end())
+        .await
+        .unwrap();
+    assert_eq!(ended, (true, "All events were delivered.\n".into()));
+}
+
+#[test]
+fn what_is_wrong_is_said_on_one_line() {
+    for (arguments, wanted) in [
+        (
+            &["--listen", "127.0.0.1:0"][..],
+            "proxy: --upstream URL is needed (try --help)\n",
+        ),
+        (
+            &[
+                "--upstream",
+                "http://r",
+                "--listen",
+                "127.0.0.1:0",
+                "--endpoint",
+                "ftp://u:secret@r",
+            ],
+            "proxy: endpoint",
+        ),
+        (
+            &[
+                "--upstream",
+                "http://r",
+                "--listen",
+                "127.0.0.1:0",
+                "--tls-cert",
+                "/no",
+                "--tls-key",
+                "/no",
+            ],
+            "proxy: /no: ",
+        ),
+    ] {
+        let (success, said) = Program::start(arguments).end();
+        assert!(!success && said.starts_with(wanted), "{said}");
+        assert!(
+            said.lines().count() == 1 && !said.contains("secret"),
+            "{said}"
+        );
+    }
+}
