@@ -201,7 +201,7 @@ async fn it_tells_what_happens_until_it_is_stopped() {
     let ended = tokio::task::spawn_blocking(move || program.end())
         .await
         .unwrap();
-    assert_eq!(ended, (true, "All events were delivered.\n".into()));
+    assert_eq!(ended, (true, "All events were delivered.\n".to_owned()));
 }
 
 #[test]

@@ -21,7 +21,6 @@ use tower_registry_notifications::{
     Action, ChannelSink, Event, Events, NotificationLayer, Notifier,
 };
 
-use self::token::{Tokens, User};
 use crate::image::Image;
 use crate::token::{self, Tokens, User};
 use crate::{client, keys, registry};
