@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tower_registry_notifications::endpoint::Batch;
-use tower_registry_notifications::{
-    Action, Descriptor, Endpoint, Event, Notifier, SharedEvent, Sink as _,
-};
+use tower_registry_notifications::event::{Action, Descriptor, Event, SharedEvent};
+use tower_registry_notifications::sink::Sink as _;
+use tower_registry_notifications::{Endpoint, Notifier};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 /// Events that are written at a time.

@@ -13,7 +13,8 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Collected, Empty, Full};
 use tower::{Layer as _, Service};
-use tower_registry_notifications::{ChannelSink, NotificationLayer, Notifier};
+use tower_registry_notifications::sink::ChannelSink;
+use tower_registry_notifications::{NotificationLayer, Notifier};
 
 /// Answers at once.
 #[derive(Clone)]

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use axum::Router;
 use tower::Layer as _;
-use tower_registry_notifications::{ChannelSink, NotificationLayer, Notifier, SourceRecord};
+use tower_registry_notifications::sink::ChannelSink;
+use tower_registry_notifications::{NotificationLayer, Notifier, SourceRecord};
 
 const ADDRESS: &str = "127.0.0.1:5000";
 

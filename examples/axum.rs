@@ -12,9 +12,9 @@ use axum::response::Response;
 use axum::routing::get;
 use http::{StatusCode, header};
 use tower::Layer as _;
-use tower_registry_notifications::{
-    ActorRecord, ChannelSink, NotificationLayer, Notifier, SourceRecord,
-};
+use tower_registry_notifications::event::ActorRecord;
+use tower_registry_notifications::sink::ChannelSink;
+use tower_registry_notifications::{NotificationLayer, Notifier, SourceRecord};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

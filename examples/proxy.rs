@@ -31,9 +31,9 @@ use http::Request;
 use tokio::net::TcpListener;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
+use tower_registry_notifications::layer::TrustedProxies;
 use tower_registry_notifications::{
     Config, Endpoint, Format, NotificationLayer, Notifier, RequestBody, SourceRecord, StatBody,
-    TrustedProxies,
 };
 
 use crate::proxy::{Place, Proxy};

@@ -23,9 +23,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
-use tower_registry_notifications::{
-    ChannelSink, Endpoint, Notifier, NotifierBuilder, SourceRecord,
-};
+use tower_registry_notifications::sink::ChannelSink;
+use tower_registry_notifications::{Endpoint, Notifier, NotifierBuilder, SourceRecord};
 
 use crate::image::Image;
 use crate::options::{HELP, Options};

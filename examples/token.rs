@@ -27,7 +27,8 @@ use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
-use tower_registry_notifications::{ChannelSink, Notifier, SourceRecord};
+use tower_registry_notifications::sink::ChannelSink;
+use tower_registry_notifications::{Notifier, SourceRecord};
 
 use crate::token::{Tokens, User};
 

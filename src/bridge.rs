@@ -17,7 +17,8 @@ use crate::sink::{Acceptance, Sink};
 /// [`Notifier::bridge`].
 ///
 /// ```
-/// use tower_registry_notifications::{Descriptor, Notifier, RequestRecord, SourceRecord};
+/// use tower_registry_notifications::event::{Descriptor, RequestRecord};
+/// use tower_registry_notifications::{Notifier, SourceRecord};
 /// use tower_registry_notifications::sink::ChannelSink;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -84,7 +85,7 @@ impl Bridge {
         self
     }
 
-    /// Sets the actor: an [`ActorRecord`](crate::ActorRecord) or a name.
+    /// Sets the actor: an [`ActorRecord`](crate::event::ActorRecord) or a name.
     #[must_use]
     pub fn actor(mut self, actor: impl AsRef<str>) -> Self {
         self.origin.set_actor(actor.as_ref());

@@ -44,12 +44,12 @@
 //! | --- | --- |
 //! | put the layer around an axum, hyper or other tower service | [`layer`], with recipes |
 //! | know which requests make events, and when | [`layer`], under "When an event fires" |
-//! | say who acts, or more than HTTP shows | [`ActorRecord`], [`ResponseFacts`] |
+//! | say who acts, or more than HTTP shows | [`ActorRecord`](event::ActorRecord), [`ResponseFacts`](layer::ResponseFacts) |
 //! | report what happens without the layer | [`Bridge`] |
 //! | configure a webhook: retries, batches, signatures, TLS, bounds | [`Endpoint`], [`endpoint`] |
 //! | keep events that a receiver rejects | [`dead_letter`] |
-//! | send events elsewhere | [`sink_fn`], [`Sink`] |
-//! | receive events in the same process, as in tests | [`ChannelSink`] |
+//! | send events elsewhere | [`sink_fn`], [`Sink`](sink::Sink) |
+//! | receive events in the same process, as in tests | [`ChannelSink`](sink::ChannelSink) |
 //! | watch it: metrics, log lines, status | [`Notifier`] |
 //!
 //! # Features
@@ -91,18 +91,12 @@ pub use bridge::Bridge;
 pub use config::Config;
 pub use endpoint::Endpoint;
 pub use error::{BuildError, Mistake};
-pub use event::{
-    Action, ActorRecord, Descriptor, Envelope, Event, Format, Kind, MANIFEST_LIMIT, Manifest,
-    ParseManifestError, Platform, RequestRecord, SharedEvent, SourceRecord, Target, media_types,
-};
-pub use layer::{
-    BaseUrl, Notification, NotificationLayer, PeerAddr, RequestBody, ResponseBody, ResponseFacts,
-    ResponseFuture, StatBody, TrustedProxies,
-};
+pub use event::{Format, SourceRecord};
+pub use layer::{NotificationLayer, RequestBody, StatBody};
 pub use listener::Listener;
 pub use notifier::{Notifier, NotifierBuilder, NotifierStatus};
 pub use shutdown::{Left, ShutdownReport};
-pub use sink::{Acceptance, Broadcaster, ChannelSink, Events, Filter, Sink, SinkError, sink_fn};
+pub use sink::sink_fn;
 
 /// The examples in the README.
 #[cfg(doctest)]

@@ -6,7 +6,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
-use tower_registry_notifications::ActorRecord;
+use tower_registry_notifications::event::ActorRecord;
 
 /// Stands for a registry: every manifest is there, but for those of others.
 pub(crate) fn registry() -> Router {

@@ -3,7 +3,8 @@
 use std::io::{self, Write as _};
 
 use chrono::{DateTime, Local};
-use tower_registry_notifications::{Event, Events};
+use tower_registry_notifications::event::Event;
+use tower_registry_notifications::sink::Events;
 
 /// Prints each event until the sink of `events` is gone or nobody reads.
 pub(crate) async fn print(mut events: Events, json: bool) -> io::Result<()> {

@@ -18,7 +18,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::BoxError;
-use tower_registry_notifications::{PeerAddr, ResponseFacts};
+use tower_registry_notifications::layer::{PeerAddr, ResponseFacts};
 
 use crate::pace::{Pace, Paced};
 use crate::serve::{HEAD_BYTES, HEADERS};

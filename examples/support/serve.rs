@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::util::BoxCloneService;
 use tower::{BoxError, ServiceExt as _};
-use tower_registry_notifications::PeerAddr;
+use tower_registry_notifications::layer::PeerAddr;
 
 /// What answers the requests of all connections.
 pub(crate) type Service<R> = BoxCloneService<Request<Incoming>, Response<R>, Infallible>;

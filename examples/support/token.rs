@@ -23,7 +23,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tower_registry_notifications::ActorRecord;
+use tower_registry_notifications::event::ActorRecord;
 
 /// The only header that tokens have, so that none can choose another algorithm.
 const HEADER: &str = r#"{"typ":"JWT","alg":"HS256"}"#;

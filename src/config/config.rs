@@ -146,7 +146,7 @@ const KEY: &str = "notifications";
 /// [`Backoff`]: crate::endpoint::Backoff
 /// [`Batch`]: crate::endpoint::Batch
 /// [`DeadLetterFile`]: crate::dead_letter::DeadLetterFile
-/// [`Filter`]: crate::Filter
+/// [`Filter`]: crate::sink::Filter
 /// [`Overflow`]: crate::endpoint::Overflow
 #[derive(Clone)]
 pub struct Config {

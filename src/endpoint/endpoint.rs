@@ -22,7 +22,8 @@ use crate::sink::Filter;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_registry_notifications::{Endpoint, Filter};
+/// use tower_registry_notifications::sink::Filter;
+/// use tower_registry_notifications::Endpoint;
 ///
 /// let endpoint = Endpoint::new("ci", "https://ci.example.com/events")
 ///     .header("authorization", "Bearer secret")
@@ -256,7 +257,7 @@ impl Endpoint {
     /// Sets what keeps events that will not be tried again: a
     /// [`DeadLetterFile`](crate::dead_letter::DeadLetterFile), a
     /// [`DeadLetterChannel`](crate::dead_letter::DeadLetterChannel), any
-    /// [`Sink`](crate::Sink). Defaults to nothing: they are counted and logged,
+    /// [`Sink`](crate::sink::Sink). Defaults to nothing: they are counted and logged,
     /// and lost.
     pub fn dead_letters(mut self, sink: impl DeadLetterSink) -> Self {
         self.dead_letters = Some(Arc::new(sink));

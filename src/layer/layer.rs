@@ -25,9 +25,9 @@ use crate::notifier::Notifier;
 /// use http::{Request, Response};
 /// use http_body_util::Full;
 /// use tower::{Layer, Service, ServiceExt, service_fn};
-/// use tower_registry_notifications::{
-///     Action, ChannelSink, NotificationLayer, Notifier, RequestBody,
-/// };
+/// use tower_registry_notifications::event::Action;
+/// use tower_registry_notifications::sink::ChannelSink;
+/// use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -214,7 +214,7 @@ impl NotificationLayer {
     }
 
     /// Sets a closure that returns the address of a request's peer. It ranks
-    /// before [`PeerAddr`](crate::PeerAddr) and axum's `ConnectInfo`. Defaults to
+    /// before [`PeerAddr`](crate::layer::PeerAddr) and axum's `ConnectInfo`. Defaults to
     /// none.
     #[must_use]
     pub fn peer_addr(
@@ -261,7 +261,7 @@ impl NotificationLayer {
     /// Whether a request fails if the sinks do not accept its event.
     ///
     /// If so, a request that can change the registry is answered with 503 and
-    /// an OCI error body while a sink is not [ready](crate::Sink::is_ready), and
+    /// an OCI error body while a sink is not [ready](crate::sink::Sink::is_ready), and
     /// is not passed on. If a sink was ready and then does not accept the event,
     /// the write is repeated until the
     /// [`detached_timeout`](Self::detached_timeout), and the client gets 503 after

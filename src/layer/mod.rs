@@ -39,7 +39,7 @@
 //! # Where to put the layer
 //!
 //! Around the whole registry, so that no request passes beside it. Auth
-//! middleware may stand outside (it puts an [`ActorRecord`](crate::ActorRecord)
+//! middleware may stand outside (it puts an [`ActorRecord`](crate::event::ActorRecord)
 //! into the request's extensions) or inside (into the response's extensions).
 //! Middleware that compresses responses stands outside, because an encoded body
 //! hides the size of its content.
@@ -83,7 +83,9 @@
 //! use axum::body::Body;
 //! use http::Request;
 //! use tower::{Layer, ServiceExt};
-//! use tower_registry_notifications::{BaseUrl, ChannelSink, NotificationLayer, Notifier};
+//! use tower_registry_notifications::layer::BaseUrl;
+//! use tower_registry_notifications::sink::ChannelSink;
+//! use tower_registry_notifications::{NotificationLayer, Notifier};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -110,7 +112,8 @@
 //! # use axum::body::Body;
 //! # use http::Request;
 //! # use tower::{Layer, ServiceExt};
-//! # use tower_registry_notifications::{ChannelSink, NotificationLayer, Notifier};
+//! # use tower_registry_notifications::sink::ChannelSink;
+//! # use tower_registry_notifications::{NotificationLayer, Notifier};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (sink, mut events) = ChannelSink::new(10);
@@ -132,7 +135,8 @@
 //! # use axum::body::Body;
 //! # use http::Request;
 //! # use tower::{Layer, ServiceExt};
-//! # use tower_registry_notifications::{ChannelSink, NotificationLayer, Notifier};
+//! # use tower_registry_notifications::sink::ChannelSink;
+//! # use tower_registry_notifications::{NotificationLayer, Notifier};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (sink, mut events) = ChannelSink::new(10);
@@ -170,7 +174,8 @@
 //! use hyper_util::service::TowerToHyperService;
 //! use tokio::net::TcpStream;
 //! use tower::{BoxError, ServiceBuilder, service_fn};
-//! use tower_registry_notifications::{NotificationLayer, Notifier, PeerAddr, StatBody};
+//! use tower_registry_notifications::layer::PeerAddr;
+//! use tower_registry_notifications::{NotificationLayer, Notifier, StatBody};
 //!
 //! async fn registry<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible>
 //! where
@@ -260,7 +265,8 @@
 //! use http::{Request, Response};
 //! use tower::util::option_layer;
 //! use tower::{Layer, ServiceBuilder};
-//! use tower_registry_notifications::{NotificationLayer, Notifier, ResponseBody};
+//! use tower_registry_notifications::layer::ResponseBody;
+//! use tower_registry_notifications::{NotificationLayer, Notifier};
 //!
 //! fn app(registry: Router, notifier: Option<Notifier>) -> Router {
 //!     let layer = notifier.map(|notifier| {
@@ -276,7 +282,7 @@
 //!
 //! ## Tests of a registry
 //!
-//! A [`ChannelSink`](crate::ChannelSink) holds the events. Because an event is
+//! A [`ChannelSink`](crate::sink::ChannelSink) holds the events. Because an event is
 //! accepted before the client sees the response, no test has to wait:
 //!
 //! ```
@@ -284,7 +290,9 @@
 //! use axum::body::Body;
 //! use http::{Request, StatusCode};
 //! use tower::{Layer, ServiceExt};
-//! use tower_registry_notifications::{Action, ChannelSink, NotificationLayer, Notifier};
+//! use tower_registry_notifications::event::Action;
+//! use tower_registry_notifications::sink::ChannelSink;
+//! use tower_registry_notifications::{NotificationLayer, Notifier};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -310,7 +318,9 @@
 //! [`Bridge`](crate::Bridge) in their own handlers, before they respond:
 //!
 //! ```
-//! use tower_registry_notifications::{Manifest, Notifier, RequestRecord, SinkError};
+//! use tower_registry_notifications::event::{Manifest, RequestRecord};
+//! use tower_registry_notifications::sink::SinkError;
+//! use tower_registry_notifications::Notifier;
 //!
 //! /// Reports a manifest that was stored, from a handler of any framework.
 //! async fn report(

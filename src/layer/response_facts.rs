@@ -8,7 +8,8 @@ use crate::event::{ActorRecord, Descriptor};
 /// that the layer finds out itself.
 ///
 /// ```
-/// use tower_registry_notifications::{ActorRecord, ResponseFacts};
+/// use tower_registry_notifications::event::ActorRecord;
+/// use tower_registry_notifications::layer::ResponseFacts;
 ///
 /// let mut response = http::Response::new(());
 /// response.extensions_mut().insert(

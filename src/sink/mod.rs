@@ -40,7 +40,7 @@ use crate::event::SharedEvent;
 /// ```
 /// use std::sync::Mutex;
 /// use tower_registry_notifications::sink::{Acceptance, Sink};
-/// use tower_registry_notifications::SharedEvent;
+/// use tower_registry_notifications::event::SharedEvent;
 ///
 /// #[derive(Debug, Default)]
 /// struct Ids(Mutex<Vec<String>>);

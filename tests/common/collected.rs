@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tower_registry_notifications::{Envelope, Event};
+use tower_registry_notifications::event::{Envelope, Event};
 
 use crate::common::Received;
 

@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    ActorRecord, Event, NotificationLayer, Notifier, RequestBody, StatBody, TrustedProxies,
-};
+use tower_registry_notifications::event::{ActorRecord, Event};
+use tower_registry_notifications::layer::TrustedProxies;
+use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody, StatBody};
 
 use crate::certificate::Certificate;
 use crate::proxy::{Place, Proxy};

@@ -13,7 +13,7 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use tokio::time::Instant;
 use tower::{BoxError, Service, service_fn};
-use tower_registry_notifications::{Action, Envelope, Event, SharedEvent};
+use tower_registry_notifications::event::{Action, Envelope, Event, SharedEvent};
 
 /// What the receiver does with a request.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tower_registry_notifications::Event;
+use tower_registry_notifications::event::Event;
 
 /// An event as far as it tells what happened to what.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

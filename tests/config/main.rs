@@ -15,9 +15,9 @@ use common::receiver;
 use expected::{of_reference, told};
 use http::Response;
 use tower_registry_notifications::endpoint::Breaker;
-use tower_registry_notifications::{
-    Action, BuildError, Config, Endpoint, Event, Filter, Notifier, NotifierBuilder, Sink as _,
-};
+use tower_registry_notifications::event::{Action, Event};
+use tower_registry_notifications::sink::{Filter, Sink as _};
+use tower_registry_notifications::{BuildError, Config, Endpoint, Notifier, NotifierBuilder};
 
 const DISTRIBUTION: &str = include_str!("distribution.yml");
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::Response;
 use tower_registry_notifications::dead_letter::DeadLetterFile;
 use tower_registry_notifications::endpoint::{AddressPolicy, Backoff, Batch, Breaker, Overflow};
-use tower_registry_notifications::{
-    Action, Config, Endpoint, Event, Filter, Format, Kind, Notifier, Sink as _,
-};
+use tower_registry_notifications::event::{Action, Event, Kind};
+use tower_registry_notifications::sink::{Filter, Sink as _};
+use tower_registry_notifications::{Config, Endpoint, Format, Notifier};
 
 use crate::common::receiver;
 use crate::expected::{of_reference, told};

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tower_registry_notifications::dead_letter::{DeadLetterChannel, DeadLetters, Reason};
 use tower_registry_notifications::endpoint::{Backoff, Batch};
-use tower_registry_notifications::{Endpoint, Notifier, Sink as _};
+use tower_registry_notifications::sink::Sink as _;
+use tower_registry_notifications::{Endpoint, Notifier};
 
 use crate::common::scripted::{Log, Reply, event, scripted};
 
@@ -158,7 +159,7 @@ async fn each_event_is_given_up_by_its_own_age() {
 async fn an_event_larger_than_a_batch_goes_alone_and_others_together() {
     let one = {
         let event = event("a", 0).to_event();
-        tower_registry_notifications::Envelope::new([event]).encode(Default::default())
+        tower_registry_notifications::event::Envelope::new([event]).encode(Default::default())
     };
     let (client, log) = scripted(|_, _| Reply::Status(200));
     let endpoint = Endpoint::new("e", "http://receiver").client(client);

@@ -13,9 +13,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::time::{sleep, timeout};
 use tower_registry_notifications::dead_letter::{DeadLetter, DeadLetterSink, Reason};
 use tower_registry_notifications::endpoint::{Backoff, Batch, Breaker, EndpointStatus, Overflow};
-use tower_registry_notifications::{
-    Acceptance, Endpoint, Notifier, ShutdownReport, Sink as _, SinkError,
-};
+use tower_registry_notifications::sink::{Acceptance, Sink as _, SinkError};
+use tower_registry_notifications::{Endpoint, Notifier, ShutdownReport};
 
 use crate::common::scripted::{Log, Reply, event, scripted};
 

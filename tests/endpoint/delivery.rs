@@ -9,9 +9,9 @@ use http_body_util::Full;
 use tokio::time::Instant;
 use tower::{BoxError, service_fn};
 use tower_registry_notifications::endpoint::{Breaker, StatusMeaning};
-use tower_registry_notifications::{
-    Action, Endpoint, Envelope, Event, Filter, Format, Notifier, SharedEvent, Sink as _, SinkError,
-};
+use tower_registry_notifications::event::{Action, Envelope, Event, SharedEvent};
+use tower_registry_notifications::sink::{Filter, Sink as _, SinkError};
+use tower_registry_notifications::{Endpoint, Format, Notifier};
 
 use crate::common::receiver;
 

@@ -8,7 +8,8 @@ use tower_registry_notifications::dead_letter::{DeadLetterChannel, DeadLetters, 
 use tower_registry_notifications::endpoint::{
     Backoff, Batch, Breaker, EndpointState, EndpointStatus, StatusMeaning,
 };
-use tower_registry_notifications::{Endpoint, Notifier, Sink as _};
+use tower_registry_notifications::sink::Sink as _;
+use tower_registry_notifications::{Endpoint, Notifier};
 
 use crate::common::scripted::{Log, Reply, event, scripted};
 

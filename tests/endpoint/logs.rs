@@ -11,7 +11,8 @@ use tokio::time::sleep;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::dead_letter::DeadLetterFile;
 use tower_registry_notifications::endpoint::{Backoff, Batch, Overflow};
-use tower_registry_notifications::{Endpoint, NotificationLayer, Notifier, RequestBody, Sink as _};
+use tower_registry_notifications::sink::Sink as _;
+use tower_registry_notifications::{Endpoint, NotificationLayer, Notifier, RequestBody};
 use tracing::Level;
 
 use crate::common::captured::Captured;

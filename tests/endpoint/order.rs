@@ -7,7 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tower_registry_notifications::dead_letter::{DeadLetterChannel, Reason};
 use tower_registry_notifications::endpoint::{Backoff, Batch, Breaker};
-use tower_registry_notifications::{Endpoint, Notifier, Sink as _};
+use tower_registry_notifications::sink::Sink as _;
+use tower_registry_notifications::{Endpoint, Notifier};
 
 use crate::common::scripted::{Log, Reply, event, scripted};
 

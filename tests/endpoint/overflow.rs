@@ -11,7 +11,9 @@ use tokio::time::{sleep, timeout};
 use tower::{BoxError, service_fn};
 use tower_registry_notifications::dead_letter::{DeadLetterChannel, DeadLetters, Reason};
 use tower_registry_notifications::endpoint::{Batch, Overflow};
-use tower_registry_notifications::{Endpoint, Envelope, Notifier, Sink as _, SinkError};
+use tower_registry_notifications::event::Envelope;
+use tower_registry_notifications::sink::{Sink as _, SinkError};
+use tower_registry_notifications::{Endpoint, Notifier};
 
 use crate::common::scripted::{Log, Reply, event, scripted};
 

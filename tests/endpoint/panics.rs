@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tower_registry_notifications::dead_letter::{DeadLetter, DeadLetterSink};
 use tower_registry_notifications::endpoint::{Backoff, Overflow};
-use tower_registry_notifications::{Acceptance, Endpoint, Notifier, Sink as _};
+use tower_registry_notifications::sink::{Acceptance, Sink as _};
+use tower_registry_notifications::{Endpoint, Notifier};
 
 use crate::common::scripted::{Reply, event, scripted};
 

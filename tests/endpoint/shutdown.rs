@@ -9,7 +9,8 @@ use tower_registry_notifications::dead_letter::{
     DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, Reason,
 };
 use tower_registry_notifications::endpoint::{Batch, Breaker, EndpointStatus, Overflow};
-use tower_registry_notifications::{Acceptance, Endpoint, Notifier, Sink as _};
+use tower_registry_notifications::sink::{Acceptance, Sink as _};
+use tower_registry_notifications::{Endpoint, Notifier};
 use tracing::Level;
 
 use crate::common::captured::Captured;

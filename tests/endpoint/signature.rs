@@ -8,7 +8,9 @@ use http::Response;
 use standardwebhooks::Webhook;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tower_registry_notifications::endpoint::{Backoff, Batch};
-use tower_registry_notifications::{Endpoint, Envelope, Notifier, Sink as _};
+use tower_registry_notifications::event::Envelope;
+use tower_registry_notifications::sink::Sink as _;
+use tower_registry_notifications::{Endpoint, Notifier};
 
 use crate::common::scripted::{Got, Reply, event, scripted};
 use crate::common::{Received, receiver};

@@ -23,9 +23,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tower::{BoxError, ServiceBuilder, service_fn};
 use tower_registry_notifications::endpoint::{AddressPolicy, Backoff, Breaker, EndpointStatus};
-use tower_registry_notifications::{
-    Action, Endpoint, Envelope, Event, Notifier, SharedEvent, Sink as _,
-};
+use tower_registry_notifications::event::{Action, Envelope, Event, SharedEvent};
+use tower_registry_notifications::sink::Sink as _;
+use tower_registry_notifications::{Endpoint, Notifier};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

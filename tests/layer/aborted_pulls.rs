@@ -1,7 +1,8 @@
 //! A pull that the client breaks off says nothing about the part that it got.
 
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{Action, Event, NotificationLayer, RequestBody};
+use tower_registry_notifications::event::{Action, Event};
+use tower_registry_notifications::{NotificationLayer, RequestBody};
 
 use crate::stage::{Body, OCI, drain, frames, full, notifier, request, response};
 use http_body_util::BodyExt as _;

@@ -2,7 +2,8 @@
 
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use tower_registry_notifications::{Action, Event, ResponseFacts};
+use tower_registry_notifications::event::{Action, Event};
+use tower_registry_notifications::layer::ResponseFacts;
 
 use crate::stage::{BLOB, Body, Case, D, IMAGE, MANIFEST, OCI, OTHER, full, request, response};
 
@@ -265,7 +266,10 @@ async fn a_deleted_repository_is_reported_with_any_delete() {
         let events = case.events(request("DELETE", uri, &[], "")).await;
         assert_eq!(events.len(), more + 1, "{uri}");
         let last = &events[more];
-        assert_eq!(last.kind(), tower_registry_notifications::Kind::Repository);
+        assert_eq!(
+            last.kind(),
+            tower_registry_notifications::event::Kind::Repository
+        );
         assert_eq!(
             (last.action, &*last.target.repository),
             (Action::Delete, "a")

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use http::Request;
 use http_body_util::BodyExt as _;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    ActorRecord, BaseUrl, ChannelSink, Descriptor, Event, Kind, NotificationLayer, Notifier,
-    PeerAddr, RequestBody, ResponseFacts, TrustedProxies,
-};
+use tower_registry_notifications::event::{ActorRecord, Descriptor, Event, Kind};
+use tower_registry_notifications::layer::{BaseUrl, PeerAddr, ResponseFacts, TrustedProxies};
+use tower_registry_notifications::sink::ChannelSink;
+use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody};
 
 use crate::stage::{
     BLOB, Body, Case, D, IMAGE, MANIFEST, OCI, OTHER, Set, frames, full, request, response,

@@ -12,10 +12,9 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, Service, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    Acceptance, Action, ChannelSink, NotificationLayer, Notifier, RequestBody, SharedEvent, Sink,
-    SinkError, StatBody,
-};
+use tower_registry_notifications::event::{Action, SharedEvent};
+use tower_registry_notifications::sink::{Acceptance, ChannelSink, Sink, SinkError};
+use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody, StatBody};
 
 use crate::stage::{BLOB, Body, drain, frames, full, request, response};
 

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use tower::{BoxError, Layer as _, Service, ServiceExt as _};
-use tower_registry_notifications::{Events, NotificationLayer};
+use tower_registry_notifications::NotificationLayer;
+use tower_registry_notifications::sink::Events;
 
 use crate::stage::{Body, drain, full, notifier, request, response};
 

@@ -12,10 +12,10 @@ use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    ActorRecord, ChannelSink, Event, NotificationLayer, Notifier, PeerAddr, RequestBody,
-    TrustedProxies,
-};
+use tower_registry_notifications::event::{ActorRecord, Event};
+use tower_registry_notifications::layer::{PeerAddr, TrustedProxies};
+use tower_registry_notifications::sink::ChannelSink;
+use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody};
 
 const BLOB: &str = "/v2/a/blobs/sha256:01";
 /// `me:secret`

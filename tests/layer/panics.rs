@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use tower::{BoxError, Layer as _, Service as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    Action, ChannelSink, NotificationLayer, Notifier, RequestBody, StatBody,
-};
+use tower_registry_notifications::event::Action;
+use tower_registry_notifications::sink::ChannelSink;
+use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody, StatBody};
 
 use crate::stage::{Body, OTHER, full, request, response};
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use http::Request;
 use http_body_util::BodyExt as _;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    Acceptance, NotificationLayer, Notifier, RequestBody, SharedEvent, Sink,
-};
+use tower_registry_notifications::event::SharedEvent;
+use tower_registry_notifications::sink::{Acceptance, Sink};
+use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody};
 
 use crate::stage::{Body, OTHER, full, request, response};
 

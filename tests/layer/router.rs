@@ -7,7 +7,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, head, put};
 use http::{StatusCode, header};
 use tower::{Layer as _, ServiceExt as _};
-use tower_registry_notifications::{ChannelSink, Event, Events, NotificationLayer, Notifier};
+use tower_registry_notifications::event::Event;
+use tower_registry_notifications::sink::{ChannelSink, Events};
+use tower_registry_notifications::{NotificationLayer, Notifier};
 
 use crate::stage::drain;
 

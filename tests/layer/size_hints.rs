@@ -12,9 +12,9 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    Acceptance, NotificationLayer, Notifier, RequestBody, SharedEvent, Sink,
-};
+use tower_registry_notifications::event::SharedEvent;
+use tower_registry_notifications::sink::{Acceptance, Sink};
+use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody};
 
 use crate::stage::{Body, full, request};
 

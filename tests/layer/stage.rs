@@ -9,9 +9,10 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    ChannelSink, Event, Events, NotificationLayer, Notifier, RequestBody, ResponseBody, StatBody,
-};
+use tower_registry_notifications::event::Event;
+use tower_registry_notifications::layer::ResponseBody;
+use tower_registry_notifications::sink::{ChannelSink, Events};
+use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody, StatBody};
 
 pub(crate) const D: &str =
     "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -3,7 +3,7 @@
 use http::Response;
 use http::request::Parts;
 use sha2::{Digest as _, Sha256};
-use tower_registry_notifications::Event;
+use tower_registry_notifications::event::Event;
 
 use crate::stage::{BLOB, Body, Case, IMAGE, OCI, full, request, response};
 

@@ -1,7 +1,7 @@
 //! No event states anything false.
 
 use sha2::{Digest as _, Sha256};
-use tower_registry_notifications::{Action, Descriptor};
+use tower_registry_notifications::event::{Action, Descriptor};
 
 use crate::stage::{BLOB, Case, D, IMAGE, MANIFEST, OCI, OTHER, full, request, response};
 

@@ -4,7 +4,8 @@
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{Action, Event, NotificationLayer, RequestBody};
+use tower_registry_notifications::event::{Action, Event};
+use tower_registry_notifications::{NotificationLayer, RequestBody};
 
 use crate::stage::{Body, OCI, drain, frames, full, notifier, request, response};
 

@@ -2,9 +2,9 @@
 
 use http::HeaderMap;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    Event, NotificationLayer, PeerAddr, RequestBody, TrustedProxies,
-};
+use tower_registry_notifications::event::Event;
+use tower_registry_notifications::layer::{PeerAddr, TrustedProxies};
+use tower_registry_notifications::{NotificationLayer, RequestBody};
 
 use crate::stage::{Body, drain, full, notifier, request, response};
 

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tower_registry_notifications::Action;
+use tower_registry_notifications::event::Action;
 
 use crate::stage::*;
 

@@ -7,7 +7,7 @@ use http::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tower_registry_notifications::ResponseFacts;
+use tower_registry_notifications::layer::ResponseFacts;
 
 use crate::proxy::{Proxy, ProxyBody};
 use crate::stage::*;

@@ -109,7 +109,7 @@ async fn operators_see_metrics_and_status() {
     let address = listener.local_addr().unwrap();
     let _admin = admin::serve(listener, metrics, notifier.clone());
 
-    let request = tower_registry_notifications::RequestRecord::new("1", "GET");
+    let request = tower_registry_notifications::event::RequestRecord::new("1", "GET");
     let bridge = notifier.bridge(request).actor("alice");
     bridge.repo_deleted("team/app").await.unwrap();
     assert!(notifier.shutdown(PATIENCE).await.is_drained());

@@ -16,7 +16,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tower_registry_notifications::Envelope;
+use tower_registry_notifications::event::Envelope;
 
 use crate::common;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio_rustls::TlsAcceptor;
-use tower_registry_notifications::Events;
+use tower_registry_notifications::sink::Events;
 
 use crate::certificate::Certificate;
 use crate::proxy::Place;

@@ -16,9 +16,9 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::{
-    ChannelSink, Events, NotificationLayer, Notifier, RequestBody, ResponseBody, StatBody,
-};
+use tower_registry_notifications::layer::ResponseBody;
+use tower_registry_notifications::sink::{ChannelSink, Events};
+use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody, StatBody};
 
 use crate::certificate::Certificate;
 use crate::proxy::{Place, Proxy, ProxyBody};

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
-use tower_registry_notifications::{
-    Action, ActorRecord, Descriptor, Event, Format, RequestRecord, SourceRecord,
-};
+use tower_registry_notifications::event::{Action, ActorRecord, Descriptor, Event, RequestRecord};
+use tower_registry_notifications::{Format, SourceRecord};
 
 use crate::check::{Compared, Replayed, Summary, compare, conclude, encode, read};
 use crate::corpus::Exchange;

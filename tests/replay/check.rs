@@ -10,7 +10,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tower_registry_notifications::{Action, Envelope, Event, Format, SourceRecord};
+use tower_registry_notifications::event::{Action, Envelope, Event};
+use tower_registry_notifications::{Format, SourceRecord};
 use uuid::Uuid;
 
 use crate::corpus::Exchange;

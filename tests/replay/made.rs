@@ -4,9 +4,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tower_registry_notifications::{
-    Action, Descriptor, Event, Format, RequestRecord, SourceRecord, media_types,
-};
+use tower_registry_notifications::event::{Action, Descriptor, Event, RequestRecord, media_types};
+use tower_registry_notifications::{Format, SourceRecord};
 
 use crate::check::encode;
 use crate::corpus::{Answered, Exchange, Headers, Sent};

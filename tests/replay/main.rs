@@ -46,9 +46,9 @@ use http_body_util::BodyExt as _;
 use reference::{Difference, PEER};
 use registry::{Registry, State};
 use tower::Layer as _;
-use tower_registry_notifications::{
-    ChannelSink, Format, NotificationLayer, Notifier, PeerAddr, TrustedProxies,
-};
+use tower_registry_notifications::layer::{PeerAddr, TrustedProxies};
+use tower_registry_notifications::sink::ChannelSink;
+use tower_registry_notifications::{Format, NotificationLayer, Notifier};
 
 /// Reads as hyper does: not past the last byte that was announced.
 async fn read_announced<R: Body + Unpin>(response: Response<R>, length: usize)

@@ -1,7 +1,7 @@
 //! What the reference posts and the layer does not, by design; to the last field,
 //! from the exchange and from what the registry had before it.
 
-use tower_registry_notifications::{Action, Descriptor, Event, Manifest, RequestRecord};
+use tower_registry_notifications::event::{Action, Descriptor, Event, Manifest, RequestRecord};
 
 use crate::corpus::{Exchange, Place};
 use crate::registry::{State, failed_tag, sha256};

@@ -4,7 +4,8 @@ use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use tower::Layer as _;
-use tower_registry_notifications::{ChannelSink, NotificationLayer, Notifier};
+use tower_registry_notifications::sink::ChannelSink;
+use tower_registry_notifications::{NotificationLayer, Notifier};
 
 use crate::corpus::{self, send};
 use crate::registry::Registry;

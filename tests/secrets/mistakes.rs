@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use tower::{BoxError, service_fn};
+use tower_registry_notifications::Endpoint;
 use tower_registry_notifications::endpoint::{AddressPolicy, Backoff, Batch, Breaker};
-use tower_registry_notifications::{Endpoint, Filter};
+use tower_registry_notifications::sink::Filter;
 
 use crate::{API_KEY, BEARER, PASSWORD, SIGNING, USER_INFO, Vault};
 

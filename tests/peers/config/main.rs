@@ -14,7 +14,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tower_registry_notifications::endpoint::Breaker;
-use tower_registry_notifications::{Action, Config, Endpoint, Filter, Notifier, NotifierBuilder};
+use tower_registry_notifications::event::Action;
+use tower_registry_notifications::sink::Filter;
+use tower_registry_notifications::{Config, Endpoint, Notifier, NotifierBuilder};
 
 use expected::{of_reference, told};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
-use tower_registry_notifications::{Action, Event};
+use tower_registry_notifications::event::{Action, Event};
 
 use crate::front::is_own;
 use crate::odd::{OLD, TWOFOLD};

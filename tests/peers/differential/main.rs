@@ -40,7 +40,8 @@ use std::time::Duration;
 use common::{Received, receiver};
 use http::Response;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tower_registry_notifications::{Endpoint, Envelope, Event, Format, Notifier, SourceRecord};
+use tower_registry_notifications::event::{Envelope, Event};
+use tower_registry_notifications::{Endpoint, Format, Notifier, SourceRecord};
 
 use crate::certificate::Certificate;
 use crate::comparison::Comparison;

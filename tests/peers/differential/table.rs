@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use tower_registry_notifications::{Envelope, Event, Format};
+use tower_registry_notifications::Format;
+use tower_registry_notifications::event::{Envelope, Event};
 
 /// Events of a kind, and how often each side told of each.
 #[derive(Default)]

@@ -12,9 +12,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tower::{Layer as _, service_fn};
-use tower_registry_notifications::{
-    ActorRecord, ChannelSink, Events, NotificationLayer, Notifier, PeerAddr, RequestBody,
-};
+use tower_registry_notifications::event::ActorRecord;
+use tower_registry_notifications::layer::PeerAddr;
+use tower_registry_notifications::sink::{ChannelSink, Events};
+use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody};
 
 const TARGET: &str = "/v2/library/debian/manifests/12";
 
@@ -127,8 +128,8 @@ fn the_public_types_can_be_shared() {
     check::<NotificationLayer>();
     check::<Notifier>();
     check::<PeerAddr>();
-    check::<tower_registry_notifications::Notification<()>>();
-    check::<tower_registry_notifications::SharedEvent>();
-    check::<Box<dyn tower_registry_notifications::Sink>>();
+    check::<tower_registry_notifications::layer::Notification<()>>();
+    check::<tower_registry_notifications::event::SharedEvent>();
+    check::<Box<dyn tower_registry_notifications::sink::Sink>>();
     check::<Box<dyn tower_registry_notifications::Listener + Send + Sync>>();
 }

@@ -8,10 +8,12 @@ use cloudevents::AttributesReader as _;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::Value;
-use tower_registry_notifications::{
-    Action, ActorRecord, Bridge, ChannelSink, Descriptor, Envelope, Event, Format, Kind, Manifest,
-    Platform, RequestRecord, SourceRecord, media_types,
+use tower_registry_notifications::event::{
+    Action, ActorRecord, Descriptor, Envelope, Event, Kind, Manifest, Platform, RequestRecord,
+    media_types,
 };
+use tower_registry_notifications::sink::ChannelSink;
+use tower_registry_notifications::{Bridge, Format, SourceRecord};
 
 const FORMATS: [Format; 3] = [Format::V2, Format::V1, Format::CloudEvents];
 

@@ -18,8 +18,9 @@ use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tower_registry_notifications::{
-    Action, Envelope, Event, Format, MANIFEST_LIMIT, Manifest, media_types,
+use tower_registry_notifications::Format;
+use tower_registry_notifications::event::{
+    Action, Envelope, Event, MANIFEST_LIMIT, Manifest, media_types,
 };
 
 use crate::registry::Registry;

@@ -17,9 +17,9 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::{Layer as _, ServiceExt as _};
-use tower_registry_notifications::{
-    Action, ChannelSink, Event, Events, NotificationLayer, Notifier,
-};
+use tower_registry_notifications::event::{Action, Event};
+use tower_registry_notifications::sink::{ChannelSink, Events};
+use tower_registry_notifications::{NotificationLayer, Notifier};
 
 use crate::image::Image;
 use crate::token::{self, Tokens, User};

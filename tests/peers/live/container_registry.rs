@@ -8,7 +8,7 @@ use std::sync::Arc;
 use container_registry::ContainerRegistry;
 use http::{Method, StatusCode};
 use sec::Secret;
-use tower_registry_notifications::Action;
+use tower_registry_notifications::event::Action;
 
 use crate::client::skopeo;
 use crate::image::Image;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
-use tower_registry_notifications::Event;
+use tower_registry_notifications::event::Event;
 
 use crate::image::{Content, Image};
 use crate::node::Exchange;

@@ -38,7 +38,7 @@ mod tls;
 mod token;
 
 use http::{Method, StatusCode};
-use tower_registry_notifications::Action;
+use tower_registry_notifications::event::Action;
 
 use crate::client::skopeo;
 use crate::image::{Image, MANIFEST};
@@ -132,7 +132,7 @@ async fn a_multi_platform_index_goes_in_and_out() {
     assert_eq!(node::targets(&events, Action::Push, "live/multi"), wanted);
 
     let push = |digest: &str| {
-        let of = |event: &&tower_registry_notifications::Event| {
+        let of = |event: &&tower_registry_notifications::event::Event| {
             event.action == Action::Push && event.target.descriptor.digest == digest
         };
         events.iter().find(of).unwrap().target.clone()

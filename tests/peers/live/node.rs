@@ -21,7 +21,8 @@ use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tower_registry_notifications::{Action, Endpoint, Event, Notifier, SourceRecord};
+use tower_registry_notifications::event::{Action, Event};
+use tower_registry_notifications::{Endpoint, Notifier, SourceRecord};
 
 use crate::expect::{Expected, line};
 use crate::image::{Content, Image};

@@ -8,7 +8,8 @@ use axum::extract::State;
 use axum::routing::post;
 use http::{HeaderMap, StatusCode, header};
 use tokio::net::TcpListener;
-use tower_registry_notifications::{Envelope, Event, Format};
+use tower_registry_notifications::Format;
+use tower_registry_notifications::event::{Envelope, Event};
 
 /// The events that were posted, in order.
 #[derive(Clone, Default)]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use http::{Method, Request, StatusCode};
 use registry_testkit::{RegistryConfig, RegistryServer};
-use tower_registry_notifications::Events;
+use tower_registry_notifications::sink::Events;
 
 use crate::client::skopeo;
 use crate::image::{Image, MANIFEST};

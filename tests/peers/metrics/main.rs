@@ -29,9 +29,8 @@ use serde_json::Value as Json;
 use tokio::net::TcpListener;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::endpoint::Backoff;
-use tower_registry_notifications::{
-    ChannelSink, Endpoint, Filter, NotificationLayer, Notifier, RequestBody, Sink as _,
-};
+use tower_registry_notifications::sink::{ChannelSink, Filter, Sink as _};
+use tower_registry_notifications::{Endpoint, NotificationLayer, Notifier, RequestBody};
 
 use crate::image::{Image, MANIFEST};
 use crate::scrape::Scrape;

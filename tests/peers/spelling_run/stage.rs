@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Mutex;
 
 use fastrand::Rng;
-use tower_registry_notifications::{ChannelSink, Events, Notifier};
+use tower_registry_notifications::Notifier;
+use tower_registry_notifications::sink::{ChannelSink, Events};
 
 use crate::common::raw::{RawConnection, RawRequest, RawResponse};
 use crate::common::setting;
@@ -40,7 +41,7 @@ impl Notified {
     fn happenings(&self) -> Vec<Happening> {
         let mut events = self.0.lock().unwrap().take().unwrap();
         let events = std::iter::from_fn(|| events.try_recv()).map(|event| event.to_event());
-        let check = |event: &tower_registry_notifications::Event| {
+        let check = |event: &tower_registry_notifications::event::Event| {
             assert!(!is_own(event), "the layer told of its own requests");
         };
         let events = events.inspect(check);
