@@ -1,5 +1,5 @@
 //! The layer in an axum application, inside of an auth middleware that says
-//! who acts. `cargo run --example axum --features axum`, then
+//! who acts. `cargo run --example axum --features axum-0-8`, then
 //! `curl -u alice:secret http://127.0.0.1:5000/v2/demo/manifests/latest`.
 
 use std::net::SocketAddr;

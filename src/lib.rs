@@ -57,8 +57,8 @@
 //! | feature | gives | default |
 //! | --- | --- | --- |
 //! | `client` | the HTTP(S) client of endpoints; without it an [`Endpoint`] needs a client of its own, and the crate has no TLS | on |
-//! | `axum` | peer addresses from axum 0.8's `ConnectInfo` | off |
-//! | `tower-http` | request ids from tower-http 0.6's `RequestId` | off |
+//! | `axum-0-8` | peer addresses from axum 0.8's `ConnectInfo` | off |
+//! | `tower-http-0-6` | request ids from tower-http 0.6's `RequestId` | off |
 //! | `config` | [`Config`]: endpoints from distribution's configuration file | off |
 
 mod basic_auth;

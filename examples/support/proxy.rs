@@ -134,7 +134,11 @@ where
                 }
                 Err(error) => {
                     let chain = &error as &(dyn std::error::Error + 'static);
-                    tracing::warn!(error = chain, "the upstream does not answer");
+                    if is_of_client(chain) {
+                        tracing::debug!(error = chain, "a client gave up its request");
+                    } else {
+                        tracing::warn!(error = chain, "the upstream does not answer");
+                    }
                     let message = "the registry behind this proxy does not answer";
                     let refusal = refusal(StatusCode::BAD_GATEWAY, "UNAVAILABLE", message);
                     lost(refusal, !error.is_connect() && !reads)
@@ -288,4 +292,15 @@ fn refusal(status: StatusCode, code: &str, message: &str) -> Response<ProxyBody>
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response
+}
+
+/// Whether a request failed because its own body did, as when its client hangs
+/// up. Any client can cause that, so it is no warning.
+fn is_of_client(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        cause
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_user)
+    })
 }

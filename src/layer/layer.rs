@@ -226,7 +226,7 @@ impl NotificationLayer {
 
     /// Sets a closure that tells the id of a request, as middleware outside of
     /// the layer has set it. An id that is empty or longer than 128 bytes does
-    /// not count. Defaults to tower-http's `RequestId` (feature `tower-http`),
+    /// not count. Defaults to tower-http's `RequestId` (feature `tower-http-0-6`),
     /// then the `X-Request-Id` of a trusted proxy, then a new UUIDv7.
     #[must_use]
     pub fn request_id(self, id: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {

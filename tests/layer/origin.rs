@@ -379,7 +379,7 @@ fn ipv4_mapped_peers_are_written_as_ipv4() {
         let mut request = head(&[HOST]);
         request.extensions_mut().insert(PeerAddr(peer));
         assert_eq!(made(PLAIN, request).event.request.addr, addr);
-        #[cfg(feature = "axum")]
+        #[cfg(feature = "axum-0-8")]
         {
             let mut request = head(&[HOST]);
             let info = axum::extract::ConnectInfo(peer);

@@ -27,7 +27,7 @@ const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 fn program() -> PathBuf {
     let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
     build.args(["build", "--example", "proxy", "--message-format=json"]);
-    if cfg!(all(feature = "axum", feature = "tower-http")) {
+    if cfg!(all(feature = "axum-0-8", feature = "tower-http-0-6")) {
         // As `scripts/test.sh` does, so that nothing is built anew.
         build.args(["--workspace", "--all-features"]);
     } else {

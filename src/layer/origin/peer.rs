@@ -7,14 +7,14 @@ use http::Extensions;
 /// The address at the other end of the connection, as a request extension.
 ///
 /// Servers insert it so that events have the address of the client. For axum
-/// the feature `axum` makes the layer read `ConnectInfo` instead.
+/// the feature `axum-0-8` makes the layer read `ConnectInfo` instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
 /// Returns the peer from the request extension that a server has inserted.
 pub(super) fn extended(extensions: &Extensions) -> Option<SocketAddr> {
     let peer = extensions.get::<PeerAddr>().map(|peer| peer.0);
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "axum-0-8")]
     let peer = peer.or_else(|| {
         let info = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>();
         info.map(|info| info.0)

@@ -11,7 +11,7 @@ use crate::networks::Networks;
 /// Anybody can send these headers. Trust a proxy only if it sets or removes all
 /// of them in every request. The reference believes everyone.
 ///
-/// With the feature `tower-http`, the `RequestId` extension ranks before
+/// With the feature `tower-http-0-6`, the `RequestId` extension ranks before
 /// `X-Request-Id`. `SetRequestIdLayer` takes over an id that the client has sent.
 /// Where clients must not choose ids, remove that header outside of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

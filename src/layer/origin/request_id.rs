@@ -36,14 +36,14 @@ fn is_usual(byte: u8) -> bool {
 
 /// The id that a server has set. tower-http takes over one that the client has
 /// sent, so its length is bounded too.
-#[cfg(feature = "tower-http")]
+#[cfg(feature = "tower-http-0-6")]
 fn extended(extensions: &Extensions) -> Option<&str> {
     let id = extensions.get::<tower_http::request_id::RequestId>()?;
     let id = id.header_value().to_str().ok()?;
     is_bounded(id).then_some(id)
 }
 
-#[cfg(not(feature = "tower-http"))]
+#[cfg(not(feature = "tower-http-0-6"))]
 fn extended(_: &Extensions) -> Option<&str> {
     None
 }
@@ -83,7 +83,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "tower-http")]
+    #[cfg(feature = "tower-http-0-6")]
     #[test]
     fn an_id_that_a_server_has_set_counts_first() {
         let set = |id: &str| {
