@@ -9,7 +9,7 @@
 //! [`tower::Service`].
 //!
 //! ```no_run
-//! use std::time::Duration;
+//! use std::{net::SocketAddr, time::Duration};
 //!
 //! use axum::Router;
 //! use tower::Layer;
@@ -25,7 +25,8 @@
 //! let app = Router::new().fallback_service(layer.layer(registry));
 //!
 //! let listener = tokio::net::TcpListener::bind("0.0.0.0:5000").await?;
-//! axum::serve(listener, app)
+//! // The client's address needs the feature `axum-0-8`.
+//! axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
 //!     .with_graceful_shutdown(async { tokio::signal::ctrl_c().await.unwrap_or_default() })
 //!     .await?;
 //! println!("{}", notifier.shutdown(Duration::from_secs(10)).await);

@@ -19,7 +19,7 @@ use crate::event::{RequestRecord, SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
 use crate::shutdown::ShutdownReport;
 use crate::sink::{
-    Acceptance, Broadcaster, Counted, Destination, Plain, RetryingSink, Sink, SinkError,
+    Acceptance, Broadcaster, Counted, Destination, Plain, RetryingSink, Sink, SinkError, Unaccepted,
 };
 
 /// Owns the endpoints, the other sinks and their tasks.
@@ -116,7 +116,7 @@ use crate::sink::{
 /// | warn | `a stat took too long`, `a lookup of tags took too long`, `only the first 10000 tags are looked at`, `untag_lookup needs a service to ask: set stat_with`, `an event lacks its references`: events lack facts |
 /// | info | `the receiver answers again` |
 /// | debug | `a delivery failed`: every failed attempt |
-/// | debug | `a sink did not accept an event` |
+/// | warn | `a sink did not accept an event`, once in 5 minutes; debug in between |
 /// | debug | `a trusted root of the system cannot be read` |
 ///
 /// Each attempt is a span `delivery` at level debug with the fields `endpoint`,
@@ -132,6 +132,7 @@ struct Inner {
     sink: Arc<dyn Sink>,
     /// The same one by one.
     destinations: Vec<Arc<dyn Destination>>,
+    unaccepted: Unaccepted,
     endpoints: Vec<Arc<Running>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     in_flight: InFlight,
@@ -163,7 +164,8 @@ impl Notifier {
     /// accepted the event, or `limit` has passed.
     pub(crate) fn retrying_sink(&self, limit: Duration) -> Arc<dyn Sink> {
         let destinations = self.0.destinations.clone();
-        Arc::new(Counted::new(RetryingSink::new(destinations, limit)))
+        let sink = RetryingSink::new(destinations, limit);
+        Arc::new(Counted::new(sink, self.0.unaccepted.clone()))
     }
 
     /// Requests whose clients have hung up.
@@ -262,7 +264,7 @@ impl Notifier {
         }
         self.letters_decided().await;
         let accounts = endpoints.iter().map(|it| (it.name(), it.account()));
-        ShutdownReport::of(accounts, unfinished)
+        ShutdownReport::of(accounts, unfinished, self.0.unaccepted.count())
     }
 
     /// Waits for the dead letters of events that were refused or had to make
@@ -401,10 +403,12 @@ impl NotifierBuilder {
         }
         let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
         let tasks = workers.into_iter().filter_map(spawn).collect();
+        let unaccepted = Unaccepted::default();
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(self.source.unwrap_or_else(|| SourceRecord::new(""))),
             include_references: self.include_references,
-            sink: Arc::new(Counted::new(Broadcaster::new(sinks))),
+            sink: Arc::new(Counted::new(Broadcaster::new(sinks), unaccepted.clone())),
+            unaccepted,
             destinations,
             endpoints,
             tasks: Mutex::new(tasks),

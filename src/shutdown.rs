@@ -23,6 +23,10 @@ pub struct ShutdownReport {
     /// deadline. Whether the registry acted, and so whether events are missing,
     /// is unknown.
     pub unfinished: usize,
+    /// Events that an endpoint or another sink did not accept, since the start.
+    /// An endpoint makes dead letters of them, which count there too; what
+    /// another sink refuses is lost to it.
+    pub unaccepted: u64,
 }
 
 /// The events that one endpoint had left.
@@ -50,9 +54,11 @@ impl ShutdownReport {
     pub(crate) fn of<'a>(
         endpoints: impl Iterator<Item = (&'a str, Account)>,
         unfinished: usize,
+        unaccepted: u64,
     ) -> Self {
         let mut report = Self {
             unfinished,
+            unaccepted,
             ..Self::default()
         };
         for (endpoint, account) in endpoints {
@@ -80,7 +86,7 @@ impl ShutdownReport {
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_drained() && self.dead_letters == 0 {
+        if self.is_drained() && self.dead_letters == 0 && self.unaccepted == 0 {
             return f.write_str("All events were delivered.");
         }
         let mut sentences: Vec<_> = self.left.iter().map(ToString::to_string).collect();
@@ -94,6 +100,10 @@ impl fmt::Display for ShutdownReport {
                 _ => format!("Dead letters before the end: {letters}, of which {lost} are lost."),
             };
             sentences.push(earlier);
+        }
+        if self.unaccepted > 0 {
+            let events = self.unaccepted;
+            sentences.push(format!("Events that a sink did not accept: {events}."));
         }
         if self.unfinished > 0 {
             let requests = self.unfinished;
@@ -140,6 +150,7 @@ mod tests {
                 dead_letters,
                 lost,
                 unfinished: 0,
+                unaccepted: 0,
             };
             report.to_string()
         };

@@ -74,7 +74,8 @@ impl NotificationLayer {
     ///
     /// The service receives HEAD and GET requests with an empty body, and with
     /// the host, the authorization and the extensions of the client's request.
-    /// It must be the registry itself, without this layer around it. It must not
+    /// The paths are those that the layer sees, so outside of a nest it must be the
+    /// nested router. It must be the registry itself, without this layer around it. It must not
     /// wait for a permit that the client's request holds, such as that of a
     /// concurrency limit.
     ///
@@ -154,7 +155,8 @@ impl NotificationLayer {
 
     /// Sets the path that the distribution API begins with, as the layer sees
     /// it. A warning is logged, once in a while, if requests succeed that look
-    /// like those of the API under another path. Defaults to `/v2/`.
+    /// like those of the API under another path. URLs in events have `/v2/` in any
+    /// case. Defaults to `/v2/`.
     #[must_use]
     pub fn prefix(self, prefix: &str) -> Self {
         let inside = prefix.trim_matches('/');
@@ -172,8 +174,9 @@ impl NotificationLayer {
         self.set(|it| it.trusted_proxies = proxies)
     }
 
-    /// Sets what the URLs in events begin with. Defaults to the scheme and host
-    /// of the request.
+    /// Sets what the URLs in events begin with: everything before their `/v2/`.
+    /// The path of [`prefix`](Self::prefix) is not added to it. Defaults to the
+    /// scheme and host of the request, and what the prefix has before `/v2/`.
     #[must_use]
     pub fn base_url(self, base: BaseUrl) -> Self {
         self.set(|it| it.base_url = base)

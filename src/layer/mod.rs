@@ -186,20 +186,27 @@
 //! #   Ok(Response::default())
 //! }
 //!
-//! async fn serve(stream: TcpStream, peer: SocketAddr, notifier: Notifier) -> Result<(), BoxError> {
-//!     let stat = service_fn(registry::<StatBody>);
+//! fn layer(notifier: Notifier) -> NotificationLayer {
+//!     NotificationLayer::new(notifier).stat_with(service_fn(registry::<StatBody>))
+//! }
+//!
+//! async fn serve(
+//!     stream: TcpStream,
+//!     peer: SocketAddr,
+//!     layer: NotificationLayer,
+//! ) -> Result<(), BoxError> {
 //!     let service = ServiceBuilder::new()
 //!         .map_request(move |mut request: Request<Incoming>| {
 //!             request.extensions_mut().insert(PeerAddr(peer));
 //!             request
 //!         })
-//!         .layer(NotificationLayer::new(notifier).stat_with(stat))
+//!         .layer(layer)
 //!         .service_fn(registry);
 //!     auto::Builder::new(TokioExecutor::new())
 //!         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
 //!         .await
 //! }
-//! # let _ = serve;
+//! # let _ = (layer, serve);
 //! ```
 //!
 //! A server makes one layer and clones it for each connection: the clones share
@@ -283,7 +290,9 @@
 //! ## Tests of a registry
 //!
 //! A [`ChannelSink`](crate::sink::ChannelSink) holds the events. Because an event is
-//! accepted before the client sees the response, no test has to wait:
+//! accepted before the client sees the response, no test has to wait. Of a GET, read
+//! or drop the body first. Sizes come from what the handler reads, so a fake must
+//! read the request's body:
 //!
 //! ```
 //! use axum::Router;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::memory::Memory;
 use super::origin::{BaseUrl, FromParts, OriginSettings, TrustedProxies};
 use super::stat_service::StatService;
+use crate::error::with_causes;
 use crate::event::ActorRecord;
 use crate::notifier::Notifier;
 use crate::sink::{Acceptance, Sink, SinkError};
@@ -92,12 +93,12 @@ impl Settings {
     /// The result is an error only if the client must not get the response.
     pub(super) fn accept(self: &Arc<Self>, write: Acceptance) -> Acceptance {
         match write.answer() {
-            Ok(answer) => Acceptance::ready(judge(answer, self.fail_closed)),
+            Ok(answer) => Acceptance::ready(self.judge(answer)),
             Err(write) => {
                 let settings = self.clone();
                 Acceptance::pending(async move {
                     let answer = settings.answer_in_time(write).await;
-                    judge(answer, settings.fail_closed)
+                    settings.judge(answer)
                 })
             }
         }
@@ -121,12 +122,27 @@ impl Settings {
         }
         Err(SinkError::other("sink did not answer in time"))
     }
-}
 
-fn judge(answer: Result<(), SinkError>, fail_closed: bool) -> Result<(), SinkError> {
-    let Err(error) = answer else { return Ok(()) };
-    tracing::debug!(%error, fail_closed, "a sink did not accept an event");
-    if fail_closed { Err(error) } else { Ok(()) }
+    /// Logs why an event was not accepted, loudly once in a while. The result is
+    /// an error only if the client must not see the response.
+    fn judge(&self, answer: Result<(), SinkError>) -> Result<(), SinkError> {
+        let Err(error) = answer else { return Ok(()) };
+        let (causes, fail_closed) = (with_causes(&error), self.fail_closed);
+        if self.memory.may_log("sink") {
+            tracing::warn!(
+                error = causes,
+                fail_closed,
+                "a sink did not accept an event"
+            );
+        } else {
+            tracing::debug!(
+                error = causes,
+                fail_closed,
+                "a sink did not accept an event"
+            );
+        }
+        if fail_closed { Err(error) } else { Ok(()) }
+    }
 }
 
 impl fmt::Debug for Settings {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub use self::acceptance::Acceptance;
 pub use self::broadcaster::Broadcaster;
 pub use self::channel::{ChannelSink, Events};
-pub(crate) use self::counted::Counted;
+pub(crate) use self::counted::{Counted, Unaccepted};
 pub use self::error::SinkError;
 pub use self::filter::Filter;
 pub(crate) use self::retrying::{Destination, Plain, RetryingSink};
@@ -70,7 +70,9 @@ pub trait Sink: Send + Sync + 'static {
     }
 
     /// Tells the sink that no more events will come. Writes after it may fail
-    /// with [`SinkError::is_closed`]. Does nothing by default.
+    /// with [`SinkError::is_closed`]. [`Notifier::shutdown`](crate::Notifier::shutdown)
+    /// closes the endpoints only: to close all sinks, call this of the notifier.
+    /// Does nothing by default.
     fn close(&self) {}
 }
 

@@ -9,7 +9,13 @@ use crate::event::SharedEvent;
 /// Creates a sink from an asynchronous closure.
 ///
 /// The event is accepted when the future resolves to `Ok`. The error may be of
-/// any type. A [`SinkError`] is passed on as it is.
+/// any type. A [`SinkError`] is passed on as it is. Where nothing in the closure
+/// names the type of its error, end it with `Ok::<_, SinkError>(())`. The closure
+/// is called for each event, so it clones what its future needs.
+///
+/// A write that takes longer than the layer's
+/// [`accept_timeout`](crate::NotificationLayer::accept_timeout) is dropped, and its
+/// event counts as not accepted.
 ///
 /// ```
 /// use tower_registry_notifications::{Notifier, sink_fn};
