@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use super::dead_letter::{DeadLetterWriter, Fates};
-use super::delivery::{Delivery, Poster, Secrets, Signer, client, headers, target};
+use super::delivery::{Poster, Secrets, Signer, Transport, client, headers, target};
 use super::endpoint::Endpoint;
 use super::running::Running;
 use super::status::Counts;
@@ -20,7 +20,7 @@ use crate::redact::without_user_info;
 pub(crate) struct Checked {
     endpoint: Endpoint,
     poster: Poster,
-    client: Delivery,
+    client: Transport,
 }
 
 impl Endpoint {
@@ -66,7 +66,7 @@ impl Endpoint {
     }
 
     /// What makes the requests, and the client that sends them.
-    fn poster(&self) -> Result<(Poster, Delivery), BuildError> {
+    fn poster(&self) -> Result<(Poster, Transport), BuildError> {
         let mut mistakes = Mistakes::default();
         let shown_url = without_user_info(&self.url);
         let target = target(&self.url).map_err(|remedy| self.wrong("url", &shown_url, remedy));
@@ -77,7 +77,7 @@ impl Endpoint {
         let client = match (&self.client, &url) {
             (Some(own), _) => {
                 mistakes.take(self.connection.check_unused(&self.of()));
-                Some(own.delivery())
+                Some(Transport::Own(own.delivery()))
             }
             (None, Some(url)) => {
                 mistakes.take(client(&self.connection, &self.of(), url, self.timeout))
@@ -143,7 +143,7 @@ impl Checked {
             client,
         } = self;
         let layers = endpoint.layers.iter();
-        let delivery = layers.fold(client, |delivery, wrap| wrap(delivery));
+        let transport = layers.fold(client, |transport, wrap| transport.layered(|it| wrap(it)));
         let settings = endpoint.settings();
         let name: Arc<str> = endpoint.name.as_str().into();
         let counts = Arc::new(Counts::new(&name));
@@ -164,7 +164,7 @@ impl Checked {
             dead_letters: dead_letters.clone(),
             switch: switch.clone(),
             poster: Arc::new(poster),
-            delivery,
+            transport,
             retry: endpoint.retry,
             concurrency: endpoint.concurrency,
             batch: endpoint.batch,

@@ -9,7 +9,17 @@ mod client;
 #[path = "no_client.rs"]
 mod client;
 #[cfg(feature = "client")]
+mod connections;
+#[cfg(feature = "client")]
 mod connector;
+#[cfg(feature = "client")]
+mod http1;
+#[cfg(feature = "client")]
+mod http2;
+#[cfg(feature = "client")]
+mod idle;
+#[cfg(feature = "client")]
+mod origin;
 mod request;
 mod response;
 mod secrets;
@@ -21,6 +31,7 @@ mod status_line;
 mod target;
 #[cfg(feature = "client")]
 mod tls;
+mod transport;
 
 #[cfg(feature = "client")]
 pub use self::address::AddressPolicy;
@@ -32,3 +43,4 @@ pub(super) use self::secrets::Secrets;
 pub(crate) use self::signature::Signer;
 pub(super) use self::target::headers;
 pub(crate) use self::target::target;
+pub(super) use self::transport::Transport;

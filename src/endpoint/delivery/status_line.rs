@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use http::StatusCode;
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -127,14 +126,14 @@ impl<T> Watched<T> {
             status: StatusLine::default(),
         })
     }
-}
 
-impl<T> Connection for Watched<T> {
-    fn connected(&self) -> Connected {
-        match self.is_http2 {
-            true => Connected::new().negotiated_h2(),
-            false => Connected::new().extra(self.status.clone()),
-        }
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+
+    /// The status lines of this connection.
+    pub(super) fn status(&self) -> StatusLine {
+        self.status.clone()
     }
 }
 

@@ -77,6 +77,6 @@ impl Worker {
                 .bury_all(queue, left, Reason::Shutdown, &cause, deadline, tell)
                 .await;
         }
-        self.refresh();
+        self.refresh(Instant::now());
     }
 }

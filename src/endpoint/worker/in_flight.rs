@@ -48,6 +48,7 @@ pub(super) struct Attempted {
     /// The epoch of the gate when it began.
     pub(super) epoch: u64,
     pub(super) took: Duration,
+    pub(super) ended: Instant,
     pub(super) outcome: Outcome,
 }
 

@@ -17,7 +17,7 @@ impl Worker {
             let Some(id) = parked.or_else(|| self.formed(now)) else {
                 return;
             };
-            self.begin(id);
+            self.begin(id, now);
         }
     }
 
@@ -48,8 +48,8 @@ impl Worker {
     }
 
     /// Begins an attempt at the first part of a batch.
-    fn begin(&mut self, id: u64) {
-        let (epoch, started) = (self.in_flight.gate.epoch(), Instant::now());
+    fn begin(&mut self, id: u64, now: Instant) {
+        let epoch = self.in_flight.gate.epoch();
         let Some(part) = self.in_flight.part_mut(id) else {
             return;
         };
@@ -64,16 +64,18 @@ impl Worker {
         let request = self
             .poster
             .request(&encoded, &part.id(), part.trace_parent());
-        let (poster, delivery) = (self.poster.clone(), self.delivery.clone());
+        let (poster, transport) = (self.poster.clone(), self.transport.clone());
+        let deadline = poster.deadline(now);
         let attempt = async move {
-            let outcome = poster.post(delivery, request).await;
+            let outcome = poster.post(transport, request, deadline).await;
             // Kept until now, so that endpoints which are as far share them.
             drop(encoded);
-            let took = started.elapsed();
+            let ended = Instant::now();
             Attempted {
                 id,
                 epoch,
-                took,
+                took: ended - now,
+                ended,
                 outcome,
             }
         };
