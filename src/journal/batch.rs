@@ -159,7 +159,10 @@ impl<'txn> Batch<'txn> {
             oldest: times.oldest,
             newest: times.newest,
             settled: 0,
-            left: members.into_iter().map(|it| (it.endpoint, it.wants)).collect(),
+            left: members
+                .into_iter()
+                .map(|it| (it.endpoint, it.wants))
+                .collect(),
         };
         self.state.chunks += 1;
         self.state.events += u64::from(count);
@@ -235,7 +238,8 @@ impl<'txn> Batch<'txn> {
     /// Whether no endpoint has anything of the chunk left.
     pub(super) fn is_done(&self, first: u64, row: &Row) -> bool {
         let adopted = |it: &state::EndpointState| it.adopts(first) && row.left_for(it.id).is_none();
-        row.left.iter().all(|(_, left)| left.is_empty()) && !self.state.endpoints.iter().any(adopted)
+        row.left.iter().all(|(_, left)| left.is_empty())
+            && !self.state.endpoints.iter().any(adopted)
     }
 
     pub(super) fn free(&mut self, first: u64, row: &Row) -> Result<(), JournalError> {
@@ -286,7 +290,11 @@ impl<'txn> Batch<'txn> {
         let missing = std::mem::take(&mut state.waiting);
         if missing > 0 {
             let name = &*state.name;
-            tracing::error!(endpoint = name, events = missing, "the journal lacks events");
+            tracing::error!(
+                endpoint = name,
+                events = missing,
+                "the journal lacks events"
+            );
             self.state.damaged += missing;
         }
     }
@@ -347,7 +355,10 @@ impl<'txn> Batch<'txn> {
         let passed = |id| self.state.endpoint(id).is_none_or(|it| it.cursor > first);
         let left = chunk.members.into_iter().map(|member| {
             let passed = passed(member.endpoint);
-            (member.endpoint, if passed { Bits::None } else { member.wants })
+            (
+                member.endpoint,
+                if passed { Bits::None } else { member.wants },
+            )
         });
         let row = Row {
             count: chunk.count,
@@ -405,7 +416,12 @@ impl<'txn> Batch<'txn> {
         }
         self.state.damaged += lost;
         let message = "events of the journal are damaged and cannot be delivered";
-        tracing::error!(position = first, events = row.map(|it| it.count), lost, "{message}");
+        tracing::error!(
+            position = first,
+            events = row.map(|it| it.count),
+            lost,
+            "{message}"
+        );
         Ok(())
     }
 }
@@ -429,7 +445,10 @@ pub(super) fn left_for<'a>(
 
 pub(super) type Found = (u64, Result<Row, Damage>);
 
-type Entry<'a> = (redb::AccessGuard<'a, u64>, redb::AccessGuard<'a, &'static [u8]>);
+type Entry<'a> = (
+    redb::AccessGuard<'a, u64>,
+    redb::AccessGuard<'a, &'static [u8]>,
+);
 
 /// Reads an entry of the index.
 pub(super) fn entry(
@@ -451,7 +470,11 @@ struct Times {
 
 impl Times {
     fn add(&mut self, time: u64) {
-        self.oldest = if self.any { self.oldest.min(time) } else { time };
+        self.oldest = if self.any {
+            self.oldest.min(time)
+        } else {
+            time
+        };
         self.newest = self.newest.max(time);
         self.any = true;
     }

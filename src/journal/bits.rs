@@ -212,7 +212,10 @@ mod tests {
         let ids = [0, 1, 63, 64, 65, 127, 128, 1000].map(EndpointId);
         let wanted: Wanted = ids.into_iter().collect();
         let found: Vec<_> = (0..2000).map(EndpointId).collect();
-        let found: Vec<_> = found.into_iter().filter(|it| wanted.contains(*it)).collect();
+        let found: Vec<_> = found
+            .into_iter()
+            .filter(|it| wanted.contains(*it))
+            .collect();
         assert_eq!(found, ids);
         assert!(!wanted.is_empty() && Wanted::default().is_empty());
     }

@@ -162,13 +162,20 @@ mod tests {
         });
         let value = draft.encode(42, &members);
         let chunk = Chunk::decode(42, &value).unwrap();
-        let back: Vec<_> = chunk.events().map(|it| event(it.unwrap()).unwrap()).collect();
+        let back: Vec<_> = chunk
+            .events()
+            .map(|it| event(it.unwrap()).unwrap())
+            .collect();
         assert_eq!(back, events);
         let numbers = |id| (0..5).map(move |it| (id, it));
         let number = |(id, index)| chunk.number(EndpointId(id), index);
         let expected = [10, 11, 12, 13, 14].map(Some);
         assert!(numbers(0).map(number).eq(expected));
-        assert!(numbers(3).map(number).eq([Some(1), None, Some(2), None, Some(3)]));
+        assert!(
+            numbers(3)
+                .map(number)
+                .eq([Some(1), None, Some(2), None, Some(3)])
+        );
         assert!(numbers(1).map(number).eq([None; 5]));
         assert!(matches!(Chunk::decode(43, &value), Err(Damage::Checksum)));
     }
@@ -179,7 +186,9 @@ mod tests {
         assert!(draft.add(&vec![0; 2 * MOST_BYTES], &wanted(&[0])));
         assert!(!draft.add(&[0], &wanted(&[0])));
         let mut draft = Draft::default();
-        let added = (0..).take_while(|_| draft.add(b"{}", &wanted(&[0]))).count();
+        let added = (0..)
+            .take_while(|_| draft.add(b"{}", &wanted(&[0])))
+            .count();
         assert_eq!(added, MOST_EVENTS);
     }
 }

@@ -149,7 +149,10 @@ pub(super) fn put_compressed(out: &mut Vec<u8>, raw: &[u8]) {
     out.push(LZ4);
     put(out, raw.len() as u64);
     let body = out.len();
-    out.resize(body + lz4_flex::block::get_maximum_output_size(raw.len()), 0);
+    out.resize(
+        body + lz4_flex::block::get_maximum_output_size(raw.len()),
+        0,
+    );
     // The output is as large as the documentation asks for, so this never fails.
     let length = lz4_flex::block::compress_into(raw, &mut out[body..]).unwrap_or(usize::MAX);
     if length < raw.len() {

@@ -1,5 +1,10 @@
 //! Events that survive the process: the [`Journal`].
 
+#![cfg_attr(
+    not(test),
+    allow(dead_code, unused_imports, reason = "the queues do not use it yet")
+)]
+
 mod batch;
 mod bits;
 mod chunk;
@@ -122,7 +127,11 @@ impl Journal {
 
     fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), JournalError> {
         let thread = thread::Builder::new().name(name.into()).spawn(run)?;
-        let mut threads = self.0.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = self
+            .0
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         threads.push(thread);
         Ok(())
     }
@@ -246,7 +255,9 @@ impl Journal {
             let _gone = sender.send(job(writer));
         };
         self.shared().inbox.run(Box::new(job));
-        answer.recv().unwrap_or_else(|_| Err(JournalError::closed()))
+        answer
+            .recv()
+            .unwrap_or_else(|_| Err(JournalError::closed()))
     }
 
     /// Returns a snapshot: what waits, what it takes, and how the disk does.
@@ -254,12 +265,16 @@ impl Journal {
         let shared = self.shared();
         let published = shared.published();
         let average = |total: Duration, count: u64| {
-            total.checked_div(u32::try_from(count).unwrap_or(u32::MAX)).unwrap_or_default()
+            total
+                .checked_div(u32::try_from(count).unwrap_or(u32::MAX))
+                .unwrap_or_default()
         };
         let state = published.state;
         JournalStatus {
             path: shared.location.clone(),
-            error: published.error.map(|error| crate::error::with_causes(&error)),
+            error: published
+                .error
+                .map(|error| crate::error::with_causes(&error)),
             bytes: state.bytes,
             events: state.events,
             oldest: None,

@@ -109,7 +109,7 @@ impl JournalOptions {
     /// Opens the journal in the file at `path`, or creates it.
     ///
     /// Blocks while the file is opened: some milliseconds, also after a crash,
-    /// unless it is [compacted](super#space).
+    /// unless it is compacted.
     ///
     /// # Errors
     ///

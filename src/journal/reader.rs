@@ -85,7 +85,8 @@ impl Reads {
         drop(waiting);
         self.changed.notify_one();
         let closed = JournalError::closed;
-        rest.into_iter().for_each(|read| (read.reply)(Err(closed())));
+        rest.into_iter()
+            .for_each(|read| (read.reply)(Err(closed())));
     }
 
     fn pop(&self) -> Option<Read> {
@@ -140,7 +141,9 @@ fn serve(shared: &Arc<Shared>, read: Read) {
         Err(error) => {
             if error.is_fatal() {
                 let cause = error.clone();
-                shared.inbox.run(Box::new(move |writer| writer.fail(&cause)));
+                shared
+                    .inbox
+                    .run(Box::new(move |writer| writer.fail(&cause)));
             }
             (read.reply)(Err(error));
         }
@@ -206,15 +209,13 @@ impl Snapshot {
 
     pub(super) fn chunk(&self, first: u64) -> Result<Result<Chunk, Damage>, JournalError> {
         let value = self.chunks.get(first)?;
-        Ok(value.map_or(Err(Damage::Missing), |value| Chunk::decode(first, value.value())))
+        Ok(value.map_or(Err(Damage::Missing), |value| {
+            Chunk::decode(first, value.value())
+        }))
     }
 }
 
-fn page(
-    database: &Database,
-    read: &Read,
-    settled: &HashSet<u64>,
-) -> Result<Found, JournalError> {
+fn page(database: &Database, read: &Read, settled: &HashSet<u64>) -> Result<Found, JournalError> {
     let snapshot = Snapshot::of(database)?;
     let state = &snapshot.state;
     let endpoint = state.endpoint(read.endpoint);
@@ -270,7 +271,13 @@ struct Filling<'a> {
 
 impl Filling<'_> {
     /// Takes what is left of a chunk. `false` if the page is full.
-    fn take(&mut self, state: &State, first: u64, row: &Row, chunk: &Chunk) -> Result<bool, Damage> {
+    fn take(
+        &mut self,
+        state: &State,
+        first: u64,
+        row: &Row,
+        chunk: &Chunk,
+    ) -> Result<bool, Damage> {
         if chunk.count != row.count {
             return Err(Damage::Content);
         }

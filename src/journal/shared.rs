@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redb::Database;
 
+use crate::dead_letter::Reason;
 use crate::event::SharedEvent;
 
 use super::bits::EndpointId;
@@ -35,6 +36,12 @@ pub(crate) trait Consumer: Send + Sync + 'static {
     /// Takes events that are on disk now, in the order of their positions.
     /// Between two calls for one endpoint no event of it is left out.
     fn deliver(&self, endpoint: EndpointId, events: &[Stored]);
+
+    /// Ends events that go because of the journal's limits: they become dead
+    /// letters with this reason. Each is to be [settled](super::Journal::settle)
+    /// when its letter is kept. The queue may hold some of them, even under way;
+    /// others it never had.
+    fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason);
 
     /// The journal was down and works again. Reads that failed may be repeated.
     fn recovered(&self);
@@ -142,7 +149,9 @@ impl Shared {
     /// Whether no configured endpoint has this id.
     pub(super) fn is_orphan(&self, endpoint: EndpointId) -> bool {
         let attached = lock(&self.attached);
-        !attached.as_ref().is_some_and(|it| it.endpoints.contains(&endpoint))
+        !attached
+            .as_ref()
+            .is_some_and(|it| it.endpoints.contains(&endpoint))
     }
 
     pub(super) fn publish(&self, state: &State, error: Option<&JournalError>) {

@@ -14,7 +14,7 @@ pub(super) type Opener = Box<dyn FnMut(Mode) -> Result<Opened, JournalError> + S
 
 /// How thoroughly the storage is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(in crate::journal) enum Mode {
     /// What a clean end or a crash left can be trusted.
     Plain,
     /// After an error of the disk, all of it is read and verified.
@@ -30,7 +30,9 @@ pub(super) struct Opened {
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { length, .. } = self;
-        f.debug_struct("Opened").field("length", length).finish_non_exhaustive()
+        f.debug_struct("Opened")
+            .field("length", length)
+            .finish_non_exhaustive()
     }
 }
 

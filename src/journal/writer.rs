@@ -99,13 +99,21 @@ impl Writer {
         let nothing = work.appends.is_empty() && work.letters.is_empty();
         if nothing && work.settled.is_empty() {
             self.shared.inbox.settled();
-            work.flushes.into_iter().for_each(|flush| drop(flush.send(Ok(()))));
+            work.flushes
+                .into_iter()
+                .for_each(|flush| drop(flush.send(Ok(()))));
             return;
         }
         let first = self.state.next;
-        let numbers = self.state.endpoints.iter().map(|it| (it.id, it.next_number));
+        let numbers = self
+            .state
+            .endpoints
+            .iter()
+            .map(|it| (it.id, it.next_number));
         let numbers: Vec<_> = numbers.collect();
-        let Work { appends, settled, .. } = &mut work;
+        let Work {
+            appends, settled, ..
+        } = &mut work;
         let events = appends.len();
         let written = self.write(events, |batch| {
             batch.append(appends.iter().map(|it| (&it.event, &it.wanted)))?;
@@ -137,15 +145,23 @@ impl Writer {
             (append.done)(Ok(position));
         }
         work.letters.into_iter().for_each(|it| (it.done)(Ok(())));
-        work.flushes.into_iter().for_each(|flush| drop(flush.send(Ok(()))));
+        work.flushes
+            .into_iter()
+            .for_each(|flush| drop(flush.send(Ok(()))));
     }
 
     /// Nothing of this was written, as far as anybody may count on it.
     fn refuse(&self, work: Work, error: &JournalError) {
         self.shared.inbox.unsettled(work.settled);
-        work.appends.into_iter().for_each(|it| (it.done)(Err(error.clone())));
-        work.letters.into_iter().for_each(|it| (it.done)(Err(error.clone())));
-        work.flushes.into_iter().for_each(|flush| drop(flush.send(Err(error.clone()))));
+        work.appends
+            .into_iter()
+            .for_each(|it| (it.done)(Err(error.clone())));
+        work.letters
+            .into_iter()
+            .for_each(|it| (it.done)(Err(error.clone())));
+        work.flushes
+            .into_iter()
+            .for_each(|flush| drop(flush.send(Err(error.clone()))));
     }
 
     /// Commits a change that stores so many events. If it fails, the file is as
@@ -270,11 +286,13 @@ impl Writer {
 fn stored(appends: &[Append], first: u64, endpoint: EndpointId, number: u64) -> Vec<Stored> {
     let all = (first..).zip(appends);
     let wanted = all.filter(|(_, it)| it.wanted.contains(endpoint));
-    let numbered = wanted.zip(number..).map(|((position, append), number)| Stored {
-        position,
-        number: Some(number),
-        event: append.event.clone(),
-    });
+    let numbered = wanted
+        .zip(number..)
+        .map(|((position, append), number)| Stored {
+            position,
+            number: Some(number),
+            event: append.event.clone(),
+        });
     numbered.collect()
 }
 

@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::dead_letter::Reason;
 use crate::event::{Action, Event};
 
 /// Keeps what is delivered.
@@ -17,6 +18,8 @@ impl Consumer for Queues {
         let mut delivered = self.delivered.lock().unwrap();
         delivered.extend(events.iter().map(|it| (endpoint, it.clone())));
     }
+
+    fn expire(&self, _: EndpointId, _: Vec<Stored>, _: Reason) {}
 
     fn recovered(&self) {}
 }
@@ -64,7 +67,9 @@ fn events_are_delivered_read_settled_and_there_after_a_restart() {
     let path = folder.path().join("journal");
     let journal = Journal::open(&path).unwrap();
     let queues = Arc::new(Queues::default());
-    let ids = journal.attach(attach(&["a", "b"]), "1", queues.clone()).unwrap();
+    let ids = journal
+        .attach(attach(&["a", "b"]), "1", queues.clone())
+        .unwrap();
     let [a, b] = ids[..] else { panic!() };
     let events: Vec<_> = (0..10).map(event).collect();
     for (index, event) in events.iter().enumerate() {
@@ -72,9 +77,20 @@ fn events_are_delivered_read_settled_and_there_after_a_restart() {
         assert_eq!(append(&journal, event, wanted), index as u64 + 1);
     }
     let delivered = queues.delivered.lock().unwrap().clone();
-    let of = |id| delivered.iter().filter(move |it| it.0 == id).map(|it| it.1.clone());
-    assert_eq!(of(a).map(|it| it.number.unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
-    assert_eq!(of(b).map(|it| it.position).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+    let of = |id| {
+        delivered
+            .iter()
+            .filter(move |it| it.0 == id)
+            .map(|it| it.1.clone())
+    };
+    assert_eq!(
+        of(a).map(|it| it.number.unwrap()).collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5]
+    );
+    assert_eq!(
+        of(b).map(|it| it.position).collect::<Vec<_>>(),
+        (1..=10).collect::<Vec<_>>()
+    );
     let page = read(&journal, a, 0);
     assert_eq!(positions(&page), [1, 3, 5, 7, 9]);
     assert!(page.at_end && page.next == 11);
@@ -85,7 +101,9 @@ fn events_are_delivered_read_settled_and_there_after_a_restart() {
     drop(journal);
 
     let journal = Journal::open(&path).unwrap();
-    let ids = journal.attach(attach(&["b", "a"]), "2", Arc::new(Queues::default())).unwrap();
+    let ids = journal
+        .attach(attach(&["b", "a"]), "2", Arc::new(Queues::default()))
+        .unwrap();
     assert_eq!(ids, [b, a]);
     let page = read(&journal, a, 2);
     assert_eq!(positions(&page), [5, 7]);
@@ -99,7 +117,6 @@ fn events_are_delivered_read_settled_and_there_after_a_restart() {
         journal.settle(a, position);
         journal.settle(b, position);
     }
-    futures_util::FutureExt::now_or_never(journal.flush());
     drop(journal);
     let journal = Journal::open(&path).unwrap();
     let status = journal.status();
