@@ -123,6 +123,8 @@ fn notifier(address: SocketAddr, options: &Options) -> Result<Notifier, BoxError
         Some(file) => Config::from_file(file)?.override_from_env()?.notifier()?,
         None => Notifier::builder().source(SourceRecord::new(address.to_string())),
     };
+    // Deliveries take no time of the threads that serve clients.
+    notifier = notifier.own_runtime(true);
     if options.include_references {
         notifier = notifier.include_references(true);
     }

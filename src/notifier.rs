@@ -14,13 +14,14 @@ use tokio::time::timeout;
 use crate::bridge::Bridge;
 use crate::endpoint::dead_letter::DeadLetter;
 use crate::endpoint::{BURIAL, Endpoint, EndpointStatus, Running};
-use crate::error::{BuildError, Kind, Mistakes};
+use crate::error::{BuildError, Mistakes};
 use crate::event::{RequestRecord, SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
 use crate::shutdown::ShutdownReport;
 use crate::sink::{
     Acceptance, Broadcaster, Counted, Destination, Plain, RetryingSink, Sink, SinkError, Unaccepted,
 };
+use crate::worker_runtime::WorkerRuntime;
 
 /// Owns the endpoints, the other sinks and their tasks.
 ///
@@ -328,6 +329,7 @@ pub struct NotifierBuilder {
     include_references: bool,
     sinks: Vec<Arc<dyn Sink>>,
     endpoints: Vec<Endpoint>,
+    own_runtime: bool,
 }
 
 impl NotifierBuilder {
@@ -361,6 +363,20 @@ impl NotifierBuilder {
         self
     }
 
+    /// Sets whether deliveries run in a runtime of their own, on a thread of
+    /// their own, which ends when all endpoints have. Otherwise they run in the
+    /// runtime in which the notifier is built, between its other tasks, and wake
+    /// its threads. Where few threads serve many requests, responses come sooner
+    /// with a runtime for the deliveries. Defaults to `false`.
+    ///
+    /// A dead-letter sink, a layer and a client of your own run there too. With
+    /// it, a notifier can be built outside of a Tokio runtime.
+    #[must_use]
+    pub fn own_runtime(mut self, own: bool) -> Self {
+        self.own_runtime = own;
+        self
+    }
+
     /// Builds the notifier and spawns a task for each endpoint that is not
     /// disabled. A metrics recorder must be installed before.
     ///
@@ -371,12 +387,8 @@ impl NotifierBuilder {
     /// once, each with field, value and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
         let mut mistakes = Mistakes::default();
-        let runtime = tokio::runtime::Handle::try_current();
-        if runtime.is_err() && self.endpoints.iter().any(|it| !it.is_disabled()) {
-            let remedy = "build the notifier inside of a Tokio runtime";
-            let error = BuildError::new("runtime", "none", remedy);
-            mistakes.add(error.with_kind(Kind::NoRuntime));
-        }
+        let works = self.endpoints.iter().any(|it| !it.is_disabled());
+        let runtime = mistakes.take(WorkerRuntime::new(works, self.own_runtime));
         let mut names = HashSet::new();
         let mut checked = Vec::new();
         for endpoint in self.endpoints {
@@ -388,12 +400,15 @@ impl NotifierBuilder {
             let endpoint = mistakes.take(endpoint.checked());
             checked.extend(endpoint.filter(|_| !disabled));
         }
-        mistakes.or(())?;
+        let Some(runtime) = runtime.filter(|_| mistakes.is_empty()) else {
+            return mistakes.failed();
+        };
         let mut sinks = self.sinks;
         let others = sinks.iter().cloned();
         let mut destinations: Vec<Arc<dyn Destination>> =
             others.map(|sink| Arc::new(Plain(sink)) as _).collect();
         let (mut endpoints, mut workers) = (Vec::new(), Vec::new());
+        let inside = runtime.enter();
         for endpoint in checked {
             let (running, worker) = endpoint.start();
             sinks.push(running.clone());
@@ -401,8 +416,8 @@ impl NotifierBuilder {
             endpoints.push(running);
             workers.push(worker);
         }
-        let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
-        let tasks = workers.into_iter().filter_map(spawn).collect();
+        drop(inside);
+        let tasks = runtime.start(workers)?;
         let unaccepted = Unaccepted::default();
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(self.source.unwrap_or_else(|| SourceRecord::new(""))),
@@ -423,6 +438,7 @@ impl fmt::Debug for NotifierBuilder {
             .field("source", &self.source)
             .field("include_references", &self.include_references)
             .field("endpoints", &self.endpoints)
+            .field("own_runtime", &self.own_runtime)
             .finish_non_exhaustive()
     }
 }

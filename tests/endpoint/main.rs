@@ -11,6 +11,7 @@ mod faults;
 mod logs;
 mod order;
 mod overflow;
+mod own_runtime;
 mod panics;
 mod shutdown;
 mod signature;

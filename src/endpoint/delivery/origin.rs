@@ -35,7 +35,10 @@ impl Origin {
     }
 
     pub(super) fn is_of(&self, url: &Uri) -> bool {
-        url.scheme() == Some(&self.scheme) && url.authority() == Some(&self.authority)
+        // Nearly always the endpoint's own URL, and the very same bytes.
+        let same = |it: &Authority| std::ptr::eq(it.as_str(), self.authority.as_str());
+        let is_ours = |it: &Authority| same(it) || *it == self.authority;
+        url.scheme() == Some(&self.scheme) && url.authority().is_some_and(is_ours)
     }
 
     pub(super) fn host(&self) -> HeaderValue {

@@ -56,7 +56,7 @@ impl Poster {
     pub(crate) fn request(
         &self,
         events: &[Encoded],
-        id: &str,
+        id: impl FnOnce() -> String,
         trace_parent: Option<&str>,
     ) -> Request<Bytes> {
         let body = match events {
@@ -73,7 +73,9 @@ impl Poster {
         let signature = self
             .signer
             .as_ref()
-            .map(|signer| signer.sign(id, SystemTime::now(), request.body()));
+            .map(|signer| signer.sign(&id(), SystemTime::now(), request.body()));
+        // All at once: with those that the client adds, they are allocated only once.
+        *request.headers_mut() = HeaderMap::with_capacity(self.headers.len() + 8);
         let headers = request.headers_mut();
         let content_type = content_type(self.encoding.format, self.batch);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -67,6 +67,11 @@ impl StatusLine {
 
     fn read(&self, bytes: &[u8]) {
         self.update(|mut state| {
+            let mut bytes = bytes;
+            // Most responses come in one piece.
+            if let (State::Line(_, 0), Some((line, rest))) = (state, bytes.split_first_chunk()) {
+                (state, bytes) = (State::of_line(line), rest);
+            }
             for byte in bytes {
                 // Most bytes belong to a response of which the status is known.
                 if !matches!(state, State::Line(..) | State::Informational(_)) {

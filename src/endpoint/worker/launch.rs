@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Worker;
-use super::in_flight::Attempted;
+use super::in_flight::{Attempted, Boxed};
 use crate::endpoint::batch::Forming;
 
 impl Worker {
@@ -63,7 +63,7 @@ impl Worker {
         );
         let request = self
             .poster
-            .request(&encoded, &part.id(), part.trace_parent());
+            .request(&encoded, || part.id(), part.trace_parent());
         let (poster, transport) = (self.poster.clone(), self.transport.clone());
         let deadline = poster.deadline(now);
         let attempt = async move {
@@ -79,7 +79,10 @@ impl Worker {
                 outcome,
             }
         };
-        let attempt = Box::pin(attempt.instrument(span));
+        let attempt: Boxed<_> = match span.is_disabled() {
+            true => Box::pin(attempt),
+            false => Box::pin(attempt.instrument(span)),
+        };
         self.in_flight.attempts.push(attempt);
     }
 }
