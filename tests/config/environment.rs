@@ -27,12 +27,7 @@ fn warned(text: &str, environment: &[(&str, &str)]) -> (NotifierBuilder, Vec<Str
 }
 
 #[test]
-<<<<<<< HEAD
-fn values_of_variables_that_make_no_sense_are_named() {
-=======
-fn invalid_variables_are_named() {
-    let file = "notifications: {endpoints: [{name: a, url: 'http://h'}]}";
->>>>>>> main
+fn invalid_values_of_variables_are_named() {
     for (key, value, message) in [
         (
             "_ENDPOINTS_0_TIMEOUT",
