@@ -42,7 +42,10 @@ impl WorkerRuntime {
         if own {
             let runtime = Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| refused(&error))?;
-            return Ok(Self::Own(runtime.handle().clone(), OwnRuntime(Some(runtime))));
+            return Ok(Self::Own(
+                runtime.handle().clone(),
+                OwnRuntime(Some(runtime)),
+            ));
         }
         Handle::try_current().map(Self::Given).map_err(|_| {
             let remedy = "build the notifier inside of a Tokio runtime, or give it one of its own";

@@ -6,6 +6,7 @@
 //! cargo bench --bench delivery                      all of them, in one run
 //! cargo bench --bench delivery -- one NAME EVENTS   one of them, to be traced
 //! cargo bench --bench delivery -- receiver          answers until it is killed
+//! cargo bench --bench delivery -- upstream          serves a manifest and a blob
 //! ```
 //!
 //! One request is in flight at a time, on one connection that stays open. The
@@ -42,7 +43,9 @@ struct Receiver {
 impl Receiver {
     /// Starts a receiver, if none is named.
     fn start() -> Self {
-        let named = std::env::var("RECEIVER").ok().zip(std::env::var("RECEIVER_PID").ok());
+        let named = std::env::var("RECEIVER")
+            .ok()
+            .zip(std::env::var("RECEIVER_PID").ok());
         if let Some((address, pid)) = named {
             return Self {
                 address: address.parse().expect("RECEIVER is ip:port"),
@@ -79,10 +82,14 @@ impl Drop for Receiver {
 
 fn main() {
     // Cargo says `--bench` to every benchmark.
-    let arguments: Vec<_> = std::env::args().skip(1).filter(|it| it != "--bench").collect();
+    let arguments: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|it| it != "--bench")
+        .collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match *arguments {
-        ["receiver"] => receiver::run(),
+        ["receiver"] => receiver::receive(),
+        ["upstream"] => receiver::serve(),
         ["one", name, events] => {
             let receiver = Receiver::start();
             let events = events.parse().expect("a number of events");

@@ -42,7 +42,12 @@ const BATCH: usize = 100;
 pub(crate) enum Sender {
     Socket(TcpStream, Vec<u8>),
     Hyper(Runtime, SendRequest<Full<Bytes>>, Bytes),
-    Pooled(Runtime, Box<Client<HttpConnector, Full<Bytes>>>, String, Bytes),
+    Pooled(
+        Runtime,
+        Box<Client<HttpConnector, Full<Bytes>>>,
+        String,
+        Bytes,
+    ),
     Notifier(Runtime, Notifier, Vec<SharedEvent>),
 }
 
@@ -66,7 +71,9 @@ impl Sender {
             "pooled" => {
                 let mut connector = HttpConnector::new();
                 connector.set_nodelay(true);
-                let client = Client::builder(TokioExecutor::new()).build(connector);
+                let client = Client::builder(TokioExecutor::new())
+                    .http1_title_case_headers(true)
+                    .build(connector);
                 Self::Pooled(self::runtime(runtime), Box::new(client), url, body())
             }
             "notifier" => notifier(self::runtime(runtime), url, 1),
@@ -130,14 +137,20 @@ fn runtime(name: &str) -> Runtime {
         "multi-thread" => Builder::new_multi_thread(),
         _ => panic!("no runtime {name}"),
     };
-    builder.worker_threads(2).enable_all().build().expect("a runtime")
+    builder
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 async fn connect(receiver: SocketAddr) -> SendRequest<Full<Bytes>> {
     let stream = tokio::net::TcpStream::connect(receiver).await;
     let stream = stream.expect("the receiver");
     stream.set_nodelay(true).expect("no delay");
-    let connected = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let mut builder = hyper::client::conn::http1::Builder::new();
+    builder.title_case_headers(true);
+    let connected = builder.handshake(TokioIo::new(stream)).await;
     let (sender, connection) = connected.expect("a connection");
     tokio::spawn(connection);
     sender
@@ -198,8 +211,8 @@ fn request(url: &str, body: Bytes) -> Request<Full<Bytes>> {
 fn bytes(receiver: SocketAddr, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
-        "POST /events HTTP/1.1\r\ncontent-type: {TYPE}\r\nuser-agent: {AGENT}\r\n\
-         host: {receiver}\r\ncontent-length: {length}\r\n\r\n"
+        "POST /events HTTP/1.1\r\nContent-Type: {TYPE}\r\nUser-Agent: {AGENT}\r\n\
+         Host: {receiver}\r\nContent-Length: {length}\r\n\r\n"
     );
     [head.as_bytes(), body].concat()
 }

@@ -80,7 +80,10 @@ fn powers(base: usize, last: usize) -> Vec<usize> {
 
 fn table(title: &str, sizes: &[usize], size: impl Fn(usize) -> Size) {
     println!("### {title}\n");
-    println!("| {} | µs an event and endpoint |\n| ---: | ---: |", title.to_lowercase());
+    println!(
+        "| {} | µs an event and endpoint |\n| ---: | ---: |",
+        title.to_lowercase()
+    );
     for number in sizes {
         println!("| {number} | {:.2} |", Scene::new(size(*number)).measure());
     }
@@ -123,7 +126,9 @@ impl Scene {
             turns,
             delivered,
             // As many as are in memory at a time, each once.
-            events: (0..size.waiting.max(CHUNK)).map(|n| event(n % size.repositories)).collect(),
+            events: (0..size.waiting.max(CHUNK))
+                .map(|n| event(n % size.repositories))
+                .collect(),
             written: 0,
             size,
         };

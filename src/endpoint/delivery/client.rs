@@ -9,12 +9,14 @@ use http::uri::Scheme;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::{BoxError, Service};
 
 use super::address::Denied;
 use super::connections::Connections;
 use super::connector::{allowed, checked, encrypted, plain, within};
+use super::proxies::{Proxies, routed};
 pub(crate) use super::settings::ConnectionSettings;
 use super::status_line::Watched;
 use super::tls;
@@ -24,8 +26,9 @@ use crate::error::{BuildError, Mistakes};
 /// The default limit of the time to connect.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Returns the client for `url`: keep-alive, no redirects, no proxy, HTTP/2
-/// where a receiver over TLS speaks it. `timeout` is that of a whole attempt.
+/// Returns the client for `url`: keep-alive, no redirects, the proxies that the
+/// environment names, HTTP/2 where a receiver over TLS speaks it. `timeout` is that
+/// of a whole attempt.
 ///
 /// # Errors
 ///
@@ -37,7 +40,11 @@ pub(crate) fn client(
     url: &Uri,
     timeout: Duration,
 ) -> Result<Transport, BuildError> {
-    resolving(settings, of, url, timeout, GaiResolver::new())
+    let proxies = match settings.proxy_from_env {
+        true => Proxies::from_env(),
+        false => Proxies::default(),
+    };
+    resolving(settings, of, url, timeout, GaiResolver::new(), proxies)
 }
 
 fn resolving<R>(
@@ -46,6 +53,7 @@ fn resolving<R>(
     url: &Uri,
     timeout: Duration,
     resolver: R,
+    proxies: Proxies,
 ) -> Result<Transport, BuildError>
 where
     R: Service<Name, Response: Iterator<Item = SocketAddr> + Send, Error: Into<BoxError>>,
@@ -64,32 +72,72 @@ where
         let remedy = "it denies this address of the URL: allow its network, or post elsewhere";
         BuildError::new(&format!("{of}address policy"), host, remedy)
     }));
+    let proxy_tls = mistakes.take(check_proxy(settings, of, &proxies, url));
     let mut tcp = HttpConnector::new_with_resolver(allowed(resolver, addresses.clone()));
     tcp.set_nodelay(true);
     // Each address of a name gets its share.
     tcp.set_connect_timeout(Some(limit));
+    tcp.enforce_http(false);
+    let tcp = checked(tcp, addresses.clone());
+    let routed = routed(tcp, proxies.clone(), addresses, proxy_tls.flatten());
     if url.scheme() != Some(&Scheme::HTTPS) {
         mistakes.take(settings.check_without_tls(of));
-        return mistakes.or(kept(within(limit, plain(checked(tcp, addresses)))));
+        return mistakes.or(kept(within(limit, plain(routed)), proxies));
     }
     mistakes.take(tls::check_server_name(of, url.host().unwrap_or_default()));
     let Some(config) = mistakes.take(tls::config(settings, of)) else {
         return mistakes.failed();
     };
-    tcp.enforce_http(false);
-    let tls = encrypted(checked(tcp, addresses), config.into());
-    mistakes.or(kept(within(limit, tls)))
+    let encrypted = encrypted(routed, config.into());
+    mistakes.or(kept(within(limit, encrypted), proxies))
 }
 
 /// A client whose connections are made by `connector`.
-fn kept<C, T>(connector: C) -> Transport
+fn kept<C, T>(connector: C, proxies: Proxies) -> Transport
 where
     C: Service<Uri, Response = TokioIo<Watched<T>>, Error = BoxError, Future: Send>,
     C: Clone + Send + Sync + 'static,
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    Transport::Direct(Arc::new(Connections::new(connector)))
+    Transport::Direct(Arc::new(Connections::new(connector, proxies)))
 }
+
+/// Checks the proxy for a URL, if there is one. Returns how to reach it over TLS, if
+/// it must be.
+fn check_proxy(
+    settings: &ConnectionSettings,
+    of: &str,
+    proxies: &Proxies,
+    url: &Uri,
+) -> Result<Option<Arc<ClientConfig>>, BuildError> {
+    let Some(proxy) = proxies.intercept(url) else {
+        return Ok(None);
+    };
+    let mut mistakes = Mistakes::default();
+    mistakes.take(
+        settings
+            .addresses
+            .check(proxy.url())
+            .map_err(|Denied(host)| {
+                let remedy = "it denies the proxy that HTTP_PROXY or HTTPS_PROXY names: \
+                              allow its network, or use no proxy for this endpoint";
+                BuildError::new(&format!("{of}address policy"), host, remedy)
+            }),
+    );
+    if !proxy.is_supported() {
+        let scheme = proxy.url().scheme_str().unwrap_or_default();
+        let remedy = "write the proxy in HTTP_PROXY or HTTPS_PROXY with http, https or socks5";
+        mistakes.add(BuildError::new(&format!("{of}proxy"), scheme, remedy));
+    }
+    if !proxy.is_tls() {
+        return mistakes.or(None);
+    }
+    let config = mistakes.take(tls::of_proxy(settings, of));
+    mistakes.or(config.map(Arc::new))
+}
+
+#[cfg(test)]
+mod proxied;
 
 #[cfg(test)]
 mod tests {
@@ -158,7 +206,7 @@ mod tests {
             ))
         });
         let url = format!("http://receiver:{port}").parse().unwrap();
-        super::resolving(&settings, "", &url, MINUTE, resolver).unwrap()
+        super::resolving(&settings, "", &url, MINUTE, resolver, Proxies::default()).unwrap()
     }
 
     async fn post(client: &Transport, url: String) -> Result<(), String> {
@@ -210,7 +258,7 @@ mod tests {
             .unwrap();
         // Nothing for TLS goes out without.
         let error = post(&client, format!("https://127.0.0.1:{port}/")).await;
-        assert!(error.unwrap_err().contains("scheme is not http"));
+        assert!(error.unwrap_err().contains("the URL is not http"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -224,7 +272,9 @@ mod tests {
                 service_fn(|_: Name| pending::<Result<std::vec::IntoIter<_>, BoxError>>());
             let url = "http://receiver".parse().unwrap();
             let attempt = Duration::from_secs(attempt);
-            let client = super::resolving(&settings, "", &url, attempt, resolver).unwrap();
+            let client =
+                super::resolving(&settings, "", &url, attempt, resolver, Proxies::default())
+                    .unwrap();
             let start = Instant::now();
             let error = post(&client, url.to_string()).await.unwrap_err();
             assert!(
@@ -264,7 +314,7 @@ mod tests {
             tokio::spawn(serve(theirs, freeze));
             ready(Ok::<_, BoxError>(Watched::new(ours, true)))
         });
-        let client = kept(connector);
+        let client = kept(connector, Proxies::default());
         let url = || "http://receiver/".to_owned();
         post(&client, url()).await.unwrap();
         post(&client, url()).await.unwrap();

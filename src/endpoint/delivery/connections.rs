@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use bytes::Bytes;
+use http::header::PROXY_AUTHORIZATION;
 use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
@@ -15,6 +16,7 @@ use super::http1::{Held, Unanswered};
 use super::http2;
 use super::idle::{Idle, Next, Shared};
 use super::origin::Origin;
+use super::proxies::Proxies;
 use super::response::with_first_bytes;
 use super::status_line::Watched;
 use super::transport::{Client, Sent};
@@ -30,6 +32,7 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     connector: C,
+    proxies: Proxies,
     idle: Idle<T>,
 }
 
@@ -39,9 +42,10 @@ where
     C: Clone + Send + Sync + 'static,
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    pub(super) fn new(connector: C) -> Self {
+    pub(super) fn new(connector: C, proxies: Proxies) -> Self {
         Self {
             connector,
+            proxies,
             idle: Idle::new(),
         }
     }
@@ -53,6 +57,10 @@ where
     ) -> Result<Response<Bytes>, BoxError> {
         let url = request.uri().clone();
         let mut request = request.map(Full::new);
+        if let Some(authorization) = self.proxies.authorization(&url) {
+            let headers = request.headers_mut();
+            headers.entry(PROXY_AUTHORIZATION).or_insert(authorization);
+        }
         loop {
             let idle = self.idle.take(&url);
             let is_new = idle.is_none();

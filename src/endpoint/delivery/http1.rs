@@ -38,6 +38,8 @@ where
     pub(super) origin: Origin,
     sender: SendRequest<Full<Bytes>>,
     connection: Connection<TokioIo<Watched<T>>, Full<Bytes>>,
+    /// Whether requests name the whole URL.
+    is_proxied: bool,
     status: StatusLine,
     woken: Arc<Woken>,
 }
@@ -61,9 +63,12 @@ where
         watcher: Arc<AtomicWaker>,
     ) -> hyper::Result<Box<Self>> {
         let status = stream.inner().status();
+        let is_proxied = stream.inner().is_proxied();
         let (sender, connection) = Builder::new()
             .max_buf_size(HEAD)
             .max_headers(HEADER_FIELDS)
+            // As Go writes them: some receivers look for a header in this case only.
+            .title_case_headers(true)
             // The status decides, whatever else the head says.
             .ignore_invalid_headers_in_responses(true)
             .allow_spaces_after_header_name_in_responses(true)
@@ -78,6 +83,7 @@ where
             origin,
             sender,
             connection,
+            is_proxied,
             status,
             woken: woken.into(),
         }))
@@ -115,13 +121,15 @@ where
         }
     }
 
-    /// The request in the form of HTTP/1.1: path and query, and the host as a
-    /// header.
+    /// The request in the form of HTTP/1.1: path and query alone, unless a proxy
+    /// reads it, and the host as a header.
     fn addressed(&self, mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
         let headers = request.headers_mut().entry(HOST);
         headers.or_insert_with(|| self.origin.host());
-        let path = request.uri().path_and_query().cloned();
-        *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+        if !self.is_proxied {
+            let path = request.uri().path_and_query().cloned();
+            *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+        }
         if request.version() > Version::HTTP_11 {
             *request.version_mut() = Version::HTTP_11;
         }
@@ -153,7 +161,9 @@ where
         }
         let waker = Waker::from(self.woken.clone());
         let connection = &mut self.connection;
-        connection.poll_unpin(&mut Context::from_waker(&waker)).is_ready()
+        connection
+            .poll_unpin(&mut Context::from_waker(&waker))
+            .is_ready()
     }
 
     /// Closes the connection as its protocols demand: with a last message of

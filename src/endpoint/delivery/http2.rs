@@ -37,7 +37,10 @@ where
         .await?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended");
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "a connection ended"
+            );
         }
     });
     sender.ready().await?;

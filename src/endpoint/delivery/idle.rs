@@ -107,7 +107,10 @@ where
         if let Some(shared) = state.shared(|it| it.origin.is_of(url)) {
             return Some(Next::Http2(shared));
         }
-        let found = state.waiting.iter().rposition(|it| it.held.origin.is_of(url));
+        let found = state
+            .waiting
+            .iter()
+            .rposition(|it| it.held.origin.is_of(url));
         Some(Next::Http1(state.waiting.remove(found?).held))
     }
 
@@ -153,7 +156,8 @@ where
         }
         let mut now = None;
         state.waiting.retain_mut(|it| {
-            it.since.get_or_insert_with(|| *now.get_or_insert_with(Instant::now));
+            it.since
+                .get_or_insert_with(|| *now.get_or_insert_with(Instant::now));
             !it.held.is_closed()
         });
         state.expire(cx);

@@ -19,10 +19,16 @@ mod http2;
 #[cfg(feature = "client")]
 mod idle;
 #[cfg(feature = "client")]
+mod no_proxy;
+#[cfg(feature = "client")]
 mod origin;
+#[cfg(feature = "client")]
+mod proxies;
 mod request;
 mod response;
 mod secrets;
+#[cfg(feature = "client")]
+mod self_signed;
 #[cfg(feature = "client")]
 mod settings;
 mod signature;

@@ -120,6 +120,7 @@ impl State {
 pub(super) struct Watched<T> {
     stream: T,
     is_http2: bool,
+    is_proxied: bool,
     status: StatusLine,
 }
 
@@ -128,8 +129,21 @@ impl<T> Watched<T> {
         TokioIo::new(Self {
             stream,
             is_http2,
+            is_proxied: false,
             status: StatusLine::default(),
         })
+    }
+
+    /// A connection to a proxy that reads the requests and passes them on: they name
+    /// the whole URL.
+    pub(super) fn proxied(stream: T) -> TokioIo<Self> {
+        let mut watched = Self::new(stream, false);
+        watched.inner_mut().is_proxied = true;
+        watched
+    }
+
+    pub(super) fn is_proxied(&self) -> bool {
+        self.is_proxied
     }
 
     pub(super) fn is_http2(&self) -> bool {
