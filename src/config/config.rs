@@ -56,7 +56,7 @@ const KEY: &str = "notifications";
 /// | `name` | text, different for each endpoint | required |
 /// | `url` | `http` or `https`; user info is sent as Basic authorization | required |
 /// | `disabled` | boolean: whether it is left out; its files are not read then | `false` |
-/// | `headers` | map of names to lists of values, or to one value | none |
+/// | `headers` | map of names to lists of values, or to one value; they replace headers that this crate sets | none |
 /// | `timeout` | duration of an attempt | `1s` |
 /// | `threshold` | number of failures in a row after which the breaker opens | `10` |
 /// | `backoff` | duration between attempts while it is open | `1s` |
@@ -91,6 +91,7 @@ const KEY: &str = "notifications";
 /// | `deadletters.maxbytes`, `deadletters.files` | size, number | `64MiB`, `9` | [`rotate`](crate::dead_letter::DeadLetterFile::rotate) |
 /// | `connecttimeout` | duration | `5s` | [`connect_timeout`](crate::Endpoint::connect_timeout) |
 /// | `signingsecrets` | list of secrets, or of `file:` and a path | none | [`sign`](crate::Endpoint::sign) |
+/// | `hmac.header`, `hmac.secret` | name of a header; a text, or `file:` and a path. `hmac` may be a list of such pairs | none | [`sign_hmac`](crate::Endpoint::sign_hmac) |
 /// | `rootcertificates` | list of paths of PEM files | none | [`root_certificates`](crate::Endpoint::root_certificates) |
 /// | `systemroots` | boolean | `true` | [`system_roots`](crate::Endpoint::system_roots) |
 /// | `clientcertificate.certificate`, `clientcertificate.key` | paths of PEM files | none | [`client_certificate`](crate::Endpoint::client_certificate) |
@@ -128,6 +129,8 @@ const KEY: &str = "notifications";
 /// | the reference | here | why |
 /// | --- | --- | --- |
 /// | ignores a key or a variable that it does not know | an error; only `…_SERVICE…` and `…_PORT…`, which Kubernetes sets, are ignored | a misspelt setting must not be ignored silently |
+/// | adds a configured header to its own of the same name | replaces its own | receivers look at the first `Content-Type` only |
+/// | ignores `Content-Length` and other headers that frame a message | an error | they are never meant |
 /// | takes a negative duration or threshold for the default | an error | it is never meant |
 /// | takes the last of two equal keys, and the first of two documents | an error | the other would be ignored silently |
 /// | lets a merge key override the keys before it | keys of the map itself take precedence, as in YAML | the order of keys must not matter |

@@ -9,7 +9,7 @@ use super::fields::Fields;
 use super::item::Item;
 use super::phase::Phase;
 use super::{connection, delivery, filter};
-use crate::endpoint::{Endpoint, StatusMeaning, target};
+use crate::endpoint::{Endpoint, StatusMeaning, is_framing, target};
 use crate::error::{BuildError, Mistakes};
 use crate::event::Format;
 
@@ -78,8 +78,12 @@ fn headers(item: &Item) -> Result<Vec<(String, String)>> {
     let mut mistakes = Mistakes::default();
     let mut headers = Vec::new();
     for pair in item.clone().secret().pairs(&mut mistakes) {
-        if pair.key.parse::<HeaderName>().is_err() {
-            let message = "is no name of a header: use letters, digits and dashes";
+        let wrong = match pair.key.parse::<HeaderName>() {
+            Err(_) => Some("is no name of a header: use letters, digits and dashes"),
+            Ok(name) if is_framing(&name) => Some("is set by the client itself: remove it"),
+            Ok(_) => None,
+        };
+        if let Some(message) = wrong {
             mistakes.add(pair.item.error(message));
             continue;
         }

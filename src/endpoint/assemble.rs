@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use super::dead_letter::{DeadLetterWriter, Fates};
-use super::delivery::{Delivery, Poster, Secrets, Signer, client, headers, target};
+use super::delivery::{BodySigner, Delivery, Poster, Secrets, Signer, client, headers, target};
 use super::endpoint::Endpoint;
 use super::in_flight::InFlight;
 use super::running::Running;
@@ -75,6 +75,7 @@ impl Endpoint {
         let headers = headers(&self.of(), &self.headers, user_info.flatten());
         let headers = mistakes.take(headers);
         let signer = mistakes.take(Signer::new(&self.of(), &self.signing_secrets));
+        let body_signers = mistakes.take(BodySigner::all(&self.of(), &self.hmac_signatures));
         let client = match (&self.client, &url) {
             (Some(own), _) => {
                 mistakes.take(self.connection.check_unused(&self.of()));
@@ -85,19 +86,23 @@ impl Endpoint {
             }
             (None, None) => None,
         };
-        let (Some(url), Some(headers), Some(signer), Some(client)) = (url, headers, signer, client)
-        else {
+        let (Some(url), Some(headers), Some(client)) = (url, headers, client) else {
             return mistakes.failed();
         };
+        let (Some(signer), Some(body_signers)) = (signer, body_signers) else {
+            return mistakes.failed();
+        };
+        let keys = self.signing_secrets.iter();
+        let keys = keys.chain(self.hmac_signatures.iter().map(|(_, secret)| secret));
         let poster = Poster {
             timeout: self.timeout,
             encoding: self.encoding,
-            batch: self.batch.events > 1,
             url,
             shown_url,
-            secrets: Secrets::of(&headers, &self.url),
+            secrets: Secrets::of(&headers, &self.url, keys.map(String::as_str)),
             headers,
             signer,
+            body_signers,
             retry: self.retry.clone(),
         };
         mistakes.or((poster, client))
@@ -119,6 +124,7 @@ impl Endpoint {
             ("compact", self.encoding.compact.to_string()),
             ("headers", self.headers.len().to_string()),
             ("signatures", self.signing_secrets.len().to_string()),
+            ("hmac_signatures", self.hmac_signatures.len().to_string()),
             ("timeout", format!("{:?}", self.timeout)),
             ("retry", format!("{:?}", self.retry.policy)),
             ("on_status", format!("{:?}", self.retry.rules)),
@@ -222,6 +228,7 @@ mod tests {
             .header("a b", "v")
             .header("c", "v\n")
             .sign(["short", "whsec_short"])
+            .sign_hmac("x-signature", "")
             .on_status(3, crate::endpoint::StatusMeaning::Retry)
             .retry(crate::endpoint::Backoff::new().attempts(0));
         let Err(error) = endpoint.checked() else {
@@ -240,6 +247,7 @@ mod tests {
             "header",
             "signing secret",
             "signing secret",
+            "HMAC signature",
         ];
         let expected: Vec<_> = names.map(|it| format!("endpoint \"\": {it}")).into();
         assert_eq!(fields, expected);

@@ -16,7 +16,8 @@ pub enum Format {
     /// index have no platform.
     V1,
     /// [CloudEvents 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md)
-    /// in JSON: an event alone in structured mode, several as a batch.
+    /// in JSON: an event alone in structured mode, also where an endpoint may send
+    /// batches; several as a batch.
     ///
     /// | attribute | value |
     /// | --- | --- |
@@ -66,7 +67,7 @@ impl Format {
     }
 }
 
-/// Returns the `Content-Type` of an envelope.
+/// Returns the `Content-Type` of a request with one event, or with several.
 pub(crate) fn content_type(format: Format, batch: bool) -> &'static str {
     match (format, batch) {
         (Format::V2, _) => "application/vnd.docker.distribution.events.v2+json",

@@ -52,7 +52,6 @@ impl Envelope {
         let events = self.events.iter();
         envelope(
             encoding,
-            true,
             events.map(|event| encode(&SharedEvent::from(event), encoding)),
         )
     }

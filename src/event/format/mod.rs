@@ -14,23 +14,13 @@ pub(super) use self::json::key;
 use super::encoding::{Encoding, Format};
 use super::shared::{Encoded, SharedEvent};
 
-/// Makes the body of a request of events that are encoded already. Without
-/// `batch` there must be one event, which in CloudEvents gets no frame; in the
-/// other formats `batch` makes no difference.
+/// Makes the body of a request of events that are encoded already: in CloudEvents a
+/// batch, in the other formats an envelope.
 pub(crate) fn envelope(
     encoding: Encoding,
-    batch: bool,
     events: impl IntoIterator<Item: AsRef<[u8]>>,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(2048);
-    let mut events = events.into_iter();
-    if encoding.format == Format::CloudEvents && !batch {
-        if let Some(event) = events.next() {
-            out.extend_from_slice(event.as_ref());
-        }
-        debug_assert!(events.next().is_none(), "one event without a batch");
-        return out;
-    }
     let frame = encoding.frame();
     out.extend_from_slice(frame.open.as_bytes());
     let start = out.len();
