@@ -1,6 +1,12 @@
 //! The proxy example as a program: what its options make of it, from its first
 //! line to its last.
 
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+#[path = "../../common/mod.rs"]
+mod common;
+
 use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
@@ -18,7 +24,6 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tower_registry_notifications::event::Envelope;
 
-use crate::common;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -27,12 +32,8 @@ const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 fn program() -> PathBuf {
     let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
     build.args(["build", "--example", "proxy", "--message-format=json"]);
-    if cfg!(all(feature = "axum-0-8", feature = "tower-http-0-6")) {
-        // As `scripts/test.sh` does, so that nothing is built anew.
-        build.args(["--workspace", "--all-features"]);
-    } else {
-        build.args(["--features", "config"]);
-    }
+    // As `scripts/test.sh` does, so that nothing is built anew.
+    build.args(["--workspace", "--all-features"]);
     // What cargo says to this test would make it build other crates anew.
     for (name, _) in std::env::vars() {
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
