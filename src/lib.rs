@@ -76,6 +76,7 @@ pub mod dead_letter {
 pub mod endpoint;
 mod error;
 pub mod event;
+mod host;
 mod in_flight;
 pub mod layer;
 mod listener;

@@ -47,6 +47,7 @@ const KEY: &str = "notifications";
 /// | --- | --- | --- |
 /// | `events.includereferences` | boolean: whether events of manifests list what the manifest refers to | `false` |
 /// | `source.addr` | text, `host:port`: the node that events come from | none |
+/// | `source.publichost` | text, `host` or `host:port`: where clients reach the registry; see [`public_host`](crate::NotifierBuilder::public_host) | the host of each request |
 /// | `endpoints` | list of endpoints | empty |
 ///
 /// Of an endpoint, those of the reference:
@@ -72,7 +73,8 @@ const KEY: &str = "notifications";
 /// | `ignore.kinds` | list of `manifest`, `blob`, `tag`, `repository` | none | [`Filter`] |
 /// | `include.repositories`, `include.tags` | lists of globs: only these | all | [`Filter`] |
 /// | `include.mediatypes`, `include.actions`, `include.kinds` | lists: only these | all | [`Filter`] |
-/// | `format` | `v2`, `v1` or `cloudevents` | `v2` | [`format`](crate::Endpoint::format) |
+/// | `format` | `v2`, `v1`, `cloudevents`, `azure`, `harbor` or `imageupdater` | `v2` | [`Format`](crate::Format) |
+/// | `eventtype` | text | `registry.image.pushed.v1` | [`event_type`](crate::Endpoint::event_type) |
 /// | `compact` | boolean | `false` | [`compact`](crate::Endpoint::compact) |
 /// | `retry` | `breaker`, or `backoff`, or its settings | `breaker` | [`retry`](crate::Endpoint::retry) |
 /// | `retry.base`, `retry.cap` | durations | `1s`, `5m` | [`Backoff`] |

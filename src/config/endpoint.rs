@@ -18,10 +18,13 @@ type Result<T> = std::result::Result<T, BuildError>;
 /// The reference's default where `Endpoint` has another.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-const FORMATS: [(&str, Format); 3] = [
+const FORMATS: [(&str, Format); 6] = [
     ("v2", Format::V2),
     ("v1", Format::V1),
     ("cloudevents", Format::CloudEvents),
+    ("azure", Format::Azure),
+    ("harbor", Format::Harbor),
+    ("imageupdater", Format::ImageUpdater),
 ];
 
 pub(super) fn endpoint(item: &Item, phase: Phase) -> Result<Endpoint> {
@@ -52,6 +55,7 @@ pub(super) fn endpoint(item: &Item, phase: Phase) -> Result<Endpoint> {
     }
     it = it.filter(filter::filter(&mut fields));
     it = fields.set(it, "format", |it| it.word(&FORMATS), Endpoint::format);
+    it = fields.set(it, "eventtype", Item::owned, Endpoint::event_type);
     it = fields.set(it, "compact", Item::flag, Endpoint::compact);
     it = delivery::settings(it, &mut fields, files);
     it = connection::settings(it, &mut fields, files);

@@ -13,6 +13,7 @@ use super::status::Counts;
 use super::switch::Switch;
 use super::worker::{InFlight, Worker};
 use crate::error::{BuildError, Mistakes};
+use crate::event::{Encoding, Format, is_event_type};
 use crate::queue::{MemoryStore, Queue};
 use crate::redact::without_user_info;
 
@@ -60,8 +61,36 @@ impl Endpoint {
                 mistakes.add(self.wrong(field, number, "must be at least 1"));
             }
         }
+        mistakes.take(self.check_format());
         mistakes.take(self.filter.check(self.of().trim_end_matches(": ")));
         mistakes.take(self.retry.check(&self.of()));
+        mistakes.or(())
+    }
+
+    /// Reports settings that do not fit the format.
+    fn check_format(&self) -> Result<(), BuildError> {
+        let mut mistakes = Mistakes::default();
+        let Encoding {
+            format, event_type, ..
+        } = &self.encoding;
+        if self.batch.events > 1 && !format.takes_batches() {
+            let remedy = "the format carries one event in a request: remove the batch";
+            mistakes.add(self.wrong("batch events", self.batch.events, remedy));
+        }
+        if let Some(event_type) = event_type {
+            if *format != Format::ImageUpdater {
+                let remedy = "only the format ImageUpdater has one: remove it";
+                mistakes.add(self.wrong("event type", event_type, remedy));
+            } else if !is_event_type(event_type) {
+                let remedy = "write one like com.example.image.pushed, with image or container";
+                mistakes.add(self.wrong("event type", event_type, remedy));
+            }
+        }
+        let mut actions = format.actions().into_iter().flatten().peekable();
+        if actions.peek().is_some() && !actions.any(|action| self.filter.wants_action(action)) {
+            let remedy = "the format carries no action that the filter wants";
+            mistakes.add(self.wrong("format", format!("{format:?}"), remedy));
+        }
         mistakes.or(())
     }
 
@@ -95,7 +124,7 @@ impl Endpoint {
         let keys = keys.chain(self.hmac_signatures.iter().map(|(_, secret)| secret));
         let poster = Poster {
             timeout: self.timeout,
-            encoding: self.encoding,
+            encoding: self.encoding.clone(),
             url,
             shown_url,
             secrets: Secrets::of(&headers, &self.url, keys.map(String::as_str)),
@@ -182,6 +211,7 @@ impl Checked {
             name,
             url,
             settings,
+            format: endpoint.encoding.format,
             filter: endpoint.filter,
             overflow: endpoint.overflow,
             queue,

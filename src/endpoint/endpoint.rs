@@ -124,10 +124,7 @@ impl Endpoint {
             name: name.into(),
             url: url.into(),
             headers: Vec::new(),
-            encoding: Encoding {
-                format: Format::V2,
-                compact: false,
-            },
+            encoding: Encoding::of(Format::V2),
             signing_secrets: Vec::new(),
             hmac_signatures: Vec::new(),
             timeout: Duration::from_secs(5),
@@ -159,6 +156,9 @@ impl Endpoint {
     }
 
     /// Sets the format of the events. Defaults to [`Format::V2`].
+    ///
+    /// Events that the [format](Format) cannot carry are not posted, and counted in the
+    /// metric `registry_notifications_unsupported_total`.
     pub fn format(mut self, format: Format) -> Self {
         self.encoding.format = format;
         self
@@ -168,6 +168,14 @@ impl Endpoint {
     /// they are indented as those of the reference.
     pub fn compact(mut self, compact: bool) -> Self {
         self.encoding.compact = compact;
+        self
+    }
+
+    /// Sets the `type` of events in [`Format::ImageUpdater`]. It consists of letters,
+    /// digits and `._-:/+`, and contains `image` or `container`, which receivers look
+    /// for. Defaults to `registry.image.pushed.v1`.
+    pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
+        self.encoding.event_type = Some(event_type.into().into());
         self
     }
 

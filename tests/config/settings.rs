@@ -53,6 +53,8 @@ fn every_setting_reaches_its_builder() {
         .connect_timeout(5 * SECOND)
         .sign(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
         .sign_hmac("X-Hub-Signature-256", "a text that both sides know")
+        .format(Format::ImageUpdater)
+        .event_type("com.example.image.pushed")
         .system_roots(false)
         .addresses(
             AddressPolicy::deny_private()
@@ -67,8 +69,9 @@ fn every_setting_reaches_its_builder() {
         );
     let same = Notifier::builder()
         .source(tower_registry_notifications::SourceRecord::new(
-            "registry.example.com:5000",
+            "10.0.0.3:5000",
         ))
+        .public_host("registry.example.com")
         .include_references(true)
         .endpoint(scanner)
         .endpoint(deployer)

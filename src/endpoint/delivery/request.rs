@@ -66,7 +66,7 @@ impl Poster {
             [one] => (one.clone().into_bytes(), false),
             many => {
                 let events = many.iter().map(Encoded::event);
-                let body = crate::event::envelope(self.encoding, events);
+                let body = crate::event::envelope(&self.encoding, events);
                 (body.into(), true)
             }
         };
@@ -79,10 +79,12 @@ impl Poster {
             .map(|signer| signer.sign(id, SystemTime::now(), request.body()));
         let signatures = self.body_signers.iter();
         let signatures = signatures.map(|signer| signer.sign(request.body()));
-        let content_type = content_type(self.encoding.format, batch);
+        let format = self.encoding.format;
+        let content_type = content_type(format, batch);
+        let agent = format.user_agent().unwrap_or(AGENT);
         let ours = [
             (CONTENT_TYPE, HeaderValue::from_static(content_type)),
-            (USER_AGENT, HeaderValue::from_static(AGENT)),
+            (USER_AGENT, HeaderValue::from_static(agent)),
         ];
         let trace = trace_parent.and_then(|trace| HeaderValue::from_str(trace).ok());
         let ours: Vec<_> = ours

@@ -24,7 +24,6 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tower_registry_notifications::event::Envelope;
 
-
 const MINUTE: Duration = Duration::from_secs(60);
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
