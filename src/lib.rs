@@ -78,6 +78,8 @@ mod error;
 pub mod event;
 mod host;
 mod in_flight;
+#[cfg(feature = "journal")]
+pub mod journal;
 pub mod layer;
 mod listener;
 mod metrics;

@@ -144,7 +144,7 @@ async fn send(method: Method, url: String) -> (u16, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_tells_what_happens_until_it_is_stopped() {
+async fn the_example_prints_events_until_it_is_stopped() {
     let (receiver, mut received) = common::receiver(Box::new(|_| Response::builder())).await;
     let (arrived, mut arrival) = mpsc::channel(1);
     let go = Arc::new(tokio::sync::Semaphore::new(0));
@@ -205,7 +205,7 @@ async fn it_tells_what_happens_until_it_is_stopped() {
 }
 
 #[test]
-fn what_is_wrong_is_said_on_one_line() {
+fn errors_are_on_one_line() {
     for (arguments, wanted) in [
         (
             &["--listen", "127.0.0.1:0"][..],
