@@ -125,9 +125,13 @@ impl Running {
     }
 
     /// Gives up an event that was refused: it becomes a dead letter. Resolves
-    /// when that is kept or lost, with the reason of the refusal as error.
+    /// when that is kept or lost, with the reason of the refusal as error. Does
+    /// nothing if the filter does not want the event.
     pub(crate) fn refuse(&self, event: &SharedEvent, refused: Refused) -> Acceptance {
-        self.bury_refused(event, refused)
+        match self.filter.wants(event) {
+            true => self.bury_refused(event, refused),
+            false => Acceptance::accepted(),
+        }
     }
 
     /// Takes an event back that was a dead letter, whatever the filter says.
