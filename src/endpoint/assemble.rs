@@ -14,7 +14,7 @@ use super::status::Counts;
 use super::switch::Switch;
 use super::worker::Worker;
 use crate::error::{BuildError, Mistakes};
-use crate::queue::{MemoryStore, Queue};
+use crate::queue::Queue;
 use crate::redact::without_user_info;
 
 /// An endpoint in which nothing is wrong.
@@ -150,9 +150,9 @@ impl Checked {
         let counts = Arc::new(Counts::new(&name));
         let accepted = {
             let counts = counts.clone();
-            move || counts.written()
+            move |events| counts.written(events)
         };
-        let queue = Queue::new(endpoint.limits, MemoryStore::default(), accepted);
+        let queue = Queue::new(endpoint.limits, accepted);
         let sink = endpoint.dead_letters;
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());
