@@ -77,6 +77,8 @@ pub mod endpoint;
 mod error;
 pub mod event;
 mod in_flight;
+#[cfg(feature = "journal")]
+pub mod journal;
 pub mod layer;
 mod listener;
 mod metrics;

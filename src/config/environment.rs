@@ -162,7 +162,7 @@ mod tests {
     use crate::config::scalar::{Scalar, resolve};
 
     #[test]
-    fn variables_apply_from_the_general_to_the_special() {
+    fn variables_apply_from_general_to_specific() {
         let parts = |name: &str| -> Vec<Part> { name.split('_').map(part).collect() };
         let mut sorted = [
             "ENDPOINTS_10_URL",
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_goes_before_the_file() {
+    fn the_environment_overrides_the_file() {
         let file = "notifications: {endpoints: [{name: a, url: 'http://h', headers: {Authorization: [Bearer old], X-A: [b]}}]}";
         let before = "notifications:\n  endpoints:\n    - name: a\n      url: \"http://h\"\n      headers:\n        \
                       Authorization:\n          - \"Bearer old\"\n        X-A:\n          - b\n";

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_word_is_meant() {
+    fn the_nearest_word_is_suggested() {
         let known = ["threshold", "timeout", "url", "ignoredmediatypes"];
         for (text, meant) in [
             ("treshold", Some("threshold")),

@@ -20,8 +20,6 @@ mod delivery;
     reason = "it holds `Endpoint`, and this file only docs"
 )]
 mod endpoint;
-mod gate;
-mod in_flight;
 mod retry;
 mod running;
 mod status;

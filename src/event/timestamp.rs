@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_are_trimmed_as_go_does() {
+    fn trailing_zeros_are_trimmed_as_in_go() {
         assert_eq!(text(0, 0), "1970-01-01T00:00:00Z");
         assert_eq!(text(951_782_400, 0), "2000-02-29T00:00:00Z");
         assert_eq!(text(1, 5), "1970-01-01T00:00:01.000000005Z");
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_timestamp_is_an_error() {
+    fn an_invalid_timestamp_is_an_error() {
         for wrong in [
             "",
             "2025-11-24",

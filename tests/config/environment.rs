@@ -10,7 +10,7 @@ fn overridden(text: &str, environment: &[(&str, &str)]) -> Result<NotifierBuilde
 }
 
 #[test]
-fn variables_that_make_no_sense_are_named() {
+fn invalid_variables_are_named() {
     let file = "notifications: {endpoints: [{name: a, url: 'http://h'}]}";
     for (key, value, message) in [
         (

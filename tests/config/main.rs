@@ -135,7 +135,7 @@ fn mistakes_are_named_with_place_key_value_and_remedy() {
 }
 
 #[test]
-fn a_file_is_named_in_messages() {
+fn messages_name_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.yml");
     let message = |error: BuildError| {

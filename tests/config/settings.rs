@@ -76,7 +76,7 @@ fn every_setting_reaches_its_builder() {
 }
 
 #[test]
-fn what_is_left_out_is_the_default() {
+fn omitted_settings_have_defaults() {
     let text = "notifications: {endpoints: [{name: a, url: 'http://h/', retry: RETRY, batch: , \
                 queue: {}, addresses: {}, include: {}, ignore: {}, deadletters: , rootcertificates: []}]}";
     for (retry, policy) in [

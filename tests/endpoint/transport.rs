@@ -602,7 +602,7 @@ async fn a_connection_that_is_closed_while_it_is_used_loses_nothing() {
 }
 
 #[tokio::test]
-async fn an_answer_s_body_costs_the_connection_only_if_it_is_long() {
+async fn only_a_long_response_body_costs_the_connection() {
     for (length, connections) in [(0, 1), (1, 1), (60 << 10, 1), (4 << 20, 5)] {
         let mut receiver = Receiver::new(Conduct::Http(Answer(0, length))).await;
         let notifier = notifier(endpoint(receiver.url("http")));
@@ -632,7 +632,7 @@ async fn headers_over_http_2_are_bounded_too() {
 }
 
 #[tokio::test]
-async fn answers_that_announce_another_without_end_run_into_the_timeout() {
+async fn endless_informational_responses_time_out() {
     let raw = Conduct::Raw(Bytes::new(), Bytes::from("HTTP/1.1 100 Continue\r\n\r\n"));
     let mut receiver = Receiver::new(raw).await;
     let endpoint = endpoint(receiver.url("http")).timeout(Duration::from_millis(200));
@@ -647,7 +647,7 @@ async fn answers_that_announce_another_without_end_run_into_the_timeout() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_body_breaks_or_hangs_is_not_asked_for_again() {
+async fn a_response_with_a_broken_body_is_not_retried() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
     // Broken off, and never ending.
     for (body, ever) in [("some", ""), ("", "more")] {

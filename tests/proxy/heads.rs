@@ -173,7 +173,7 @@ async fn a_scheme_of_http2_that_is_not_of_the_web_makes_a_relative_url() {
 
 /// The layer's author may read headers as well.
 #[test]
-fn what_connection_names_is_gone_before_the_layer() {
+fn headers_named_by_connection_are_removed_before_the_layer() {
     let request = Request::get(MANIFEST)
         .header("authorization", GUESS)
         .header("connection", "close, Authorization")

@@ -16,8 +16,6 @@ mod lost;
 mod operation;
 #[path = "../../examples/support/pace.rs"]
 mod pace;
-#[cfg(unix)]
-mod program;
 mod protocols;
 #[path = "../../examples/support/proxy.rs"]
 mod proxy;

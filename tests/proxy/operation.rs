@@ -84,7 +84,7 @@ async fn a_signal_lets_requests_under_way_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_never_ends_is_left() {
+async fn a_request_that_never_ends_is_abandoned() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let drain = Duration::from_secs(10);
     let under_way = under_way(stopped, drain).await;
@@ -95,7 +95,7 @@ async fn a_request_that_never_ends_is_left() {
 }
 
 #[tokio::test]
-async fn operators_see_metrics_and_status() {
+async fn metrics_and_status_are_served() {
     let metrics = admin::record().unwrap();
     let refuse = async |_: Request<Incoming>| {
         let response = Response::builder().status(StatusCode::NO_CONTENT);
@@ -138,7 +138,7 @@ fn parse(line: &str) -> Result<Options, String> {
 }
 
 #[test]
-fn every_option_that_helps_is_taken() {
+fn every_documented_option_is_accepted() {
     for line in HELP.lines().filter(|line| line.starts_with("  --")) {
         let (option, text) = line.trim().split_once(' ').unwrap();
         let value = match text.split_once(' ').unwrap().0 {

@@ -56,7 +56,7 @@ fn halves() -> Secrets {
 }
 
 #[test]
-fn no_secret_is_said_of_a_file_that_is_wrong_by_one_character() {
+fn no_secret_appears_when_a_file_is_wrong_by_one_character() {
     let (file, halves) = (file(), halves());
     let config = Config::from_yaml(&file).unwrap();
     halves.assert_none_in("config", &format!("{config:?} {config:#?}"));

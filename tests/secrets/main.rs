@@ -169,7 +169,7 @@ async fn pull(layer: &NotificationLayer) -> Response<String> {
 }
 
 #[tokio::test]
-async fn no_secret_is_said_whatever_the_receivers_do() {
+async fn no_secret_appears_whatever_the_receivers_do() {
     let captured = Captured::everywhere();
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
@@ -247,7 +247,7 @@ async fn no_secret_is_said_whatever_the_receivers_do() {
 }
 
 #[tokio::test]
-async fn no_secret_is_said_of_a_configuration_that_is_wrong() {
+async fn no_secret_appears_in_messages_of_a_wrong_configuration() {
     let vault = Vault::new();
     let mistakes = mistakes::all(&vault);
     assert!(mistakes.len() > 30);
@@ -266,7 +266,7 @@ async fn no_secret_is_said_of_a_configuration_that_is_wrong() {
 
 /// The same name twice is only seen by the notifier.
 #[tokio::test]
-async fn no_secret_is_said_of_two_endpoints_of_the_same_name() {
+async fn no_secret_appears_when_two_endpoints_share_a_name() {
     let vault = Vault::new();
     let endpoint = || vault.endpoint("twice", "http://receiver", true);
     let built = Notifier::builder()
@@ -278,7 +278,7 @@ async fn no_secret_is_said_of_two_endpoints_of_the_same_name() {
 }
 
 #[tokio::test]
-async fn the_receivers_got_the_secrets() {
+async fn the_receivers_received_the_secrets() {
     let vault = Vault::new();
     let receivers = Receivers::start().await;
     let mut builder = Notifier::builder();

@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_listed_is_allowed_and_nothing_else() {
+    fn only_listed_addresses_are_allowed() {
         let listed = ["127.0.0.0/8", "::1", "64:ff9b::a00:0/120"];
         let policy = AddressPolicy::deny_private()
             .allow(["10.0.0.0/24"])

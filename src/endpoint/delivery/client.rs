@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_is_bound_to_a_denied_address_later_does_not_pass() {
+    async fn a_name_rebound_to_a_denied_address_is_denied() {
         let (port, seen) = receiver().await;
         // The first stands for a public address: none can be listened on here.
         let policy = AddressPolicy::deny_private().allow(["127.0.0.1"]).unwrap();

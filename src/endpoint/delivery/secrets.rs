@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_hidden_in_all_that_it_may_come_back_as() {
+    fn a_secret_is_hidden_in_every_encoding() {
         let basic = format!("Basic {}", STANDARD.encode("me:päss\"word"));
         for (value, text, hidden) in [
             ("Bearer hush-hush", "a Bearer hush-hush b", "a … b"),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_cut_is_hidden_too() {
+    fn a_truncated_secret_is_hidden() {
         let secrets = secrets("Bearer 0123456789ä0123456789");
         let text = format!("{}Bearer 0123456789ä0123456789", "x".repeat(50));
         for limit in 0..text.len() + 10 {

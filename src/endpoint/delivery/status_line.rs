@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_is_read_and_nothing_else() {
+    fn only_the_status_is_read() {
         assert_eq!(status(b"HTTP/1.1 200 OK\r\n"), Some(200));
         assert_eq!(status(b"HTTP/1.0 503"), Some(503));
         assert_eq!(

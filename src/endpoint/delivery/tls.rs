@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_the_system_s_roots_the_given_ones_do() {
+    fn configured_roots_suffice_without_the_system_s() {
         let error = roots("", Vec::new(), &[]).unwrap_err();
         assert_eq!(error.mistakes()[0].field(), "root certificates");
         assert!(error.to_string().contains("ca-certificates"), "{error:?}");

@@ -84,7 +84,7 @@ fn one_event_larger_than_the_bound_is_always_refused_and_drops_none() {
 }
 
 #[test]
-fn a_busy_repository_waits_and_no_other() {
+fn only_the_busy_repository_waits() {
     let queue = queue(MANY);
     for name in ["a", "a", "b", "a", "c", "b"] {
         queue.push(&event(name)).unwrap();
@@ -108,7 +108,7 @@ fn a_busy_repository_waits_and_no_other() {
 }
 
 #[test]
-fn what_is_put_back_comes_next() {
+fn an_entry_put_back_comes_next() {
     let queue = queue(MANY);
     let events: Vec<_> = (0..4).map(|_| event("a")).collect();
     events.iter().for_each(|event| queue.push(event).unwrap());
@@ -149,7 +149,7 @@ fn the_oldest_that_waits_makes_room() {
 }
 
 #[test]
-fn one_that_cannot_fit_drops_none() {
+fn an_event_that_cannot_fit_drops_none() {
     let one = memory_of(&event("a"));
     let queue = queue(Limits {
         bytes: 4 * one,
@@ -249,7 +249,7 @@ fn the_place_of_a_writer_that_gives_up_goes_to_those_behind() {
 }
 
 #[test]
-fn every_accepted_event_is_told_once() {
+fn every_accepted_event_is_reported_once() {
     let told = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = told.clone();
     let accepted = move |events| {

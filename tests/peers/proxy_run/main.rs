@@ -1,6 +1,12 @@
 //! The proxy example as a program: what its options make of it, from its first
 //! line to its last.
 
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+#[path = "../../common/mod.rs"]
+mod common;
+
 use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
@@ -18,8 +24,6 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tower_registry_notifications::event::Envelope;
 
-use crate::common;
-
 const MINUTE: Duration = Duration::from_secs(60);
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -27,12 +31,8 @@ const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 fn program() -> PathBuf {
     let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
     build.args(["build", "--example", "proxy", "--message-format=json"]);
-    if cfg!(all(feature = "axum-0-8", feature = "tower-http-0-6")) {
-        // As `scripts/test.sh` does, so that nothing is built anew.
-        build.args(["--workspace", "--all-features"]);
-    } else {
-        build.args(["--features", "config"]);
-    }
+    // As `scripts/test.sh` does, so that nothing is built anew.
+    build.args(["--workspace", "--all-features"]);
     // What cargo says to this test would make it build other crates anew.
     for (name, _) in std::env::vars() {
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
@@ -144,7 +144,7 @@ async fn send(method: Method, url: String) -> (u16, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_tells_what_happens_until_it_is_stopped() {
+async fn the_example_prints_events_until_it_is_stopped() {
     let (receiver, mut received) = common::receiver(Box::new(|_| Response::builder())).await;
     let (arrived, mut arrival) = mpsc::channel(1);
     let go = Arc::new(tokio::sync::Semaphore::new(0));
@@ -205,7 +205,7 @@ async fn it_tells_what_happens_until_it_is_stopped() {
 }
 
 #[test]
-fn what_is_wrong_is_said_on_one_line() {
+fn errors_are_on_one_line() {
     for (arguments, wanted) in [
         (
             &["--listen", "127.0.0.1:0"][..],
