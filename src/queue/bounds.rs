@@ -81,12 +81,13 @@ impl Bounds {
             && self.taken_bytes.saturating_add(memory) <= self.limits.bytes
     }
 
-    /// Whether an event fits that a store hands over. An empty window takes any
-    /// event: it would come again and again.
-    pub(super) fn check_window(&self, memory: usize) -> Result<(), Refused> {
-        match self.events {
-            0 => Ok(()),
-            _ => self.check(memory),
+    /// Whether an event fits that a store hands over. It does, whatever its size,
+    /// if all that the queue has are the `lone` events that are in memory only:
+    /// they may wait for it.
+    pub(super) fn check_window(&self, memory: usize, lone: usize) -> Result<(), Refused> {
+        match self.events <= lone {
+            true => Ok(()),
+            false => self.check(memory),
         }
     }
 
@@ -122,7 +123,8 @@ impl Bounds {
         self.check(average.min(self.limits.bytes)).is_ok()
     }
 
-    /// Events that a store hands over may exceed the bound by one.
+    /// Events that a store hands over may exceed the bound by two: one that is
+    /// larger than the window, and one that others of its repository wait for.
     fn bytes_capped(&self) -> usize {
         self.bytes.min(self.limits.bytes)
     }

@@ -45,8 +45,10 @@ type Index = BTreeSet<(Place, Arc<str>)>;
 
 #[derive(Debug, Default)]
 struct Lane {
-    /// In the order of their places. Two rests never stand side by side.
+    /// In the order of their places. Two rests never stand side by side, and
+    /// behind a rest there is in memory only what no store has.
     aside: VecDeque<Slot>,
+    rests: usize,
     busy: bool,
 }
 
@@ -137,8 +139,10 @@ impl Lanes {
             (Some(Slot::Rest(rest)), _, _) => rest.to = Some(entry.place.end),
             (_, Some(from), Some(evict)) => {
                 let (events, bytes) = (self.aside_events, self.aside_bytes);
-                if lane.aside.len() >= LOADED || evict.bounds.too_many_aside(events, bytes) {
+                let many = lane.aside.len() >= LOADED || lane.rests > 0;
+                if many || evict.bounds.too_many_aside(events, bytes) {
                     evict.evict(&entry);
+                    lane.rests += 1;
                     let (to, since) = (None, entry.since());
                     lane.aside.push_back(Slot::Rest(Rest { from, to, since }));
                     return self.index_first(&repository);
@@ -154,7 +158,11 @@ impl Lanes {
 
     /// Enters a lane into its index after its first slot was added.
     fn index_first(&mut self, repository: &Arc<str>) {
-        if self.lanes.get(repository).is_some_and(|it| it.aside.len() == 1) {
+        if self
+            .lanes
+            .get(repository)
+            .is_some_and(|it| it.aside.len() == 1)
+        {
             self.index(repository);
         }
     }
@@ -244,7 +252,6 @@ impl Lanes {
         }
     }
 
-
     /// Enters a lane into its index, or removes it if it has no purpose.
     fn index_or_remove(&mut self, repository: &Arc<str>) {
         let idle = |lane: &Lane| lane.aside.is_empty() && !lane.busy;
@@ -312,6 +319,8 @@ impl Lanes {
             rest.from = next;
             rest.since = last.unwrap_or(rest.since);
             lane.aside.push_back(Slot::Rest(rest));
+        } else {
+            lane.rests -= 1;
         }
         lane.aside.append(&mut behind);
         self.index_or_remove(repository);
@@ -370,6 +379,7 @@ impl Lanes {
         // Without a copy: there may be very many.
         let mut drained = Vec::from(std::mem::take(&mut self.fresh));
         for lane in self.lanes.values_mut() {
+            lane.rests = 0;
             let loaded = lane.aside.drain(..).filter_map(|slot| match slot {
                 Slot::Loaded(entry) => Some(entry),
                 Slot::Rest(_) => None,

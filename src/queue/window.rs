@@ -150,7 +150,7 @@ impl Queue {
             window.left += 1;
             let is_next = !window.is_behind() && stored.position >= window.next;
             window.end = window.end.max(stored.position.next());
-            if is_next && state.bounds.check_window(memory).is_ok() {
+            if is_next && state.bounds.check_window(memory, window.in_memory).is_ok() {
                 window.next = window.end;
                 window.left -= 1;
                 state.bounds.add(memory);
@@ -191,9 +191,10 @@ impl Queue {
         let state = &mut *state;
         let (window, bounds, lanes) = (&mut state.window, &state.bounds, &state.lanes);
         let mut most = bounds.room();
-        if bounds.events() == 0 {
+        if bounds.events() <= window.in_memory {
             // Whatever comes first is taken.
-            (most.events, most.bytes) = (most.events.max(1), most.bytes.max(window.lacks));
+            most.events = most.events.max(1);
+            most.bytes = most.bytes.max(window.lacks).max(1);
         }
         if most.events == 0 || most.bytes == 0 {
             return [None, None];
@@ -233,7 +234,7 @@ impl Queue {
                 lanes.push(late);
             }
             let memory = memory_of(&stored.event);
-            if bounds.check_window(memory).is_err() {
+            if bounds.check_window(memory, window.in_memory).is_err() {
                 next = stored.position;
                 window.lacks = memory;
                 break;

@@ -11,7 +11,7 @@ use fastrand::Rng;
 use super::shelf::Shelf;
 use super::*;
 
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 1_000;
 
 /// Everything around a queue, and what has come of it so far.
 struct Run {
@@ -80,10 +80,10 @@ impl Run {
         let ended = came - self.under_way.len();
         // What is stored and not offered may have come already.
         assert!(events + ended <= self.written + self.unoffered.len());
-        // The queue may exceed its bounds by one event.
+        // One event of a refill and one of a reload are taken without room.
         let one = memory_of(&event("r0"));
-        assert!(bytes <= self.limits.bytes.saturating_add(one));
-        assert!(bytes / one <= self.limits.events + 1);
+        assert!(bytes <= self.limits.bytes.saturating_add(2 * one));
+        assert!(bytes / one <= self.limits.events + 2);
     }
 
     fn store(&mut self) {
@@ -155,8 +155,7 @@ impl Run {
                 break;
             }
             rounds += 1;
-            let stalled = || format!("{:#?}", self.queue.state());
-            assert!(rounds < 100_000, "{}", stalled());
+            assert!(rounds < 100_000, "it stalls: {:#?}", self.queue.state());
         }
         assert_eq!(self.came, self.accepted);
         assert_eq!((self.queue.size(), self.shelf.waiting()), ((0, 0), 0));
