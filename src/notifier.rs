@@ -339,6 +339,14 @@ impl NotifierBuilder {
         self
     }
 
+    /// Sets the source like [`source`](Self::source) if none has been set, as by a
+    /// configuration file that names one.
+    #[must_use]
+    pub fn or_source(mut self, source: SourceRecord) -> Self {
+        self.source.get_or_insert(source);
+        self
+    }
+
     /// Whether events of manifests list what the manifest refers to. Defaults
     /// to `false`.
     #[must_use]
@@ -384,9 +392,11 @@ impl NotifierBuilder {
                 let remedy = "give each endpoint a name of its own";
                 mistakes.add(BuildError::new("endpoint name", endpoint.name(), remedy));
             }
-            let disabled = endpoint.is_disabled();
-            let endpoint = mistakes.take(endpoint.checked());
-            checked.extend(endpoint.filter(|_| !disabled));
+            if endpoint.is_disabled() {
+                mistakes.take(endpoint.check_disabled());
+                continue;
+            }
+            checked.extend(mistakes.take(endpoint.checked()));
         }
         mistakes.or(())?;
         let mut sinks = self.sinks;

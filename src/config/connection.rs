@@ -29,7 +29,8 @@ pub(super) fn settings(mut it: Endpoint, fields: &mut Fields, phase: Phase) -> E
         Some((chain, key)) => it.client_certificate(chain, key),
         None => it,
     });
-    fields.set(it, "addresses", addresses, Endpoint::addresses)
+    it = fields.set(it, "addresses", addresses, Endpoint::addresses);
+    fields.set(it, "proxyfromenv", Item::flag, Endpoint::proxy_from_env)
 }
 
 /// Secrets, inline or each in a file of its own.
@@ -77,7 +78,7 @@ fn content(item: &Item, phase: Phase) -> Result<Option<String>> {
 
 fn read(item: &Item, path: &str) -> Result<String> {
     file::read(path.as_ref()).map_err(|cause| {
-        let error = item.error(format!("the file {path:?} {cause}"));
+        let error = item.wrong_file(&cause);
         error.with_kind(Kind::Unreadable)
     })
 }

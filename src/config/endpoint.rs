@@ -8,7 +8,8 @@ use http::{HeaderName, HeaderValue};
 use super::fields::Fields;
 use super::item::Item;
 use super::phase::Phase;
-use super::{connection, delivery, filter};
+use super::section::Author;
+use super::{connection, delivery, filter, gitlab};
 use crate::endpoint::{Endpoint, StatusMeaning, target};
 use crate::error::{BuildError, Mistakes};
 use crate::event::Format;
@@ -24,12 +25,13 @@ const FORMATS: [(&str, Format); 3] = [
     ("cloudevents", Format::CloudEvents),
 ];
 
-pub(super) fn endpoint(item: &Item, phase: Phase) -> Result<Endpoint> {
+pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endpoint> {
     let mut fields = Fields::of(item);
     let (name, url) = (fields.take("name"), fields.take("url"));
     for (key, value) in [("name", &name), ("url", &url)] {
         if value.is_none() && phase == Phase::Build && item.is_map() {
-            fields.note::<()>(Err(item.error(format!("has no {key}: give it one"))));
+            let remedy = item.remedy_of_missing(key);
+            fields.note::<()>(Err(item.error(format!("has no {key}: {remedy}"))));
         }
     }
     let name = name.and_then(|it| fields.note(it.owned()));
@@ -46,7 +48,10 @@ pub(super) fn endpoint(item: &Item, phase: Phase) -> Result<Endpoint> {
     // 0 is the default in the reference.
     let timeout = fields.get("timeout", Item::duration);
     it = it.timeout(timeout.filter(|it| !it.is_zero()).unwrap_or(TIMEOUT));
-    it = it.retry(delivery::retry(&mut fields));
+    if author == Author::GitLab {
+        it = gitlab::defaults(it);
+    }
+    it = it.retry(delivery::retry(&mut fields, author, phase));
     if fields.get("acceptredirects", Item::flag).unwrap_or(true) {
         it = it.on_status(300..=399, StatusMeaning::Accept);
     }
@@ -94,7 +99,11 @@ fn headers(item: &Item) -> Result<Vec<(String, String)>> {
 }
 
 fn header_value(item: &Item) -> Result<String> {
-    let text = item.owned()?;
+    // As Go reads a list of strings: the header is sent without a value.
+    let text = match item.is_null() {
+        true => String::new(),
+        false => item.owned()?,
+    };
     match HeaderValue::try_from(&text) {
         Ok(_) => Ok(text),
         Err(_) => {

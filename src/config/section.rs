@@ -1,11 +1,12 @@
 //! The `notifications` section: from the tree to the builder of a notifier.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use super::endpoint;
 use super::fields::Fields;
 use super::item::Item;
 use super::phase::Phase;
+use super::{endpoint, gitlab};
 use crate::error::{BuildError, Mistakes};
 use crate::event::SourceRecord;
 use crate::notifier::{Notifier, NotifierBuilder};
@@ -25,15 +26,40 @@ pub(super) fn notifier(section: &Item, phase: Phase) -> Result<NotifierBuilder> 
         builder = builder.source(SourceRecord::new(addr));
     }
     let endpoints = fields.get("endpoints", Item::list).unwrap_or_default();
+    let fanout = fields.take("fanouttimeout");
+    if let Some(fanout) = &fanout {
+        fields.note(fanout.duration());
+    }
+    let author = match gitlab::wrote(fanout.as_ref(), &endpoints) {
+        true => Author::GitLab,
+        false => Author::Distribution,
+    };
     if phase == Phase::Build {
         fields.note(check_names(&endpoints));
     }
     for item in &endpoints {
-        if let Some(endpoint) = fields.note(endpoint::endpoint(item, phase)) {
+        if let Some(endpoint) = fields.note(endpoint::endpoint(item, author, phase)) {
             builder = builder.endpoint(endpoint);
         }
     }
     fields.finish(builder)
+}
+
+/// Which registry a section was written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    Distribution,
+    GitLab,
+}
+
+/// How long the section's registry takes to shut down, if the section says so.
+pub(super) fn shutdown_deadline(section: &Item) -> Option<Duration> {
+    let mut fields = Fields::of(section);
+    let endpoints = fields.take("endpoints").and_then(|it| it.list().ok());
+    let endpoints = endpoints.unwrap_or_default();
+    let fanout = fields.take("fanouttimeout");
+    let is_gitlab = gitlab::wrote(fanout.as_ref(), &endpoints);
+    is_gitlab.then(|| gitlab::shutdown_deadline(fanout.as_ref(), &endpoints))
 }
 
 /// The value of the one key that a map may have.

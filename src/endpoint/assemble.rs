@@ -28,8 +28,7 @@ impl Endpoint {
     pub(crate) fn checked(self) -> Result<Checked, BuildError> {
         let mut mistakes = Mistakes::default();
         mistakes.take(self.check());
-        let poster = mistakes.take(self.poster());
-        let Some((poster, client)) = poster else {
+        let Some((poster, client)) = mistakes.take(self.delivery()) else {
             return mistakes.failed();
         };
         mistakes.or(Checked {
@@ -65,16 +64,21 @@ impl Endpoint {
         mistakes.or(())
     }
 
-    /// What makes the requests, and the client that sends them.
-    fn poster(&self) -> Result<(Poster, Delivery), BuildError> {
+    /// Checks everything but the client: what it reads need not be there yet for an
+    /// endpoint that is disabled.
+    pub(crate) fn check_disabled(&self) -> Result<(), BuildError> {
         let mut mistakes = Mistakes::default();
-        let shown_url = without_user_info(&self.url);
-        let target = target(&self.url).map_err(|remedy| self.wrong("url", &shown_url, remedy));
-        let (url, user_info) = mistakes.take(target).unzip();
-        let headers = headers(&self.of(), &self.headers, user_info.flatten());
-        let headers = mistakes.take(headers);
-        let signer = mistakes.take(Signer::new(&self.of(), &self.signing_secrets));
-        let client = match (&self.client, &url) {
+        mistakes.take(self.check());
+        mistakes.take(self.poster());
+        mistakes.or(())
+    }
+
+    /// What makes the requests, and the client that sends them.
+    fn delivery(&self) -> Result<(Poster, Delivery), BuildError> {
+        let mut mistakes = Mistakes::default();
+        let poster = mistakes.take(self.poster());
+        let url = poster.as_ref().map(|poster| &poster.url);
+        let client = match (&self.client, url) {
             (Some(own), _) => {
                 mistakes.take(self.connection.check_unused(&self.of()));
                 Some(own.delivery())
@@ -84,11 +88,25 @@ impl Endpoint {
             }
             (None, None) => None,
         };
-        let (Some(url), Some(headers), Some(signer), Some(client)) = (url, headers, signer, client)
-        else {
+        let (Some(poster), Some(client)) = (poster, client) else {
             return mistakes.failed();
         };
-        let poster = Poster {
+        mistakes.or((poster, client))
+    }
+
+    /// What makes the requests.
+    fn poster(&self) -> Result<Poster, BuildError> {
+        let mut mistakes = Mistakes::default();
+        let shown_url = without_user_info(&self.url);
+        let target = target(&self.url).map_err(|remedy| self.wrong("url", &shown_url, remedy));
+        let (url, user_info) = mistakes.take(target).unzip();
+        let headers = headers(&self.of(), &self.headers, user_info.flatten());
+        let headers = mistakes.take(headers);
+        let signer = mistakes.take(Signer::new(&self.of(), &self.signing_secrets));
+        let (Some(url), Some(headers), Some(signer)) = (url, headers, signer) else {
+            return mistakes.failed();
+        };
+        mistakes.or(Poster {
             timeout: self.timeout,
             encoding: self.encoding,
             batch: self.batch.events > 1,
@@ -98,8 +116,7 @@ impl Endpoint {
             headers,
             signer,
             retry: self.retry.clone(),
-        };
-        mistakes.or((poster, client))
+        })
     }
 
     /// Written before the name of a setting.

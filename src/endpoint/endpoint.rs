@@ -113,7 +113,8 @@ impl Endpoint {
     /// Returns an endpoint with the defaults.
     ///
     /// The name identifies it in status, metrics and dead letters. The URL is
-    /// `http` or `https`. Its user info is sent as Basic authorization, and
+    /// `http` or `https`. A receiver on a Unix socket needs a server that listens on an
+    /// address before it, or a [client](Self::client) of your own. The URL's user info is sent as Basic authorization, and
     /// characters that are not ASCII are percent-encoded. The URL is shown in
     /// status and logs, without user info: put a secret that would stand in its
     /// path or query into a [header](Self::header) if the receiver takes one.
@@ -264,7 +265,8 @@ impl Endpoint {
         self
     }
 
-    /// Sets whether the endpoint is left out. Defaults to `false`.
+    /// Sets whether the endpoint is left out. Its certificates and addresses are not
+    /// checked then. Defaults to `false`.
     pub fn disabled(mut self, disabled: bool) -> Self {
         self.disabled = disabled;
         self

@@ -10,9 +10,15 @@ mod client;
 mod client;
 #[cfg(feature = "client")]
 mod connector;
+#[cfg(feature = "client")]
+mod no_proxy;
+#[cfg(feature = "client")]
+mod proxies;
 mod request;
 mod response;
 mod secrets;
+#[cfg(feature = "client")]
+mod self_signed;
 #[cfg(feature = "client")]
 mod settings;
 mod signature;

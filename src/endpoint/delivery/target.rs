@@ -10,6 +10,9 @@ use crate::error::{BuildError, Mistakes};
 use crate::redact::split_user_info;
 
 const URL: &str = "write one like https://receiver.example.com/events";
+const UNIX: &str = "a socket of Unix is no URL for deliveries: let a server listen on an address before it \
+                    (socat TCP-LISTEN:8080,bind=127.0.0.1,fork UNIX-CONNECT:/path), \
+                    or deliver with Endpoint::client";
 const HOST: &str = "write the host in ASCII: its form that begins with xn--";
 
 /// The URL without user info, which becomes an `Authorization` header.
@@ -19,6 +22,9 @@ const HOST: &str = "write the host in ASCII: its form that begins with xn--";
 ///
 /// What to write instead.
 pub(crate) fn target(url: &str) -> Result<(Uri, Option<HeaderValue>), &'static str> {
+    if let Some(("unix" | "http+unix", _)) = url.split_once(':') {
+        return Err(UNIX);
+    }
     let rest = url.split_once("://").ok_or(URL)?.1;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
@@ -85,6 +91,18 @@ mod tests {
         assert_eq!(authorization.unwrap(), "Basic bWU6aHVzaA==");
         let (_, authorization) = target("http://mé:ü@h/").unwrap();
         assert_eq!(authorization.unwrap(), "Basic bcOpOsO8");
+    }
+
+    #[test]
+    fn a_socket_of_unix_is_refused_with_the_remedy() {
+        for url in [
+            "unix:/run/hook.sock",
+            "unix:///run/hook.sock",
+            "http+unix://%2Frun%2Fhook",
+        ] {
+            assert_eq!(target(url).unwrap_err(), UNIX, "{url}");
+        }
+        assert!(UNIX.contains("socat TCP-LISTEN"));
     }
 
     #[test]
