@@ -14,7 +14,7 @@ use super::switch::Switch;
 use super::worker::{InFlight, Worker};
 use crate::error::{BuildError, Mistakes};
 use crate::event::{Encoding, Format, is_event_type};
-use crate::queue::{MemoryStore, Queue};
+use crate::queue::Queue;
 use crate::redact::without_user_info;
 
 /// An endpoint in which nothing is wrong.
@@ -202,9 +202,9 @@ impl Checked {
         let counts = Arc::new(Counts::new(&name));
         let accepted = {
             let counts = counts.clone();
-            move || counts.written()
+            move |events| counts.written(events)
         };
-        let queue = Queue::new(endpoint.limits, MemoryStore::default(), accepted);
+        let queue = Queue::new(endpoint.limits, accepted);
         let sink = endpoint.dead_letters;
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());

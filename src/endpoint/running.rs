@@ -170,7 +170,7 @@ impl Running {
 
     /// Puts the event into the queue, and returns the undecided letters of the
     /// events that made room for it.
-    fn push(&self, event: &SharedEvent) -> Result<Vec<(Position, Burial)>, Refused> {
+    fn push(&self, event: &SharedEvent) -> Result<Vec<(Option<Position>, Burial)>, Refused> {
         if self.overflow != Overflow::DropOldest {
             return self.queue.push(event).map(|()| Vec::new());
         }

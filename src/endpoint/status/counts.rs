@@ -73,10 +73,10 @@ impl Counts {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an event that the queue has accepted, or refused for good.
-    pub(crate) fn written(&self) {
-        self.events.fetch_add(1, Ordering::Relaxed);
-        self.metrics.events.increment(1);
+    /// Counts events that the queue has accepted, or refused for good.
+    pub(crate) fn written(&self, events: usize) {
+        self.events.fetch_add(events as u64, Ordering::Relaxed);
+        self.metrics.events.increment(events as u64);
     }
 
     /// Counts an event that the filter wants and the format cannot carry.
