@@ -15,6 +15,10 @@ use super::response::{Deadline, Delivery};
 pub(crate) type Sent = Pin<Box<dyn Future<Output = Result<Response<Bytes>, BoxError>> + Send>>;
 
 /// The crate's own client.
+#[cfg_attr(
+    not(feature = "client"),
+    expect(dead_code, reason = "without the feature there is none")
+)]
 pub(crate) trait Client: Send + Sync {
     /// Sends a request. The attempt ends at `deadline`, for which the caller
     /// drops the future.
@@ -27,6 +31,10 @@ pub(crate) trait Client: Send + Sync {
 
 /// What an endpoint's worker sends requests with.
 #[derive(Clone)]
+#[cfg_attr(
+    not(feature = "client"),
+    expect(dead_code, reason = "without the feature users bring a client")
+)]
 pub(crate) enum Transport {
     /// The crate's own client, with nothing in between.
     Direct(Arc<dyn Client>),
