@@ -160,3 +160,6 @@ where
         self.idle.poll(cx);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,10 +15,6 @@ use super::response::{Deadline, Delivery};
 pub(crate) type Sent = Pin<Box<dyn Future<Output = Result<Response<Bytes>, BoxError>> + Send>>;
 
 /// The crate's own client.
-#[cfg_attr(
-    not(feature = "client"),
-    expect(dead_code, reason = "without the feature there is none")
-)]
 pub(crate) trait Client: Send + Sync {
     /// Sends a request. The attempt ends at `deadline`, for which the caller
     /// drops the future.
