@@ -6,14 +6,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use super::dead_letter::{DeadLetterWriter, Fates};
-use super::delivery::{Delivery, Poster, Secrets, Signer, client, headers, target};
+use super::delivery::{BodySigner, Delivery, Poster, Secrets, Signer, client, headers, target};
 use super::endpoint::Endpoint;
 use super::running::Running;
 use super::status::Counts;
 use super::switch::Switch;
 use super::worker::{InFlight, Worker};
 use crate::error::{BuildError, Mistakes};
-use crate::queue::{MemoryStore, Queue};
+use crate::event::{Encoding, Format, is_event_type};
+use crate::queue::Queue;
 use crate::redact::without_user_info;
 
 /// An endpoint in which nothing is wrong.
@@ -59,8 +60,36 @@ impl Endpoint {
                 mistakes.add(self.wrong(field, number, "must be at least 1"));
             }
         }
+        mistakes.take(self.check_format());
         mistakes.take(self.filter.check(self.of().trim_end_matches(": ")));
         mistakes.take(self.retry.check(&self.of()));
+        mistakes.or(())
+    }
+
+    /// Reports settings that do not fit the format.
+    fn check_format(&self) -> Result<(), BuildError> {
+        let mut mistakes = Mistakes::default();
+        let Encoding {
+            format, event_type, ..
+        } = &self.encoding;
+        if self.batch.events > 1 && !format.takes_batches() {
+            let remedy = "the format carries one event in a request: remove the batch";
+            mistakes.add(self.wrong("batch events", self.batch.events, remedy));
+        }
+        if let Some(event_type) = event_type {
+            if *format != Format::ImageUpdater {
+                let remedy = "only the format ImageUpdater has one: remove it";
+                mistakes.add(self.wrong("event type", event_type, remedy));
+            } else if !is_event_type(event_type) {
+                let remedy = "write one like com.example.image.pushed, with image or container";
+                mistakes.add(self.wrong("event type", event_type, remedy));
+            }
+        }
+        let mut actions = format.actions().into_iter().flatten().peekable();
+        if actions.peek().is_some() && !actions.any(|action| self.filter.wants_action(action)) {
+            let remedy = "the format carries no action that the filter wants";
+            mistakes.add(self.wrong("format", format!("{format:?}"), remedy));
+        }
         mistakes.or(())
     }
 
@@ -103,18 +132,24 @@ impl Endpoint {
         let headers = headers(&self.of(), &self.headers, user_info.flatten());
         let headers = mistakes.take(headers);
         let signer = mistakes.take(Signer::new(&self.of(), &self.signing_secrets));
-        let (Some(url), Some(headers), Some(signer)) = (url, headers, signer) else {
+        let body_signers = mistakes.take(BodySigner::all(&self.of(), &self.hmac_signatures));
+        let (Some(url), Some(headers)) = (url, headers) else {
             return mistakes.failed();
         };
+        let (Some(signer), Some(body_signers)) = (signer, body_signers) else {
+            return mistakes.failed();
+        };
+        let keys = self.signing_secrets.iter();
+        let keys = keys.chain(self.hmac_signatures.iter().map(|(_, secret)| secret));
         mistakes.or(Poster {
             timeout: self.timeout,
-            encoding: self.encoding,
-            batch: self.batch.events > 1,
+            encoding: self.encoding.clone(),
             url,
             shown_url,
-            secrets: Secrets::of(&headers, &self.url),
+            secrets: Secrets::of(&headers, &self.url, keys.map(String::as_str)),
             headers,
             signer,
+            body_signers,
             retry: self.retry.clone(),
         })
     }
@@ -135,6 +170,7 @@ impl Endpoint {
             ("compact", self.encoding.compact.to_string()),
             ("headers", self.headers.len().to_string()),
             ("signatures", self.signing_secrets.len().to_string()),
+            ("hmac_signatures", self.hmac_signatures.len().to_string()),
             ("timeout", format!("{:?}", self.timeout)),
             ("retry", format!("{:?}", self.retry.policy)),
             ("on_status", format!("{:?}", self.retry.rules)),
@@ -166,9 +202,9 @@ impl Checked {
         let counts = Arc::new(Counts::new(&name));
         let accepted = {
             let counts = counts.clone();
-            move || counts.written()
+            move |events| counts.written(events)
         };
-        let queue = Queue::new(endpoint.limits, MemoryStore::default(), accepted);
+        let queue = Queue::new(endpoint.limits, accepted);
         let sink = endpoint.dead_letters;
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());
@@ -193,6 +229,7 @@ impl Checked {
             name,
             url,
             settings,
+            format: endpoint.encoding.format,
             filter: endpoint.filter,
             overflow: endpoint.overflow,
             queue,
@@ -238,6 +275,7 @@ mod tests {
             .header("a b", "v")
             .header("c", "v\n")
             .sign(["short", "whsec_short"])
+            .sign_hmac("x-signature", "")
             .on_status(3, crate::endpoint::StatusMeaning::Retry)
             .retry(crate::endpoint::Backoff::new().attempts(0));
         let Err(error) = endpoint.checked() else {
@@ -256,6 +294,7 @@ mod tests {
             "header",
             "signing secret",
             "signing secret",
+            "HMAC signature",
         ];
         let expected: Vec<_> = names.map(|it| format!("endpoint \"\": {it}")).into();
         assert_eq!(fields, expected);
