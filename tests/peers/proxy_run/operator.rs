@@ -251,20 +251,25 @@ async fn deliveries_go_through_the_proxy_of_the_environment() {
         "Basic bWU6aHVzaA=="
     );
 
-    // Not so what is on this machine, nor what NO_PROXY names.
-    for (no_proxy, endpoint) in [
-        ("receiver.example", RECEIVER.to_owned()),
-        ("", format!("http://127.0.0.1:{}/", closed().await)),
+    // Not so what is on this machine, what NO_PROXY names, or an endpoint that wants
+    // none.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yml");
+    let text = format!(
+        "notifications: {{endpoints: [{{name: a, url: '{RECEIVER}', proxyfromenv: false}}]}}"
+    );
+    std::fs::write(&file, text).unwrap();
+    for (no_proxy, option, endpoint) in [
+        ("receiver.example", "--endpoint", RECEIVER),
+        (
+            "",
+            "--endpoint",
+            &format!("http://127.0.0.1:{}/", closed().await),
+        ),
+        ("", "--config", file.to_str().unwrap()),
     ] {
         let environment = [("HTTP_PROXY", &*proxy), ("NO_PROXY", no_proxy)];
-        let arguments = [
-            "--upstream",
-            &upstream,
-            "--listen",
-            ANY,
-            "--endpoint",
-            &endpoint,
-        ];
+        let arguments = ["--upstream", &upstream, "--listen", ANY, option, endpoint];
         let program = Program::with(&environment, &arguments);
         let (program, address) = blocking(program, |it| it.address("Listening on ")).await;
         pull(&address, "", None).await;
