@@ -211,14 +211,15 @@ impl Notifier {
     }
 
     /// Gives a dead letter back to its endpoint, whatever the endpoint's filter.
-    /// The event goes to the end of the queue and is tried like a new one.
+    /// The event goes to the end of the queue and is tried like a new one. It keeps
+    /// its [number](DeadLetter::number).
     ///
     /// The write fails with [`SinkError::is_no_endpoint`] if there is no endpoint
     /// of that name, and with [`SinkError::is_unsupported`] if its format was changed
     /// to one that cannot carry the event.
     pub fn send_again(&self, letter: &DeadLetter) -> Acceptance {
         match self.endpoint(&letter.endpoint) {
-            Some(endpoint) => endpoint.accept_again(&letter.event),
+            Some(endpoint) => endpoint.accept_again(letter),
             None => Acceptance::failed(SinkError::no_endpoint(&letter.endpoint)),
         }
     }
@@ -403,6 +404,11 @@ impl NotifierBuilder {
         self
     }
 
+    /// Whether there is an endpoint that is not disabled.
+    pub fn has_endpoints(&self) -> bool {
+        self.endpoints.iter().any(|it| !it.is_disabled())
+    }
+
     /// Builds the notifier and spawns a task for each endpoint that is not
     /// disabled. A metrics recorder must be installed before.
     ///
@@ -413,8 +419,7 @@ impl NotifierBuilder {
     /// once, each with field, value and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
         let mut mistakes = Mistakes::default();
-        let works = self.endpoints.iter().any(|it| !it.is_disabled());
-        let runtime = mistakes.take(WorkerRuntime::new(works, self.own_runtime));
+        let runtime = mistakes.take(WorkerRuntime::new(self.has_endpoints(), self.own_runtime));
         let mut source = self.source.unwrap_or_else(|| SourceRecord::new(""));
         source.public_host = self.public_host.unwrap_or(source.public_host);
         if !source.public_host.is_empty() && !is_valid_in_url(&source.public_host) {

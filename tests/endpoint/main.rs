@@ -14,6 +14,7 @@ mod order;
 mod overflow;
 mod own_runtime;
 mod panics;
+mod sequence;
 mod shutdown;
 mod signature;
 mod transport;

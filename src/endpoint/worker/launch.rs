@@ -61,9 +61,9 @@ impl Worker {
             events = part.entries.len(),
             attempt = part.attempts
         );
-        let request = self
-            .poster
-            .request(&encoded, || part.id(), part.trace_parent());
+        let request =
+            self.poster
+                .request(&encoded, &part.entries, || part.id(), part.trace_parent());
         let (poster, transport) = (self.poster.clone(), self.transport.clone());
         let deadline = poster.deadline(now);
         let attempt = async move {
