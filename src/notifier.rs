@@ -415,8 +415,9 @@ impl NotifierBuilder {
     /// # Errors
     ///
     /// If a setting of an endpoint is invalid, two endpoints have the same name,
-    /// or there are endpoints but no Tokio runtime. All mistakes are reported at
-    /// once, each with field, value and remedy.
+    /// or there are endpoints but no Tokio runtime and no
+    /// [own one](Self::own_runtime). All mistakes are reported at once, each with
+    /// field, value and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
         let mut mistakes = Mistakes::default();
         let runtime = mistakes.take(WorkerRuntime::new(self.has_endpoints(), self.own_runtime));
