@@ -114,11 +114,13 @@ async fn a_connection_that_the_receiver_closed_is_replaced() {
 async fn an_attempt_that_is_dropped_closes_its_connection() {
     let (client, connections) = client(Conduct::HangsAtFirst);
     assert!(timeout(SECOND, post(&client)).await.is_err());
-    let first = connections.lock().unwrap().remove(0);
+    let other = tokio::spawn(ready(()));
+    let first = std::mem::replace(&mut connections.lock().unwrap()[0], other);
     timeout(SECOND, first).await.expect("still open").unwrap();
-    post(&client).await.unwrap();
-    post(&client).await.unwrap();
-    assert_eq!(connections.lock().unwrap().len(), 1);
+    for _ in 0..2 {
+        timeout(SECOND, post(&client)).await.unwrap().unwrap();
+    }
+    assert_eq!(connections.lock().unwrap().len(), 2);
 }
 
 /// What a client leaves behind is closed, so that a receiver is not kept waiting.
