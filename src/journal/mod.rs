@@ -309,7 +309,7 @@ impl Journal {
 /// A journal without threads, for tests that decide when it works.
 #[cfg(test)]
 impl Journal {
-    pub(super) fn manual(options: JournalOptions, opener: Opener) -> Result<Self, JournalError> {
+    fn manual(options: JournalOptions, opener: Opener) -> Result<Self, JournalError> {
         let shared = Arc::new(Shared::new(options, "for a test".into(), true));
         let writer = Writer::open(shared.clone(), opener)?;
         Ok(Self(Arc::new(Handle {

@@ -7,7 +7,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _};
+use redb::{Database, ReadOnlyTable, ReadableDatabase as _};
 
 use super::batch::{self, left_for};
 use super::bits::EndpointId;
