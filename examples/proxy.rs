@@ -9,6 +9,8 @@
 
 #[path = "support/admin.rs"]
 mod admin;
+#[path = "common/flags.rs"]
+mod flags;
 #[path = "support/pace.rs"]
 mod pace;
 #[path = "support/proxy.rs"]
@@ -19,6 +21,8 @@ mod proxy_options;
 mod serve;
 #[path = "support/signal.rs"]
 mod signal;
+#[path = "common/start.rs"]
+mod start;
 #[path = "support/tls.rs"]
 mod tls;
 
@@ -28,7 +32,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use tokio::net::TcpListener;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::layer::TrustedProxies;
@@ -37,44 +40,28 @@ use tower_registry_notifications::{
 };
 
 use crate::proxy::{Place, Proxy};
-use crate::proxy_options::{HELP, Options};
+use crate::proxy_options::Options;
+use crate::start::{listen, reachable};
 
 /// How long requests, and after them deliveries, have to end.
 const DRAIN: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(false)
-        .init();
-    let result = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) if options.help => {
-            print!("{HELP}");
-            Ok(())
-        }
-        Ok(options) => run(&options).await,
-        Err(message) => Err(message.into()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("proxy: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start::start("proxy", run).await
 }
 
-async fn run(options: &Options) -> Result<(), BoxError> {
-    let listener = listen(options.listen).await?;
+async fn run(options: Options) -> Result<(), BoxError> {
+    let options = &options;
+    let listener = listen("--listen", &options.common.listen).await?;
     let address = listener.local_addr()?;
     // Before the notifier, which counts for the recorder that is there.
-    let metrics = options.metrics.map(|_| admin::record()).transpose()?;
+    let page = options.common.page.as_ref();
+    let metrics = page.map(|_| admin::record()).transpose()?;
     let notifier = notifier(address, options)?;
-    if let (Some(address), Some(metrics)) = (options.metrics, metrics) {
-        let listener = listen(address).await?;
-        eprintln!("Metrics on {}.", listener.local_addr()?);
+    if let (Some(address), Some(metrics)) = (page, metrics) {
+        let listener = listen("--page", address).await?;
+        eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));
         admin::serve(listener, metrics, notifier.clone());
     }
     let tls = match (&options.tls_cert, &options.tls_key) {
@@ -123,10 +110,10 @@ fn notifier(address: SocketAddr, options: &Options) -> Result<Notifier, BoxError
         Some(file) => Config::from_file(file)?.override_from_env()?.notifier()?,
         None => Notifier::builder().source(SourceRecord::new(address.to_string())),
     };
-    if options.include_references {
+    if options.common.include_references {
         notifier = notifier.include_references(true);
     }
-    for (number, url) in options.endpoints.iter().enumerate() {
+    for (number, url) in options.common.endpoints.iter().enumerate() {
         let endpoint = Endpoint::new(format!("endpoint-{}", number + 1), url);
         notifier = notifier.endpoint(endpoint.format(format));
     }
@@ -143,9 +130,4 @@ fn layer(options: &Options, https: bool, notifier: &Notifier) -> NotificationLay
         } else {
             TrustedProxies::none()
         })
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
-    let listener = TcpListener::bind(address).await;
-    listener.map_err(|error| format!("cannot listen on {address}: {error}"))
 }

@@ -11,6 +11,8 @@ mod bodies;
 mod certificate;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../examples/common/flags.rs"]
+mod flags;
 mod heads;
 mod lost;
 mod operation;

@@ -8,7 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tower_registry_notifications::{Endpoint, Notifier};
 
-use crate::proxy_options::{HELP, Options};
+use crate::flags::{self, Flags as _};
+use crate::proxy_options::Options;
 use crate::stage::*;
 use crate::{admin, serve, signal};
 
@@ -134,18 +135,19 @@ async fn metrics_and_status_are_served() {
 }
 
 fn parse(line: &str) -> Result<Options, String> {
-    Options::parse(line.split(' ').map(str::to_owned))
+    flags::parse(line.split(' ')).map(Option::unwrap_or_default)
 }
 
 #[test]
 fn every_documented_option_is_accepted() {
-    for line in HELP.lines().filter(|line| line.starts_with("  --")) {
+    let help = Options::help();
+    for line in help.lines().filter(|line| line.starts_with("  --")) {
         let (option, text) = line.trim().split_once(' ').unwrap();
         let value = match text.split_once(' ').unwrap().0 {
             "URL" => "=http://a",
             "FILE" => "=a.pem",
             "SECONDS" => "=5",
-            "ADDR" => "=127.0.0.1:0",
+            "HOST:PORT" => "=localhost:0",
             _ => "",
         };
         // Certificate and key go together.
@@ -155,17 +157,36 @@ fn every_documented_option_is_accepted() {
 }
 
 #[test]
+fn an_address_is_a_name_or_an_ip_address_with_a_port() {
+    for (address, is_right) in [
+        ("127.0.0.1:5000", true),
+        ("localhost:0", true),
+        ("registry.example.com:443", true),
+        ("[::1]:5000", true),
+        ("::1:5000", false),
+        ("[::1:5000", false),
+        (":5000", false),
+        ("[]:5000", false),
+        ("5000", false),
+        ("localhost", false),
+        ("localhost:65536", false),
+        ("localhost:", false),
+        ("", false),
+    ] {
+        let line = format!("--upstream http://r --listen={address}");
+        assert_eq!(parse(&line).is_ok(), is_right, "{address}");
+    }
+}
+
+#[test]
 fn wrong_options_are_named() {
     for (line, message) in [
         ("--listen 127.0.0.1:0", "--upstream URL is needed"),
         (
             "--upstream http://r --listen here",
-            "--listen needs ip:port",
+            "--listen needs HOST:PORT",
         ),
-        (
-            "--upstream http://r --metrics=5000",
-            "--metrics needs ip:port",
-        ),
+        ("--upstream http://r --page=5000", "--page needs HOST:PORT"),
         (
             "--upstream http://r --timeout 0",
             "--timeout needs a number",
@@ -173,6 +194,11 @@ fn wrong_options_are_named() {
         ("--upstream http://r --tls-cert c", "go together"),
         ("--upstream", "--upstream needs a value"),
         ("--downstream", "no such option: --downstream"),
+        ("--upstream http://r registry", "no such option: registry"),
+        (
+            "--upstream http://r --v1=no",
+            "unexpected argument for option '--v1'",
+        ),
     ] {
         let error = parse(line).expect_err(line);
         assert!(error.contains(message), "{line}: {error}");

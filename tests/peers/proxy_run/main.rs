@@ -158,11 +158,11 @@ async fn the_example_prints_events_until_it_is_stopped() {
         &endpoint,
         "--listen",
         any,
-        "--metrics",
+        "--page",
         any,
         "--v1",
     ]);
-    let metrics = program.address("Metrics on ");
+    let metrics = program.address("Page on http://");
     let address = program.address("Proxy on ");
     let blob = format!("http://{address}/v2/team/app/blobs/{DIGEST}");
     let mut event = async || {
