@@ -200,7 +200,7 @@ impl Journal {
     /// Whether an event would be taken now, and stored if nothing fails.
     pub(crate) fn is_ready(&self) -> bool {
         let shared = self.shared();
-        shared.inbox.has_room() && shared.database().is_ok()
+        shared.inbox.has_room() && shared.takes_events()
     }
 
     /// Resolves when an event would be taken, or the journal is closed.

@@ -12,6 +12,7 @@ use crate::event::SharedEvent;
 use super::bits::EndpointId;
 use super::error::JournalError;
 use super::inbox::Inbox;
+use super::limits;
 use super::options::JournalOptions;
 use super::reader::Reads;
 use super::state::State;
@@ -121,6 +122,12 @@ impl Shared {
             Some(cause) => JournalError::down(cause),
             None => JournalError::closed(),
         })
+    }
+
+    /// Whether the file is open and not full.
+    pub(super) fn takes_events(&self) -> bool {
+        let published = lock(&self.published);
+        published.error.is_none() && !limits::is_beyond(&self.options, published.state.bytes)
     }
 
     /// Passes on what was read. If the handle is dead, the writer opens the file

@@ -59,7 +59,7 @@ enum Handle {
 impl Writer {
     /// Opens the file.
     pub(super) fn open(shared: Arc<Shared>, mut opener: Opener) -> Result<Self, JournalError> {
-        let (database, state) = open(&mut opener, Mode::Plain)?;
+        let (database, state) = guarded(|| open(&mut opener, Mode::Plain))?;
         shared.set_database(Some(database.clone()));
         let writer = Self {
             shared,
@@ -153,7 +153,8 @@ impl Writer {
         let options = &self.shared.options;
         let kept = self.state.retained > 0 || options.max_age.is_some();
         let too_many = self.state.bytes > options.max_bytes;
-        too_many || (kept && self.looked.elapsed() >= HOUSEKEEPING)
+        let due = self.shared.is_manual() || self.looked.elapsed() >= HOUSEKEEPING;
+        too_many || (kept && due)
     }
 
     /// Stores events, together with another change, and then hands them to the
@@ -289,7 +290,7 @@ impl Writer {
         let opener = &mut self.opener;
         match guarded(|| open(opener, Mode::Verify)) {
             Ok((database, state)) => {
-                self.state = state;
+                self.state = self.without_less(state);
                 self.shared.set_database(Some(database.clone()));
                 self.handle = Handle::Open(database);
                 self.publish(None);
@@ -304,6 +305,22 @@ impl Writer {
                 self.go_down(error, (2 * pause).min(LONGEST_PAUSE));
             }
         }
+    }
+
+    /// The state of the file that was opened again. If less is in it than there
+    /// was, the storage has gone back to an earlier commit because the last one is
+    /// damaged: what that had is gone.
+    fn without_less(&self, mut state: State) -> State {
+        let events = self.state.next.saturating_sub(state.next);
+        let letters = self.state.next_letter.saturating_sub(state.next_letter);
+        if events > 0 || letters > 0 {
+            tracing::error!(events, letters, "the journal lacks what was written last");
+            state.damaged += events + letters;
+        }
+        // Neither a position nor an id is given twice.
+        state.next = state.next.max(self.state.next);
+        state.next_letter = state.next_letter.max(self.state.next_letter);
+        state
     }
 
     fn publish(&self, error: Option<&JournalError>) {
@@ -377,7 +394,9 @@ fn commit<R>(
     retention: u64,
     change: impl FnOnce(&mut Batch<'_>) -> Result<R, JournalError>,
 ) -> Result<(R, State), JournalError> {
-    let mut txn = database.begin_write()?;
+    // Nobody else writes. If a transaction is left that has not ended, because it
+    // panicked, waiting for it would take for ever.
+    let mut txn = database.try_begin_write()?;
     // Two syncs instead of one, but a crash costs milliseconds and not a walk over
     // all of the file.
     txn.set_quick_repair(true);
