@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::dead_letter::{Burial, DeadLetterWriter, Fate, Fates, Reason};
 use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
-use crate::event::SharedEvent;
+use crate::event::{Format, SharedEvent};
 use crate::queue::{Overflow, Position, Queue, Refused, Waiter};
 use crate::sink::{Acceptance, Destination, Filter, Sink, SinkError};
 
@@ -15,6 +15,7 @@ pub(crate) struct Running {
     pub(super) name: Arc<str>,
     pub(super) url: String,
     pub(super) settings: BTreeMap<&'static str, String>,
+    pub(super) format: Format,
     pub(super) filter: Filter,
     pub(super) overflow: Overflow,
     pub(super) queue: Arc<Queue>,
@@ -96,11 +97,27 @@ impl Running {
         }
     }
 
-    /// Offers the event once, if the filter wants it, without waiting for room.
+    /// Whether the endpoint posts the event: its filter wants it and its format can
+    /// carry it. Called once for each event, because it counts those that fail only
+    /// the latter.
+    fn wants(&self, event: &SharedEvent) -> bool {
+        if !self.filter.wants(event) {
+            return false;
+        }
+        let action = event.action();
+        let asked = !self.format.is_on_request(action) || self.filter.names_action(action);
+        let carried = asked && self.format.carries(event);
+        if !carried {
+            self.counts.unsupported();
+        }
+        carried
+    }
+
+    /// Offers the event once, if the endpoint wants it, without waiting for room.
     /// An event that is refused is neither counted nor a dead letter yet: the
     /// caller offers it again, or ends with [`refuse`](Self::refuse).
     pub(crate) fn try_accept(&self, event: &SharedEvent) -> Result<(), Refused> {
-        if !self.filter.wants(event) {
+        if !self.wants(event) {
             return Ok(());
         }
         // Letters of events that made room go on in the background.
@@ -114,6 +131,14 @@ impl Running {
         match self.filter.wants(event) {
             true => self.bury_refused(event, refused),
             false => Acceptance::accepted(),
+        }
+    }
+
+    /// Takes an event back that was a dead letter, whatever the filter says.
+    pub(crate) fn accept_again(&self, event: &SharedEvent) -> Acceptance {
+        match self.format.carries(event) {
+            true => self.accept(event),
+            false => Acceptance::failed(SinkError::unsupported(&self.name)),
         }
     }
 
@@ -145,7 +170,7 @@ impl Running {
 
     /// Puts the event into the queue, and returns the undecided letters of the
     /// events that made room for it.
-    fn push(&self, event: &SharedEvent) -> Result<Vec<(Position, Burial)>, Refused> {
+    fn push(&self, event: &SharedEvent) -> Result<Vec<(Option<Position>, Burial)>, Refused> {
         if self.overflow != Overflow::DropOldest {
             return self.queue.push(event).map(|()| Vec::new());
         }
@@ -254,7 +279,7 @@ impl From<Refused> for SinkError {
 
 impl Sink for Running {
     fn write(&self, event: &SharedEvent) -> Acceptance {
-        match self.filter.wants(event) {
+        match self.wants(event) {
             true => self.accept(event),
             false => Acceptance::accepted(),
         }

@@ -1,0 +1,124 @@
+//! Writes to a queue: events that are in memory only.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::bounds::Refused;
+use super::entry::{Entry, memory_of};
+use super::queue::{Queue, State};
+use super::waiter::{self, Waiter};
+use crate::event::SharedEvent;
+
+impl Queue {
+    /// Accepts the event if there is room and no other writer waits for it.
+    ///
+    /// Where the queue has a store, the event is in memory only, and comes after
+    /// everything that the store has offered.
+    pub(crate) fn push(&self, event: &SharedEvent) -> Result<(), Refused> {
+        let mut state = self.state();
+        state.check_open(event)?;
+        if !state.waiting.is_empty() {
+            return Err(Refused::Full);
+        }
+        state.bounds.check(memory_of(event))?;
+        self.admit(&mut state, event.clone(), Instant::now());
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Accepts the event and drops the oldest ones that wait until it fits; none
+    /// if it would not fit without all of them.
+    pub(crate) fn push_dropping(
+        &self,
+        event: &SharedEvent,
+        dropped: &mut Vec<Entry>,
+    ) -> Result<(), Refused> {
+        let mut state = self.state();
+        state.check_open(event)?;
+        if !state.bounds.can_make_room(memory_of(event)) {
+            return Err(Refused::Full);
+        }
+        while state.bounds.check(memory_of(event)).is_err() {
+            let Some(oldest) = state.lanes.drop_oldest() else {
+                return Err(Refused::Full);
+            };
+            state.bounds.remove(oldest.memory());
+            state.window.ends(&oldest);
+            dropped.push(oldest);
+        }
+        self.admit(&mut state, event.clone(), Instant::now());
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Accepts the event, now (`None`) or as soon as there is room and all
+    /// writers that came before have been served.
+    ///
+    /// The place in the order is taken by this call, not by the first poll of
+    /// the waiter: a later write that finds room must not overtake it.
+    pub(crate) fn push_or_wait(
+        self: &Arc<Self>,
+        event: &SharedEvent,
+    ) -> Result<Option<Waiter>, Refused> {
+        let mut state = self.state();
+        state.check_open(event)?;
+        if state.waiting.is_empty() && state.bounds.check(memory_of(event)).is_ok() {
+            self.admit(&mut state, event.clone(), Instant::now());
+            drop(state);
+            self.changed.notify_one();
+            return Ok(None);
+        }
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        let (waiting, waiter) = waiter::pair(self.clone(), ticket, event.clone());
+        state.waiting.push_back(waiting);
+        Ok(Some(waiter))
+    }
+
+    fn admit(&self, state: &mut State, event: SharedEvent, since: Instant) {
+        state.bounds.add(memory_of(&event));
+        let entry = state.window.accept(event, since, self.store.is_some());
+        if let Some(entry) = entry {
+            state.lanes.push(entry);
+        }
+        (self.accepted)(1);
+    }
+
+    /// Serves the writers that wait, as far as there is room. Returns whether
+    /// the reader has more to take.
+    pub(super) fn serve(&self, state: &mut State) -> bool {
+        let mut any = false;
+        while let Some(first) = state.waiting.front() {
+            if state.bounds.check(memory_of(&first.event)).is_err() {
+                break;
+            }
+            let Some(waiting) = state.waiting.pop_front() else {
+                break;
+            };
+            self.admit(state, waiting.event.clone(), waiting.since);
+            waiting.answer(Ok(()));
+            any = true;
+        }
+        any
+    }
+
+    /// Removes a writer that stopped waiting. Returns whether it still waited:
+    /// if not, it has its answer.
+    pub(super) fn withdraw(&self, ticket: u64) -> bool {
+        let mut state = self.state();
+        let found = { &state.waiting }.binary_search_by_key(&ticket, |it| it.ticket);
+        let Ok(index) = found else { return false };
+        let withdrawn = state.waiting.remove(index);
+        // It may have been too large for the room that others fit into.
+        let more = self.serve(&mut state);
+        drop(state);
+        drop(withdrawn);
+        if more {
+            self.changed.notify_one();
+        }
+        true
+    }
+}
