@@ -107,10 +107,6 @@ impl JournalError {
         Self::build(inner.kind, message, source, inner.fatal)
     }
 
-    pub(super) fn kind(&self) -> Kind {
-        self.0.kind
-    }
-
     /// Whether the handle of the file can be used no more.
     pub(super) fn is_fatal(&self) -> bool {
         self.0.fatal

@@ -13,6 +13,7 @@ use super::bits::EndpointId;
 use super::error::JournalError;
 use super::inbox::Inbox;
 use super::limits;
+use super::metrics::Metrics;
 use super::options::JournalOptions;
 use super::reader::Reads;
 use super::state::State;
@@ -59,6 +60,7 @@ pub(super) struct Shared {
     database: Mutex<Option<Arc<Database>>>,
     attached: Mutex<Option<Attached>>,
     published: Mutex<Published>,
+    metrics: Metrics,
     /// Without threads: a test calls for each turn.
     manual: bool,
 }
@@ -102,6 +104,7 @@ impl Shared {
             database: Mutex::default(),
             attached: Mutex::default(),
             published: Mutex::default(),
+            metrics: Metrics::register(),
             manual,
         }
     }
@@ -184,6 +187,8 @@ impl Shared {
         let mut published = lock(&self.published);
         published.state.clone_from(state);
         published.error = error.cloned();
+        drop(published);
+        self.metrics.publish(state, error.is_none());
     }
 
     pub(super) fn committed(&self, events: usize, duration: Duration) {
@@ -193,6 +198,8 @@ impl Shared {
         published.stored += events as u64;
         published.duration += duration;
         published.longest = published.longest.max(duration);
+        drop(published);
+        self.metrics.committed(events, duration);
     }
 
     pub(super) fn published(&self) -> Published {

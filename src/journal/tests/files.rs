@@ -271,3 +271,29 @@ fn a_file_of_format_1_can_be_read() {
     assert_eq!(letters[0].letter.endpoint, "ci");
     assert!(stage.journal.check().unwrap().is_intact());
 }
+
+#[test]
+fn a_file_that_is_mostly_free_is_made_smaller_when_it_is_opened() {
+    let stage = Stage::new(JournalOptions::default(), &["a"]);
+    let a = stage.ids[0];
+    for number in 0..40 {
+        let events: Vec<_> = (0..64).map(|it| event(100 * number + it)).collect();
+        let wanted = |_| stage.ids.iter().copied().collect::<Wanted>();
+        for event in events {
+            stage.journal.append(event, wanted(0), |_| {}).unwrap();
+        }
+        stage.journal.turn();
+    }
+    let positions = stage.positions(a);
+    stage.settle(a, positions.into_iter().skip(5));
+    let full = stage.disk.bytes().len();
+    let options = JournalOptions {
+        compact_from: 100_000,
+        ..JournalOptions::default()
+    };
+    let stage = stage.reopened(options, &["a"]);
+    let compacted = stage.disk.bytes().len();
+    assert!(compacted < full / 2, "{full} {compacted}");
+    assert_eq!(stage.positions(a), [1, 2, 3, 4, 5]);
+    assert!(stage.journal.check().unwrap().is_intact());
+}
