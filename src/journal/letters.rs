@@ -309,7 +309,7 @@ impl Journal {
     fn letter_page(&self, filter: &LetterFilter, from: u64) -> Result<LetterPage, JournalError> {
         let database = self.shared().database()?;
         self.shared().watched(guarded(|| {
-            let txn = database.begin_read()?;
+            let txn = database.get()?.begin_read()?;
             let table = txn.open_table(LETTERS)?;
             let mut page = LetterPage::default();
             for entry in table.range(from..)? {

@@ -112,22 +112,6 @@
 //! [status](JournalEndpoint::orphaned), and age out by
 //! [`JournalOptions::max_age`] into dead letters. They can be
 //! [purged](Journal::purge_endpoint) or [moved](Journal::move_endpoint).
-//!
-//! # Metrics
-//!
-//! They go to the recorder that is installed when the journal is opened.
-//!
-//! | metric | type | meaning |
-//! | --- | --- | --- |
-//! | `registry_notifications_journal_up` | gauge | 1, or 0 while the journal is down |
-//! | `registry_notifications_journal_bytes` | gauge | bytes that events take in the file |
-//! | `registry_notifications_journal_events` | gauge | events in the file |
-//! | `registry_notifications_journal_oldest_seconds` | gauge | age of the oldest event that an endpoint waits for |
-//! | `registry_notifications_journal_dead_letters` | gauge | dead letters in the file |
-//! | `registry_notifications_journal_damaged` | gauge | events that damage took, since the file was created |
-//! | `registry_notifications_journal_syncs_total` | counter | commits |
-//! | `registry_notifications_journal_sync_events` | histogram | events in a commit that stores any |
-//! | `registry_notifications_journal_sync_seconds` | histogram | duration of a commit |
 
 #![allow(
     dead_code,
@@ -144,7 +128,6 @@ mod error;
 mod inbox;
 mod letters;
 mod limits;
-mod metrics;
 mod operate;
 mod options;
 mod reader;

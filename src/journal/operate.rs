@@ -128,7 +128,7 @@ impl Journal {
         read: impl FnOnce(&Snapshot) -> Result<R, JournalError>,
     ) -> Result<R, JournalError> {
         let database = self.shared().database()?;
-        let read = guarded(|| read(&Snapshot::of(&database)?));
+        let read = guarded(|| read(&Snapshot::of(database.get()?)?));
         self.shared().watched(read)
     }
 }

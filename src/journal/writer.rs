@@ -27,7 +27,7 @@ use super::inbox::Work;
 use super::limits::{self, Expired, Expiring};
 use super::shared::{Consumer, Shared, Stored, guarded};
 use super::state::{self, State};
-use super::storage::{Mode, Opened, Opener};
+use super::storage::{Mode, OpenFile, Opened, Opener};
 
 /// The pause before the file is opened again, and the longest one.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -51,7 +51,7 @@ pub(super) struct Writer {
 }
 
 enum Handle {
-    Open(Arc<Database>),
+    Open(Arc<OpenFile>),
     Down {
         cause: JournalError,
         next: Instant,
@@ -94,7 +94,7 @@ impl Writer {
                 break;
             }
         }
-        self.close();
+        self.shared.set_database(None);
     }
 
     /// Does what there is to do, in one commit if possible.
@@ -124,8 +124,6 @@ impl Writer {
     fn commit(&mut self, work: &mut Work) -> Result<u64, JournalError> {
         let nothing = work.appends.is_empty() && work.letters.is_empty();
         if nothing && work.settled.is_empty() && !self.has_duties() {
-            // The age of the oldest event has grown.
-            self.publish(None);
             return Ok(self.state.next);
         }
         let first = self.state.next;
@@ -240,7 +238,7 @@ impl Writer {
         let retention = self.shared.options.retention.as_millis();
         let retention = u64::try_from(retention).unwrap_or(u64::MAX);
         let began = Instant::now();
-        let written = guarded(|| commit(&database, state, retention, change));
+        let written = guarded(|| commit(database.get()?, state, retention, change));
         drop(database);
         match written {
             Ok((result, state)) => {
@@ -274,12 +272,7 @@ impl Writer {
         self.publish(Some(&cause));
         let next = Instant::now() + pause;
         let down = Handle::Down { cause, next, pause };
-        let old = std::mem::replace(&mut self.handle, down);
-        // redb may panic once more when the handle is dropped.
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(old)));
-        if dropped.is_err() {
-            tracing::error!("the journal's storage panicked while it was closed");
-        }
+        self.handle = down;
     }
 
     /// Opens the file again if it is time to.
@@ -302,7 +295,7 @@ impl Writer {
                 self.publish(None);
                 let location = &*self.shared.location;
                 tracing::info!(journal = location, "the journal works again");
-                self.tell(|consumer| consumer.recovered());
+                self.tell(|consumer| consumer.recovered(self.state.next));
             }
             Err(error) => {
                 let location = &*self.shared.location;
@@ -334,7 +327,7 @@ impl Writer {
     }
 
     /// Takes the file from the readers that come.
-    pub(super) fn withdraw(&mut self) -> Result<Arc<Database>, JournalError> {
+    pub(super) fn withdraw(&mut self) -> Result<Arc<OpenFile>, JournalError> {
         let cause = JournalError::new(Kind::Down, "the journal is being verified");
         let (next, pause) = (Instant::now(), PAUSE);
         if let Handle::Down { cause, .. } = &self.handle {
@@ -349,7 +342,7 @@ impl Writer {
     }
 
     /// Gives the file back.
-    pub(super) fn restore(&mut self, database: Arc<Database>) {
+    pub(super) fn restore(&mut self, database: Arc<OpenFile>) {
         self.shared.set_database(Some(database.clone()));
         self.handle = Handle::Open(database);
     }
@@ -360,18 +353,6 @@ impl Writer {
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
-    }
-
-    fn close(self) {
-        self.shared.set_database(None);
-        if let Handle::Open(database) = self.handle
-            && let Ok(database) = Arc::try_unwrap(database)
-        {
-            let closed = catch_unwind(AssertUnwindSafe(|| database.close()));
-            if !matches!(closed, Ok(Ok(()))) {
-                tracing::warn!("the journal was not closed as it should be");
-            }
-        }
     }
 }
 
@@ -428,7 +409,7 @@ fn open(
     opener: &mut Opener,
     mode: Mode,
     compact_from: u64,
-) -> Result<(Arc<Database>, State), JournalError> {
+) -> Result<(Arc<OpenFile>, State), JournalError> {
     let Opened {
         mut database,
         length,
@@ -450,9 +431,9 @@ fn open(
         database.compact()?;
         // From here on a crash costs milliseconds again.
         let state = commit(&database, state, 0, |_| Ok(()))?.1;
-        return Ok((Arc::new(database), state));
+        return Ok((OpenFile::new(database), state));
     }
-    Ok((Arc::new(database), state))
+    Ok((OpenFile::new(database), state))
 }
 
 /// The state, or `None` in a file without tables.

@@ -42,7 +42,7 @@ impl Consumer for Queues {
         expired.extend(events.iter().map(|it| (endpoint, it.position, reason)));
     }
 
-    fn recovered(&self) {
+    fn recovered(&self, _: u64) {
         *self.recovered.lock().unwrap() += 1;
     }
 }
