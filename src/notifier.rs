@@ -210,14 +210,15 @@ impl Notifier {
     }
 
     /// Gives a dead letter back to its endpoint, whatever the endpoint's filter.
-    /// The event goes to the end of the queue and is tried like a new one.
+    /// The event goes to the end of the queue and is tried like a new one. It keeps
+    /// its [number](DeadLetter::number).
     ///
     /// The write fails with [`SinkError::is_no_endpoint`] if there is no endpoint
     /// of that name, and with [`SinkError::is_unsupported`] if its format was changed
     /// to one that cannot carry the event.
     pub fn send_again(&self, letter: &DeadLetter) -> Acceptance {
         match self.endpoint(&letter.endpoint) {
-            Some(endpoint) => endpoint.accept_again(&letter.event),
+            Some(endpoint) => endpoint.accept_again(letter),
             None => Acceptance::failed(SinkError::no_endpoint(&letter.endpoint)),
         }
     }
@@ -387,6 +388,11 @@ impl NotifierBuilder {
         self
     }
 
+    /// Whether there is an endpoint that is not disabled.
+    pub fn has_endpoints(&self) -> bool {
+        self.endpoints.iter().any(|it| !it.is_disabled())
+    }
+
     /// Builds the notifier and spawns a task for each endpoint that is not
     /// disabled. A metrics recorder must be installed before.
     ///
@@ -398,7 +404,7 @@ impl NotifierBuilder {
     pub fn build(self) -> Result<Notifier, BuildError> {
         let mut mistakes = Mistakes::default();
         let runtime = tokio::runtime::Handle::try_current();
-        if runtime.is_err() && self.endpoints.iter().any(|it| !it.is_disabled()) {
+        if runtime.is_err() && self.has_endpoints() {
             let remedy = "build the notifier inside of a Tokio runtime";
             let error = BuildError::new("runtime", "none", remedy);
             mistakes.add(error.with_kind(Kind::NoRuntime));
