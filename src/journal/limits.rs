@@ -1,6 +1,8 @@
 //! What has to go: delivered events that were kept long enough, and events beyond
 //! the limits.
 
+use std::num::NonZeroU64;
+
 use redb::ReadableTable as _;
 
 use crate::dead_letter::{DeadLetter, Reason};
@@ -156,6 +158,7 @@ impl Batch<'_> {
             let letter = |stored: &Stored| DeadLetter {
                 endpoint: name.to_string(),
                 reason,
+                number: stored.number.and_then(NonZeroU64::new),
                 error: None,
                 answer: String::new(),
                 attempts: 0,

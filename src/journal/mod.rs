@@ -124,6 +124,7 @@ mod bits;
 mod check;
 mod chunk;
 mod codec;
+mod entry;
 mod error;
 mod inbox;
 mod letters;
@@ -139,6 +140,7 @@ mod storage;
 mod writer;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -149,6 +151,7 @@ use crate::event::SharedEvent;
 
 pub(crate) use self::bits::{EndpointId, Wanted};
 pub use self::check::JournalCheck;
+use self::entry::{Entry, Number};
 pub use self::error::JournalError;
 use self::error::Kind;
 use self::inbox::Append;
@@ -304,11 +307,35 @@ impl Journal {
         wanted: Wanted,
         done: impl FnOnce(Result<u64, JournalError>) + Send + 'static,
     ) -> Result<(), Refused> {
-        self.shared().inbox.append(Append {
-            event,
-            wanted,
-            done: Box::new(done),
-        })
+        self.enqueue(
+            Entry {
+                event,
+                wanted,
+                number: Number::Next,
+            },
+            done,
+        )
+    }
+
+    /// Stores an event for an endpoint that had it before, with the number that it
+    /// had there.
+    pub(crate) fn append_again(
+        &self,
+        event: SharedEvent,
+        endpoint: EndpointId,
+        number: Option<NonZeroU64>,
+        done: impl FnOnce(Result<u64, JournalError>) + Send + 'static,
+    ) -> Result<(), Refused> {
+        self.enqueue(Entry::again(event, endpoint, number), done)
+    }
+
+    fn enqueue(
+        &self,
+        entry: Entry,
+        done: impl FnOnce(Result<u64, JournalError>) + Send + 'static,
+    ) -> Result<(), Refused> {
+        let done = Box::new(done);
+        self.shared().inbox.append(Append { entry, done })
     }
 
     /// Whether an event would be taken now, and stored if nothing fails.

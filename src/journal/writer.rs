@@ -17,11 +17,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::event::SharedEvent;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableError};
 
 use super::batch::{self, Batch, millis};
-use super::bits::{EndpointId, Wanted};
+use super::bits::EndpointId;
+use super::entry::Entry;
 use super::error::{JournalError, Kind};
 use super::inbox::Work;
 use super::limits::{self, Expired, Expiring};
@@ -127,13 +127,10 @@ impl Writer {
             return Ok(self.state.next);
         }
         let first = self.state.next;
-        let appends = work.appends.iter_mut();
-        let events: Vec<_> = appends
-            .map(|it| (it.event.clone(), std::mem::take(&mut it.wanted)))
-            .collect();
+        let entries: Vec<_> = work.appends.iter().map(|it| it.entry.clone()).collect();
         let shared = self.shared.clone();
         let mut expiring = self.expiring.clone();
-        let expired = self.store(&events, |batch| {
+        let expired = self.store(&entries, |batch| {
             let letters = work.letters.iter().map(|it| &*it.letter);
             batch.bury(letters, shared.options.max_letter_bytes)?;
             batch.settle(&mut work.settled)?;
@@ -165,7 +162,7 @@ impl Writer {
     /// endpoints in the order of their positions.
     pub(super) fn store<R>(
         &mut self,
-        events: &[(SharedEvent, Wanted)],
+        entries: &[Entry],
         change: impl FnOnce(&mut Batch<'_>) -> Result<R, JournalError>,
     ) -> Result<R, JournalError> {
         let first = self.state.next;
@@ -175,12 +172,12 @@ impl Writer {
             .iter()
             .map(|it| (it.id, it.next_number));
         let numbers: Vec<_> = numbers.collect();
-        let result = self.write(events.len(), |batch| {
-            batch.append(events.iter().map(|(event, wanted)| (event, wanted)))?;
+        let result = self.write(entries.len(), |batch| {
+            batch.append(entries)?;
             change(batch)
         })?;
         for (endpoint, number) in numbers {
-            let stored = stored(events, first, endpoint, number);
+            let stored = stored(entries, first, endpoint, number);
             if !stored.is_empty() {
                 self.tell(|consumer| consumer.deliver(endpoint, &stored));
             }
@@ -356,23 +353,20 @@ impl Writer {
     }
 }
 
-/// The events of a commit that an endpoint wants.
-fn stored(
-    events: &[(SharedEvent, Wanted)],
-    first: u64,
-    endpoint: EndpointId,
-    number: u64,
-) -> Vec<Stored> {
-    let all = (first..).zip(events);
-    let wanted = all.filter(|(_, (_, wanted))| wanted.contains(endpoint));
-    let numbered = wanted
-        .zip(number..)
-        .map(|((position, (event, _)), number)| Stored {
+/// The events of a commit that an endpoint wants. `next` is the number of its next
+/// event.
+fn stored(entries: &[Entry], first: u64, endpoint: EndpointId, mut next: u64) -> Vec<Stored> {
+    let all = (first..).zip(entries);
+    let wanted = all.filter(|(_, it)| it.wanted.contains(endpoint));
+    let stored = wanted.map(|(position, entry)| {
+        let number = entry.number.take(&mut next);
+        Stored {
             position,
-            number: Some(number),
-            event: event.clone(),
-        });
-    numbered.collect()
+            number: Some(number).filter(|it| *it > 0),
+            event: entry.event.clone(),
+        }
+    });
+    stored.collect()
 }
 
 fn commit<R>(
