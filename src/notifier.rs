@@ -69,8 +69,8 @@ use crate::sink::{
 /// | `base_url` | no valid URL can be made of the request, so that the event's URL is relative |
 /// | `user_agent` | it is longer than 8 KiB |
 ///
-/// Every event that passes an endpoint's filter ends once. Whenever no write is
-/// in progress, for each endpoint:
+/// Every event that passes an endpoint's filter, and that its format can carry,
+/// ends once. Whenever no write is in progress, for each endpoint:
 ///
 /// - `Events` = `Successes` + dead letters of all reasons + pending. An event
 ///   that the queue refuses counts as one of `Events` and as a dead letter. A
