@@ -7,6 +7,8 @@ mod admin;
 mod flags;
 #[path = "support/image.rs"]
 mod image;
+#[path = "common/nats.rs"]
+mod nats;
 #[path = "support/options.rs"]
 mod options;
 #[path = "support/print.rs"]
@@ -50,7 +52,9 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let page = options.common.page.as_ref();
     let metrics = page.map(|_| admin::record()).transpose()?;
     let (sink, events) = ChannelSink::new(10_000);
-    let notifier = notifier(address, &options).sink(sink).build()?;
+    let notifier = notifier(address, &options).sink(sink);
+    let (notifier, stream) = options.nats.add_to(notifier).await?;
+    let notifier = notifier.build()?;
     let admin = match page.zip(metrics) {
         Some((address, metrics)) => {
             let listener = listen("--page", address).await?;
@@ -105,6 +109,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
         report = notifier.shutdown(left) => eprintln!("{report}"),
         () = signals.next() => eprintln!("{}", notifier.shutdown(Duration::ZERO).await),
     }
+    nats::finish(stream, left.min(deadline - Instant::now())).await;
     // It is the last to hold the channel's sink: the printer ends.
     drop(notifier);
     match timeout_at(deadline, printer).await {
