@@ -210,14 +210,15 @@ impl Notifier {
     }
 
     /// Gives a dead letter back to its endpoint, whatever the endpoint's filter.
-    /// The event goes to the end of the queue and is tried like a new one.
+    /// The event goes to the end of the queue and is tried like a new one. It keeps
+    /// its [number](DeadLetter::number).
     ///
     /// The write fails with [`SinkError::is_no_endpoint`] if there is no endpoint
     /// of that name, and with [`SinkError::is_unsupported`] if its format was changed
     /// to one that cannot carry the event.
     pub fn send_again(&self, letter: &DeadLetter) -> Acceptance {
         match self.endpoint(&letter.endpoint) {
-            Some(endpoint) => endpoint.accept_again(&letter.event),
+            Some(endpoint) => endpoint.accept_again(letter),
             None => Acceptance::failed(SinkError::no_endpoint(&letter.endpoint)),
         }
     }

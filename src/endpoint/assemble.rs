@@ -6,7 +6,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use super::dead_letter::{DeadLetterWriter, Fates};
-use super::delivery::{BodySigner, Delivery, Poster, Secrets, Signer, client, headers, target};
+use super::delivery::{
+    BodySigner, Delivery, Poster, Secrets, Sequence, Signer, client, headers, target,
+};
 use super::endpoint::Endpoint;
 use super::running::Running;
 use super::status::Counts;
@@ -16,6 +18,9 @@ use crate::error::{BuildError, Mistakes};
 use crate::event::{Encoding, Format, is_event_type};
 use crate::queue::Queue;
 use crate::redact::without_user_info;
+
+/// How many numbers of events fit into a header that every receiver takes (8 KiB).
+const MOST_NUMBERS: usize = 100;
 
 /// An endpoint in which nothing is wrong.
 pub(crate) struct Checked {
@@ -74,6 +79,10 @@ impl Endpoint {
         } = &self.encoding;
         if self.batch.events > 1 && !format.takes_batches() {
             let remedy = "the format carries one event in a request: remove the batch";
+            mistakes.add(self.wrong("batch events", self.batch.events, remedy));
+        }
+        if self.sequence && !format.is_cloud_events() && self.batch.events > MOST_NUMBERS {
+            let remedy = "with sequence, at most 100: their numbers are in a header";
             mistakes.add(self.wrong("batch events", self.batch.events, remedy));
         }
         if let Some(event_type) = event_type {
@@ -150,6 +159,7 @@ impl Endpoint {
             headers,
             signer,
             body_signers,
+            sequence: self.sequence.then(|| Sequence::new(&self.name)),
             retry: self.retry.clone(),
         })
     }
@@ -171,6 +181,7 @@ impl Endpoint {
             ("headers", self.headers.len().to_string()),
             ("signatures", self.signing_secrets.len().to_string()),
             ("hmac_signatures", self.hmac_signatures.len().to_string()),
+            ("sequence", self.sequence.to_string()),
             ("timeout", format!("{:?}", self.timeout)),
             ("retry", format!("{:?}", self.retry.policy)),
             ("on_status", format!("{:?}", self.retry.rules)),
