@@ -7,6 +7,8 @@ mod admin;
 mod flags;
 #[path = "support/image.rs"]
 mod image;
+#[path = "common/nats.rs"]
+mod nats;
 #[path = "support/options.rs"]
 mod options;
 #[path = "support/print.rs"]
@@ -50,7 +52,9 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let page = options.common.page.as_ref();
     let metrics = page.map(|_| admin::record()).transpose()?;
     let (sink, events) = ChannelSink::new(10_000);
-    let notifier = notifier(address, &options).sink(sink).build()?;
+    let notifier = notifier(address, &options).sink(sink);
+    let (notifier, stream) = options.nats.add_to(notifier).await?;
+    let notifier = notifier.build()?;
     let admin = match page.zip(metrics) {
         Some((address, metrics)) => {
             let listener = listen("--page", address).await?;
@@ -97,7 +101,10 @@ async fn run(options: Options) -> Result<(), BoxError> {
     if let Some(admin) = admin {
         admin.abort();
     }
-    deliver(notifier, deadline, &mut signals).await;
+    deliver(&notifier, deadline, &mut signals).await;
+    nats::finish(stream, deadline - Instant::now()).await;
+    // It is the last to hold the channel's sink: the printer ends.
+    drop(notifier);
     match timeout_at(deadline, printer).await {
         Ok(result) => Ok(result??),
         Err(_) => Ok(()),
@@ -105,8 +112,8 @@ async fn run(options: Options) -> Result<(), BoxError> {
 }
 
 /// Delivers the events that wait, unless a signal says not to, and says what is left of
-/// them. The notifier is the last to hold the channel's sink: the printer ends.
-async fn deliver(notifier: Notifier, deadline: Instant, signals: &mut Signals) {
+/// them.
+async fn deliver(notifier: &Notifier, deadline: Instant, signals: &mut Signals) {
     let report = tokio::select! {
         report = notifier.shutdown(deadline - Instant::now()) => report,
         () = signals.next() => notifier.shutdown(Duration::ZERO).await,
