@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use http::header::PROXY_AUTHORIZATION;
 
 use super::dead_letter::{DeadLetterWriter, Fates};
 use super::delivery::{
-    BodySigner, Poster, Secrets, Sequence, Signer, Transport, client, headers, target,
+    BodySigner, Poster, Secrets, Sequence, Signer, Transport, client, headers, proxy_authorization,
+    target,
 };
 use super::endpoint::Endpoint;
 use super::running::Running;
@@ -16,7 +20,7 @@ use super::switch::Switch;
 use super::worker::{InFlight, Worker};
 use crate::error::{BuildError, Mistakes};
 use crate::event::{Encoding, Format, is_event_type};
-use crate::queue::Queue;
+use crate::queue::{Queue, Store};
 use crate::redact::without_user_info;
 
 /// How many numbers of events fit into a header that every receiver takes (8 KiB).
@@ -150,12 +154,16 @@ impl Endpoint {
         };
         let keys = self.signing_secrets.iter();
         let keys = keys.chain(self.hmac_signatures.iter().map(|(_, secret)| secret));
+        let mut sent = headers.clone();
+        sent.extend(
+            proxy_authorization(&self.connection, &url).map(|it| (PROXY_AUTHORIZATION, it)),
+        );
         mistakes.or(Poster {
             timeout: self.timeout,
             encoding: self.encoding.clone(),
             url,
             shown_url,
-            secrets: Secrets::of(&headers, &self.url, keys.map(String::as_str)),
+            secrets: Secrets::of(&sent, &self.url, keys.map(String::as_str)),
             headers,
             signer,
             body_signers,
@@ -198,9 +206,18 @@ impl Endpoint {
 }
 
 impl Checked {
+    pub(crate) fn name(&self) -> &str {
+        &self.endpoint.name
+    }
+
     /// The endpoint's own part of a notifier, and its worker to be spawned.
     /// Applies the layers, which may need a runtime.
-    pub(crate) fn start(self) -> (Arc<Running>, impl Future<Output = ()> + Send + 'static) {
+    ///
+    /// The queue is over `store`, or in memory without one.
+    pub(crate) fn start(
+        self,
+        store: Option<Box<dyn Store>>,
+    ) -> (Arc<Running>, impl Future<Output = ()> + Send + 'static) {
         let Self {
             endpoint,
             poster,
@@ -215,7 +232,7 @@ impl Checked {
             let counts = counts.clone();
             move |events| counts.written(events)
         };
-        let queue = Queue::new(endpoint.limits, accepted);
+        let queue = Queue::of(endpoint.limits, store, SystemTime::now, accepted);
         let sink = endpoint.dead_letters;
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());

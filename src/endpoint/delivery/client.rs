@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
 use http::uri::Scheme;
+use http::{HeaderValue, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::TokioIo;
@@ -40,11 +40,21 @@ pub(crate) fn client(
     url: &Uri,
     timeout: Duration,
 ) -> Result<Transport, BuildError> {
-    let proxies = match settings.proxy_from_env {
+    let proxies = proxies(settings);
+    resolving(settings, of, url, timeout, GaiResolver::new(), proxies)
+}
+
+/// Returns the credentials that a proxy gets with each request for `url`, and may
+/// repeat.
+pub(crate) fn proxy_authorization(settings: &ConnectionSettings, url: &Uri) -> Option<HeaderValue> {
+    proxies(settings).authorization(url)
+}
+
+fn proxies(settings: &ConnectionSettings) -> Proxies {
+    match settings.proxy_from_env {
         true => Proxies::from_env(),
         false => Proxies::default(),
-    };
-    resolving(settings, of, url, timeout, GaiResolver::new(), proxies)
+    }
 }
 
 fn resolving<R>(

@@ -17,7 +17,11 @@ impl Worker {
             let Some(id) = parked.or_else(|| self.formed(now)) else {
                 return;
             };
-            self.begin(id, now);
+            if self.may_deliver(id) {
+                self.begin(id, now);
+            } else {
+                self.give_back_batch(id);
+            }
         }
     }
 

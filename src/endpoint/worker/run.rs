@@ -55,6 +55,7 @@ impl Worker {
                 self.in_flight.advance(id, &self.queue, Instant::now());
             }
             () = self.switch.changed() => {}
+            () = self.queue.revoked() => self.give_back(),
             () = self.queue.changed(), if listens => {}
             () = self.transport.watch() => {}
             () = alarm.at(wake) => {}
