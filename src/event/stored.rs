@@ -30,7 +30,7 @@ pub(crate) fn to_bytes(event: &SharedEvent) -> Vec<u8> {
     json.object(|json| {
         json.number(key!("version"), VERSION);
         json.bytes(key!("acceptedAt"), |out| {
-            timestamp::write(out, event.accepted_at());
+            timestamp::write(out, timestamp::since_1970(event.accepted_at()));
         });
         if let Some(kind) = event.known_kind() {
             json.string(key!("kind"), kind.as_str());

@@ -27,7 +27,9 @@ pub(super) fn write(json: &mut Json, event: &SharedEvent) {
         json.plain(key!("type"), &["registry.", kind, ".", done, ".v1"]);
         source(json, event.source());
         subject(json, event);
-        json.bytes(key!("time"), |out| timestamp::write(out, event.timestamp()));
+        json.bytes(key!("time"), |out| {
+            timestamp::write(out, event.since_1970())
+        });
         json.non_empty(key!("traceparent"), event.trace_parent());
         json.plain(key!("datacontenttype"), &["application/json"]);
         json.key(key!("data"));

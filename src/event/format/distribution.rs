@@ -8,7 +8,7 @@ pub(in crate::event) fn write(json: &mut Json, event: &SharedEvent, format: Form
     json.object(|json| {
         id(json, &event.id());
         json.bytes(key!("timestamp"), |out| {
-            timestamp::write(out, event.timestamp())
+            timestamp::write(out, event.since_1970())
         });
         json.string(key!("action"), event.action().as_str());
         json.key(key!("target"));
@@ -26,8 +26,8 @@ pub(in crate::event) fn write(json: &mut Json, event: &SharedEvent, format: Form
         json.key(key!("source"));
         json.object(|json| {
             let source = event.source();
-            json.non_empty(key!("addr"), &source.addr);
-            json.non_empty(key!("instanceID"), &source.instance_id);
+            json.escaped(key!("addr"), &source.addr);
+            json.escaped(key!("instanceID"), &source.instance_id);
         });
     });
 }
@@ -54,8 +54,8 @@ fn target(json: &mut Json, event: &SharedEvent, format: Format) {
         json.joined(key!("url"), &url);
     }
     json.non_empty(key!("tag"), event.tag());
-    let mut references = event.references().peekable();
-    if references.peek().is_some() {
+    let references = event.references();
+    if !references.is_empty() {
         json.key(key!("references"));
         // distribution 2.8 loses the platform of an index entry, not that of a layer.
         let platform = !media_types::is_index(content.media_type());
@@ -77,8 +77,13 @@ fn descriptor(json: &mut Json, descriptor: &DescriptorRef<'_>, format: Format, v
         }
         json.non_empty(key!("digest"), descriptor.digest());
     }
-    if !descriptor.parts.is_empty() {
-        rare(json, descriptor, format, v1_platform);
+    let parts = descriptor.parts.rare();
+    if !parts.is_empty() {
+        let rest = DescriptorRef {
+            parts,
+            ..*descriptor
+        };
+        rare(json, &rest, format, v1_platform);
     }
 }
 
