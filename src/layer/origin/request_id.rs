@@ -4,7 +4,7 @@ use http::{Extensions, HeaderName};
 
 use super::headers::EndToEnd;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of the longest id.
 const LIMIT: usize = 128;
 
@@ -17,7 +17,10 @@ pub(super) fn request_id<'a>(
     trusted: bool,
 ) -> Option<&'a str> {
     let sent = || {
-        let id = headers.single(&REQUEST_ID).text().filter(|_| trusted)?;
+        if !trusted {
+            return None;
+        }
+        let id = headers.single(&REQUEST_ID).text()?;
         id.bytes().all(is_usual).then_some(id)
     };
     extended(extensions)
