@@ -1,26 +1,35 @@
 //! A registry that checks credentials itself: auth stands inside of the layer,
-//! and says in the response who acts. `cargo run --example auth_inside`, then
-//! `curl -H "X-Key: alice's key" http://127.0.0.1:5000/v2/demo/manifests/latest`.
+//! and says in the response who acts. `cargo run --example auth_inside`
 
+#[path = "common/flags.rs"]
+mod flags;
 #[path = "support/keys.rs"]
 mod keys;
 #[path = "support/signal.rs"]
 mod signal;
+#[path = "common/start.rs"]
+mod start;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
-use tower::Layer as _;
+use tokio::net::TcpListener;
+use tower::{BoxError, Layer as _};
 use tower_registry_notifications::sink::ChannelSink;
 use tower_registry_notifications::{NotificationLayer, Notifier, SourceRecord};
 
-const ADDRESS: &str = "127.0.0.1:5000";
-
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    let about = "a registry that checks credentials itself, inside of the layer";
+    let hint = r#"  curl -H "X-Key: alice's key" http://ADDRESS/v2/demo/manifests/latest"#;
+    start::listening("auth_inside", about, hint, run).await
+}
+
+async fn run(listener: TcpListener) -> Result<(), BoxError> {
     let (sink, mut events) = ChannelSink::new(1000);
     let notifier = Notifier::builder()
-        .source(SourceRecord::new(ADDRESS))
+        .source(SourceRecord::new(listener.local_addr()?.to_string()))
         .sink(sink)
         .build()?;
     let layer = NotificationLayer::new(notifier.clone())
@@ -34,10 +43,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("{actor} {action}s {}", event.url());
         }
     });
-    let listener = tokio::net::TcpListener::bind(ADDRESS).await?;
     axum::serve(listener, app)
         .with_graceful_shutdown(async { signal::interrupted().await.unwrap_or_default() })
         .await?;
-    notifier.shutdown(Duration::from_secs(10)).await;
+    eprintln!("{}", notifier.shutdown(Duration::from_secs(10)).await);
     Ok(())
 }

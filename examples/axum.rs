@@ -1,8 +1,15 @@
 //! The layer in an axum application, inside of an auth middleware that says
-//! who acts. `cargo run --example axum --features axum-0-8`, then
-//! `curl -u alice:secret http://127.0.0.1:5000/v2/demo/manifests/latest`.
+//! who acts. `cargo run --example axum --features axum-0-8`
+
+#[path = "common/flags.rs"]
+mod flags;
+#[path = "support/signal.rs"]
+mod signal;
+#[path = "common/start.rs"]
+mod start;
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,16 +18,23 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
 use http::{StatusCode, header};
-use tower::Layer as _;
+use tokio::net::TcpListener;
+use tower::{BoxError, Layer as _};
 use tower_registry_notifications::event::ActorRecord;
 use tower_registry_notifications::sink::ChannelSink;
 use tower_registry_notifications::{NotificationLayer, Notifier, SourceRecord};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    let about = "the layer in an axum application, inside of an auth middleware";
+    let hint = "  curl -u alice:secret http://ADDRESS/v2/demo/manifests/latest";
+    start::listening("axum", about, hint, run).await
+}
+
+async fn run(listener: TcpListener) -> Result<(), BoxError> {
     let (sink, mut events) = ChannelSink::new(1000);
     let notifier = Notifier::builder()
-        .source(SourceRecord::new("127.0.0.1:5000"))
+        .source(SourceRecord::new(listener.local_addr()?.to_string()))
         .sink(sink)
         .build()?;
 
@@ -36,14 +50,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("{} {}s {}", event.actor(), event.action(), event.url());
         }
     });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:5000").await?;
     axum::serve(
         listener,
         app.into_make_service_with_connect_info::<SocketAddr>(),
     )
-    .with_graceful_shutdown(async { tokio::signal::ctrl_c().await.unwrap_or_default() })
+    .with_graceful_shutdown(async { signal::interrupted().await.unwrap_or_default() })
     .await?;
-    notifier.shutdown(Duration::from_secs(10)).await;
+    eprintln!("{}", notifier.shutdown(Duration::from_secs(10)).await);
     Ok(())
 }
 

@@ -1,7 +1,15 @@
-//! The layer over a plain hyper server. `cargo run --example hyper`, then
-//! `curl http://127.0.0.1:5000/v2/demo/blobs/sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824`.
+//! The layer over a plain hyper server. `cargo run --example hyper`
+
+#[path = "common/flags.rs"]
+mod flags;
+#[path = "support/signal.rs"]
+mod signal;
+#[path = "common/start.rs"]
+mod start;
 
 use std::convert::Infallible;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -9,16 +17,26 @@ use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tower::{ServiceBuilder, service_fn};
+use tokio::net::TcpListener;
+use tower::{BoxError, ServiceBuilder, service_fn};
 use tower_registry_notifications::layer::PeerAddr;
 use tower_registry_notifications::sink::ChannelSink;
 use tower_registry_notifications::{NotificationLayer, Notifier, SourceRecord};
 
+/// The digest of `hello`.
+const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    let about = "the layer over a plain hyper server";
+    let hint = format!("  curl http://ADDRESS/v2/demo/blobs/sha256:{HELLO}");
+    start::listening("hyper", about, &hint, run).await
+}
+
+async fn run(listener: TcpListener) -> Result<(), BoxError> {
     let (sink, mut events) = ChannelSink::new(1000);
     let notifier = Notifier::builder()
-        .source(SourceRecord::new("127.0.0.1:5000"))
+        .source(SourceRecord::new(listener.local_addr()?.to_string()))
         .sink(sink)
         .build()?;
     tokio::spawn(async move {
@@ -28,9 +46,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     });
 
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:5000").await?;
+    let mut stop = std::pin::pin!(signal::interrupted());
     loop {
-        let (stream, peer) = listener.accept().await?;
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            _ = &mut stop => break,
+        };
         let service = ServiceBuilder::new()
             .map_request(move |mut request: Request<_>| {
                 request.extensions_mut().insert(PeerAddr(peer));
@@ -45,11 +66,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 .await
         });
     }
+    eprintln!("{}", notifier.shutdown(Duration::from_secs(10)).await);
+    Ok(())
 }
 
 /// Stands for a registry: a blob that holds `hello` is in every repository.
 async fn registry<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
-    const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
     let mut response = Response::new(Full::default());
     if request.uri().path().ends_with(HELLO) {
         let media_type = header::HeaderValue::from_static("application/octet-stream");

@@ -1,13 +1,10 @@
 //! A registry that asks for tokens: auth stands outside of the layer, and tells
-//! it who acts. `cargo run --example token`, then
-//!
-//! ```text
-//! skopeo --insecure-policy copy --dest-tls-verify=false --dest-creds alice:secret \
-//!     oci:some/image docker://127.0.0.1:5000/team/app:v1
-//! ```
+//! it who acts. `cargo run --example token`
 //!
 //! `alice` may do everything; `bob`, whose password is `reading`, may only pull.
 
+#[path = "common/flags.rs"]
+mod flags;
 #[path = "support/image.rs"]
 #[allow(dead_code, reason = "the registry here begins with nothing in it")]
 mod image;
@@ -18,27 +15,39 @@ mod print;
 mod registry;
 #[path = "support/signal.rs"]
 mod signal;
+#[path = "common/start.rs"]
+mod start;
 #[path = "support/token.rs"]
 mod token;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
+use tower::BoxError;
 use tower_registry_notifications::sink::ChannelSink;
 use tower_registry_notifications::{Notifier, SourceRecord};
 
 use crate::token::{Tokens, User};
 
-const ADDRESS: &str = "127.0.0.1:5000";
-
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    let about = "a registry that asks for bearer tokens, outside of the layer";
+    let hint = "  \
+  skopeo --insecure-policy copy --dest-tls-verify=false --dest-creds alice:secret \\
+      oci:some/image docker://ADDRESS/team/app:v1
+  curl 'http://alice:secret@ADDRESS/token?scope=repository:team/app:pull'";
+    start::listening("token", about, hint, run).await
+}
+
+async fn run(listener: TcpListener) -> Result<(), BoxError> {
+    let address = start::reachable(listener.local_addr()?).to_string();
     let (sink, events) = ChannelSink::new(1000);
     let notifier = Notifier::builder()
-        .source(SourceRecord::new(ADDRESS))
+        .source(SourceRecord::new(&address))
         .sink(sink)
         .build()?;
     let user = |password, may| User { password, may };
@@ -46,7 +55,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("alice", user("secret", &["pull", "push", "delete"][..])),
         ("bob", user("reading", &["pull"])),
     ]);
-    let tokens = Tokens::new(ADDRESS, users)?;
+    let tokens = Tokens::new(&address, users)?;
 
     let registry = ferro_oci_server::router(registry::empty());
     // The token is checked first; the layer sees what that has put into the
@@ -56,13 +65,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .merge(token::service(tokens));
 
     tokio::spawn(print::print(events, false));
-    let listener = TcpListener::bind(ADDRESS).await?;
     axum::serve(
         listener,
         app.into_make_service_with_connect_info::<SocketAddr>(),
     )
     .with_graceful_shutdown(async { signal::interrupted().await.unwrap_or_default() })
     .await?;
-    notifier.shutdown(Duration::from_secs(10)).await;
+    eprintln!("{}", notifier.shutdown(Duration::from_secs(10)).await);
     Ok(())
 }

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn stored_events_round_trip() {
         let value = authorization("mé".as_bytes(), b"a:b").unwrap();
         assert!(value.is_sensitive());
         let pair = credentials(value.to_str().unwrap()).and_then(decode);

@@ -61,6 +61,7 @@
 //! | `axum-0-8` | peer addresses from axum 0.8's `ConnectInfo` | off |
 //! | `tower-http-0-6` | request ids from tower-http 0.6's `RequestId` | off |
 //! | `config` | [`Config`]: endpoints from distribution's configuration file | off |
+//! | `jetstream` | [`jetstream`]: events pass through NATS JetStream | off |
 
 mod basic_auth;
 mod bridge;
@@ -76,7 +77,12 @@ pub mod dead_letter {
 pub mod endpoint;
 mod error;
 pub mod event;
+mod host;
 mod in_flight;
+#[cfg(feature = "jetstream")]
+pub mod jetstream;
+#[cfg(feature = "journal")]
+pub mod journal;
 pub mod layer;
 mod listener;
 mod metrics;

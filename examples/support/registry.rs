@@ -1,13 +1,12 @@
 //! The registry of the example: `ferro-oci-server`, all in memory.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
 use ferro_blob_store::{Digest, InMemoryBlobStore};
 use ferro_oci_server::{AppState, InMemoryRegistryMeta, Reference};
-use tower::Layer as _;
+use tower::{BoxError, Layer as _};
 use tower_registry_notifications::{NotificationLayer, Notifier};
 
 use crate::image::Image;
@@ -47,7 +46,7 @@ pub(crate) async fn seed(
     repository: &str,
     tag: &str,
     image: &Image,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), BoxError> {
     for content in [&image.config, &image.layer] {
         let digest: Digest = content.digest.parse()?;
         let bytes = content.bytes.clone().into();

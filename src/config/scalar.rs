@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scalars_mean_what_they_mean_in_go() {
+    fn scalars_parse_as_in_go() {
         for (text, meaning) in [
             ("", Scalar::Null),
             ("~", Scalar::Null),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_those_of_go() {
+    fn durations_parse_as_in_go() {
         let nanos = |text| duration(text).map(|it| it.as_nanos());
         for (text, meaning) in [
             ("0", 0),

@@ -20,8 +20,6 @@ mod delivery;
     reason = "it holds `Endpoint`, and this file only docs"
 )]
 mod endpoint;
-mod gate;
-mod in_flight;
 mod retry;
 mod running;
 mod status;
@@ -33,7 +31,7 @@ pub use self::batch::Batch;
 pub use self::delivery::AddressPolicy;
 pub use self::delivery::Delivery;
 #[cfg(feature = "config")]
-pub(crate) use self::delivery::{Signer, target};
+pub(crate) use self::delivery::{BodySigner, Signer, is_framing, target};
 pub use self::endpoint::Endpoint;
 pub use self::retry::{Backoff, Breaker, RetryPolicy, StatusMeaning, Statuses};
 pub(crate) use self::running::{Account, Running};

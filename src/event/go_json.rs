@@ -606,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_those_of_go() {
+    fn integers_parse_as_in_go() {
         let integer = |text: &str| Scanner::new(text.as_bytes()).integer::<i64>().ok();
         for (text, value) in [
             ("0", Some(0)),

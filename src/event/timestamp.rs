@@ -9,7 +9,7 @@ pub(super) fn serialize<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let mut out = Vec::with_capacity(30);
-    write(&mut out, since_1970(*time));
+    write(&mut out, *time);
     serializer.serialize_str(&String::from_utf8_lossy(&out))
 }
 
@@ -44,9 +44,14 @@ pub(crate) mod optional {
     }
 }
 
+/// Appends `time`, in UTC.
+pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
+    write_since_1970(out, since_1970(time));
+}
+
 /// Appends a time, in UTC, of seconds and nanoseconds [since 1970](since_1970). RFC 3339
 /// has the years 0 to 9999. A time outside of them becomes the nearest one within.
-pub(super) fn write(out: &mut Vec<u8>, (seconds, nanoseconds): (i64, u32)) {
+pub(super) fn write_since_1970(out: &mut Vec<u8>, (seconds, nanoseconds): (i64, u32)) {
     let (seconds, nanoseconds) = match seconds {
         ..FIRST => (FIRST, 0),
         AFTER_LAST.. => (AFTER_LAST - 1, 999_999_999),
@@ -250,12 +255,12 @@ mod tests {
 
     fn text(seconds: u64, nanoseconds: u32) -> String {
         let mut out = Vec::new();
-        super::write(&mut out, (seconds.cast_signed(), nanoseconds));
+        super::write_since_1970(&mut out, (seconds.cast_signed(), nanoseconds));
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn zeros_are_trimmed_as_go_does() {
+    fn trailing_zeros_are_trimmed_as_in_go() {
         assert_eq!(text(0, 0), "1970-01-01T00:00:00Z");
         assert_eq!(text(951_782_400, 0), "2000-02-29T00:00:00Z");
         assert_eq!(text(1, 5), "1970-01-01T00:00:01.000000005Z");
@@ -268,13 +273,13 @@ mod tests {
         assert_eq!(text(1 << 62, 0), "9999-12-31T23:59:59.999999999Z");
         let long_ago = SystemTime::UNIX_EPOCH - Duration::from_secs(1 << 62);
         let mut out = Vec::new();
-        super::write(&mut out, super::since_1970(long_ago));
+        super::write(&mut out, long_ago);
         assert_eq!(String::from_utf8(out).unwrap(), "0000-01-01T00:00:00Z");
     }
 
     fn written(time: SystemTime) -> String {
         let mut out = Vec::new();
-        super::write(&mut out, super::since_1970(time));
+        super::write(&mut out, time);
         String::from_utf8(out).unwrap()
     }
 
@@ -285,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_timestamp_is_an_error() {
+    fn an_invalid_timestamp_is_an_error() {
         for wrong in [
             "",
             "2025-11-24",

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_url_that_would_lead_elsewhere() {
+    fn no_url_leads_elsewhere() {
         for (repository, digest) in [("..", D), (".", D), ("a", ".."), ("a", "."), ("a", "")] {
             assert_eq!(spelling(repository, "blobs", digest), Spelling::None);
         }

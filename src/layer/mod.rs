@@ -261,6 +261,36 @@
 //! # }
 //! ```
 //!
+//! ## warp
+//!
+//! `warp::service` makes a tower service of a filter, which takes any body that
+//! is `Send` and `Sync`:
+//!
+//! ```
+//! use http::Request;
+//! use http_body_util::Empty;
+//! use bytes::Bytes;
+//! use tower::{Layer, ServiceExt};
+//! use tower_registry_notifications::sink::ChannelSink;
+//! use tower_registry_notifications::{NotificationLayer, Notifier};
+//! use warp::Filter;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (sink, mut events) = ChannelSink::new(10);
+//! # let notifier = Notifier::builder().sink(sink).build()?;
+//! let registry = warp::path!("v2" / String / "manifests" / String)
+//!     .map(|_name, _reference| warp::reply::json(&"a manifest"));
+//! let registry = warp::service(registry);
+//! let service = NotificationLayer::new(notifier).stat_with(registry.clone()).layer(registry);
+//!
+//! let request = Request::get("/v2/app/manifests/v1").body(Empty::<Bytes>::new())?;
+//! // The event is written when the response's body ends.
+//! drop(service.oneshot(request).await?);
+//! assert_eq!(events.try_recv().unwrap().repository(), "app");
+//! # Ok(()) }
+//! ```
+//!
 //! ## A layer that can be turned off
 //!
 //! `option_layer` needs the same response type with and without the layer, so
@@ -323,7 +353,7 @@
 //!
 //! ## Frameworks without tower
 //!
-//! warp, actix-web and others report what happened through the
+//! actix-web and others report what happened through the
 //! [`Bridge`](crate::Bridge) in their own handlers, before they respond:
 //!
 //! ```

@@ -93,7 +93,7 @@ mod tests {
     use crate::sink::{SinkError, sink_fn};
 
     #[tokio::test]
-    async fn what_is_refused_or_dropped_counts_and_what_is_accepted_does_not() {
+    async fn refused_and_dropped_events_count_as_unaccepted() {
         let unaccepted = Unaccepted::default();
         let event = SharedEvent::from(Event::new(Action::Push));
         let sink = |accepts: bool| {

@@ -23,7 +23,7 @@ fn bombs() -> Vec<String> {
 }
 
 #[test]
-fn bombs_are_refused() {
+fn alias_bombs_are_refused() {
     for bomb in bombs() {
         assert!(bomb.len() < 1 << 20);
         let error = Config::from_yaml(&bomb).unwrap_err().to_string();

@@ -43,7 +43,7 @@ fn sizes(log: &Log) -> Vec<usize> {
 
 /// One event of ten repositories that always fails, in whatever way.
 #[tokio::test(start_paused = true)]
-async fn one_event_that_fails_takes_no_others_of_its_batch_with_it() {
+async fn a_failing_event_does_not_fail_its_batch() {
     for failure in [
         Reply::Status(500),
         Reply::Hang,
@@ -113,7 +113,7 @@ async fn a_batch_that_fails_once_stays_whole() {
 /// Where a policy allows one attempt, the one at the batch was none at its
 /// events.
 #[tokio::test(start_paused = true)]
-async fn with_one_attempt_each_only_the_culprit_is_given_up() {
+async fn with_one_attempt_each_only_the_failing_event_is_given_up() {
     let script = |_: usize, events: &[String]| match events.contains(&"r3/0".into()) {
         true => Reply::Status(500),
         false => Reply::Status(200),

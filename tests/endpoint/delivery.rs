@@ -132,7 +132,7 @@ async fn a_failing_receiver_is_tried_as_the_reference_does_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_ends_at_its_deadline_and_says_what_is_left() {
+async fn a_shutdown_ends_at_its_deadline_and_reports_what_is_left() {
     let attempts = Attempts::default();
     let notifier = notifier(failing(usize::MAX, &attempts));
     for _ in 0..3 {
@@ -151,7 +151,7 @@ async fn a_shutdown_ends_at_its_deadline_and_says_what_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_goes_on_where_one_was_given_up() {
+async fn a_shutdown_continues_one_that_was_dropped() {
     let attempts = Attempts::default();
     let second = Duration::from_secs(1);
     let fast = Endpoint::new("fast", "http://h").client(service_fn(|_: Request<Bytes>| {
@@ -169,7 +169,7 @@ async fn a_shutdown_goes_on_where_one_was_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_may_have_no_time_or_all_the_time() {
+async fn a_shutdown_accepts_zero_and_unbounded_deadlines() {
     for (deadline, drained) in [(Duration::ZERO, false), (Duration::MAX, true)] {
         let notifier = notifier(failing(2, &Attempts::default()));
         write(&notifier, Action::Push).await.unwrap();
@@ -178,7 +178,7 @@ async fn a_shutdown_may_have_no_time_or_all_the_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_overflows_is_refused_and_counted_and_one_endpoint_harms_no_other() {
+async fn overflow_is_refused_and_counted_per_endpoint() {
     let (dead, alive) = (Attempts::default(), Attempts::default());
     let full = failing(usize::MAX, &dead)
         .queue_events(2)

@@ -92,7 +92,7 @@ async fn an_outage_of_any_kind_delays_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_breaker_holds_up_all_that_is_behind_as_the_reference_does() {
+async fn the_breaker_delays_later_events_as_the_reference_does() {
     let (endpoint, log) = endpoint(|n, _| match n {
         0..4 => Reply::Status(400),
         4..6 => Reply::Answer(429, ("retry-after", "3000"), String::new()),
@@ -155,7 +155,7 @@ async fn a_rejected_event_is_a_dead_letter_and_the_queue_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_batch_is_split_until_the_culprit_is_alone() {
+async fn a_rejected_batch_is_split_until_the_rejected_event_is_alone() {
     let (endpoint, log) = endpoint(|n, events| match n {
         _ if events.iter().any(|it| it == "a/5") => Reply::Status(400),
         2 => Reply::Status(500),
@@ -209,7 +209,7 @@ async fn a_receiver_that_is_gone_gets_nothing_until_it_is_enabled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_always_fails_holds_up_its_repository_and_no_other() {
+async fn a_failing_event_delays_its_repository_only() {
     let (endpoint, log) = endpoint(|_, events| match &*events[0] {
         "bad/0" => Reply::Status(500),
         _ => Reply::Status(200),
@@ -240,7 +240,7 @@ async fn an_event_that_always_fails_holds_up_its_repository_and_no_other() {
 
 /// Nothing waits for another attempt then, and yet there is more to deliver.
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_left_alone_goes_on_by_itself_after_an_event_was_given_up() {
+async fn a_paused_endpoint_resumes_after_an_event_was_given_up() {
     for early in [1, 3] {
         let (endpoint, log) = endpoint(|n, _| match n {
             0 => Reply::Answer(503, ("retry-after", "100"), String::new()),
@@ -260,7 +260,7 @@ async fn an_endpoint_left_alone_goes_on_by_itself_after_an_event_was_given_up() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_waits_for_an_endpoint_that_is_left_alone_if_it_has_events() {
+async fn a_shutdown_waits_for_a_paused_endpoint_with_events() {
     for (events, seconds) in [(1, 0), (3, 100)] {
         let (endpoint, log) = endpoint(|n, _| match n {
             0 => Reply::Answer(503, ("retry-after", "100"), String::new()),

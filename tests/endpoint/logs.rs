@@ -42,7 +42,7 @@ async fn write(notifier: &Notifier, repositories: std::ops::Range<usize>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_of_a_thousand_attempts_is_told_when_it_begins_and_ends() {
+async fn an_outage_is_logged_when_it_begins_and_ends() {
     let (captured, _guard) = Captured::all();
     let (endpoint, log) = endpoint(|n, _| match n {
         1000.. => Reply::Status(200),
@@ -99,7 +99,7 @@ async fn each_attempt_is_a_span() {
 /// Neither a receiver that fails every other time, nor a repository whose
 /// events it never takes, fills the log.
 #[tokio::test(start_paused = true)]
-async fn failures_between_successes_are_told_now_and_then() {
+async fn intermittent_failures_are_logged_at_intervals() {
     for poison in [false, true] {
         let (captured, _guard) = Captured::all();
         let (endpoint, log) = endpoint(move |n, events| {
@@ -128,7 +128,7 @@ async fn failures_between_successes_are_told_now_and_then() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_that_begins_soon_after_another_is_told_later() {
+async fn an_outage_soon_after_another_is_logged_later() {
     let (captured, _guard) = Captured::all();
     let (endpoint, _) = endpoint(|n, _| Reply::Status(if n == 1 { 200 } else { 500 }));
     let notifier = notifier(endpoint.retry(Backoff::new().cap(SECOND)));
@@ -142,7 +142,7 @@ async fn an_outage_that_begins_soon_after_another_is_told_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_of_loss_is_told_once() {
+async fn a_burst_of_losses_is_logged_once() {
     for overflow in [Overflow::RejectNewest, Overflow::DropOldest] {
         let (captured, _guard) = Captured::all();
         let (endpoint, _) = endpoint(|_, _| Reply::Late(SECOND / 2));
@@ -176,7 +176,7 @@ async fn a_burst_of_loss_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_events_that_are_rejected_are_told_once() {
+async fn a_thousand_rejected_events_are_logged_once() {
     let (captured, _guard) = Captured::all();
     let (endpoint, log) = endpoint(|_, _| Reply::Status(400));
     let notifier = notifier(endpoint);
@@ -190,7 +190,7 @@ async fn a_thousand_events_that_are_rejected_are_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_is_gone_is_an_error_once() {
+async fn a_gone_receiver_is_logged_once() {
     let (captured, _guard) = Captured::all();
     let (endpoint, _) = endpoint(|_, _| Reply::Status(410));
     let notifier = notifier(endpoint);
@@ -263,7 +263,7 @@ async fn first_warning(reply: Reply) -> String {
 
 /// What has to be mended by someone is told apart from what passes by itself.
 #[tokio::test(start_paused = true)]
-async fn a_warning_says_what_to_mend() {
+async fn a_warning_names_the_remedy() {
     for (status, words) in [
         (
             401,
@@ -320,7 +320,7 @@ async fn a_warning_has_the_url_the_causes_the_waiting_events_and_the_next_attemp
 /// A dead letter that cannot be kept says why. A thread writes it, for which a
 /// paused clock would not wait.
 #[tokio::test]
-async fn a_loss_has_all_of_its_causes() {
+async fn a_loss_is_logged_with_all_causes() {
     let (captured, _guard) = Captured::all();
     let folder = tempfile::tempdir().unwrap();
     let nowhere = DeadLetterFile::new(folder.path().join("none/letters"));

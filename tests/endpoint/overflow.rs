@@ -71,7 +71,7 @@ async fn the_newest_is_rejected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_oldest_makes_room_but_not_what_is_under_way() {
+async fn the_oldest_waiting_event_makes_room_unless_in_flight() {
     let (notifier, log, mut letters) = slow(Overflow::DropOldest);
     for tag in 0..6 {
         write(&notifier, tag).await.unwrap();
@@ -102,7 +102,7 @@ async fn writers_wait_for_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn writers_that_wait_hear_of_the_shutdown() {
+async fn waiting_writers_are_refused_at_shutdown() {
     let (notifier, log, mut letters) = slow(Overflow::Wait);
     for tag in 0..3 {
         write(&notifier, tag).await.unwrap();
@@ -222,7 +222,7 @@ async fn write_all(notifier: &Notifier) {
 }
 
 #[test]
-fn a_dead_endpoint_takes_its_memory_and_nothing_from_others() {
+fn a_dead_endpoint_uses_its_own_memory_only() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)

@@ -42,7 +42,7 @@ impl DeadLetterSink for Panics {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_of_dead_letters_that_panics_loses_them_and_nothing_else() {
+async fn a_panicking_dead_letter_sink_loses_letters_only() {
     for at_once in [true, false] {
         let (client, log) = scripted(|n, _| match n {
             0 => Reply::Status(400),

@@ -126,7 +126,7 @@ async fn letters_that_no_sink_takes_in_time_are_lost_counted_and_logged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_channel_has_no_room_for_is_lost_and_the_rest_kept() {
+async fn a_full_channel_loses_only_what_does_not_fit() {
     let (channel, mut letters) = DeadLetterChannel::new(7);
     let notifier = notifier(hangs("ci").dead_letters(channel));
     write(&notifier, 0..10).await;
@@ -242,7 +242,7 @@ async fn the_letter_of_a_write_that_is_dropped_is_kept_or_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_waits_for_letters_that_are_on_their_way() {
+async fn a_shutdown_waits_for_letters_in_progress() {
     let (channel, mut letters) = DeadLetterChannel::new(10);
     let endpoint = hangs("ci").queue_events(1).queue_bytes(usize::MAX);
     let notifier = notifier(endpoint.dead_letters(Late(2 * SECOND, channel)));
@@ -271,7 +271,7 @@ impl DeadLetterSink for Late {
 /// A pipe that nobody reads holds up neither the shutdown nor the process.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_disk_that_hangs_holds_up_neither_shutdown_nor_runtime() {
+fn a_hanging_disk_delays_neither_shutdown_nor_runtime() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&path).status();

@@ -91,7 +91,7 @@ async fn either_secret_verifies_and_the_retry_has_the_same_id() {
 /// The time of a signature is the system's, which does not stand still: the
 /// second attempt begins when the script lets a second of it pass.
 #[tokio::test(start_paused = true)]
-async fn the_timestamp_is_that_of_the_attempt() {
+async fn the_timestamp_is_the_attempt_s() {
     let (client, log) = scripted(|n, _| {
         if n > 0 {
             return Reply::Status(200);

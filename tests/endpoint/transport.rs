@@ -212,7 +212,7 @@ async fn read(stream: &mut TcpStream) -> Vec<u8> {
         head.push(stream.read_u8().await.unwrap());
     }
     let head = String::from_utf8(head).unwrap();
-    let (_, length) = head.split_once("content-length: ").unwrap();
+    let (_, length) = head.split_once("Content-Length: ").unwrap();
     let (length, _) = length.split_once('\r').unwrap();
     let mut body = vec![0; length.parse().unwrap()];
     stream.read_exact(&mut body).await.unwrap();
@@ -327,19 +327,71 @@ async fn private_authority_and_mutual_tls_on_one_connection_of_either_version() 
     }
 }
 
+/// Also one that says that it is an authority, as `openssl req -x509` makes it.
 #[tokio::test]
 async fn a_self_signed_certificate_is_trusted_when_it_is_given() {
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-    let certificate = params.self_signed(&key).unwrap();
-    let pem = certificate.pem();
-    let config = Issued { certificate, key }.server(None, "h2");
-    let mut receiver = Receiver::new(Conduct::Tls(config, Answer::default())).await;
-    let notifier = notifier(endpoint(receiver.url("https")).root_certificates(pem));
+    for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let certificate = params.self_signed(&key).unwrap();
+        let pem = certificate.pem();
+        let config = Issued { certificate, key }.server(None, "h2");
+        let mut receiver = Receiver::new(Conduct::Tls(config, Answer::default())).await;
+        let notifier = notifier(endpoint(receiver.url("https")).root_certificates(pem));
+        write(&notifier, 1).await;
+        receiver.next(1).await;
+        assert!(notifier.shutdown(MINUTE).await.is_drained());
+        assert_eq!(status(&notifier).errors, 0);
+    }
+}
+
+/// As Go writes them: some receivers look for a header in this case only.
+#[tokio::test]
+async fn headers_over_http_1_are_in_title_case() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let head = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    let endpoint = endpoint(format!("http://127.0.0.1:{port}/events"))
+        .header("authorization", "Bearer token")
+        .header("x-team-id", "7")
+        .sign(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
+    let notifier = notifier(endpoint);
     write(&notifier, 1).await;
-    receiver.next(1).await;
     assert!(notifier.shutdown(MINUTE).await.is_drained());
-    assert_eq!(status(&notifier).errors, 0);
+    let head = head.await.unwrap();
+    let names = head
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(": "));
+    let names: HashSet<_> = names.map(|(name, _)| name).collect();
+    for name in [
+        "Host",
+        "Authorization",
+        "Content-Length",
+        "Content-Type",
+        "User-Agent",
+        "Webhook-Id",
+        "Webhook-Signature",
+        "X-Team-Id",
+    ] {
+        assert!(names.contains(name), "{name}: {head}");
+    }
+    assert!(
+        names
+            .iter()
+            .all(|name| name.starts_with(char::is_uppercase)),
+        "{head}"
+    );
 }
 
 /// A receiver that is broken, what the status says, and what it is once it is
@@ -602,7 +654,7 @@ async fn a_connection_that_is_closed_while_it_is_used_loses_nothing() {
 }
 
 #[tokio::test]
-async fn an_answer_s_body_costs_the_connection_only_if_it_is_long() {
+async fn only_a_long_response_body_costs_the_connection() {
     for (length, connections) in [(0, 1), (1, 1), (60 << 10, 1), (4 << 20, 5)] {
         let mut receiver = Receiver::new(Conduct::Http(Answer(0, length))).await;
         let notifier = notifier(endpoint(receiver.url("http")));
@@ -632,7 +684,7 @@ async fn headers_over_http_2_are_bounded_too() {
 }
 
 #[tokio::test]
-async fn answers_that_announce_another_without_end_run_into_the_timeout() {
+async fn endless_informational_responses_time_out() {
     let raw = Conduct::Raw(Bytes::new(), Bytes::from("HTTP/1.1 100 Continue\r\n\r\n"));
     let mut receiver = Receiver::new(raw).await;
     let endpoint = endpoint(receiver.url("http")).timeout(Duration::from_millis(200));
@@ -647,7 +699,7 @@ async fn answers_that_announce_another_without_end_run_into_the_timeout() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_body_breaks_or_hangs_is_not_asked_for_again() {
+async fn a_response_with_a_broken_body_is_not_retried() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
     // Broken off, and never ending.
     for (body, ever) in [("some", ""), ("", "more")] {

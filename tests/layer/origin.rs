@@ -131,7 +131,7 @@ fn an_actor_from_another_source_is_not_missing() {
 }
 
 #[test]
-fn odd_credentials_are_no_actor() {
+fn malformed_credentials_are_no_actor() {
     let basic = |pair: &[u8]| format!("Basic {}", STANDARD.encode(pair));
     for odd in [
         "Basic  bWU6c2VjcmV0".into(),
@@ -399,7 +399,7 @@ fn ipv4_mapped_peers_are_written_as_ipv4() {
 }
 
 #[test]
-fn odd_lists_of_addresses_leave_that_of_the_peer() {
+fn malformed_address_lists_leave_the_peer_s_address() {
     let long = "x,".repeat(100_000);
     for (name, value) in [
         ("x-forwarded-for", "junk"),
@@ -424,7 +424,7 @@ fn odd_lists_of_addresses_leave_that_of_the_peer() {
 }
 
 #[test]
-fn odd_request_ids_are_replaced() {
+fn malformed_request_ids_are_replaced() {
     let long = "x".repeat(100_000);
     for odd in [
         &["a b"][..],

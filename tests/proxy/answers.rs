@@ -72,7 +72,7 @@ async fn an_upload_may_take_longer_than_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upstream_that_takes_no_more_is_given_up() {
+async fn an_upstream_that_stops_reading_times_out() {
     let (address, _events) = before(PATIENCE, async |request: Request<Incoming>| {
         let _unread = request;
         std::future::pending().await
@@ -91,7 +91,7 @@ async fn an_upstream_that_takes_no_more_is_given_up() {
 
 /// Accepts, and says nothing, not even over TLS.
 #[tokio::test(start_paused = true)]
-async fn an_upstream_that_says_nothing_is_given_up() {
+async fn an_upstream_that_sends_nothing_times_out() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     for scheme in ["http", "https"] {
         let upstream = format!("{scheme}://{}", silent.local_addr().unwrap());
@@ -102,7 +102,7 @@ async fn an_upstream_that_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_down_is_said_to_be() {
+async fn an_unreachable_upstream_is_reported() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = format!("http://{}", gone.local_addr().unwrap());
     drop(gone);
@@ -218,7 +218,7 @@ async fn headers_of_one_connection_stay_there() {
 
 /// What a client says of itself counts only if a proxy before ours says it.
 #[tokio::test]
-async fn the_upstream_learns_who_asks() {
+async fn the_upstream_learns_the_client_s_address() {
     let echo = async |request: Request<Incoming>| {
         let mut response = Response::new(full(""));
         for (name, value) in request.headers() {

@@ -11,13 +11,17 @@ mod bodies;
 mod certificate;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../examples/common/flags.rs"]
+mod flags;
 mod heads;
+mod limits;
 mod lost;
 mod operation;
 #[path = "../../examples/support/pace.rs"]
 mod pace;
-#[cfg(unix)]
-mod program;
+#[path = "../../examples/support/print.rs"]
+mod print;
+mod printed;
 mod protocols;
 #[path = "../../examples/support/proxy.rs"]
 mod proxy;

@@ -8,7 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tower_registry_notifications::{Endpoint, Notifier};
 
-use crate::proxy_options::{HELP, Options};
+use crate::flags::{self, Flags as _};
+use crate::proxy_options::Options;
 use crate::stage::*;
 use crate::{admin, serve, signal};
 
@@ -41,7 +42,10 @@ async fn under_way(stop: impl Future + Send + 'static, drain: Duration) -> Under
     let (service, _events) = service(&place);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let served = tokio::spawn(serve::serve(listener, None, service, stop, drain));
+    let served = tokio::spawn(async move {
+        let connections = serve::serve(listener, None, service, LIMITS, stop).await;
+        connections.end(drain).await
+    });
     let client = tokio::spawn(send(get(address, BLOB)));
     arrival.recv().await.unwrap();
     UnderWay {
@@ -84,7 +88,7 @@ async fn a_signal_lets_requests_under_way_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_never_ends_is_left() {
+async fn a_request_that_never_ends_is_abandoned() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let drain = Duration::from_secs(10);
     let under_way = under_way(stopped, drain).await;
@@ -95,7 +99,7 @@ async fn a_request_that_never_ends_is_left() {
 }
 
 #[tokio::test]
-async fn operators_see_metrics_and_status() {
+async fn metrics_and_status_are_served() {
     let metrics = admin::record().unwrap();
     let refuse = async |_: Request<Incoming>| {
         let response = Response::builder().status(StatusCode::NO_CONTENT);
@@ -134,18 +138,21 @@ async fn operators_see_metrics_and_status() {
 }
 
 fn parse(line: &str) -> Result<Options, String> {
-    Options::parse(line.split(' ').map(str::to_owned))
+    flags::parse(line.split(' ')).map(Option::unwrap_or_default)
 }
 
 #[test]
-fn every_option_that_helps_is_taken() {
-    for line in HELP.lines().filter(|line| line.starts_with("  --")) {
+fn every_documented_option_is_accepted() {
+    let help = Options::help();
+    for line in help.lines().filter(|line| line.starts_with("  --")) {
         let (option, text) = line.trim().split_once(' ').unwrap();
         let value = match text.split_once(' ').unwrap().0 {
             "URL" => "=http://a",
             "FILE" => "=a.pem",
             "SECONDS" => "=5",
-            "ADDR" => "=127.0.0.1:0",
+            "HOST:PORT" => "=localhost:0",
+            "PATH" => "=/registry/",
+            "N" => "=5",
             _ => "",
         };
         // Certificate and key go together.
@@ -155,17 +162,78 @@ fn every_option_that_helps_is_taken() {
 }
 
 #[test]
+fn an_address_is_a_name_or_an_ip_address_with_a_port() {
+    for (address, is_right) in [
+        ("127.0.0.1:5000", true),
+        ("localhost:0", true),
+        ("registry.example.com:443", true),
+        ("[::1]:5000", true),
+        ("::1:5000", false),
+        ("[::1:5000", false),
+        (":5000", false),
+        ("[]:5000", false),
+        ("5000", false),
+        ("localhost", false),
+        ("localhost:65536", false),
+        ("localhost:", false),
+        ("", false),
+    ] {
+        let line = format!("--upstream http://r --listen={address}");
+        assert_eq!(parse(&line).is_ok(), is_right, "{address}");
+    }
+}
+
+#[test]
+fn a_prefix_is_that_of_distribution() {
+    for (prefix, api) in [
+        ("/registry/", "/registry/v2/"),
+        ("/registry", "/registry/v2/"),
+        ("registry/", "/registry/v2/"),
+        ("/registry/v2/", "/registry/v2/"),
+        ("/a/b/", "/a/b/v2/"),
+        ("/", "/v2/"),
+        ("/v2/", "/v2/"),
+    ] {
+        let options = parse(&format!("--upstream http://r --prefix {prefix}")).unwrap();
+        assert_eq!(options.api(), api, "{prefix}");
+    }
+    assert_eq!(parse("--upstream http://r").unwrap().api(), "/v2/");
+}
+
+#[test]
+fn secrets_in_wrong_options_are_not_shown() {
+    for line in [
+        "--upstrem=http://me:hush@r",
+        "--upstrem http://me:hush@r",
+        "--upstream http://r http://me:hush@r",
+        "--upstream http://r --v1=hush",
+        "--upstream http://r --listen http://me:hush@r",
+        "--upstream http://r --page http://me:hush@r:80000",
+        "--upstream http://r --timeout http://me:hush@r",
+        "--upstream http://r --max-connections me:hush@r",
+    ] {
+        let error = parse(line).expect_err(line);
+        assert!(!error.contains("hush"), "{line}: {error}");
+    }
+    for upstream in ["http://me:hush@r:5000", "me:hush@r", "ftp://me:hush@r"] {
+        let error = crate::proxy::Proxy::<Incoming>::new(&place(upstream)).err();
+        let error = error.expect(upstream).to_string();
+        assert!(
+            error.starts_with("--upstream ") && !error.contains("hush"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn wrong_options_are_named() {
     for (line, message) in [
         ("--listen 127.0.0.1:0", "--upstream URL is needed"),
         (
             "--upstream http://r --listen here",
-            "--listen needs ip:port",
+            "--listen needs HOST:PORT",
         ),
-        (
-            "--upstream http://r --metrics=5000",
-            "--metrics needs ip:port",
-        ),
+        ("--upstream http://r --page=5000", "--page needs HOST:PORT"),
         (
             "--upstream http://r --timeout 0",
             "--timeout needs a number",
@@ -173,6 +241,12 @@ fn wrong_options_are_named() {
         ("--upstream http://r --tls-cert c", "go together"),
         ("--upstream", "--upstream needs a value"),
         ("--downstream", "no such option: --downstream"),
+        ("--upstream http://r registry", "a value without an option"),
+        (
+            "--upstream http://r --max-connections 0",
+            "--max-connections needs a number, at least 1, not 0",
+        ),
+        ("--upstream http://r --v1=no", "--v1 takes no value"),
     ] {
         let error = parse(line).expect_err(line);
         assert!(error.contains(message), "{line}: {error}");

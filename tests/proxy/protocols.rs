@@ -56,7 +56,7 @@ fn only_http1(certificate: &Certificate) -> TlsAcceptor {
 }
 
 #[tokio::test]
-async fn clients_speak_what_they_like() {
+async fn clients_may_speak_either_protocol_version() {
     let certificate = Certificate::new();
     let upstream = format!("http://{}", upstream(None, echo).await);
     let plain = place(&upstream);
@@ -86,7 +86,7 @@ async fn clients_speak_what_they_like() {
 }
 
 #[tokio::test]
-async fn so_do_upstreams() {
+async fn upstreams_may_speak_either_protocol_version() {
     let certificate = Certificate::new();
     for (acceptor, version) in [
         (certificate.acceptor(), "HTTP/2.0"),
@@ -109,7 +109,7 @@ async fn so_do_upstreams() {
 }
 
 #[tokio::test]
-async fn an_upstream_must_show_a_certificate_that_is_believed() {
+async fn an_upstream_must_present_a_trusted_certificate() {
     let (certificate, other) = (Certificate::new(), Certificate::new());
     let address = upstream(Some(certificate.acceptor()), echo).await;
     let upstream = format!("https://{address}");

@@ -50,6 +50,7 @@ const SIGNING: [&str; 2] = [
     "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
     "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwJPlDE3kkcgU=",
 ];
+const HMAC: &str = "pepper ünd salz-4711";
 const CLIENT: &str = "hush-password-of-the-client";
 
 /// All secrets there are, those of files among them.
@@ -73,6 +74,7 @@ impl Vault {
             Secret::new("password as it is written", "h%75sh-p%C3%A4ss%2Fw%40rd"),
             Secret::new("password", PASSWORD),
             Secret::new("password of a client", CLIENT),
+            Secret::new("HMAC secret", HMAC),
             Secret::new("key", &key),
             Secret::new("key", made.signing_key.serialize_der()),
         ];
@@ -106,6 +108,7 @@ impl Vault {
             .header("x-api-key", API_KEY)
             .header("cookie", COOKIE)
             .sign(SIGNING)
+            .sign_hmac("x-signature", HMAC)
             .timeout(Duration::from_millis(500))
             .retry(
                 Backoff::new()
@@ -169,7 +172,7 @@ async fn pull(layer: &NotificationLayer) -> Response<String> {
 }
 
 #[tokio::test]
-async fn no_secret_is_said_whatever_the_receivers_do() {
+async fn no_secret_appears_whatever_the_receivers_do() {
     let captured = Captured::everywhere();
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
@@ -247,7 +250,7 @@ async fn no_secret_is_said_whatever_the_receivers_do() {
 }
 
 #[tokio::test]
-async fn no_secret_is_said_of_a_configuration_that_is_wrong() {
+async fn no_secret_appears_in_messages_of_a_wrong_configuration() {
     let vault = Vault::new();
     let mistakes = mistakes::all(&vault);
     assert!(mistakes.len() > 30);
@@ -266,7 +269,7 @@ async fn no_secret_is_said_of_a_configuration_that_is_wrong() {
 
 /// The same name twice is only seen by the notifier.
 #[tokio::test]
-async fn no_secret_is_said_of_two_endpoints_of_the_same_name() {
+async fn no_secret_appears_when_two_endpoints_share_a_name() {
     let vault = Vault::new();
     let endpoint = || vault.endpoint("twice", "http://receiver", true);
     let built = Notifier::builder()
@@ -278,7 +281,7 @@ async fn no_secret_is_said_of_two_endpoints_of_the_same_name() {
 }
 
 #[tokio::test]
-async fn the_receivers_got_the_secrets() {
+async fn the_receivers_received_the_secrets() {
     let vault = Vault::new();
     let receivers = Receivers::start().await;
     let mut builder = Notifier::builder();

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_bytes_of_an_answer_are_kept_and_the_rest_is_read() {
+    async fn the_first_bytes_of_a_response_are_kept() {
         assert_eq!(deliver([], None).await, (0, Duration::ZERO));
         assert_eq!(
             deliver([data(9), data(9)], None).await,

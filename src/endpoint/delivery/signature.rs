@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_libraries_own_vector_is_met() {
+    fn the_signature_matches_the_published_vector() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_649_367_553);
         let body = br#"{"email":"test@example.com","username":"test_user"}"#;
         let id = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk";

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_breaker_retries_whatever_it_is_answered() {
+    fn the_breaker_retries_every_status() {
         let retry = Retry {
             policy: Breaker::new().into(),
             ..Retry::default()
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_rule_that_matches_goes_before_the_policy() {
+    fn the_last_matching_rule_overrides_the_policy() {
         let mut retry = Retry::default();
         retry.rules.add((300..=399).into(), StatusMeaning::Accept);
         retry.rules.add(304.into(), StatusMeaning::Reject);

@@ -27,7 +27,7 @@ fn running(overflow: Overflow) -> (Arc<Running>, DeadLetters, impl Future<Output
 }
 
 #[tokio::test]
-async fn a_refusal_makes_one_letter_however_often_the_event_is_offered() {
+async fn an_event_offered_repeatedly_becomes_one_letter() {
     let (running, mut letters, _worker) = running(Overflow::RejectNewest);
     assert!(running.is_ready());
     running.try_accept(&event("a")).unwrap();
@@ -99,7 +99,7 @@ async fn a_write_that_waits_for_room_does_not_wait_when_it_is_only_offered() {
 
 /// As when the runtime ends, or a shutdown aborts it.
 #[tokio::test]
-async fn a_worker_that_is_dropped_accounts_for_what_it_leaves() {
+async fn a_dropped_worker_accounts_for_its_events() {
     let (running, _letters, worker) = running(Overflow::RejectNewest);
     let mut worker = Box::pin(worker);
     for _ in 0..2 {

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_goes_on_is_logged_once_and_what_begins_again_after_a_while() {
+    async fn ongoing_trouble_is_logged_once_and_again_after_an_interval() {
         let mut throttle = Throttle::default();
         assert!(throttle.happens() && !throttle.happens());
         tokio::time::advance(2 * QUIET).await;

@@ -10,10 +10,11 @@ pub(in crate::event) struct Json {
     depth: usize,
     /// Whether the innermost object or array is empty so far.
     empty: bool,
-    /// The addresses of the bytes between the first and the last one, in the text that
-    /// values are parts of, which may need escaping. Most texts have none, and in most
-    /// others only the `User-Agent` has them, so that nearly all values are copied
-    /// without a look.
+    /// The addresses of the text that most values are parts of.
+    own: Range<usize>,
+    /// The addresses of the bytes in it between the first and the last one which may need
+    /// escaping. Most texts have none, and in most others only the `User-Agent` has them,
+    /// so that nearly all values are copied without a look.
     odd: Range<usize>,
 }
 
@@ -74,16 +75,17 @@ impl Json {
     /// Creates an empty text that will be part of another one, in which `depth`
     /// objects and arrays enclose it.
     ///
-    /// The values that [`Self::string`] appends must be parts of `text`, or texts that
-    /// need no escaping. [`Self::escaped`] appends any other.
-    pub(super) fn new(compact: bool, depth: usize, capacity: usize, text: &str) -> Self {
-        let start = text.as_ptr().addr();
-        let odd = odd(text.as_bytes());
+    /// Values that are parts of `own` are searched for characters to escape here, all at
+    /// once.
+    pub(super) fn new(compact: bool, depth: usize, capacity: usize, own: &str) -> Self {
+        let start = own.as_ptr().addr();
+        let odd = odd(own.as_bytes());
         Self {
             out: Vec::with_capacity(capacity),
             compact,
             depth,
             empty: true,
+            own: start..start + own.len(),
             odd: start + odd.start..start + odd.end,
         }
     }
@@ -181,11 +183,11 @@ impl Json {
         self.text(key, |json| json.value(value));
     }
 
-    /// Appends a field, unless it is empty, whose value is not a part of the text.
-    pub(super) fn escaped(&mut self, key: &Key, value: &str) {
-        if !value.is_empty() {
-            self.text(key, |json| escape(&mut json.out, value));
-        }
+    /// The same of a value that is a part of the text that was searched, or a known word,
+    /// which needs no escaping.
+    #[inline(always)]
+    pub(super) fn own(&mut self, key: &Key, value: &str) {
+        self.text(key, |json| json.own_value(value));
     }
 
     /// Appends a field whose name may need escaping.
@@ -241,7 +243,25 @@ impl Json {
         self.out.extend_from_slice(digits.format(value).as_bytes());
     }
 
+    /// Appends a field with a number, unless it is 0.
+    #[inline(always)]
+    pub(super) fn not_zero(&mut self, key: &Key, value: u64) {
+        if value > 0 {
+            self.number(key, value);
+        }
+    }
+
     fn value(&mut self, text: &str) {
+        let start = text.as_ptr().addr();
+        // No other text can be at these addresses, because the borrowed event lives.
+        if self.own.start <= start && start + text.len() <= self.own.end {
+            self.own_value(text);
+        } else {
+            escape(&mut self.out, text);
+        }
+    }
+
+    fn own_value(&mut self, text: &str) {
         let start = text.as_ptr().addr();
         if start < self.odd.end && self.odd.start < start + text.len() {
             escape(&mut self.out, text);
@@ -404,7 +424,7 @@ mod tests {
                     for value in [first, middle, last] {
                         json.string(key!("k"), value);
                     }
-                    json.escaped(key!("k"), "<other>");
+                    json.string(key!("k"), "<other>");
                 });
                 let mut expected = Vec::new();
                 for value in [first, middle, last, "<other>"] {

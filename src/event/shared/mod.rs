@@ -234,8 +234,8 @@ impl SharedEvent {
         ]
     }
 
-    /// Returns the one text that nearly all others are in. What else an encoding has are
-    /// known words, which need no escaping, and the source.
+    /// Returns the one text that nearly all others are parts of. The others are known
+    /// words and the source.
     pub(super) fn text(&self) -> &str {
         &self.0.text
     }
@@ -260,6 +260,18 @@ impl SharedEvent {
     /// Returns the host that the client asked for.
     pub fn request_host(&self) -> &str {
         self.0.field(Field::Host)
+    }
+
+    /// Returns the host, with its port if it has one, that stands before the repository
+    /// in names of images: the [public host](SourceRecord::public_host) of the source,
+    /// else the host of the request, else the address of the source.
+    pub fn registry_host(&self) -> &str {
+        let source = self.source();
+        let hosts = [&*source.public_host, self.request_host(), &source.addr];
+        hosts
+            .into_iter()
+            .find(|host| !host.is_empty())
+            .unwrap_or_default()
     }
 
     /// Returns the method of the request.
@@ -291,6 +303,7 @@ impl SharedEvent {
         static UNKNOWN: SourceRecord = SourceRecord {
             addr: String::new(),
             instance_id: String::new(),
+            public_host: String::new(),
         };
         self.0.source.as_deref().unwrap_or(&UNKNOWN)
     }
@@ -306,7 +319,9 @@ impl SharedEvent {
         let own = COUNTERS + size_of::<Inner>() + self.0.text.len();
         let source = match &self.0.source {
             Some(source) if self.0.owns_source => {
-                let texts = source.addr.capacity() + source.instance_id.capacity();
+                let texts = source.addr.capacity()
+                    + source.instance_id.capacity()
+                    + source.public_host.capacity();
                 COUNTERS + size_of::<SourceRecord>() + texts
             }
             _ => 0,

@@ -62,7 +62,7 @@ struct Scenario<'a> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_proxy_says_what_distribution_says() {
+async fn the_proxy_posts_what_distribution_posts() {
     both_say_the_same(Scenario {
         name: "plain",
         ..Scenario::default()
@@ -72,7 +72,7 @@ async fn the_proxy_says_what_distribution_says() {
 
 /// HTTP/2 by ALPN, to a registry that is written in Go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_it_does_over_tls() {
+async fn the_proxy_posts_the_same_over_tls() {
     both_say_the_same(Scenario {
         name: "TLS",
         certificate: Some(&Certificate::new()),
@@ -83,7 +83,7 @@ async fn so_it_does_over_tls() {
 
 /// Clients get blobs from the storage, whose answers the proxy does not see.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_it_does_where_blobs_are_redirected() {
+async fn the_proxy_posts_the_same_with_redirected_blobs() {
     both_say_the_same(Scenario {
         name: "redirects",
         redirects: true,

@@ -30,7 +30,7 @@ async fn start(storage: &std::path::Path) -> Node {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_it_does_not_say_is_found_out() {
+async fn missing_facts_come_from_stats() {
     let image = Image::new("amd64", "a", b"in another registry\n").unwrap();
     let folder = tempdir("container-registry");
     let storage = folder.join("storage");

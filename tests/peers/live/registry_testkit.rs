@@ -39,7 +39,7 @@ async fn told(events: &mut Events) -> Vec<Told> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_registry_testkit_does_not_say_is_found_out() {
+async fn facts_missing_from_registry_testkit_come_from_stats() {
     let registry = RegistryServer::new(RegistryConfig::memory()).await.unwrap();
     let upstream = registry.url();
     let (address, mut events) = proxy(&place(&upstream), None).await;

@@ -137,7 +137,7 @@ async fn use_taciturn_registry(notifier: &Notifier) {
 }
 
 #[tokio::test]
-async fn what_is_scraped_is_what_the_docs_and_the_status_say() {
+async fn scraped_metrics_match_the_docs_and_the_status() {
     let metrics = admin::record().unwrap();
     let notifier = notifier().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -283,7 +283,7 @@ fn is_the_same(scrape: &Scrape, status: &Json) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_is_told_while_nothing_happens() {
+async fn gauges_are_updated_while_nothing_happens() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let (client, _) = scripted(|_, _| Reply::Hang);

@@ -154,7 +154,7 @@ mod tests {
     const ENDS: [usize; 3] = [4, 8, 14];
 
     #[test]
-    fn a_disk_that_is_full_keeps_whole_lines_and_no_part_of_one() {
+    fn a_full_disk_leaves_no_partial_line() {
         for room in 0..=LINES.len() {
             let mut disk = Small {
                 content: b"zero\n".to_vec(),

@@ -12,6 +12,7 @@ fn letter(answer: &str) -> Arc<DeadLetter> {
     Arc::new(DeadLetter {
         endpoint: "e".into(),
         reason: Reason::Rejected,
+        number: None,
         error: Some("400 Bad Request".into()),
         answer: answer.into(),
         attempts: 2,
@@ -22,7 +23,7 @@ fn letter(answer: &str) -> Arc<DeadLetter> {
 }
 
 #[tokio::test]
-async fn letters_are_read_as_they_were_written_and_files_rotate() {
+async fn letters_round_trip_and_files_rotate() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("letters");
     let line = serde_json::to_vec(&*letter("0")).unwrap().len() as u64 + 1;
@@ -52,7 +53,7 @@ fn pipe(folder: &Path) -> PathBuf {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_disk_that_hangs_holds_one_thread_and_no_letters_that_nobody_waits_for() {
+async fn a_hanging_disk_blocks_one_thread_and_keeps_no_abandoned_letters() {
     let folder = tempfile::tempdir().unwrap();
     let path = pipe(folder.path());
     let file = DeadLetterFile::new(&path);
@@ -82,7 +83,7 @@ async fn a_disk_that_hangs_holds_one_thread_and_no_letters_that_nobody_waits_for
 /// A runtime waits for the threads of its own, but not for this one.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_disk_that_hangs_does_not_hold_up_the_end_of_the_runtime() {
+fn a_hanging_disk_does_not_delay_the_end_of_the_runtime() {
     let folder = tempfile::tempdir().unwrap();
     let file = DeadLetterFile::new(pipe(folder.path()));
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -170,7 +171,7 @@ async fn endpoints_that_share_a_file_lose_no_letter() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_full_disk_is_an_error_of_each_letter() {
+async fn a_full_disk_fails_each_letter() {
     let file = DeadLetterFile::new("/dev/full");
     let writes: Vec<_> = (0..10)
         .map(|n| file.bury(&letter(&n.to_string())))

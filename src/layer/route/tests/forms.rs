@@ -113,7 +113,7 @@ fn heads_of_parts() {
 }
 
 #[test]
-fn contents_of_parts() {
+fn sizes_of_partial_content() {
     for content in ["s:1\r\n--bx", "s:1\r\n", "\r\ns:1", "--b-", "a\nb", " s:1 "] {
         let found = read(&parts(&[(&named("mount"), content)]));
         let mount = found.and_then(|found| found.mount);

@@ -478,7 +478,7 @@ fn an_encoded_slash_that_makes_the_route_uncertain() {
 
 /// The spec leaves it to the registry where an upload goes on.
 #[test]
-fn uploads_end_where_the_registry_likes() {
+fn uploads_end_at_urls_of_the_registry_s_choice() {
     for (path, repository) in [
         ("/v2/a/b/uploads/id", Some("a/b")),
         ("/v2/a/b/uploads/x%2Fy", Some("a/b")),

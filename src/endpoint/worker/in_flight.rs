@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
-use super::batch::{Forming, Halves, Part, SealedBatch, Tried};
-use super::delivery::Outcome;
 use super::gate::Gate;
+use crate::endpoint::batch::{Forming, Halves, Part, SealedBatch, Tried};
+use crate::endpoint::delivery::Outcome;
 use crate::queue::{Entry, Queue};
 
 /// Everything that the worker has taken from the queue and is not done with.
@@ -17,7 +17,7 @@ use crate::queue::{Entry, Queue};
 /// A batch is in exactly one place: [attempted](Self::attempts), parked until
 /// its next attempt, or [becoming dead letters](Self::burials).
 #[derive(Default)]
-pub(super) struct InFlight {
+pub(in crate::endpoint) struct InFlight {
     pub(super) forming: Option<Forming>,
     batches: HashMap<u64, Batch>,
     /// Batches that wait for an attempt, by when it is due. Those due at the

@@ -1,0 +1,236 @@
+//! The command line of the examples.
+
+#![allow(dead_code, reason = "no example uses all of it")]
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::{Arg, Parser};
+
+/// The options of one example.
+pub(crate) trait Flags: Default {
+    /// Returns the text of `--help`.
+    fn help() -> String;
+
+    /// Takes the option `name`, such as `--listen`. Returns false if there is no
+    /// such option.
+    fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String>;
+
+    /// Reports options that are missing or contradict each other.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Reads the arguments without the program's name. Returns `None` if they ask
+/// for help.
+pub(crate) fn parse<F: Flags>(
+    arguments: impl IntoIterator<Item: Into<OsString>>,
+) -> Result<Option<F>, String> {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let mut parser = Parser::from_args(arguments);
+    let mut flags = F::default();
+    while let Some(argument) = parser.next().map_err(without_value)? {
+        let name = match argument {
+            Arg::Long("help") | Arg::Short('h') => return Ok(None),
+            Arg::Long(name) => format!("--{name}"),
+            Arg::Short(name) => format!("-{name}"),
+            // It may be the secret of an option that was mistyped.
+            Arg::Value(_) => {
+                return Err("a value without an option before it (try --help)".into());
+            }
+        };
+        let mut value = Value {
+            parser: &mut parser,
+            name: &name,
+        };
+        if !flags.take(&name, &mut value)? {
+            return Err(format!("no such option: {name} (try --help)"));
+        }
+    }
+    flags.check()?;
+    Ok(Some(flags))
+}
+
+/// Says what is wrong without values, which may be secrets.
+fn without_value(error: lexopt::Error) -> String {
+    match error {
+        lexopt::Error::UnexpectedValue { option, .. } => format!("{option} takes no value"),
+        lexopt::Error::NonUnicodeValue(_) => "an argument is not UTF-8".into(),
+        error => error.to_string(),
+    }
+}
+
+/// A value as messages show it: one that may have a password in it is not.
+fn shown(value: &str) -> &str {
+    if value.contains('@') { "…" } else { value }
+}
+
+/// The value of an option: `--name value` or `--name=value`.
+pub(crate) struct Value<'a> {
+    parser: &'a mut Parser,
+    name: &'a str,
+}
+
+impl Value<'_> {
+    pub(crate) fn text(&mut self) -> Result<String, String> {
+        let name = self.name;
+        let missing = |_| format!("{name} needs a value");
+        let value = self.parser.value().map_err(missing)?;
+        value
+            .into_string()
+            .map_err(|_| format!("{name} needs UTF-8"))
+    }
+
+    pub(crate) fn file(&mut self) -> Result<PathBuf, String> {
+        self.text().map(PathBuf::from)
+    }
+
+    /// A whole number, at least 1.
+    pub(crate) fn count(&mut self) -> Result<usize, String> {
+        let (text, name) = (self.text()?, self.name);
+        match text.parse() {
+            Ok(count @ 1..) => Ok(count),
+            _ => Err(format!(
+                "{name} needs a number, at least 1, not {}",
+                shown(&text)
+            )),
+        }
+    }
+
+    /// A whole number of seconds, at least 1.
+    pub(crate) fn seconds(&mut self) -> Result<Duration, String> {
+        let (text, name) = (self.text()?, self.name);
+        match text.parse() {
+            Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
+            _ => Err(format!(
+                "{name} needs a number of seconds, at least 1, not {}",
+                shown(&text)
+            )),
+        }
+    }
+
+    pub(crate) fn address(&mut self) -> Result<HostPort, String> {
+        let (text, name) = (self.text()?, self.name);
+        HostPort::parse(&text).ok_or_else(|| {
+            let text = shown(&text);
+            format!("{name} needs HOST:PORT, for example 127.0.0.1:5000, not {text}")
+        })
+    }
+}
+
+/// Where to listen: an IP address or a name, and a port. Port 0 is any that is
+/// free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostPort(String);
+
+impl HostPort {
+    fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let _: u16 = port.parse().ok()?;
+        let bare = match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']')?,
+            None if host.contains(':') => return None,
+            None => host,
+        };
+        (!bare.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    /// The port on this machine alone.
+    pub(crate) fn local(port: u16) -> Self {
+        Self(format!("127.0.0.1:{port}"))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the port, an IPv6 address in brackets.
+    pub(crate) fn host(&self) -> &str {
+        self.0.rsplit_once(':').map_or("", |(host, _)| host)
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where an example listens when it is not told.
+pub(crate) const LISTEN: u16 = 5000;
+
+/// The options of the examples that are more than a demonstration: where they
+/// listen, where events go, and what operators look at.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) listen: HostPort,
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) include_references: bool,
+    pub(crate) page: Option<HostPort>,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self {
+            listen: HostPort::local(LISTEN),
+            endpoints: Vec::new(),
+            include_references: false,
+            page: None,
+        }
+    }
+}
+
+impl Common {
+    /// Their lines in the text of `--help`.
+    pub(crate) const HELP: &str = "  \
+  --listen HOST:PORT    Address to serve on (default: 127.0.0.1:5000)
+  --endpoint URL        Post events to this URL; may be given several times
+  --include-references  Events of manifests say what the manifest refers to
+  --page HOST:PORT      Serve /metrics and /debug/notifications there
+  --help                Print this text
+";
+
+    /// As [`Flags::take`].
+    pub(crate) fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
+        match name {
+            "--listen" => self.listen = value.address()?,
+            "--endpoint" => self.endpoints.push(value.text()?),
+            "--include-references" => self.include_references = true,
+            "--page" => self.page = Some(value.address()?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// The options of an example that only listens.
+#[derive(Debug)]
+pub(crate) struct Listen(pub(crate) HostPort);
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self(HostPort::local(LISTEN))
+    }
+}
+
+impl Flags for Listen {
+    fn help() -> String {
+        "\
+Options:
+  --listen HOST:PORT  Address to serve on (default: 127.0.0.1:5000)
+  --help              Print this text
+"
+        .into()
+    }
+
+    fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
+        match name {
+            "--listen" => self.0 = value.address()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,102 @@
+//! How the examples begin and end: options, the log, listening, errors.
+
+#![allow(dead_code, reason = "no example uses all of it")]
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+
+use tokio::net::TcpListener;
+use tower::BoxError;
+
+use crate::flags::{self, Flags, HostPort, Listen};
+
+/// Runs the example `program` with the options of the command line.
+///
+/// Warnings of the crate, such as failed deliveries, are printed on stderr.
+/// `--help` prints its text, and an error is one line.
+pub(crate) async fn start<F, R>(program: &str, run: impl FnOnce(F) -> R) -> ExitCode
+where
+    F: Flags,
+    R: Future<Output = Result<(), BoxError>>,
+{
+    with_help(program, F::help(), run).await
+}
+
+/// Runs an example that only listens. `about` is the first line of its help;
+/// `hint`, in which `ADDRESS` stands for its address, says what to try.
+pub(crate) async fn listening<R>(
+    program: &str,
+    about: &str,
+    hint: &str,
+    run: impl FnOnce(TcpListener) -> R,
+) -> ExitCode
+where
+    R: Future<Output = Result<(), BoxError>>,
+{
+    let example = format!("{program}: {about}\n\n{}", Listen::help());
+    with_help(program, example, async |Listen(address)| {
+        let listener = listen("--listen", &address).await?;
+        let address = reachable(listener.local_addr()?).to_string();
+        let hint = hint.replace("ADDRESS", &address);
+        eprintln!("Registry on {address}. Ctrl-C stops. Try, in another terminal:\n\n{hint}\n");
+        run(listener).await
+    })
+    .await
+}
+
+async fn with_help<F, R>(program: &str, help: String, run: impl FnOnce(F) -> R) -> ExitCode
+where
+    F: Flags,
+    R: Future<Output = Result<(), BoxError>>,
+{
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(false)
+        .init();
+    let result = match flags::parse(std::env::args_os().skip(1)) {
+        Ok(Some(flags)) => run(flags).await,
+        Ok(None) => print(&help),
+        Err(message) => Err(message.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{program}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `print!` would panic in `… --help | head -1`.
+fn print(text: &str) -> Result<(), BoxError> {
+    use io::Write as _;
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Listens on the address that `option` names.
+pub(crate) async fn listen(option: &str, address: &HostPort) -> Result<TcpListener, String> {
+    let listener = TcpListener::bind(address.as_str()).await;
+    listener.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "cannot listen on {address}: another program uses this port; \
+             choose one with {option} HOST:PORT (port 0 is any that is free)"
+        ),
+        _ => format!("cannot listen on {address}: {error}"),
+    })
+}
+
+/// Where a client on this machine finds a server that listens on `address`.
+pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}

@@ -1,0 +1,1 @@
+//! Empty: the examples are all that this package has.

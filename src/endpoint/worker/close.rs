@@ -1,0 +1,76 @@
+//! The end of a worker: accounts for the events that are left.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::time::Instant;
+
+use super::Worker;
+use super::in_flight::untried;
+use crate::endpoint::dead_letter::{Cause, DeadLetterWriter, Fates, Reason};
+use crate::queue::{Abandoned, Queue};
+
+/// How long dead letters may take for all that is left at the end.
+pub(crate) const BURIAL: Duration = Duration::from_secs(5);
+
+/// Closes the queue when the worker ends, however it does: nobody may write to a
+/// queue that nobody reads. What the worker could not account for, because it
+/// was aborted or its runtime is gone, is lost.
+pub(super) struct Closing {
+    queue: Arc<Queue>,
+    dead_letters: Arc<DeadLetterWriter>,
+    leftover: Arc<Mutex<Fates>>,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.queue.close();
+        let Abandoned { stored, lost } = self.queue.abandon();
+        let why = "the worker ended before their dead letters were kept";
+        self.dead_letters.lose(lost, Reason::Shutdown, why);
+        self.account(stored, lost);
+    }
+}
+
+impl Closing {
+    fn account(&self, kept: usize, lost: usize) {
+        let mut leftover = self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
+        leftover.kept += kept;
+        leftover.lost += lost;
+    }
+}
+
+impl Worker {
+    /// Returns the guard that accounts for what a worker leaves behind.
+    pub(super) fn closing(&self) -> Closing {
+        Closing {
+            queue: self.queue.clone(),
+            dead_letters: self.dead_letters.clone(),
+            leftover: self.leftover.clone(),
+        }
+    }
+
+    /// Accounts for the events that are left, oldest first. Of an attempt that
+    /// is under way nobody knows whether the receiver has the events.
+    pub(super) async fn abandon(mut self, closing: &Closing) {
+        let deadline = Instant::now() + BURIAL;
+        self.in_flight.attempts.clear();
+        while let Ok(Some(id)) =
+            tokio::time::timeout_at(deadline, self.in_flight.burials.next()).await
+        {
+            self.in_flight.advance(id, &self.queue, Instant::now());
+        }
+        let ours = std::mem::take(&mut self.in_flight).into_entries();
+        let queued = self.queue.drain().into_iter().map(untried);
+        let (left, cause) = (ours.into_iter().chain(queued), Cause::default());
+        // A store that outlives the process keeps its events as they are.
+        let left = left.filter(|(entry, _)| !entry.is_stored());
+        let (queue, deadline) = (&self.queue, Some(deadline));
+        let tell = |fates: Fates| closing.account(fates.kept, fates.lost);
+        self.dead_letters
+            .bury_all(queue, left, Reason::Shutdown, &cause, deadline, tell)
+            .await;
+        self.refresh();
+    }
+}

@@ -1,0 +1,136 @@
+//! Decides what the outcome of an attempt means: delivered, tried again, or
+//! given up.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::Worker;
+use super::in_flight::Attempted;
+use crate::endpoint::dead_letter::Cause;
+use crate::endpoint::delivery::{Outcome, status_text};
+use crate::endpoint::retry::Verdict;
+use crate::endpoint::status::Failure;
+
+/// An attempt that has failed, with or without a response.
+struct Failed {
+    id: u64,
+    epoch: u64,
+    status: Option<StatusCode>,
+    retry_after: Option<Duration>,
+    cause: Cause,
+}
+
+impl Worker {
+    pub(super) fn judge(&mut self, attempted: Attempted) {
+        let Attempted {
+            id,
+            epoch,
+            took,
+            outcome,
+        } = attempted;
+        self.counts.ended(took);
+        match outcome {
+            Outcome::Accepted(status) => {
+                self.endpoint_works(epoch);
+                self.delivered(id, status);
+            }
+            Outcome::Refused {
+                status,
+                retry_after,
+                answer,
+            } => {
+                let error = status_text(status);
+                self.failed(Failed {
+                    id,
+                    epoch,
+                    status: Some(status),
+                    retry_after,
+                    cause: Cause { error, answer },
+                });
+            }
+            Outcome::Failed(error) => {
+                let answer = String::new();
+                self.failed(Failed {
+                    id,
+                    epoch,
+                    status: None,
+                    retry_after: None,
+                    cause: Cause { error, answer },
+                });
+            }
+        }
+    }
+
+    fn failed(&mut self, failed: Failed) {
+        let Failed { id, status, .. } = failed;
+        self.counts.failed(status, &failed.cause.error);
+        let verdict = status.map_or(Verdict::Retry, |status| self.retry.judge(status));
+        let Some(part) = self.in_flight.part(id) else {
+            return;
+        };
+        // Before the gate learns of it, and the part is split or given up.
+        let attempt = part.attempts;
+        let event = part.entries.first().map(|it| it.event.id().to_string());
+        let begins = verdict == Verdict::Retry && self.begins_to_fail(attempt);
+        let error = failed.cause.error.clone();
+        let next = self.carry_out(verdict, failed);
+        let failure = Failure {
+            endpoint: &self.name,
+            url: &self.poster.shown_url,
+            event: event.as_deref(),
+            attempt,
+            status,
+            error: &error,
+            waiting: self.queue.size().0,
+            next_attempt: next.map(|next| next.saturating_duration_since(Instant::now())),
+        };
+        // A warning when the endpoint begins to fail, and not for each attempt.
+        if begins && self.counts.fails() {
+            failure.warn();
+        } else {
+            failure.debug();
+        }
+    }
+
+    /// Does with the part what the verdict says. Returns when the next attempt
+    /// is due, if there is one.
+    fn carry_out(&mut self, verdict: Verdict, failed: Failed) -> Option<Instant> {
+        let Failed {
+            id, epoch, cause, ..
+        } = failed;
+        match verdict {
+            Verdict::Retry => self.retry(id, epoch, failed.retry_after, cause),
+            Verdict::Reject => {
+                self.endpoint_works(epoch);
+                self.reject(id, cause)
+            }
+            Verdict::Disable => {
+                if self.switch.turn_off() {
+                    tracing::error!(
+                        endpoint = &*self.name,
+                        "the receiver is gone (410): the endpoint is disabled"
+                    );
+                }
+                self.in_flight.park(id, Instant::now());
+                None
+            }
+        }
+    }
+
+    /// Whether an attempt that failed is the beginning of something. An event
+    /// that fails once more while others are delivered is not.
+    fn begins_to_fail(&self, attempts: u32) -> bool {
+        attempts == 1 || self.in_flight.gate.failures() > 0
+    }
+
+    fn endpoint_works(&mut self, epoch: u64) {
+        if self.counts.works() {
+            tracing::info!(endpoint = &*self.name, "the receiver answers again");
+        }
+        if self.in_flight.gate.works(epoch) {
+            self.counts.gate(0, None);
+        }
+    }
+}

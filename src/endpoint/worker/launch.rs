@@ -1,0 +1,83 @@
+//! Begins attempts: takes events out of the queue, and posts them.
+
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use super::Worker;
+use super::in_flight::Attempted;
+use crate::endpoint::batch::Forming;
+
+impl Worker {
+    /// Begins all attempts that are due. Nothing is taken from the queue before
+    /// it can go out, so that events leave in the order of acceptance where only
+    /// one may be under way.
+    pub(super) fn launch(&mut self, now: Instant) {
+        while self.may_launch(now) {
+            let parked = self.in_flight.unpark(now);
+            let Some(id) = parked.or_else(|| self.formed(now)) else {
+                return;
+            };
+            self.begin(id);
+        }
+    }
+
+    /// Whether another attempt may begin now.
+    pub(super) fn may_launch(&self, now: Instant) -> bool {
+        let open = self.in_flight.gate.shut_until(now).is_none();
+        !self.switch.is_off() && open && self.in_flight.attempts.len() < self.most()
+    }
+
+    /// How many attempts may be under way: one, while the last one has failed.
+    pub(super) fn most(&self) -> usize {
+        match self.in_flight.gate.failures() {
+            0 => self.concurrency,
+            _ => 1,
+        }
+    }
+
+    /// Forms a batch of what waits in the queue, if one is due.
+    fn formed(&mut self, now: Instant) -> Option<u64> {
+        let (forming, encoding) = (&mut self.in_flight.forming, &self.poster.encoding);
+        Forming::fill(forming, &self.queue, &self.batch, encoding);
+        let due = forming.as_ref()?.due(&self.batch);
+        if due > now && !self.queue.is_closed() {
+            return None;
+        }
+        let sealed = forming.take()?.seal(&self.queue);
+        Some(self.in_flight.insert(sealed))
+    }
+
+    /// Begins an attempt at the first part of a batch.
+    fn begin(&mut self, id: u64) {
+        let (epoch, started) = (self.in_flight.gate.epoch(), Instant::now());
+        let Some(part) = self.in_flight.part_mut(id) else {
+            return;
+        };
+        let encoded = part.begin(&self.poster.encoding);
+        self.counts.began(part.entries.len(), part.attempts);
+        let span = tracing::debug_span!(
+            "delivery",
+            endpoint = &*self.name,
+            events = part.entries.len(),
+            attempt = part.attempts
+        );
+        let request = self
+            .poster
+            .request(&encoded, &part.entries, &part.id(), part.trace_parent());
+        let (poster, delivery) = (self.poster.clone(), self.delivery.clone());
+        let attempt = async move {
+            let outcome = poster.post(delivery, request).await;
+            // Kept until now, so that endpoints which are as far share them.
+            drop(encoded);
+            let took = started.elapsed();
+            Attempted {
+                id,
+                epoch,
+                took,
+                outcome,
+            }
+        };
+        let attempt = Box::pin(attempt.instrument(span));
+        self.in_flight.attempts.push(attempt);
+    }
+}

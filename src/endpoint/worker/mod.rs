@@ -1,0 +1,53 @@
+//! Takes events out of an endpoint's queue and delivers them: [`Worker`].
+//!
+//! One task does it all: it forms batches, posts as many at a time as the
+//! endpoint may, and keeps those that wait for another attempt. Repositories
+//! with a batch under way or waiting are busy, so that their order holds.
+//!
+//! ```text
+//! run ─▶ launch ─▶ attempt ─▶ judge ─┬─▶ settle: delivered, or a dead letter
+//!          ▲                         └─▶ retry: parked until it is due ─┐
+//!          └────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! `run.rs` waits for what is next, and `close.rs` accounts for what is left at
+//! the end.
+
+mod close;
+mod gate;
+mod in_flight;
+mod judge;
+mod launch;
+mod retry;
+mod run;
+mod settle;
+
+use std::sync::{Arc, Mutex};
+
+pub(crate) use self::close::BURIAL;
+pub(super) use self::in_flight::InFlight;
+use super::batch::Batch;
+use super::dead_letter::{DeadLetterWriter, Fates};
+use super::delivery::{Delivery, Poster};
+use super::retry::Retry;
+use super::status::Counts;
+use super::switch::Switch;
+use crate::queue::Queue;
+
+/// Delivers the events of one endpoint.
+pub(super) struct Worker {
+    pub(super) name: Arc<str>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) dead_letters: Arc<DeadLetterWriter>,
+    pub(super) switch: Arc<Switch>,
+    pub(super) poster: Arc<Poster>,
+    pub(super) delivery: Delivery,
+    pub(super) retry: Retry,
+    pub(super) concurrency: usize,
+    pub(super) batch: Batch,
+    pub(super) random: fastrand::Rng,
+    pub(super) in_flight: InFlight,
+    /// What became of the events that were left at the end.
+    pub(super) leftover: Arc<Mutex<Fates>>,
+}

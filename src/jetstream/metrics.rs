@@ -1,0 +1,37 @@
+//! Metrics of JetStream. The docs of [the module](super) list them.
+
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+
+const PUBLISHED: &str = "registry_notifications_jetstream_published_total";
+const DUPLICATES: &str = "registry_notifications_jetstream_duplicates_total";
+const RETRIES: &str = "registry_notifications_jetstream_retries_total";
+const WAITING: &str = "registry_notifications_jetstream_waiting";
+
+/// Describes the metrics of a sink, and registers them at zero.
+pub(super) fn register() {
+    describe_counter!(PUBLISHED, "Events that JetStream acknowledged");
+    let duplicates = "Events that JetStream had already when it acknowledged them";
+    describe_counter!(DUPLICATES, duplicates);
+    describe_counter!(RETRIES, "Publishes that were not the first of their events");
+    describe_gauge!(WAITING, "Events that wait for an acknowledgement");
+    for counter in [PUBLISHED, DUPLICATES, RETRIES] {
+        counter!(counter).increment(0);
+    }
+    waiting(0);
+}
+
+pub(super) fn published(duplicate: bool) {
+    counter!(PUBLISHED).increment(1);
+    if duplicate {
+        counter!(DUPLICATES).increment(1);
+    }
+}
+
+pub(super) fn retried() {
+    counter!(RETRIES).increment(1);
+}
+
+pub(super) fn waiting(events: usize) {
+    #[allow(clippy::cast_precision_loss, reason = "of far fewer events than 2^52")]
+    gauge!(WAITING).set(events as f64);
+}

@@ -1,0 +1,175 @@
+//! The side that registries write to: [`JetStreamSink`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::oneshot;
+
+use super::error::JetStreamError;
+use super::publisher::{Publisher, Waiting};
+use super::settings::JetStream;
+use super::shared::Shared;
+use super::{connection, stream, subject};
+use crate::event::SharedEvent;
+use crate::sink::{Acceptance, Sink, SinkError};
+
+/// Writes events to a JetStream stream.
+///
+/// A write resolves when JetStream has acknowledged the event. Until then it is
+/// published again, with the same id, so that the stream has it once. The events
+/// of a repository are stored in the order in which they were written.
+///
+/// While JetStream cannot be reached or is full, events wait in memory, within
+/// [`queue_events`](JetStream::queue_events) and
+/// [`queue_bytes`](JetStream::queue_bytes); more are refused
+/// ([`SinkError::is_full`]). The sink is then not
+/// [ready](Sink::is_ready), so that a layer with
+/// [`fail_closed`](crate::NotificationLayer::fail_closed) refuses requests before
+/// the registry acts. An event whose write is dropped is still published.
+///
+/// Clones are handles to the same sink.
+#[derive(Clone)]
+pub struct JetStreamSink(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    /// One for each partition.
+    partitions: Box<[UnboundedSender<Waiting>]>,
+}
+
+impl Drop for Inner {
+    /// The tasks end when they have published what waits.
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl JetStream {
+    /// Connects, creates the stream or compares an existing one with the settings,
+    /// and starts to publish. Metrics go to the recorder that is installed then.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is invalid, no server can be reached within
+    /// [`connect_timeout`](Self::connect_timeout), it has no JetStream or does not
+    /// accept the credentials, or the stream differs from the settings.
+    pub async fn sink(&self) -> Result<JetStreamSink, JetStreamError> {
+        let settings = self.checked()?;
+        let client = connection::connect(settings).await?;
+        let stream = stream::ensure(&client, settings).await?;
+        let shared = Arc::new(Shared::new(client, stream, settings));
+        let spawn = |partition| {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let publisher = Publisher::new(shared.clone(), &settings.prefix, partition);
+            tokio::spawn(publisher.run(receiver));
+            sender
+        };
+        let partitions = (0..settings.partitions).map(spawn).collect();
+        Ok(JetStreamSink(Arc::new(Inner { shared, partitions })))
+    }
+}
+
+impl JetStreamSink {
+    /// Returns a snapshot for people and monitoring.
+    pub fn status(&self) -> JetStreamSinkStatus {
+        self.0.shared.status()
+    }
+
+    /// Takes no more events, publishes those that wait, and returns how many were
+    /// not acknowledged within `deadline`. Their writes fail, and whether the
+    /// stream has them is unknown.
+    ///
+    /// Call it after [`Notifier::shutdown`](crate::Notifier::shutdown), which
+    /// waits for requests that still make events.
+    pub async fn shutdown(&self, deadline: Duration) -> usize {
+        let shared = &self.0.shared;
+        shared.close();
+        let in_time = tokio::time::timeout(deadline, shared.idle()).await.is_ok();
+        if in_time {
+            return 0;
+        }
+        shared.stop();
+        shared.waiting()
+    }
+}
+
+impl Sink for JetStreamSink {
+    fn write(&self, event: &SharedEvent) -> Acceptance {
+        let Inner { shared, partitions } = &*self.0;
+        let room = match shared.reserve(event.memory()) {
+            Ok(room) => room,
+            Err(error) => return Acceptance::failed(error),
+        };
+        let count = u16::try_from(partitions.len()).unwrap_or(u16::MAX);
+        let partition = subject::partition(event.repository(), count);
+        let Some(sender) = partitions.get(usize::from(partition)) else {
+            return Acceptance::failed(SinkError::closed());
+        };
+        let (answer, acknowledged) = oneshot::channel();
+        let waiting = Waiting {
+            event: event.clone(),
+            answer,
+            room,
+        };
+        if sender.send(waiting).is_err() {
+            return Acceptance::failed(SinkError::closed());
+        }
+        Acceptance::pending(async move {
+            acknowledged
+                .await
+                .unwrap_or_else(|_| Err(SinkError::closed()))
+        })
+    }
+
+    /// Whether there is a connection, room for another event, and no partition
+    /// whose last publish failed.
+    fn is_ready(&self) -> bool {
+        self.0.shared.is_ready()
+    }
+
+    /// Takes no more events. Those that wait are published.
+    fn close(&self) {
+        self.0.shared.close();
+    }
+}
+
+impl fmt::Debug for JetStreamSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("JetStreamSink")
+            .field(&self.status())
+            .finish()
+    }
+}
+
+/// A snapshot of a [`JetStreamSink`], without secrets. In JSON the fields have
+/// these names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JetStreamSinkStatus {
+    /// Name of the stream.
+    pub stream: String,
+    /// Version of the server that is or was last connected.
+    pub server_version: String,
+    /// Whether there is a connection.
+    pub connected: bool,
+    /// Whether an event would be accepted now.
+    pub ready: bool,
+    /// Events that wait for an acknowledgement.
+    pub waiting: usize,
+    /// Bytes of memory that they take.
+    pub waiting_bytes: usize,
+    /// Partitions whose last publish failed.
+    pub failing_partitions: usize,
+    /// Events that were acknowledged.
+    pub published: u64,
+    /// Those of them that the stream had already, because an earlier
+    /// acknowledgement was lost.
+    pub duplicates: u64,
+    /// Publishes that were not the first of their events.
+    pub retries: u64,
+    /// Why a publish failed last.
+    pub last_error: Option<String>,
+}

@@ -1,0 +1,194 @@
+//! The events of one commit: [`Chunk`].
+//!
+//! | part | content |
+//! | --- | --- |
+//! | version | 1 |
+//! | count | number of events; their positions follow one another |
+//! | members | for each endpoint that wants any: its id, the number of its first event here, and which it wants |
+//! | events | each with its length before it, compressed together |
+//! | checksum | see [`codec`](super::codec) |
+
+use crate::event::{SharedEvent, stored};
+
+use super::bits::{Bits, EndpointId, Wanted};
+use super::codec::{self, Damage, Input, Table};
+
+const VERSION: u8 = 1;
+
+/// Events in one chunk, at most.
+pub(super) const MOST_EVENTS: usize = 512;
+
+/// Bytes of its events before compression, at most, if there is more than one.
+pub(super) const MOST_BYTES: usize = 256 << 10;
+
+/// Which events of a chunk an endpoint wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) endpoint: EndpointId,
+    /// The number of the first event that it wants. Those after it follow one
+    /// another. 0 if they have no numbers.
+    pub(super) number: u64,
+    pub(super) wants: Bits,
+}
+
+/// A chunk that is being put together.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    wanted: Vec<Wanted>,
+    events: Vec<u8>,
+}
+
+impl Draft {
+    /// Adds an event, unless it belongs into the next chunk.
+    pub(super) fn add(&mut self, event: &[u8], wanted: &Wanted) -> bool {
+        let full = self.wanted.len() >= MOST_EVENTS;
+        if !self.is_empty() && (full || self.events.len() + event.len() > MOST_BYTES) {
+            return false;
+        }
+        codec::put_bytes(&mut self.events, event);
+        self.wanted.push(wanted.clone());
+        true
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        // At most MOST_EVENTS.
+        self.wanted.len() as u32
+    }
+
+    /// Which of its events an endpoint wants.
+    pub(super) fn wanted_by(&self, endpoint: EndpointId) -> Bits {
+        let wanted = &self.wanted;
+        Bits::of(self.count(), |it| wanted[it as usize].contains(endpoint))
+    }
+
+    /// The stored form of a chunk whose first event is at `first`.
+    pub(super) fn encode(&self, first: u64, members: &[Member]) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        codec::put(&mut out, self.count().into());
+        codec::put(&mut out, members.len() as u64);
+        for member in members {
+            codec::put(&mut out, member.endpoint.0.into());
+            codec::put(&mut out, member.number);
+            member.wants.put(&mut out, self.count());
+        }
+        codec::put_compressed(&mut out, &self.events);
+        codec::seal(Table::Chunks, first, out)
+    }
+}
+
+/// A chunk that was read.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) count: u32,
+    pub(super) members: Vec<Member>,
+    /// Each with its length before it.
+    events: Vec<u8>,
+}
+
+impl Chunk {
+    pub(super) fn decode(first: u64, value: &[u8]) -> Result<Self, Damage> {
+        let mut input = Input(codec::unseal(Table::Chunks, first, value)?);
+        if input.byte()? != VERSION {
+            return Err(Damage::Content);
+        }
+        let count = input.small()?;
+        let mut members = Vec::new();
+        for _ in 0..input.size()? {
+            members.push(Member {
+                endpoint: EndpointId(input.small()?),
+                number: input.number()?,
+                wants: Bits::read(&mut input, count)?,
+            });
+        }
+        let events = codec::decompressed(input)?;
+        Ok(Self {
+            count,
+            members,
+            events,
+        })
+    }
+
+    /// The stored forms of its events, in order.
+    pub(super) fn events(&self) -> impl Iterator<Item = Result<&[u8], Damage>> {
+        let mut input = Input(&self.events);
+        (0..self.count).map(move |_| input.bytes())
+    }
+
+    /// The number of an event of an endpoint. `None` if it has none.
+    pub(super) fn number(&self, endpoint: EndpointId, index: u32) -> Option<u64> {
+        let mut members = self.members.iter();
+        let member = members.find(|it| it.endpoint == endpoint)?;
+        let numbered = member.number > 0 && member.wants.has(index);
+        numbered.then(|| member.number + u64::from(member.wants.rank(index)))
+    }
+}
+
+/// Reads the stored form of one event.
+pub(super) fn event(bytes: &[u8]) -> Result<SharedEvent, Damage> {
+    stored::from_bytes(bytes).map_err(|_| Damage::Content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Action, Event};
+
+    fn wanted(ids: &[u32]) -> Wanted {
+        ids.iter().map(|id| EndpointId(*id)).collect()
+    }
+
+    #[test]
+    fn events_come_back_with_their_numbers() {
+        let events: Vec<SharedEvent> = (0..5)
+            .map(|number| {
+                let mut event = Event::new(Action::Pull);
+                event.target.repository = format!("a/{number}");
+                event.into()
+            })
+            .collect();
+        let mut draft = Draft::default();
+        for (index, event) in events.iter().enumerate() {
+            let ids: &[u32] = if index % 2 == 0 { &[0, 3] } else { &[0] };
+            assert!(draft.add(&stored::to_bytes(event), &wanted(ids)));
+        }
+        let members = [(0, 10), (3, 1)].map(|(id, number)| Member {
+            endpoint: EndpointId(id),
+            number,
+            wants: draft.wanted_by(EndpointId(id)),
+        });
+        let value = draft.encode(42, &members);
+        let chunk = Chunk::decode(42, &value).unwrap();
+        let back: Vec<_> = chunk
+            .events()
+            .map(|it| event(it.unwrap()).unwrap())
+            .collect();
+        assert_eq!(back, events);
+        let numbers = |id| (0..5).map(move |it| (id, it));
+        let number = |(id, index)| chunk.number(EndpointId(id), index);
+        let expected = [10, 11, 12, 13, 14].map(Some);
+        assert!(numbers(0).map(number).eq(expected));
+        assert!(
+            numbers(3)
+                .map(number)
+                .eq([Some(1), None, Some(2), None, Some(3)])
+        );
+        assert!(numbers(1).map(number).eq([None; 5]));
+        assert!(matches!(Chunk::decode(43, &value), Err(Damage::Checksum)));
+    }
+
+    #[test]
+    fn a_chunk_is_bounded_in_events_and_bytes_but_takes_one_of_any_size() {
+        let mut draft = Draft::default();
+        assert!(draft.add(&vec![0; 2 * MOST_BYTES], &wanted(&[0])));
+        assert!(!draft.add(&[0], &wanted(&[0])));
+        let mut draft = Draft::default();
+        let added = (0..)
+            .take_while(|_| draft.add(b"{}", &wanted(&[0])))
+            .count();
+        assert_eq!(added, MOST_EVENTS);
+    }
+}

@@ -1,0 +1,289 @@
+//! Why the journal cannot do something: [`JournalError`].
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use redb::{
+    CommitError, CompactionError, DatabaseError, SetDurabilityError, StorageError, TableError,
+    TransactionError,
+};
+
+use super::codec::Damage;
+
+/// Why a [`Journal`](super::Journal) cannot be opened, read or written.
+///
+/// A clone is another handle to the same error: one failed commit may be the
+/// answer to many writes.
+#[derive(Clone)]
+pub struct JournalError(Arc<Inner>);
+
+struct Inner {
+    kind: Kind,
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+    /// Whether the handle of the file can be used no more.
+    fatal: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Another process, or another handle in this one, has the file open.
+    Locked,
+    /// A later release wrote the file.
+    NewerFormat,
+    /// The file is no journal, was cut off, or has wrong bytes.
+    Damaged,
+    /// The file or its folder cannot be written.
+    ReadOnly,
+    /// No space is left: on the disk, or within the journal's limits.
+    Full,
+    /// Any other error of the disk.
+    Io,
+    /// The file is being opened again after an error.
+    Down,
+    /// The journal was closed.
+    Closed,
+    /// A notifier uses the journal already.
+    Attached,
+    /// There is no such endpoint, letter or event.
+    NotFound,
+    /// The operation is not possible as asked for.
+    Invalid,
+}
+
+impl JournalError {
+    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self::build(kind, message.into(), None, false)
+    }
+
+    fn build(
+        kind: Kind,
+        message: String,
+        source: Option<Box<dyn Error + Send + Sync>>,
+        fatal: bool,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            message,
+            source,
+            fatal,
+        }))
+    }
+
+    /// A panic within the storage, which leaves the handle in an unknown state.
+    pub(super) fn panicked(payload: &(dyn std::any::Any + Send)) -> Self {
+        let text = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        let message = format!("the storage panicked, as it may on a damaged file: {text}");
+        Self::build(Kind::Damaged, message, None, true)
+    }
+
+    /// The error of a write while the file is closed because of `cause`.
+    pub(super) fn down(cause: &Self) -> Self {
+        let message = "the journal is being opened again after an error";
+        let source: Box<dyn Error + Send + Sync> = Box::new(cause.clone());
+        Self::build(Kind::Down, message.into(), Some(source), false)
+    }
+
+    pub(super) fn closed() -> Self {
+        Self::new(Kind::Closed, "the journal is closed")
+    }
+
+    /// Names the file in the message.
+    pub(super) fn at(self, location: &str) -> Self {
+        let inner = &self.0;
+        let message = format!("journal {location}: {}", inner.message);
+        let source = self.0.source.is_some().then(|| Box::new(self.clone()) as _);
+        Self::build(inner.kind, message, source, inner.fatal)
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// Whether the handle of the file can be used no more.
+    pub(super) fn is_fatal(&self) -> bool {
+        self.0.fatal
+    }
+
+    /// Whether another process, or another handle in this one, has the journal
+    /// open.
+    pub fn is_locked(&self) -> bool {
+        self.0.kind == Kind::Locked
+    }
+
+    /// Whether a later release of this crate, or of its storage, wrote the file.
+    pub fn is_newer_format(&self) -> bool {
+        self.0.kind == Kind::NewerFormat
+    }
+
+    /// Whether the file is no journal, was cut off, or has wrong bytes.
+    pub fn is_damaged(&self) -> bool {
+        self.0.kind == Kind::Damaged
+    }
+
+    /// Whether the file or its folder cannot be written.
+    pub fn is_read_only(&self) -> bool {
+        self.0.kind == Kind::ReadOnly
+    }
+
+    /// Whether no space is left on the disk or within the journal's limits.
+    pub fn is_full(&self) -> bool {
+        self.0.kind == Kind::Full
+    }
+
+    /// Whether the journal cannot be used now: it was closed for an error and is
+    /// opened again as soon as possible.
+    pub fn is_down(&self) -> bool {
+        self.0.kind == Kind::Down || self.0.fatal
+    }
+
+    /// Whether the journal was closed.
+    pub fn is_closed(&self) -> bool {
+        self.0.kind == Kind::Closed
+    }
+
+    /// Whether a notifier uses the journal already.
+    pub fn is_attached(&self) -> bool {
+        self.0.kind == Kind::Attached
+    }
+
+    /// Whether there is no such endpoint, dead letter or event.
+    pub fn is_not_found(&self) -> bool {
+        self.0.kind == Kind::NotFound
+    }
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JournalError")
+            .field("kind", &self.0.kind)
+            .field("message", &self.0.message)
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl Error for JournalError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let source = self.0.source.as_deref()?;
+        Some(source)
+    }
+}
+
+impl From<io::Error> for JournalError {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind::{
+            FileTooLarge, InvalidData, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+            StorageFull, UnexpectedEof,
+        };
+        let (kind, message) = match error.kind() {
+            PermissionDenied | ReadOnlyFilesystem => (Kind::ReadOnly, "cannot be written"),
+            StorageFull | QuotaExceeded | FileTooLarge => (Kind::Full, "no space is left"),
+            InvalidData => (Kind::Damaged, "is no journal"),
+            UnexpectedEof => (Kind::Damaged, "is cut off"),
+            _ => (Kind::Io, "cannot be read or written"),
+        };
+        Self::build(kind, message.into(), Some(Box::new(error)), true)
+    }
+}
+
+/// What redb says of a file whose version it does not know. It has no error of
+/// its own for that.
+const UNKNOWN_VERSION: &str = "Expected file format version";
+
+impl From<StorageError> for JournalError {
+    fn from(error: StorageError) -> Self {
+        let (kind, message) = match error {
+            StorageError::Io(error) => return error.into(),
+            StorageError::Corrupted(ref text) if text.starts_with(UNKNOWN_VERSION) => {
+                (Kind::NewerFormat, "was written by a later release")
+            }
+            StorageError::Corrupted(_) => (Kind::Damaged, "is damaged"),
+            _ => (Kind::Io, "cannot be read or written"),
+        };
+        Self::build(kind, message.into(), Some(Box::new(error)), true)
+    }
+}
+
+impl From<DatabaseError> for JournalError {
+    fn from(error: DatabaseError) -> Self {
+        let (kind, message) = match error {
+            DatabaseError::Storage(error) => return error.into(),
+            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+                (Kind::Locked, "is open already, in this process or another")
+            }
+            _ => (Kind::Damaged, "cannot be opened"),
+        };
+        Self::build(kind, message.into(), Some(Box::new(error)), true)
+    }
+}
+
+/// An error that is not one of the disk: the file has other tables than ours, or
+/// the transaction cannot go on.
+fn unexpected(error: impl Error + Send + Sync + 'static) -> JournalError {
+    let message = "does not have the expected content";
+    JournalError::build(Kind::Damaged, message.into(), Some(Box::new(error)), true)
+}
+
+impl From<TableError> for JournalError {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Storage(error) => error.into(),
+            other => unexpected(other),
+        }
+    }
+}
+
+impl From<TransactionError> for JournalError {
+    fn from(error: TransactionError) -> Self {
+        match error {
+            TransactionError::Storage(error) => error.into(),
+            other => Self::build(Kind::Io, other.to_string(), None, true),
+        }
+    }
+}
+
+impl From<CommitError> for JournalError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Storage(error) => error.into(),
+            other => unexpected(other),
+        }
+    }
+}
+
+impl From<CompactionError> for JournalError {
+    fn from(error: CompactionError) -> Self {
+        match error {
+            CompactionError::Storage(error) => error.into(),
+            other => unexpected(other),
+        }
+    }
+}
+
+impl From<SetDurabilityError> for JournalError {
+    fn from(error: SetDurabilityError) -> Self {
+        unexpected(error)
+    }
+}
+
+/// Damage that a checksum of ours found does not end the handle: the rest of the
+/// file is as good as before.
+impl From<Damage> for JournalError {
+    fn from(damage: Damage) -> Self {
+        let source: Box<dyn Error + Send + Sync> = Box::new(damage);
+        Self::build(Kind::Damaged, "is damaged".into(), Some(source), false)
+    }
+}

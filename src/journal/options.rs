@@ -1,0 +1,126 @@
+//! Settings of a journal: [`JournalOptions`].
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::JournalError;
+use super::{Journal, storage};
+
+/// Settings of a [`Journal`], which [`open`](Self::open) opens.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use tower_registry_notifications::journal::Journal;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let journal = Journal::options()
+///     .max_bytes(2 << 30)
+///     .max_age(Duration::from_secs(7 * 24 * 60 * 60))
+///     .retention(Duration::from_secs(24 * 60 * 60))
+///     .open("/var/lib/registry/notifications")?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct JournalOptions {
+    pub(super) max_bytes: u64,
+    pub(super) max_letter_bytes: u64,
+    pub(super) max_age: Option<Duration>,
+    pub(super) retention: Duration,
+    pub(super) wait_for_pulls: bool,
+    pub(super) cache_bytes: usize,
+    pub(super) settle_interval: Duration,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self {
+            max_bytes: 8 << 30,
+            max_letter_bytes: 1 << 30,
+            max_age: None,
+            retention: Duration::ZERO,
+            wait_for_pulls: true,
+            cache_bytes: 16 << 20,
+            settle_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+impl JournalOptions {
+    /// Sets how many bytes of events the file may hold. Beyond that, delivered
+    /// events that are kept for [`retention`](Self::retention) go first, then
+    /// the oldest events, which become dead letters. Defaults to 8 GiB.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes of dead letters the file may hold. Beyond that, the
+    /// oldest letters are removed, which is counted and logged. Defaults to
+    /// 1 GiB.
+    #[must_use]
+    pub fn max_letter_bytes(mut self, bytes: u64) -> Self {
+        self.max_letter_bytes = bytes;
+        self
+    }
+
+    /// Sets how long an event may wait. An older one becomes a dead letter,
+    /// whatever the retry policy of its endpoint, and also if its endpoint is
+    /// no longer configured. Defaults to no limit.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Sets how long events are kept after all endpoints have settled them, for
+    /// [`Journal::replay`]. Defaults to zero: not at all.
+    #[must_use]
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Whether the response to a pull waits until its event is on disk. If not,
+    /// the events of the last pulls are lost in a crash. Pushes, mounts and
+    /// deletions wait in any case. Defaults to `true`.
+    #[must_use]
+    pub fn wait_for_pulls(mut self, wait: bool) -> Self {
+        self.wait_for_pulls = wait;
+        self
+    }
+
+    /// Sets how many bytes of the file are cached in memory. Defaults to 16 MiB.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Sets after which time it is written that an event was delivered, if no
+    /// new event is written before. After a crash, events that were delivered
+    /// within this time are delivered again. Defaults to 1 s.
+    #[must_use]
+    pub fn settle_interval(mut self, interval: Duration) -> Self {
+        self.settle_interval = interval;
+        self
+    }
+
+    /// Opens the journal in the file at `path`, or creates it.
+    ///
+    /// Blocks while the file is opened: some milliseconds, also after a crash,
+    /// unless it is compacted.
+    ///
+    /// # Errors
+    ///
+    /// If the file is open already ([`JournalError::is_locked`]), was written by a
+    /// later release ([`JournalError::is_newer_format`]), is damaged or no journal
+    /// ([`JournalError::is_damaged`]), or cannot be written
+    /// ([`JournalError::is_read_only`], [`JournalError::is_full`]).
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Journal, JournalError> {
+        let path = path.as_ref();
+        let location = path.display().to_string();
+        let opener = storage::file(path.to_owned(), self.cache_bytes);
+        Journal::start(self, opener, location)
+    }
+}

@@ -1,0 +1,311 @@
+//! The thread that reads: [`Reads`].
+//!
+//! Refilling a queue means reading chunks, which may have to come from the disk,
+//! and decoding their events. It must delay no commit, so it has a thread of its
+//! own and reads a snapshot of the file.
+
+use std::collections::{HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use redb::{Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _};
+
+use super::batch::{self, left_for};
+use super::bits::EndpointId;
+use super::chunk::{self, Chunk};
+use super::codec::Damage;
+use super::error::{JournalError, Kind};
+use super::inbox::Answer;
+use super::row::Row;
+use super::shared::{Shared, Stored};
+use super::state::{self, State};
+
+/// Entries of the index that one read looks at. Then it answers, with a page
+/// that may be empty, so that others have their turn.
+const MOST_ROWS: usize = 4 << 10;
+
+/// How much a page may hold. One event is returned whatever its size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Most {
+    pub(crate) events: usize,
+    /// As [`SharedEvent::memory`](crate::event::SharedEvent::memory) counts them.
+    pub(crate) bytes: usize,
+}
+
+/// Events of an endpoint that are not settled, in the order of their positions.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    pub(crate) events: Vec<Stored>,
+    /// Where the next page begins.
+    pub(crate) next: u64,
+    /// Whether there was nothing after `next` when the page was read. Events
+    /// that were stored meanwhile have positions from `next` on.
+    pub(crate) at_end: bool,
+}
+
+pub(super) struct Read {
+    pub(super) endpoint: EndpointId,
+    pub(super) from: u64,
+    pub(super) most: Most,
+    pub(super) reply: Answer<Page>,
+}
+
+#[derive(Default)]
+pub(super) struct Reads {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    reads: VecDeque<Read>,
+    closed: bool,
+}
+
+impl Reads {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(&self, read: Read) {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            drop(waiting);
+            return (read.reply)(Err(JournalError::closed()));
+        }
+        waiting.reads.push_back(read);
+        drop(waiting);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        let rest = std::mem::take(&mut waiting.reads);
+        drop(waiting);
+        self.changed.notify_one();
+        let closed = JournalError::closed;
+        rest.into_iter()
+            .for_each(|read| (read.reply)(Err(closed())));
+    }
+
+    fn pop(&self) -> Option<Read> {
+        self.waiting().reads.pop_front()
+    }
+
+    /// Waits for a read. `None` when the journal is closed.
+    fn next(&self) -> Option<Read> {
+        let mut waiting = self.waiting();
+        loop {
+            if waiting.closed {
+                return None;
+            }
+            if let Some(read) = waiting.reads.pop_front() {
+                return Some(read);
+            }
+            let waited = self.changed.wait(waiting);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Reads until the journal is closed.
+pub(super) fn run(shared: &Arc<Shared>) {
+    while let Some(read) = shared.reads.next() {
+        serve(shared, read);
+    }
+}
+
+/// Serves the reads that wait now. Returns whether there were any.
+pub(super) fn serve_waiting(shared: &Arc<Shared>) -> bool {
+    let mut any = false;
+    while let Some(read) = shared.reads.pop() {
+        serve(shared, read);
+        any = true;
+    }
+    any
+}
+
+fn serve(shared: &Arc<Shared>, read: Read) {
+    // Before the snapshot: what is written in between is in both, and what is
+    // settled after that is the business of whoever settles it.
+    let settled = shared.inbox.unwritten(read.endpoint);
+    let found = shared.database().and_then(|database| {
+        let page = || page(&database, &read, &settled);
+        catch_unwind(AssertUnwindSafe(page))
+            .unwrap_or_else(|payload| Err(JournalError::panicked(&*payload)))
+    });
+    match found {
+        Ok(Found::Page(page)) => (read.reply)(Ok(page)),
+        Ok(Found::Damage(first, damage)) => repair(shared, read, first, damage),
+        Err(error) => {
+            if error.is_fatal() {
+                let cause = error.clone();
+                shared
+                    .inbox
+                    .run(Box::new(move |writer| writer.fail(&cause)));
+            }
+            (read.reply)(Err(error));
+        }
+    }
+}
+
+/// Lets the writer mend the damage or take it out of the way, and reads again.
+fn repair(shared: &Arc<Shared>, read: Read, first: u64, damage: Damage) {
+    let location = &*shared.location;
+    tracing::error!(journal = location, position = first, %damage, "the journal is damaged");
+    let job = move |writer: &mut super::writer::Writer| {
+        let mended = writer.write(0, |batch| batch.mend(first));
+        match mended {
+            Ok(()) => writer.shared().reads.push(read),
+            Err(error) => (read.reply)(Err(error)),
+        }
+    };
+    // If the journal is closed, the read is dropped with its reply.
+    shared.inbox.run(Box::new(job));
+}
+
+enum Found {
+    Page(Page),
+    /// The chunk that begins here, or its entry in the index, is damaged.
+    Damage(u64, Damage),
+}
+
+/// A snapshot of the file.
+pub(super) struct Snapshot {
+    pub(super) state: State,
+    index: ReadOnlyTable<u64, &'static [u8]>,
+    chunks: ReadOnlyTable<u64, &'static [u8]>,
+}
+
+impl Snapshot {
+    pub(super) fn of(database: &Database) -> Result<Self, JournalError> {
+        let txn = database.begin_read()?;
+        let states = txn.open_table(batch::STATE)?;
+        let value = states.get(state::KEY)?;
+        let value = value.ok_or_else(|| JournalError::new(Kind::Damaged, "has no state"))?;
+        Ok(Self {
+            state: State::decode(value.value())?,
+            index: txn.open_table(batch::INDEX)?,
+            chunks: txn.open_table(batch::CHUNKS)?,
+        })
+    }
+
+    /// The entries of the index from the chunk on that has a position, or the
+    /// next one.
+    pub(super) fn rows(
+        &self,
+        position: u64,
+    ) -> Result<impl Iterator<Item = Result<batch::Found, JournalError>>, JournalError> {
+        let before = batch::entry(self.index.range(..=position)?.next_back())?;
+        let from = match before {
+            Some((first, Ok(row))) if row.end(first) <= position => position,
+            Some((first, _)) => first,
+            None => position,
+        };
+        let rows = self.index.range(from..)?;
+        Ok(rows.filter_map(|entry| batch::entry(Some(entry)).transpose()))
+    }
+
+    pub(super) fn chunk(&self, first: u64) -> Result<Result<Chunk, Damage>, JournalError> {
+        let value = self.chunks.get(first)?;
+        Ok(value.map_or(Err(Damage::Missing), |value| {
+            Chunk::decode(first, value.value())
+        }))
+    }
+}
+
+fn page(database: &Database, read: &Read, settled: &HashSet<u64>) -> Result<Found, JournalError> {
+    let snapshot = Snapshot::of(database)?;
+    let state = &snapshot.state;
+    let endpoint = state.endpoint(read.endpoint);
+    let endpoint = endpoint.ok_or_else(|| JournalError::new(Kind::NotFound, "no such endpoint"))?;
+    let from = read.from.max(endpoint.cursor);
+    let mut filling = Filling {
+        read,
+        from,
+        settled,
+        bytes: 0,
+        page: Page {
+            events: Vec::new(),
+            next: from,
+            at_end: false,
+        },
+    };
+    for (looked, found) in snapshot.rows(from)?.enumerate() {
+        let (first, row) = found?;
+        let damage = match row {
+            Ok(_) if looked == MOST_ROWS => return Ok(Found::Page(filling.page)),
+            Ok(row) if left_for(state, first, &row, read.endpoint).is_empty() => {
+                filling.page.next = row.end(first);
+                continue;
+            }
+            Ok(row) => match snapshot.chunk(first)? {
+                Ok(chunk) => match filling.take(state, first, &row, &chunk) {
+                    Ok(true) => continue,
+                    Ok(false) => return Ok(Found::Page(filling.page)),
+                    Err(damage) => damage,
+                },
+                Err(damage) => damage,
+            },
+            Err(damage) => damage,
+        };
+        // What was read before the damage is returned first.
+        return Ok(match filling.page.events.is_empty() {
+            true => Found::Damage(first, damage),
+            false => Found::Page(filling.page),
+        });
+    }
+    filling.page.next = from.max(state.next);
+    filling.page.at_end = true;
+    Ok(Found::Page(filling.page))
+}
+
+struct Filling<'a> {
+    read: &'a Read,
+    from: u64,
+    settled: &'a HashSet<u64>,
+    bytes: usize,
+    page: Page,
+}
+
+impl Filling<'_> {
+    /// Takes what is left of a chunk. `false` if the page is full.
+    fn take(
+        &mut self,
+        state: &State,
+        first: u64,
+        row: &Row,
+        chunk: &Chunk,
+    ) -> Result<bool, Damage> {
+        if chunk.count != row.count {
+            return Err(Damage::Content);
+        }
+        let endpoint = self.read.endpoint;
+        let left = left_for(state, first, row, endpoint);
+        for (index, bytes) in (0..).zip(chunk.events()) {
+            let bytes = bytes?;
+            let position = first + u64::from(index);
+            if position < self.from || !left.has(index) || self.settled.contains(&position) {
+                continue;
+            }
+            let event = chunk::event(bytes)?;
+            let memory = event.memory();
+            let Most { events, bytes } = self.read.most;
+            let room = self.page.events.len() < events && self.bytes + memory <= bytes;
+            if !room && !self.page.events.is_empty() {
+                self.page.next = position;
+                return Ok(false);
+            }
+            self.bytes += memory;
+            self.page.next = position + 1;
+            self.page.events.push(Stored {
+                position,
+                number: chunk.number(endpoint, index),
+                event,
+            });
+        }
+        self.page.next = row.end(first);
+        Ok(true)
+    }
+}

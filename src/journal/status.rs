@@ -1,0 +1,59 @@
+//! A snapshot of a journal: [`JournalStatus`].
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+/// A snapshot of a [`Journal`](super::Journal).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct JournalStatus {
+    /// Where the journal is.
+    pub path: String,
+    /// The error because of which the journal is down. `None` while it works.
+    pub error: Option<String>,
+    /// Bytes that events take in the file.
+    pub bytes: u64,
+    /// Events in the file: waiting, or kept for replay.
+    pub events: u64,
+    /// When the oldest event that any endpoint waits for was accepted.
+    #[serde(with = "crate::event::optional_timestamp")]
+    pub oldest: Option<SystemTime>,
+    /// Dead letters in the file.
+    pub dead_letters: u64,
+    /// Bytes that they take.
+    pub dead_letter_bytes: u64,
+    /// Dead letters that were removed because of the limit, since the file was
+    /// created.
+    pub dead_letters_dropped: u64,
+    /// Events that damage of the file took, counted once for each endpoint that
+    /// waited for them, since the file was created.
+    pub damaged: u64,
+    /// Commits since the journal was opened, each with its sync.
+    pub syncs: u64,
+    /// Events that were stored since the journal was opened.
+    pub stored: u64,
+    /// Events in one commit that stored any, on average.
+    pub events_per_sync: f64,
+    /// Duration of a commit, on average.
+    pub sync_duration: Duration,
+    /// Duration of the longest commit.
+    pub longest_sync: Duration,
+    /// The endpoints that the journal knows.
+    pub endpoints: Vec<JournalEndpoint>,
+}
+
+/// One endpoint of a journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct JournalEndpoint {
+    /// Its name, which is its identity.
+    pub name: String,
+    /// Its events that are not settled.
+    pub waiting: u64,
+    /// Whether no endpoint of this name is configured. Always `true` while no
+    /// notifier uses the journal.
+    pub orphaned: bool,
+}

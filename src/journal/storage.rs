@@ -1,0 +1,86 @@
+//! Opens the file: [`Opener`].
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, StorageBackend};
+
+use super::error::JournalError;
+
+/// Opens the storage, each time that it has to be opened.
+pub(super) type Opener = Box<dyn FnMut(Mode) -> Result<Opened, JournalError> + Send>;
+
+/// How thoroughly the storage is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::journal) enum Mode {
+    /// What a clean end or a crash left can be trusted.
+    Plain,
+    /// After an error of the disk, all of it is read and verified.
+    Verify,
+}
+
+pub(super) struct Opened {
+    pub(super) database: Database,
+    /// The length of the file when it was opened.
+    pub(super) length: u64,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { length, .. } = self;
+        f.debug_struct("Opened")
+            .field("length", length)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens a file.
+pub(super) fn file(path: PathBuf, cache: usize) -> Opener {
+    Box::new(move |mode| {
+        let file = open_file(&path)?;
+        let length = file.metadata()?.len();
+        let backend = FileBackend::new(file)?;
+        let database = database(backend, cache, mode)?;
+        if length == 0 {
+            // A new file survives a power loss only if its folder knows it.
+            sync_folder(&path)?;
+        }
+        Ok(Opened { database, length })
+    })
+}
+
+/// Opens a database on any storage.
+pub(super) fn database(
+    backend: impl StorageBackend,
+    cache: usize,
+    mode: Mode,
+) -> Result<Database, JournalError> {
+    let mut builder = Builder::new();
+    builder
+        .set_cache_size(cache)
+        .set_check_integrity_on_open(mode == Mode::Verify);
+    Ok(builder.create_with_backend(backend)?)
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    // Events name users and their addresses.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Elsewhere a folder cannot be opened.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}

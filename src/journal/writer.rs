@@ -1,0 +1,361 @@
+//! The thread that writes: [`Writer`].
+//!
+//! It takes everything that waits in the [`Inbox`](super::inbox::Inbox) and makes
+//! one commit of it, with one wait for the disk. While it waits, more comes
+//! together for the next commit, so that many writers share each sync.
+//!
+//! # Faults
+//!
+//! After any error of the disk a handle of redb answers nothing but errors, and
+//! after a panic its locks are poisoned. Either way the handle is dropped, and
+//! the file is opened again, verified as a whole, with growing pauses. Until
+//! then writes fail at once. A commit that failed may be on disk nevertheless:
+//! its writers were told that it failed, and the events are delivered again from
+//! the file.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableError};
+
+use super::batch::{self, Batch, millis};
+use super::bits::EndpointId;
+use super::error::{JournalError, Kind};
+use super::inbox::{Append, Work};
+use super::shared::{Shared, Stored};
+use super::state::{self, State};
+use super::storage::{Mode, Opened, Opener};
+
+/// The pause before the file is opened again, and the longest one.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often limits are looked at when nothing happens.
+const HOUSEKEEPING: Duration = Duration::from_secs(30);
+
+/// Writes to the file.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    opener: Opener,
+    handle: Handle,
+    state: State,
+}
+
+enum Handle {
+    Open(Arc<Database>),
+    Down {
+        cause: JournalError,
+        next: Instant,
+        pause: Duration,
+    },
+}
+
+impl Writer {
+    /// Opens the file.
+    pub(super) fn open(shared: Arc<Shared>, mut opener: Opener) -> Result<Self, JournalError> {
+        let (database, state) = open(&mut opener, Mode::Plain)?;
+        shared.set_database(Some(database.clone()));
+        let writer = Self {
+            shared,
+            opener,
+            handle: Handle::Open(database),
+            state,
+        };
+        writer.publish(None);
+        Ok(writer)
+    }
+
+    /// Writes until the journal is closed.
+    pub(super) fn run(mut self) {
+        loop {
+            let interval = self.shared.options.settle_interval;
+            let work = match &self.handle {
+                Handle::Open(_) => {
+                    let until = Instant::now() + HOUSEKEEPING;
+                    self.shared.inbox.take(Some(interval), until)
+                }
+                Handle::Down { next, .. } => self.shared.inbox.take(None, *next),
+            };
+            let closing = work.closing;
+            self.turn(work);
+            if closing {
+                break;
+            }
+        }
+        self.close();
+    }
+
+    /// Does what there is to do, in one commit if possible.
+    pub(super) fn turn(&mut self, mut work: Work) {
+        self.reopen();
+        for job in std::mem::take(&mut work.jobs) {
+            job(self);
+        }
+        if let Handle::Down { cause, .. } = &self.handle {
+            let error = JournalError::down(cause);
+            return self.refuse(work, &error);
+        }
+        let nothing = work.appends.is_empty() && work.letters.is_empty();
+        if nothing && work.settled.is_empty() {
+            self.shared.inbox.settled();
+            work.flushes
+                .into_iter()
+                .for_each(|flush| drop(flush.send(Ok(()))));
+            return;
+        }
+        let first = self.state.next;
+        let numbers = self
+            .state
+            .endpoints
+            .iter()
+            .map(|it| (it.id, it.next_number));
+        let numbers: Vec<_> = numbers.collect();
+        let Work {
+            appends, settled, ..
+        } = &mut work;
+        let events = appends.len();
+        let written = self.write(events, |batch| {
+            batch.append(appends.iter().map(|it| (&it.event, &it.wanted)))?;
+            batch.settle(settled)
+        });
+        match written {
+            Ok(()) => self.answer(work, first, &numbers),
+            Err(error) => self.refuse(work, &error),
+        }
+    }
+
+    /// Hands the events to the endpoints, in the order of their positions, and
+    /// only then answers the writers: whoever has its answer finds its event in
+    /// the queues.
+    fn answer(&self, work: Work, first: u64, numbers: &[(EndpointId, u64)]) {
+        self.shared.inbox.settled();
+        if let Some(consumer) = self.shared.consumer() {
+            for (endpoint, number) in numbers {
+                let events = stored(&work.appends, first, *endpoint, *number);
+                if !events.is_empty() {
+                    let deliver = || consumer.deliver(*endpoint, &events);
+                    if catch_unwind(AssertUnwindSafe(deliver)).is_err() {
+                        tracing::error!("a queue of the journal panicked");
+                    }
+                }
+            }
+        }
+        for (position, append) in (first..).zip(work.appends) {
+            (append.done)(Ok(position));
+        }
+        work.letters.into_iter().for_each(|it| (it.done)(Ok(())));
+        work.flushes
+            .into_iter()
+            .for_each(|flush| drop(flush.send(Ok(()))));
+    }
+
+    /// Nothing of this was written, as far as anybody may count on it.
+    fn refuse(&self, work: Work, error: &JournalError) {
+        self.shared.inbox.unsettled(work.settled);
+        work.appends
+            .into_iter()
+            .for_each(|it| (it.done)(Err(error.clone())));
+        work.letters
+            .into_iter()
+            .for_each(|it| (it.done)(Err(error.clone())));
+        work.flushes
+            .into_iter()
+            .for_each(|flush| drop(flush.send(Err(error.clone()))));
+    }
+
+    /// Commits a change that stores so many events. If it fails, the file is as
+    /// before, or the journal is down.
+    pub(super) fn write<R>(
+        &mut self,
+        events: usize,
+        change: impl FnOnce(&mut Batch<'_>) -> Result<R, JournalError>,
+    ) -> Result<R, JournalError> {
+        let database = match &self.handle {
+            Handle::Open(database) => database.clone(),
+            Handle::Down { cause, .. } => return Err(JournalError::down(cause)),
+        };
+        let state = self.state.clone();
+        let retention = self.shared.options.retention.as_millis();
+        let retention = u64::try_from(retention).unwrap_or(u64::MAX);
+        let began = Instant::now();
+        let write = || commit(&database, state, retention, change);
+        let written = catch_unwind(AssertUnwindSafe(write))
+            .unwrap_or_else(|payload| Err(JournalError::panicked(&*payload)));
+        drop(database);
+        match written {
+            Ok((result, state)) => {
+                self.state = state;
+                self.shared.committed(events, began.elapsed());
+                self.publish(None);
+                Ok(result)
+            }
+            Err(error) => {
+                if error.is_fatal() {
+                    self.fail(&error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the handle up. The file is opened again after a pause.
+    pub(super) fn fail(&mut self, cause: &JournalError) {
+        let pause = match &self.handle {
+            Handle::Open(_) => PAUSE,
+            Handle::Down { .. } => return,
+        };
+        let (location, error) = (&*self.shared.location, crate::error::with_causes(cause));
+        tracing::error!(journal = location, error, "the journal is down");
+        self.go_down(cause.clone(), pause);
+    }
+
+    fn go_down(&mut self, cause: JournalError, pause: Duration) {
+        self.shared.set_database(None);
+        self.publish(Some(&cause));
+        let next = Instant::now() + pause;
+        let down = Handle::Down { cause, next, pause };
+        let old = std::mem::replace(&mut self.handle, down);
+        // redb may panic once more when the handle is dropped.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(old)));
+        if dropped.is_err() {
+            tracing::error!("the journal's storage panicked while it was closed");
+        }
+    }
+
+    /// Opens the file again if it is time to.
+    fn reopen(&mut self) {
+        let pause = match &self.handle {
+            Handle::Open(_) => return,
+            Handle::Down { next, pause, .. } => {
+                if *next > Instant::now() && !self.shared.is_manual() {
+                    return;
+                }
+                *pause
+            }
+        };
+        let opener = &mut self.opener;
+        let opened = catch_unwind(AssertUnwindSafe(|| open(opener, Mode::Verify)));
+        match opened.unwrap_or_else(|payload| Err(JournalError::panicked(&*payload))) {
+            Ok((database, state)) => {
+                self.state = state;
+                self.shared.set_database(Some(database.clone()));
+                self.handle = Handle::Open(database);
+                self.publish(None);
+                let location = &*self.shared.location;
+                tracing::info!(journal = location, "the journal works again");
+                if let Some(consumer) = self.shared.consumer() {
+                    consumer.recovered();
+                }
+            }
+            Err(error) => {
+                let location = &*self.shared.location;
+                let text = crate::error::with_causes(&error);
+                tracing::debug!(journal = location, error = text, "the journal stays down");
+                self.go_down(error, (2 * pause).min(LONGEST_PAUSE));
+            }
+        }
+    }
+
+    fn publish(&self, error: Option<&JournalError>) {
+        self.shared.publish(&self.state, error);
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn close(self) {
+        self.shared.set_database(None);
+        if let Handle::Open(database) = self.handle
+            && let Ok(database) = Arc::try_unwrap(database)
+        {
+            let closed = catch_unwind(AssertUnwindSafe(|| database.close()));
+            if !matches!(closed, Ok(Ok(()))) {
+                tracing::warn!("the journal was not closed as it should be");
+            }
+        }
+    }
+}
+
+/// The events of a commit that an endpoint wants.
+fn stored(appends: &[Append], first: u64, endpoint: EndpointId, number: u64) -> Vec<Stored> {
+    let all = (first..).zip(appends);
+    let wanted = all.filter(|(_, it)| it.wanted.contains(endpoint));
+    let numbered = wanted
+        .zip(number..)
+        .map(|((position, append), number)| Stored {
+            position,
+            number: Some(number),
+            event: append.event.clone(),
+        });
+    numbered.collect()
+}
+
+fn commit<R>(
+    database: &Database,
+    state: State,
+    retention: u64,
+    change: impl FnOnce(&mut Batch<'_>) -> Result<R, JournalError>,
+) -> Result<(R, State), JournalError> {
+    let mut txn = database.begin_write()?;
+    // Two syncs instead of one, but a crash costs milliseconds and not a walk over
+    // all of the file.
+    txn.set_quick_repair(true);
+    let now = millis(SystemTime::now());
+    let mut batch = Batch::new(&txn, state, now, retention)?;
+    match change(&mut batch) {
+        Ok(result) => {
+            let state = batch.finish()?;
+            txn.commit()?;
+            Ok((result, state))
+        }
+        Err(error) => {
+            drop(batch);
+            txn.abort()?;
+            Err(error)
+        }
+    }
+}
+
+/// Opens the storage and reads the state, or writes the first one.
+fn open(opener: &mut Opener, mode: Mode) -> Result<(Arc<Database>, State), JournalError> {
+    let Opened { database, .. } = opener(mode)?;
+    let state = match read_state(&database)? {
+        Some(state) => state,
+        None => {
+            let create = |batch: &mut Batch<'_>| batch.create();
+            commit(&database, State::default(), 0, create)?.1
+        }
+    };
+    Ok((Arc::new(database), state))
+}
+
+/// The state, or `None` in a file without tables.
+fn read_state(database: &Database) -> Result<Option<State>, JournalError> {
+    let txn = database.begin_read()?;
+    let table = match txn.open_table(batch::STATE) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => {
+            return match txn.list_tables()?.next() {
+                None => Ok(None),
+                Some(_) => Err(JournalError::new(Kind::Damaged, "is no journal")),
+            };
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let value = table.get(state::KEY)?;
+    let value = value.ok_or_else(|| JournalError::new(Kind::Damaged, "has no state"))?;
+    let mut state = State::decode(value.value())?;
+    // Positions that events have are never given to others, whatever the state
+    // says.
+    let index = txn.open_table(batch::INDEX)?;
+    if let Some((first, Ok(row))) = batch::entry(index.iter()?.next_back())? {
+        state.next = state.next.max(row.end(first));
+    }
+    Ok(Some(state))
+}
