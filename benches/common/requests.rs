@@ -36,13 +36,14 @@ impl<B> Service<Request<B>> for Bare {
 }
 
 /// Paths of requests that make no event, and what is odd about them.
-pub(crate) fn silent() -> [(&'static str, String); 6] {
+pub(crate) fn silent() -> [(&'static str, String); 7] {
     let long = long_name();
     [
         ("api-check", "/v2/".into()),
         ("tags-list", "/v2/library/debian/tags/list".into()),
         ("tags-list-255", format!("/v2/{long}/tags/list")),
         ("referrers-255", format!("/v2/{long}/referrers/{DIGEST}")),
+        ("referrers", format!("/v2{}/x", "/referrers".repeat(100))),
         ("slashes", format!("/v2{}x", "/".repeat(1_000))),
         ("escapes", format!("/v2/{}", "%2F..%2f%2e/a".repeat(70))),
     ]

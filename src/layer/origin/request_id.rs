@@ -4,7 +4,7 @@ use http::{Extensions, HeaderName};
 
 use super::headers::EndToEnd;
 
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of the longest id.
 const LIMIT: usize = 128;
 

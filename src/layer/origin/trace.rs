@@ -50,7 +50,7 @@ mod tests {
 
     fn given<const N: usize>(values: [&str; N]) -> Option<String> {
         let value = |text: &str| HeaderValue::from_str(text).unwrap();
-        let values = values.map(|text| (TRACE_PARENT, value(text)));
+        let values = values.map(|text| (TRACE_PARENT.clone(), value(text)));
         let headers: HeaderMap = values.into_iter().collect();
         trace_parent(EndToEnd::of(&headers)).map(Cow::into_owned)
     }
@@ -101,7 +101,7 @@ mod tests {
         let text = HeaderValue::from_bytes(
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0é".as_bytes(),
         );
-        let headers = HeaderMap::from_iter([(TRACE_PARENT, text.unwrap())]);
+        let headers = HeaderMap::from_iter([(TRACE_PARENT.clone(), text.unwrap())]);
         assert_eq!(trace_parent(EndToEnd::of(&headers)), None);
         let long = format!("01-{IDS}-01-{}", "x".repeat(100_000));
         assert_eq!(given([&*long]), Some(format!("00-{IDS}-01")));
