@@ -105,7 +105,9 @@ fn descriptor(json: &mut Json, descriptor: &DescriptorRef<'_>, format: Format, v
         json.own(key!("digest"), descriptor.digest());
         json.number(key!("size"), descriptor.size());
     } else {
-        json.non_empty(key!("mediaType"), descriptor.media_type());
+        if !descriptor.media_type().is_empty() {
+            json.own(key!("mediaType"), descriptor.media_type());
+        }
         json.not_zero(key!("size"), descriptor.size());
         json.non_empty(key!("digest"), descriptor.digest());
     }

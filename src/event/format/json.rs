@@ -264,33 +264,42 @@ impl Json {
     fn own_value(&mut self, text: &str) {
         let start = text.as_ptr().addr();
         if start < self.odd.end && self.odd.start < start + text.len() {
-            escape(&mut self.out, text);
+            let odd = self.odd.start.saturating_sub(start)..self.odd.end - start;
+            escape_in(&mut self.out, text.as_bytes(), odd);
         } else {
             self.out.extend_from_slice(text.as_bytes());
         }
     }
 }
 
-/// Returns a range that has all bytes which may have to be escaped, and less than a block
-/// before the first and behind the last of them.
+/// Returns where the first byte that may have to be escaped is, and the end of the last
+/// one.
 fn odd(text: &[u8]) -> Range<usize> {
     const BLOCK: usize = 32;
+    let is_odd = |byte: &u8| may_need_look(*byte);
     let mut rest = text;
     while let Some((block, after)) = rest.split_first_chunk::<BLOCK>()
         && is_plain(block)
     {
         rest = after;
     }
-    let start = text.len() - rest.len();
-    if rest.len() < BLOCK && is_plain(rest) {
-        return start..start;
+    if rest.len() < BLOCK {
+        // With spaces, which are plain, it is a block too.
+        let mut block = [b' '; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        if is_plain(&block) {
+            return 0..0;
+        }
     }
+    let before = text.len() - rest.len();
     while let Some((before, block)) = rest.split_last_chunk::<BLOCK>()
         && is_plain(block)
     {
         rest = before;
     }
-    start..start + rest.len()
+    let first = rest.iter().position(is_odd).unwrap_or(rest.len());
+    let end = rest.iter().rposition(is_odd).map_or(first, |last| last + 1);
+    before + first..before + end
 }
 
 fn quoted(out: &mut Vec<u8>, text: &str) {
@@ -303,19 +312,23 @@ fn quoted(out: &mut Vec<u8>, text: &str) {
 /// `>`, `&`, U+2028 and U+2029 are written `\u…`, so that the text can stand in
 /// HTML and JavaScript.
 fn escape(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    let odd = odd(bytes);
+    let text = text.as_bytes();
+    escape_in(out, text, odd(text));
+}
+
+/// The same where no byte outside of a range needs escaping.
+fn escape_in(out: &mut Vec<u8>, text: &[u8], odd: Range<usize>) {
     let mut written = 0;
-    for (at, byte) in bytes.iter().enumerate().take(odd.end).skip(odd.start) {
-        if NEEDS_LOOK[usize::from(*byte)]
-            && let Some(length) = escaped_length(&bytes[at..])
+    for at in odd.start..odd.end.min(text.len()) {
+        if NEEDS_LOOK[usize::from(text[at])]
+            && let Some(length) = escaped_length(&text[at..])
         {
-            out.extend_from_slice(&bytes[written..at]);
-            escape_one(out, &bytes[at..at + length]);
+            out.extend_from_slice(&text[written..at]);
+            escape_one(out, &text[at..at + length]);
             written = at + length;
         }
     }
-    out.extend_from_slice(&bytes[written..]);
+    out.extend_from_slice(&text[written..]);
 }
 
 /// Returns the length of the first character of `bytes`, if it is escaped.
