@@ -87,6 +87,9 @@ where
     }
 }
 
+/// What the service answers, with the inner service's body `R` and error `E`.
+type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
+
 impl<S> Notification<S> {
     /// Passes on a request whose response matters. Not inlined, so that the requests that
     /// make no event, which are many, have a short path of their own.
@@ -95,7 +98,7 @@ impl<S> Notification<S> {
         &mut self,
         interest: Interest,
         request: Request<B>,
-    ) -> ResponseFuture<S::Future, Result<Response<ResponseBody<R>>, S::Error>>
+    ) -> ResponseFuture<S::Future, Answer<R, S::Error>>
     where
         S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone + Send + 'static,
         S::Future: Send + 'static,
@@ -121,7 +124,7 @@ impl<S> Notification<S> {
         &mut self,
         exchange: Box<Exchange>,
         request: Request<RequestBody<B>>,
-    ) -> Detachable<Result<Response<ResponseBody<R>>, S::Error>>
+    ) -> Detachable<Answer<R, S::Error>>
     where
         S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone + Send + 'static,
         S::Future: Send + 'static,
