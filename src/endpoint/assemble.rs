@@ -6,9 +6,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use http::header::PROXY_AUTHORIZATION;
+
 use super::dead_letter::{DeadLetterWriter, Fates};
 use super::delivery::{
-    BodySigner, Delivery, Poster, Secrets, Sequence, Signer, client, headers, target,
+    BodySigner, Delivery, Poster, Secrets, Sequence, Signer, client, headers, proxy_authorization,
+    target,
 };
 use super::endpoint::Endpoint;
 use super::running::Running;
@@ -151,12 +154,16 @@ impl Endpoint {
         };
         let keys = self.signing_secrets.iter();
         let keys = keys.chain(self.hmac_signatures.iter().map(|(_, secret)| secret));
+        let mut sent = headers.clone();
+        sent.extend(
+            proxy_authorization(&self.connection, &url).map(|it| (PROXY_AUTHORIZATION, it)),
+        );
         mistakes.or(Poster {
             timeout: self.timeout,
             encoding: self.encoding.clone(),
             url,
             shown_url,
-            secrets: Secrets::of(&headers, &self.url, keys.map(String::as_str)),
+            secrets: Secrets::of(&sent, &self.url, keys.map(String::as_str)),
             headers,
             signer,
             body_signers,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::PROXY_AUTHORIZATION;
 use http::uri::Scheme;
-use http::{Extensions, Request, Response, StatusCode, Uri};
+use http::{Extensions, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{Either, Empty, Full};
 use hyper_util::client::legacy::Client;
@@ -60,11 +60,21 @@ pub(crate) fn client(
     url: &Uri,
     timeout: Duration,
 ) -> Result<Delivery, BuildError> {
-    let proxies = match settings.proxy_from_env {
+    let proxies = proxies(settings);
+    resolving(settings, of, url, timeout, GaiResolver::new(), proxies)
+}
+
+/// Returns the credentials that a proxy gets with each request for `url`, and may
+/// repeat.
+pub(crate) fn proxy_authorization(settings: &ConnectionSettings, url: &Uri) -> Option<HeaderValue> {
+    proxies(settings).authorization(url)
+}
+
+fn proxies(settings: &ConnectionSettings) -> Proxies {
+    match settings.proxy_from_env {
         true => Proxies::from_env(),
         false => Proxies::default(),
-    };
-    resolving(settings, of, url, timeout, GaiResolver::new(), proxies)
+    }
 }
 
 fn resolving<R>(

@@ -33,7 +33,7 @@ mod tls;
 #[cfg(feature = "client")]
 pub use self::address::AddressPolicy;
 pub(crate) use self::body_signature::BodySigner;
-pub(super) use self::client::{ConnectionSettings, client};
+pub(super) use self::client::{ConnectionSettings, client, proxy_authorization};
 pub(super) use self::request::{Outcome, Poster, status_text};
 pub use self::response::Delivery;
 pub(super) use self::response::of_client;

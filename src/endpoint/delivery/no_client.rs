@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 
 use super::response::Delivery;
 use crate::error::BuildError;
@@ -30,4 +30,9 @@ pub(crate) fn client(
 ) -> Result<Delivery, BuildError> {
     let remedy = "give one with Endpoint::client, or enable the feature `client`";
     Err(BuildError::new(&format!("{of}client"), "none", remedy))
+}
+
+/// There is no proxy.
+pub(crate) fn proxy_authorization(_: &ConnectionSettings, _: &Uri) -> Option<HeaderValue> {
+    None
 }
