@@ -62,9 +62,9 @@ if [ -n "$update" ]; then
     {
         echo "# What one run of each path costs; made by scripts/counts.sh --update."
         echo "# $(rustc --version)"
-        echo "# path instructions allocations bytes"
-        echo "$counted"
-    } | column -t -l 4 >"$expected"
+        echo "# path, instructions, allocations, bytes"
+        column -t <<<"$counted"
+    } >"$expected"
     exit
 fi
 
