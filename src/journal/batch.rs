@@ -127,9 +127,9 @@ impl<'txn> Batch<'txn> {
         } in entries
         {
             let bytes = stored::to_bytes(event);
-            if !draft.add(&bytes, wanted, *number) {
+            if !draft.add(&bytes, wanted, *number, self.state.fitting) {
                 self.store(&std::mem::take(&mut draft), std::mem::take(&mut times))?;
-                draft.add(&bytes, wanted, *number);
+                draft.add(&bytes, wanted, *number, self.state.fitting);
             }
             times.add(millis(event.accepted_at()));
         }
@@ -154,6 +154,7 @@ impl<'txn> Batch<'txn> {
             return Ok(());
         }
         let value = draft.encode(first, &members);
+        self.state.fitting = draft.fitting(value.len());
         let row = Row {
             count,
             bytes: allocated(value.len()),

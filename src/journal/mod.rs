@@ -98,7 +98,7 @@
 //! | wrong bytes in the tree itself | opening fails or the journal is down, [`JournalError::is_damaged`] |
 //! | any error of the disk, no space | the write fails; the journal is down |
 //! | redb panics, as it may on a damaged file | the same: the panic is caught |
-//! | redb panics while it cleans up after a panic | the process ends; about one flipped bit in 1,000 has this effect |
+//! | redb panics while it cleans up after a panic | the process ends; about one flipped bit in 3,000 has this effect |
 //!
 //! While the journal is *down*, writes fail at once. The file is opened again,
 //! verified as a whole, after 100 ms and then with pauses of up to 10 s.
