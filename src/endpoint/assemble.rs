@@ -10,7 +10,7 @@ use http::header::PROXY_AUTHORIZATION;
 
 use super::dead_letter::{DeadLetterWriter, Fates};
 use super::delivery::{
-    BodySigner, Delivery, Poster, Secrets, Sequence, Signer, client, headers, proxy_authorization,
+    BodySigner, Poster, Secrets, Sequence, Signer, Transport, client, headers, proxy_authorization,
     target,
 };
 use super::endpoint::Endpoint;
@@ -30,7 +30,7 @@ const MOST_NUMBERS: usize = 100;
 pub(crate) struct Checked {
     endpoint: Endpoint,
     poster: Poster,
-    client: Delivery,
+    client: Transport,
 }
 
 impl Endpoint {
@@ -116,14 +116,14 @@ impl Endpoint {
     }
 
     /// What makes the requests, and the client that sends them.
-    fn delivery(&self) -> Result<(Poster, Delivery), BuildError> {
+    fn delivery(&self) -> Result<(Poster, Transport), BuildError> {
         let mut mistakes = Mistakes::default();
         let poster = mistakes.take(self.poster());
         let url = poster.as_ref().map(|poster| &poster.url);
         let client = match (&self.client, url) {
             (Some(own), _) => {
                 mistakes.take(self.connection.check_unused(&self.of()));
-                Some(own.delivery())
+                Some(Transport::Own(own.delivery()))
             }
             (None, Some(url)) => {
                 mistakes.take(client(&self.connection, &self.of(), url, self.timeout))
@@ -224,7 +224,7 @@ impl Checked {
             client,
         } = self;
         let layers = endpoint.layers.iter();
-        let delivery = layers.fold(client, |delivery, wrap| wrap(delivery));
+        let transport = layers.fold(client, |transport, wrap| transport.layered(|it| wrap(it)));
         let settings = endpoint.settings();
         let name: Arc<str> = endpoint.name.as_str().into();
         let counts = Arc::new(Counts::new(&name));
@@ -245,7 +245,7 @@ impl Checked {
             dead_letters: dead_letters.clone(),
             switch: switch.clone(),
             poster: Arc::new(poster),
-            delivery,
+            transport,
             retry: endpoint.retry,
             concurrency: endpoint.concurrency,
             batch: endpoint.batch,
