@@ -7,7 +7,7 @@
 //! To build one of your own, read on here: [`run`] puts the parts together,
 //! `support/proxy.rs` forwards requests, and `support/serve.rs` is the server.
 
-#[path = "support/admin.rs"]
+#[path = "common/admin/mod.rs"]
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
@@ -39,6 +39,7 @@ use tower_registry_notifications::{
     Config, Endpoint, Format, NotificationLayer, Notifier, RequestBody, SourceRecord, StatBody,
 };
 
+use crate::admin::Admin;
 use crate::proxy::{Place, Proxy};
 use crate::proxy_options::Options;
 use crate::start::{listen, reachable};
@@ -57,12 +58,13 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let address = listener.local_addr()?;
     // Before the notifier, which counts for the recorder that is there.
     let page = options.common.page.as_ref();
-    let metrics = page.map(|_| admin::record()).transpose()?;
-    let notifier = notifier(address, options)?;
-    if let (Some(address), Some(metrics)) = (page, metrics) {
+    let admin = page.map(|_| Admin::new()).transpose()?;
+    let notifier = notifier(address, options, admin.as_ref())?;
+    if let (Some(address), Some(admin)) = (page, admin) {
         let listener = listen("--page", address).await?;
         eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));
-        admin::serve(listener, metrics, notifier.clone());
+        let writable = options.common.admin;
+        admin.serve(listener, notifier.clone(), address.name(), writable);
     }
     let tls = match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
@@ -104,7 +106,11 @@ async fn run(options: Options) -> Result<(), BoxError> {
 }
 
 /// Where events go.
-fn notifier(address: SocketAddr, options: &Options) -> Result<Notifier, BoxError> {
+fn notifier(
+    address: SocketAddr,
+    options: &Options,
+    admin: Option<&Admin>,
+) -> Result<Notifier, BoxError> {
     let format = if options.v1 { Format::V1 } else { Format::V2 };
     let mut notifier = match &options.config {
         Some(file) => Config::from_file(file)?.override_from_env()?.notifier()?,
@@ -116,6 +122,9 @@ fn notifier(address: SocketAddr, options: &Options) -> Result<Notifier, BoxError
     for (number, url) in options.common.endpoints.iter().enumerate() {
         let endpoint = Endpoint::new(format!("endpoint-{}", number + 1), url);
         notifier = notifier.endpoint(endpoint.format(format));
+    }
+    if let Some(admin) = admin {
+        notifier = admin.watch(notifier);
     }
     Ok(notifier.build()?)
 }

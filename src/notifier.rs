@@ -1,10 +1,10 @@
 //! Owns the endpoints and their tasks: [`Notifier`].
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -12,14 +12,14 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::bridge::Bridge;
-use crate::endpoint::dead_letter::DeadLetter;
+use crate::endpoint::dead_letter::{DeadLetter, DeadLetterSink};
 use crate::endpoint::{BURIAL, Endpoint, EndpointStatus, Running};
 use crate::error::{BuildError, Kind, Mistakes};
-use crate::event::{RequestRecord, SharedEvent, SourceRecord};
+use crate::event::{Action, RequestRecord, SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
 use crate::shutdown::ShutdownReport;
 use crate::sink::{
-    Acceptance, Broadcaster, Counted, Destination, Plain, RetryingSink, Sink, SinkError, Unaccepted,
+    Acceptance, Broadcaster, Counted, Destination, Plain, RetryingSink, Sink, SinkError, Totals,
 };
 
 /// Owns the endpoints, the other sinks and their tasks.
@@ -47,6 +47,7 @@ use crate::sink::{
 /// | `registry_notifications_delivery_seconds` | histogram | `endpoint` | duration of an attempt |
 /// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | time from an event's timestamp to its acceptance by the receiver |
 /// | `registry_notifications_batch_events` | histogram | `endpoint` | events in one request |
+/// | `registry_notifications_emitted_total` | counter | `action`, `kind` | events by action and kind, with or without an endpoint: `push`, `pull`, `mount` or `delete` of a `manifest`, `blob`, `tag` or `repository` |
 /// | `registry_notifications_unaccepted_total` | counter | | events that at least one sink did not accept |
 /// | `registry_notifications_missing_facts_total` | counter | `fact` | facts omitted from events; see below |
 /// | `registry_notifications_unknown_outcomes_total` | counter | | requests that may or may not have changed the registry, so that an event may be missing: the registry's service failed or panicked, or a proxy lost its response |
@@ -105,13 +106,14 @@ use crate::sink::{
 ///
 /// | level | message |
 /// | --- | --- |
-/// | error | `events are lost` |
+/// | error | `events are lost`, with the reason, the causes, and the receiver's last answer |
 /// | error | `the receiver is gone (410): the endpoint is disabled` |
 /// | error | `no runtime is left to finish a request in` |
-/// | warn | `deliveries fail`, with what to check where the status says so |
-/// | warn | `events are given up`: events become dead letters |
+/// | warn | `deliveries fail`, with URL, causes, events that wait, next attempt, and what to check where the status says so; of a redirect also its `location` |
+/// | warn | `events are given up`: events become dead letters, which a sink is there to keep |
 /// | warn | `an event is refused: it alone is larger than the queue's byte limit` |
 /// | warn | `a dead letter that was cut off is removed`: a dead-letter file ended in an incomplete line |
+/// | warn | `trusted_proxies is set, but the peer address of no request is known`, once: forwarding headers are not believed |
 /// | warn | `a request without a client took too long`: the `detached_timeout` was reached |
 /// | warn | `a stat took too long`, `a lookup of tags took too long`, `only the first 10000 tags are looked at`, `untag_lookup needs a service to ask: set stat_with`, `an event lacks its references`: events lack facts |
 /// | info | `the receiver answers again` |
@@ -132,7 +134,8 @@ struct Inner {
     sink: Arc<dyn Sink>,
     /// The same one by one.
     destinations: Vec<Arc<dyn Destination>>,
-    unaccepted: Unaccepted,
+    totals: Totals,
+    started_at: SystemTime,
     endpoints: Vec<Arc<Running>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     in_flight: InFlight,
@@ -165,7 +168,7 @@ impl Notifier {
     pub(crate) fn retrying_sink(&self, limit: Duration) -> Arc<dyn Sink> {
         let destinations = self.0.destinations.clone();
         let sink = RetryingSink::new(destinations, limit);
-        Arc::new(Counted::new(sink, self.0.unaccepted.clone()))
+        Arc::new(Counted::new(sink, self.0.totals.clone()))
     }
 
     /// Requests whose clients have hung up.
@@ -192,10 +195,15 @@ impl Notifier {
         self.0.include_references
     }
 
-    /// Returns a snapshot of all endpoints: their state, counts and last error.
+    /// Returns a snapshot: what was emitted, and of each endpoint its state,
+    /// counts, recent history and last error.
     pub fn status(&self) -> NotifierStatus {
         NotifierStatus {
             source: (*self.0.source).clone(),
+            started_at: Some(self.0.started_at),
+            emitted: self.0.totals.emitted(),
+            unaccepted: self.0.totals.unaccepted(),
+            detached: self.0.in_flight.count() as u64,
             endpoints: self.0.endpoints.iter().map(|it| it.status()).collect(),
         }
     }
@@ -264,7 +272,7 @@ impl Notifier {
         }
         self.letters_decided().await;
         let accounts = endpoints.iter().map(|it| (it.name(), it.account()));
-        ShutdownReport::of(accounts, unfinished, self.0.unaccepted.count())
+        ShutdownReport::of(accounts, unfinished, self.0.totals.unaccepted())
     }
 
     /// Waits for the dead letters of events that were refused or had to make
@@ -301,13 +309,24 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// A snapshot of a [`Notifier`], without secrets.
 ///
-/// Its JSON is an object with `source`, as in events, and `endpoints`, a list of
-/// [`EndpointStatus`].
+/// Its JSON is an object with these fields: `source` as in events, `emitted` as
+/// `{"push":{"manifest":2,"blob":5},…}`, and `endpoints` as [`EndpointStatus`]
+/// describes them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct NotifierStatus {
     /// The source of all events.
     pub source: SourceRecord,
+    /// When the notifier was built.
+    #[serde(with = "crate::event::optional_timestamp")]
+    pub started_at: Option<SystemTime>,
+    /// Events since then, by action and kind, whether or not a sink accepted
+    /// them.
+    pub emitted: BTreeMap<Action, BTreeMap<crate::event::Kind, u64>>,
+    /// Events that at least one sink did not accept.
+    pub unaccepted: u64,
+    /// Requests that go on although their clients have disconnected.
+    pub detached: u64,
     /// The endpoints, in the order of the configuration.
     pub endpoints: Vec<EndpointStatus>,
 }
@@ -328,6 +347,7 @@ pub struct NotifierBuilder {
     include_references: bool,
     sinks: Vec<Arc<dyn Sink>>,
     endpoints: Vec<Endpoint>,
+    dead_letters: Option<Arc<dyn DeadLetterSink>>,
 }
 
 impl NotifierBuilder {
@@ -351,6 +371,15 @@ impl NotifierBuilder {
     #[must_use]
     pub fn sink(mut self, sink: impl Sink) -> Self {
         self.sinks.push(Arc::new(sink));
+        self
+    }
+
+    /// Sets where the dead letters of endpoints go that have no sink of dead
+    /// letters of their own. By default such letters are lost, which is counted
+    /// and logged.
+    #[must_use]
+    pub fn dead_letters(mut self, sink: impl DeadLetterSink) -> Self {
+        self.dead_letters = Some(Arc::new(sink));
         self
     }
 
@@ -385,6 +414,7 @@ impl NotifierBuilder {
                 mistakes.add(BuildError::new("endpoint name", endpoint.name(), remedy));
             }
             let disabled = endpoint.is_disabled();
+            let endpoint = endpoint.dead_letters_or(self.dead_letters.as_ref());
             let endpoint = mistakes.take(endpoint.checked());
             checked.extend(endpoint.filter(|_| !disabled));
         }
@@ -403,12 +433,13 @@ impl NotifierBuilder {
         }
         let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
         let tasks = workers.into_iter().filter_map(spawn).collect();
-        let unaccepted = Unaccepted::default();
+        let totals = Totals::registered();
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(self.source.unwrap_or_else(|| SourceRecord::new(""))),
             include_references: self.include_references,
-            sink: Arc::new(Counted::new(Broadcaster::new(sinks), unaccepted.clone())),
-            unaccepted,
+            sink: Arc::new(Counted::new(Broadcaster::new(sinks), totals.clone())),
+            totals,
+            started_at: SystemTime::now(),
             destinations,
             endpoints,
             tasks: Mutex::new(tasks),

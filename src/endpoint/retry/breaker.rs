@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::error::{BuildError, Mistakes};
 
 /// The reference's breaker, which never gives up an event.
@@ -54,6 +56,15 @@ impl Breaker {
             true => self.backoff,
             false => Duration::ZERO,
         }
+    }
+
+    /// Returns the breaker as the status shows it.
+    pub(super) fn shown(&self) -> Value {
+        json!({
+            "policy": "breaker",
+            "threshold": self.threshold,
+            "backoff_seconds": self.backoff.as_secs_f64(),
+        })
     }
 
     pub(super) fn check(&self, of: &str) -> Result<(), BuildError> {

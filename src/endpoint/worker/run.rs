@@ -74,7 +74,8 @@ impl Worker {
     pub(super) fn refresh(&self) {
         let (events, _) = self.queue.size();
         let (ours, queued) = (self.in_flight.oldest(), self.queue.oldest());
-        self.counts.pending(events, ours, queued);
+        let next_due = self.in_flight.next_due();
+        self.counts.pending(events, ours, queued, next_due);
     }
 }
 
