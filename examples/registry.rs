@@ -33,6 +33,7 @@ use crate::admin::Admin;
 use crate::flags::{Common, HostPort};
 use crate::image::Image;
 use crate::options::Options;
+use crate::signal::Signals;
 use crate::start::{listen, reachable};
 
 /// How long requests and deliveries that are under way may take at the end.
@@ -47,6 +48,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), BoxError> {
+    let mut signals = Signals::new()?;
     let listener = listen("--listen", &options.common.listen).await?;
     let address = reachable(listener.local_addr()?);
 
@@ -77,19 +79,33 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let mut server = tokio::spawn(server.into_future());
 
     tokio::select! {
-        result = signal::interrupted() => result?,
+        () = signals.next() => {}
         // Nobody reads the events any longer, as in `… | head`.
         result = &mut printer => return Ok(result??),
     }
     let deadline = Instant::now() + DRAIN;
-    eprintln!("\nStopping: requests and deliveries have {DRAIN:?} to end.");
+    eprintln!("\nStopping: requests and deliveries have {DRAIN:?} to end. Ctrl-C again stops now.");
     let _server_is_there = stop.send(());
-    if timeout_at(deadline, &mut server).await.is_err() {
-        server.abort();
-        eprintln!("Some requests did not end in time.");
-    }
+    let hurry = tokio::select! {
+        ended = timeout_at(deadline, &mut server) => {
+            if ended.is_err() {
+                eprintln!("Some requests did not end in time.");
+            }
+            false
+        }
+        () = signals.next() => true,
+    };
+    server.abort();
     admin.abort();
-    eprintln!("{}", notifier.shutdown(deadline - Instant::now()).await);
+    let left = if hurry {
+        Duration::ZERO
+    } else {
+        deadline - Instant::now()
+    };
+    tokio::select! {
+        report = notifier.shutdown(left) => eprintln!("{report}"),
+        () = signals.next() => eprintln!("{}", notifier.shutdown(Duration::ZERO).await),
+    }
     // Ends the printer, and what open pages listen to.
     notifier.close();
     match timeout_at(deadline, printer).await {

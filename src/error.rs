@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     Unreadable,
     /// No Tokio runtime to deliver in.
     NoRuntime,
+    /// A variable of the environment whose name leads to no setting.
+    UnknownVariable,
 }
 
 impl BuildError {
@@ -114,7 +116,12 @@ impl BuildError {
     }
 
     fn has(&self, kind: Kind) -> bool {
-        self.0.iter().any(|mistake| mistake.kind == kind)
+        self.of(kind).is_some()
+    }
+
+    /// The first mistake of a kind.
+    pub(crate) fn of(&self, kind: Kind) -> Option<&Mistake> {
+        self.0.iter().find(|mistake| mistake.kind == kind)
     }
 }
 

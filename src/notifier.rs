@@ -16,6 +16,7 @@ use crate::endpoint::dead_letter::{DeadLetter, DeadLetterSink};
 use crate::endpoint::{BURIAL, Endpoint, EndpointStatus, Running};
 use crate::error::{BuildError, Kind, Mistakes};
 use crate::event::{Action, RequestRecord, SharedEvent, SourceRecord};
+use crate::host::is_valid_in_url;
 use crate::in_flight::InFlight;
 use crate::shutdown::ShutdownReport;
 use crate::sink::{
@@ -43,6 +44,7 @@ use crate::sink::{
 /// | `registry_notifications_retries_total` | counter | `endpoint` | attempts other than the first of their events |
 /// | `registry_notifications_dead_letters_total` | counter | `reason`, `endpoint` | events that will not be tried again: `rejected`, `gave_up`, `overflow` or `shutdown` |
 /// | `registry_notifications_lost_total` | counter | `endpoint` | dead letters that no dead-letter sink kept |
+/// | `registry_notifications_unsupported_total` | counter | `endpoint` | events that the filter wants and the [format](crate::Format) cannot carry |
 /// | `registry_notifications_queue_age_seconds` | gauge | `endpoint` | age of the oldest undelivered event |
 /// | `registry_notifications_delivery_seconds` | histogram | `endpoint` | duration of an attempt |
 /// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | time from an event's timestamp to its acceptance by the receiver |
@@ -216,13 +218,15 @@ impl Notifier {
     }
 
     /// Gives a dead letter back to its endpoint, whatever the endpoint's filter.
-    /// The event goes to the end of the queue and is tried like a new one.
+    /// The event goes to the end of the queue and is tried like a new one. It keeps
+    /// its [number](DeadLetter::number).
     ///
     /// The write fails with [`SinkError::is_no_endpoint`] if there is no endpoint
-    /// of that name.
+    /// of that name, and with [`SinkError::is_unsupported`] if its format was changed
+    /// to one that cannot carry the event.
     pub fn send_again(&self, letter: &DeadLetter) -> Acceptance {
         match self.endpoint(&letter.endpoint) {
-            Some(endpoint) => endpoint.accept(&letter.event),
+            Some(endpoint) => endpoint.accept_again(letter),
             None => Acceptance::failed(SinkError::no_endpoint(&letter.endpoint)),
         }
     }
@@ -344,6 +348,7 @@ impl fmt::Debug for Notifier {
 #[derive(Clone, Default)]
 pub struct NotifierBuilder {
     source: Option<SourceRecord>,
+    public_host: Option<String>,
     include_references: bool,
     sinks: Vec<Arc<dyn Sink>>,
     endpoints: Vec<Endpoint>,
@@ -356,6 +361,28 @@ impl NotifierBuilder {
     #[must_use]
     pub fn source(mut self, source: SourceRecord) -> Self {
         self.source = Some(source);
+        self
+    }
+
+    /// Sets the host under which clients reach the registry, with its port if that is not
+    /// the default: `registry.example.com:5000`. The formats
+    /// [`Azure`](crate::Format::Azure), [`Harbor`](crate::Format::Harbor) and
+    /// [`ImageUpdater`](crate::Format::ImageUpdater) put it before the repository, and
+    /// their receivers compare it with the names of images.
+    ///
+    /// Defaults to the host of each request, and where a request has none, to the
+    /// address of the [source](Self::source).
+    #[must_use]
+    pub fn public_host(mut self, host: impl Into<String>) -> Self {
+        self.public_host = Some(host.into());
+        self
+    }
+
+    /// Sets the source like [`source`](Self::source) if none has been set, as by a
+    /// configuration file that names one.
+    #[must_use]
+    pub fn or_source(mut self, source: SourceRecord) -> Self {
+        self.source.get_or_insert(source);
         self
     }
 
@@ -390,6 +417,11 @@ impl NotifierBuilder {
         self
     }
 
+    /// Whether there is an endpoint that is not disabled.
+    pub fn has_endpoints(&self) -> bool {
+        self.endpoints.iter().any(|it| !it.is_disabled())
+    }
+
     /// Builds the notifier and spawns a task for each endpoint that is not
     /// disabled. A metrics recorder must be installed before.
     ///
@@ -401,10 +433,16 @@ impl NotifierBuilder {
     pub fn build(self) -> Result<Notifier, BuildError> {
         let mut mistakes = Mistakes::default();
         let runtime = tokio::runtime::Handle::try_current();
-        if runtime.is_err() && self.endpoints.iter().any(|it| !it.is_disabled()) {
+        if runtime.is_err() && self.has_endpoints() {
             let remedy = "build the notifier inside of a Tokio runtime";
             let error = BuildError::new("runtime", "none", remedy);
             mistakes.add(error.with_kind(Kind::NoRuntime));
+        }
+        let mut source = self.source.unwrap_or_else(|| SourceRecord::new(""));
+        source.public_host = self.public_host.unwrap_or(source.public_host);
+        if !source.public_host.is_empty() && !is_valid_in_url(&source.public_host) {
+            let remedy = "write a host, with or without a port: registry.example.com:5000";
+            mistakes.add(BuildError::new("public host", &source.public_host, remedy));
         }
         let mut names = HashSet::new();
         let mut checked = Vec::new();
@@ -413,10 +451,12 @@ impl NotifierBuilder {
                 let remedy = "give each endpoint a name of its own";
                 mistakes.add(BuildError::new("endpoint name", endpoint.name(), remedy));
             }
-            let disabled = endpoint.is_disabled();
+            if endpoint.is_disabled() {
+                mistakes.take(endpoint.check_disabled());
+                continue;
+            }
             let endpoint = endpoint.dead_letters_or(self.dead_letters.as_ref());
-            let endpoint = mistakes.take(endpoint.checked());
-            checked.extend(endpoint.filter(|_| !disabled));
+            checked.extend(mistakes.take(endpoint.checked()));
         }
         mistakes.or(())?;
         let mut sinks = self.sinks;
@@ -435,7 +475,7 @@ impl NotifierBuilder {
         let tasks = workers.into_iter().filter_map(spawn).collect();
         let totals = Totals::registered();
         Ok(Notifier(Arc::new(Inner {
-            source: Arc::new(self.source.unwrap_or_else(|| SourceRecord::new(""))),
+            source: Arc::new(source),
             include_references: self.include_references,
             sink: Arc::new(Counted::new(Broadcaster::new(sinks), totals.clone())),
             totals,
@@ -452,6 +492,7 @@ impl fmt::Debug for NotifierBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NotifierBuilder")
             .field("source", &self.source)
+            .field("public_host", &self.public_host)
             .field("include_references", &self.include_references)
             .field("endpoints", &self.endpoints)
             .finish_non_exhaustive()

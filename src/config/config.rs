@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::environment;
 use super::file;
@@ -31,6 +32,18 @@ const KEY: &str = "notifications";
 /// # Ok(()) }
 /// ```
 ///
+/// ```yaml
+/// notifications:
+///   endpoints:
+///     - name: ci
+///       url: https://ci.example.com/events
+///       headers:
+///         Authorization: [Bearer secret]
+///       timeout: 5s
+///       # A key of this crate: distribution would retry forever.
+///       retry: backoff
+/// ```
+///
 /// The file may be the whole configuration of a distribution registry, of which
 /// only this section is read, or contain nothing else. A file without the
 /// section has no endpoints. An endpoint with none of this crate's settings is
@@ -47,6 +60,7 @@ const KEY: &str = "notifications";
 /// | --- | --- | --- |
 /// | `events.includereferences` | boolean: whether events of manifests list what the manifest refers to | `false` |
 /// | `source.addr` | text, `host:port`: the node that events come from | none |
+/// | `source.publichost` | text, `host` or `host:port`: where clients reach the registry; see [`public_host`](crate::NotifierBuilder::public_host) | the host of each request |
 /// | `endpoints` | list of endpoints | empty |
 ///
 /// Of an endpoint, those of the reference:
@@ -56,7 +70,7 @@ const KEY: &str = "notifications";
 /// | `name` | text, different for each endpoint | required |
 /// | `url` | `http` or `https`; user info is sent as Basic authorization | required |
 /// | `disabled` | boolean: whether it is left out; its files are not read then | `false` |
-/// | `headers` | map of names to lists of values, or to one value | none |
+/// | `headers` | map of names to lists of values, or to one value; they replace headers that this crate sets | none |
 /// | `timeout` | duration of an attempt | `1s` |
 /// | `threshold` | number of failures in a row after which the breaker opens | `10` |
 /// | `backoff` | duration between attempts while it is open | `1s` |
@@ -72,7 +86,9 @@ const KEY: &str = "notifications";
 /// | `ignore.kinds` | list of `manifest`, `blob`, `tag`, `repository` | none | [`Filter`] |
 /// | `include.repositories`, `include.tags` | lists of globs: only these | all | [`Filter`] |
 /// | `include.mediatypes`, `include.actions`, `include.kinds` | lists: only these | all | [`Filter`] |
-/// | `format` | `v2`, `v1` or `cloudevents` | `v2` | [`format`](crate::Endpoint::format) |
+/// | `format` | `v2`, `v1`, `cloudevents`, `azure`, `harbor` or `imageupdater` | `v2` | [`Format`](crate::Format) |
+/// | `eventtype` | text | `registry.image.pushed.v1` | [`event_type`](crate::Endpoint::event_type) |
+/// | `sequence` | boolean: whether requests tell the number of each event | `false` | [`sequence`](crate::Endpoint::sequence) |
 /// | `compact` | boolean | `false` | [`compact`](crate::Endpoint::compact) |
 /// | `retry` | `breaker`, or `backoff`, or its settings | `breaker` | [`retry`](crate::Endpoint::retry) |
 /// | `retry.base`, `retry.cap` | durations | `1s`, `5m` | [`Backoff`] |
@@ -91,16 +107,18 @@ const KEY: &str = "notifications";
 /// | `deadletters.maxbytes`, `deadletters.files` | size, number | `64MiB`, `9` | [`rotate`](crate::dead_letter::DeadLetterFile::rotate) |
 /// | `connecttimeout` | duration | `5s` | [`connect_timeout`](crate::Endpoint::connect_timeout) |
 /// | `signingsecrets` | list of secrets, or of `file:` and a path | none | [`sign`](crate::Endpoint::sign) |
+/// | `hmac.header`, `hmac.secret` | name of a header; a text, or `file:` and a path. `hmac` may be a list of such pairs | none | [`sign_hmac`](crate::Endpoint::sign_hmac) |
 /// | `rootcertificates` | list of paths of PEM files | none | [`root_certificates`](crate::Endpoint::root_certificates) |
 /// | `systemroots` | boolean | `true` | [`system_roots`](crate::Endpoint::system_roots) |
 /// | `clientcertificate.certificate`, `clientcertificate.key` | paths of PEM files | none | [`client_certificate`](crate::Endpoint::client_certificate) |
 /// | `addresses.policy` | `allowall` or `denyprivate` | `allowall` | [`AddressPolicy`] |
 /// | `addresses.allow` | list of networks and addresses | none | [`AddressPolicy`] |
+/// | `proxyfromenv` | boolean: whether `HTTP_PROXY` and the like count | `true` | [`proxy_from_env`](crate::Endpoint::proxy_from_env) |
 ///
-/// A duration is one of Go, like `500ms` or `1h2m3.5s`; a number without a unit
-/// is nanoseconds. A size is a number of bytes, or a number with a unit: `B`,
+/// A duration is one of Go with its unit, like `500ms` or `1h2m3.5s`: at least
+/// 1 ms, and 10 ms for `backoff` and `retry.base`. A size is a number of bytes, or a number with a unit: `B`,
 /// `KiB`, `MiB`, `GiB`. Scalars are read as Go's yaml package does: `yes` and
-/// `off` are booleans, `010` is 8. Anchors, aliases and merge keys (`<<`) work,
+/// `off` are booleans, `010` is 8, `3.0` and `1e1` are whole numbers. Anchors, aliases and merge keys (`<<`) work,
 /// also where they lead out of the section. An empty value is the default, and
 /// so is 0 for `timeout`, `threshold` and `backoff`. Paths are relative to the
 /// working directory of the process.
@@ -121,14 +139,42 @@ const KEY: &str = "notifications";
 ///
 /// A variable replaces the value in the file. A variable that names a list or a
 /// map applies before those that lead into it. The number after that of the last
-/// item adds an item.
+/// item adds an item. Without a file, [`from_env`](Self::from_env) reads variables
+/// alone.
+///
+/// A variable whose name leads to no key is logged as a warning and left out, with
+/// the one that was probably meant. Not so those that Kubernetes and Docker set for
+/// services and links (`…_SERVICE_HOST`, `…_PORT_80_TCP`), which are ignored.
+///
+/// # GitLab
+///
+/// GitLab's registry, a fork of distribution, has keys of its own. One of them
+/// anywhere in the section makes all of its endpoints such as GitLab's registry has
+/// them: of format v1, with a limit of attempts. The keys of this crate in an
+/// endpoint still apply.
+///
+/// | key | value | meaning here |
+/// | --- | --- | --- |
+/// | `fanouttimeout` | duration, `15s` by default | part of [`shutdown_deadline`](Self::shutdown_deadline) |
+/// | `endpoints[].maxretries` | number, `10` by default | an event is attempted once more than this, for at most 15 minutes |
+/// | `endpoints[].backoff` | duration, `1s` by default | the longest wait after the first attempt; it grows by 1.5 up to 1 minute |
+/// | `endpoints[].threshold` | number | a warning; without `maxretries` it is converted as GitLab's registry does |
+/// | `endpoints[].queuesizelimit` | number, `3000` by default | [`queue_events`](crate::Endpoint::queue_events): the newest event is rejected |
+/// | `endpoints[].queuepurgetimeout` | duration, `5s` by default | the rest of [`shutdown_deadline`](Self::shutdown_deadline) |
 ///
 /// # Differences from the reference
 ///
 /// | the reference | here | why |
 /// | --- | --- | --- |
-/// | ignores a key or a variable that it does not know | an error; only `…_SERVICE…` and `…_PORT…`, which Kubernetes sets, are ignored | a misspelt setting must not be ignored silently |
+/// | ignores a key that it does not know | an error | a misspelt setting must not be ignored silently |
+/// | ignores a variable that it does not know | a warning, but for those of services and links | it may be of another program |
+/// | reads a number without a unit as nanoseconds | an error; 0 is the default | 500 ns is never meant, and would flood the receiver |
+/// | takes a `backoff` of any length | at least 10 ms | as above |
+/// | adds a configured header to its own of the same name | replaces its own | receivers look at the first `Content-Type` only |
+/// | ignores `Content-Length` and other headers that frame a message | an error | they are never meant |
 /// | takes a negative duration or threshold for the default | an error | it is never meant |
+/// | cuts off the fraction of a threshold like `3.7` | an error | it is never meant |
+/// | takes any word in `ignore.actions` | an error for one that is no action | a misspelt action must not be ignored silently |
 /// | takes the last of two equal keys, and the first of two documents | an error | the other would be ignored silently |
 /// | lets a merge key override the keys before it | keys of the map itself take precedence, as in YAML | the order of keys must not matter |
 /// | has `…_EVENTCONFIG_INCLUDEREFERENCES` only | `…_EVENTS_…` as well | it is the key in the file |
@@ -182,6 +228,15 @@ impl Config {
         Self::read(&text, source)
     }
 
+    /// Reads the environment of the process alone, as if the file had no section.
+    ///
+    /// # Errors
+    ///
+    /// As [`override_from`](Self::override_from).
+    pub fn from_env() -> Result<Self, BuildError> {
+        Self::from_yaml("")?.override_from_env()
+    }
+
     fn read(text: &str, source: Source) -> Result<Self, BuildError> {
         let root = tree::parse(text, source)?;
         let section = section_of(&root)?;
@@ -193,8 +248,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When variables name no key, or their values make no sense. The error names
-    /// each variable.
+    /// When the values of variables make no sense, or the number of an item is not
+    /// the next. The error names each variable.
     pub fn override_from<K, V>(
         self,
         environment: impl IntoIterator<Item = (K, V)>,
@@ -203,7 +258,11 @@ impl Config {
         K: AsRef<OsStr>,
         V: AsRef<OsStr>,
     {
-        let section = environment::overridden(self.section, environment)?;
+        let check = |section: &Arc<Node>| {
+            let section = section.clone();
+            Self { section }.checked().map(drop)
+        };
+        let section = environment::overridden(self.section, environment, check)?;
         Self { section }.checked()
     }
 
@@ -225,6 +284,17 @@ impl Config {
     /// when files cannot be read.
     pub fn notifier(&self) -> Result<NotifierBuilder, BuildError> {
         self.describe(Phase::Build)
+    }
+
+    /// Returns how long the registry that the section was written for takes to shut
+    /// down: for a section of GitLab's registry its `fanouttimeout` and the longest
+    /// `queuepurgetimeout` together, otherwise `None`. It is to be passed to
+    /// [`Notifier::shutdown`].
+    pub fn shutdown_deadline(&self) -> Option<Duration> {
+        if self.section.is_null() {
+            return None;
+        }
+        section::shutdown_deadline(&Item::new(self.section.clone(), KEY))
     }
 
     fn checked(self) -> Result<Self, BuildError> {

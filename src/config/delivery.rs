@@ -2,8 +2,10 @@
 //! keeps the events that it gives up.
 
 use super::fields::Fields;
+use super::gitlab;
 use super::item::Item;
 use super::phase::Phase;
+use super::section::Author;
 use crate::endpoint::dead_letter::DeadLetterFile;
 use crate::endpoint::{Backoff, Batch, Breaker, Endpoint, Overflow, RetryPolicy};
 use crate::error::BuildError;
@@ -16,29 +18,57 @@ const OVERFLOWS: [(&str, Overflow); 3] = [
     ("wait", Overflow::Wait),
 ];
 
-/// The keys `threshold` and `backoff`, which the reference's breaker has, and
-/// `retry`, which may choose another policy.
-pub(super) fn retry(fields: &mut Fields) -> RetryPolicy {
-    let (threshold, wait) = (fields.take("threshold"), fields.take("backoff"));
-    let mut breaker = Breaker::new();
-    // 0 is the default in the reference.
+/// The keys `threshold` and `backoff`, which the reference's breaker has,
+/// `maxretries` of GitLab's registry, and `retry`, which may choose another policy.
+pub(super) fn retry(fields: &mut Fields, author: Author, phase: Phase) -> RetryPolicy {
+    let keys = ["threshold", "backoff", "maxretries"].map(|key| fields.take(key));
+    let [threshold, wait, retries] = &keys;
     let failures = threshold.as_ref().map(Item::number);
-    if let Some(failures @ 1..) = failures.and_then(|it| fields.note(it)) {
-        breaker = breaker.threshold(failures);
+    let failures: Option<u32> = failures.and_then(|it| fields.note(it));
+    let pause = wait.as_ref().map(Item::pause);
+    let pause = pause.and_then(|it| fields.note(it));
+    let repeated = retries.as_ref().map(Item::number);
+    let repeated = repeated.and_then(|it| fields.note(it));
+    let chosen = fields.get("retry", backoff);
+    if let Some(Some(backoff)) = chosen {
+        for item in threshold.iter().chain(wait) {
+            let message = "is for the breaker: leave it out, or write retry: breaker";
+            fields.note::<()>(Err(item.error(message)));
+        }
+        if let Some(item) = retries {
+            let message = "is for GitLab's retries: leave it out, or leave out retry";
+            fields.note::<()>(Err(item.error(message)));
+        }
+        return backoff.into();
     }
-    let backoff_wait = wait.as_ref().map(Item::duration);
-    let backoff_wait = backoff_wait.and_then(|it| fields.note(it));
-    if let Some(wait) = backoff_wait.filter(|it| !it.is_zero()) {
-        breaker = breaker.backoff(wait);
+    if author == Author::GitLab && chosen.is_none() {
+        if let Some(threshold) = threshold.as_ref().filter(|_| phase == Phase::Build) {
+            warn_of_threshold(threshold, repeated);
+        }
+        return gitlab::backoff(repeated, failures, pause).into();
     }
-    let Some(backoff) = fields.get("retry", backoff).flatten() else {
-        return breaker.into();
-    };
-    for item in threshold.iter().chain(&wait) {
-        let message = "is for the breaker: leave it out, or write retry: breaker";
+    if let Some(item) = retries {
+        let message = "is for GitLab's retries: leave it out, or leave out retry";
         fields.note::<()>(Err(item.error(message)));
     }
-    backoff.into()
+    let mut breaker = Breaker::new();
+    // 0 is the default in the reference.
+    if let Some(failures @ 1..) = failures {
+        breaker = breaker.threshold(failures);
+    }
+    if let Some(pause) = pause.filter(|it| !it.is_zero()) {
+        breaker = breaker.backoff(pause);
+    }
+    breaker.into()
+}
+
+/// GitLab's registry has no breaker any more.
+fn warn_of_threshold(item: &Item, retries: Option<u32>) {
+    let place = item.error(match retries.is_some_and(|it| it > 0) {
+        true => "has no effect beside maxretries: leave it out",
+        false => "is read as a least number of retries: write maxretries instead",
+    });
+    tracing::warn!("{place}");
 }
 
 /// The value of `retry`: a word, or the settings of a backoff. `None` is the
@@ -50,7 +80,8 @@ fn backoff(item: &Item) -> Result<Option<Backoff>> {
         return Ok(is_backoff.then_some(backoff));
     }
     let mut fields = Fields::of(item);
-    backoff = fields.set(backoff, "base", Item::span, Backoff::base);
+    let base = |it: &Item| it.not_zero(it.pause()?);
+    backoff = fields.set(backoff, "base", base, Backoff::base);
     backoff = fields.set(backoff, "factor", Item::factor, Backoff::factor);
     backoff = fields.set(backoff, "cap", Item::span, Backoff::cap);
     backoff = fields.set(backoff, "attempts", Item::count, Backoff::attempts);
@@ -62,7 +93,15 @@ fn backoff(item: &Item) -> Result<Option<Backoff>> {
 pub(super) fn settings(mut it: Endpoint, fields: &mut Fields, phase: Phase) -> Endpoint {
     it = fields.set(it, "concurrency", Item::count, Endpoint::concurrency);
     it = fields.set(it, "batch", batch, Endpoint::batch);
+    let limit = fields.take("queuesizelimit");
+    if let Some(events) = limit.as_ref().map(gitlab::queue_size) {
+        it = fields
+            .note(events)
+            .map_or(it.clone(), |events| it.queue_events(events));
+    }
     it = fields.set(it, "queue", queue, |it, queue| queue.apply(it));
+    // Read for the shutdown of the whole section.
+    fields.get("queuepurgetimeout", Item::duration);
     let letters = fields.get("deadletters", |it| dead_letters(it, phase));
     match letters.flatten() {
         Some(file) => it.dead_letters(file),

@@ -8,8 +8,9 @@ use http::{HeaderName, HeaderValue};
 use super::fields::Fields;
 use super::item::Item;
 use super::phase::Phase;
-use super::{connection, delivery, filter};
-use crate::endpoint::{Endpoint, StatusMeaning, target};
+use super::section::Author;
+use super::{connection, delivery, filter, gitlab};
+use crate::endpoint::{Endpoint, StatusMeaning, is_framing, target};
 use crate::error::{BuildError, Mistakes};
 use crate::event::Format;
 
@@ -18,18 +19,22 @@ type Result<T> = std::result::Result<T, BuildError>;
 /// The reference's default where `Endpoint` has another.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-const FORMATS: [(&str, Format); 3] = [
+const FORMATS: [(&str, Format); 6] = [
     ("v2", Format::V2),
     ("v1", Format::V1),
     ("cloudevents", Format::CloudEvents),
+    ("azure", Format::Azure),
+    ("harbor", Format::Harbor),
+    ("imageupdater", Format::ImageUpdater),
 ];
 
-pub(super) fn endpoint(item: &Item, phase: Phase) -> Result<Endpoint> {
+pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endpoint> {
     let mut fields = Fields::of(item);
     let (name, url) = (fields.take("name"), fields.take("url"));
     for (key, value) in [("name", &name), ("url", &url)] {
         if value.is_none() && phase == Phase::Build && item.is_map() {
-            fields.note::<()>(Err(item.error(format!("has no {key}: give it one"))));
+            let remedy = item.remedy_of_missing(key);
+            fields.note::<()>(Err(item.error(format!("has no {key}: {remedy}"))));
         }
     }
     let name = name.and_then(|it| fields.note(it.owned()));
@@ -46,12 +51,17 @@ pub(super) fn endpoint(item: &Item, phase: Phase) -> Result<Endpoint> {
     // 0 is the default in the reference.
     let timeout = fields.get("timeout", Item::duration);
     it = it.timeout(timeout.filter(|it| !it.is_zero()).unwrap_or(TIMEOUT));
-    it = it.retry(delivery::retry(&mut fields));
+    if author == Author::GitLab {
+        it = gitlab::defaults(it);
+    }
+    it = it.retry(delivery::retry(&mut fields, author, phase));
     if fields.get("acceptredirects", Item::flag).unwrap_or(true) {
         it = it.on_status(300..=399, StatusMeaning::Accept);
     }
     it = it.filter(filter::filter(&mut fields));
     it = fields.set(it, "format", |it| it.word(&FORMATS), Endpoint::format);
+    it = fields.set(it, "eventtype", Item::owned, Endpoint::event_type);
+    it = fields.set(it, "sequence", Item::flag, Endpoint::sequence);
     it = fields.set(it, "compact", Item::flag, Endpoint::compact);
     it = delivery::settings(it, &mut fields, files);
     it = connection::settings(it, &mut fields, files);
@@ -78,8 +88,12 @@ fn headers(item: &Item) -> Result<Vec<(String, String)>> {
     let mut mistakes = Mistakes::default();
     let mut headers = Vec::new();
     for pair in item.clone().secret().pairs(&mut mistakes) {
-        if pair.key.parse::<HeaderName>().is_err() {
-            let message = "is no name of a header: use letters, digits and dashes";
+        let wrong = match pair.key.parse::<HeaderName>() {
+            Err(_) => Some("is no name of a header: use letters, digits and dashes"),
+            Ok(name) if is_framing(&name) => Some("is set by the client itself: remove it"),
+            Ok(_) => None,
+        };
+        if let Some(message) = wrong {
             mistakes.add(pair.item.error(message));
             continue;
         }
@@ -94,7 +108,11 @@ fn headers(item: &Item) -> Result<Vec<(String, String)>> {
 }
 
 fn header_value(item: &Item) -> Result<String> {
-    let text = item.owned()?;
+    // As Go reads a list of strings: the header is sent without a value.
+    let text = match item.is_null() {
+        true => String::new(),
+        false => item.owned()?,
+    };
     match HeaderValue::try_from(&text) {
         Ok(_) => Ok(text),
         Err(_) => {

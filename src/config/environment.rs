@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use super::place::{Place, Source};
 use super::tree::{self, Entry, Kind, Node};
-use crate::error::{BuildError, Mistakes};
+use super::variable::{PREFIX, Variable};
+use crate::error::{BuildError, Kind as Mistake, Mistakes};
 
-const PREFIX: &str = "REGISTRY_NOTIFICATIONS";
 /// Names with more parts than this name no key.
 const MOST_PARTS: usize = 16;
 
 type Result<T> = std::result::Result<T, BuildError>;
 
-/// A variable: the parts of its name behind the prefix, and its value.
-struct Variable {
+/// A variable, and where its name leads.
+struct Override {
     parts: Vec<Part>,
-    source: Source,
-    value: Arc<Node>,
+    /// Where its name leads has this place.
+    place: Place,
+    /// What is wrong with the value matters only if the name leads to a key.
+    value: Result<Arc<Node>>,
 }
 
 /// A part of a name. In this order a list is overridden before its items, and
@@ -28,10 +30,14 @@ enum Part {
     Key(String),
 }
 
-/// Returns the section as the environment overrides it.
+/// Returns the section as the environment overrides it. `check` reads a section.
+///
+/// A variable whose name leads to no key is none of ours, or misspelt: it is left out
+/// and warned of. Those that Kubernetes sets for a service are left out silently.
 pub(super) fn overridden<K, V>(
     mut section: Arc<Node>,
     environment: impl IntoIterator<Item = (K, V)>,
+    check: impl Fn(&Arc<Node>) -> Result<()>,
 ) -> Result<Arc<Node>>
 where
     K: AsRef<OsStr>,
@@ -43,35 +49,48 @@ where
     let mut variables: Vec<_> = variables.filter_map(|it| mistakes.take(it)).collect();
     variables.sort_by(|a, b| a.parts.cmp(&b.parts));
     for variable in variables {
-        let applied = set(&mut section, &variable, &variable.parts, "notifications");
-        mistakes.take(applied);
+        let mut next = section.clone();
+        let set = set(&mut next, &variable, &variable.parts, "notifications");
+        let leads_on = set.is_ok();
+        // Those before it are known, so what is not is due to this one.
+        let error = set.and_then(|()| check(&next)).err();
+        let unknown = error
+            .as_ref()
+            .and_then(|it| it.of(Mistake::UnknownVariable));
+        let name = variable.place.variable();
+        match unknown {
+            None if leads_on => {
+                section = next;
+                mistakes.take(variable.value);
+            }
+            _ if name.is_some_and(Variable::is_of_a_service) => {}
+            Some(unknown) => tracing::warn!("{unknown}"),
+            None => error.into_iter().for_each(|it| mistakes.add(it)),
+        }
     }
     mistakes.or(section)
 }
 
 /// The variable, if it is one of ours.
-fn variable(name: &OsStr, value: &OsStr) -> Option<Result<Variable>> {
+fn variable(name: &OsStr, value: &OsStr) -> Option<Result<Override>> {
     let name = name.to_str()?;
-    let rest = name.strip_prefix(PREFIX)?;
-    let parts: Vec<_> = match rest {
+    let parts: Vec<_> = match name.strip_prefix(PREFIX)? {
         "" => Vec::new(),
-        _ => rest.strip_prefix('_')?.split('_').collect(),
+        rest => rest.strip_prefix('_')?.split('_').collect(),
     };
-    // Kubernetes sets these itself where a service is called `registry-notifications`.
-    if matches!(parts.first(), Some(&("SERVICE" | "PORT"))) {
-        return None;
-    }
     Some(read(name, &parts, value))
 }
 
-fn read(name: &str, parts: &[&str], value: &OsStr) -> Result<Variable> {
-    let source = Source::Variable(name.into());
-    let error = |message| Place::whole(source.clone()).error("", message);
-    if parts.len() > MOST_PARTS {
-        return Err(error("has too many parts: it names no key"));
-    }
-    let value = value.to_str();
-    let value = value.ok_or_else(|| error("is not valid UTF-8: write it again"))?;
+fn read(name: &str, parts: &[&str], value: &OsStr) -> Result<Override> {
+    let source = |value: &str| {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        Source::Variable(Arc::new(Variable { name, value }))
+    };
+    let Some(value) = value.to_str() else {
+        let message = "is not valid UTF-8: write it again";
+        return Err(Place::whole(source("")).error("", message));
+    };
+    let source = source(value);
     let mut parts: Vec<Part> = parts.iter().map(|it| part(it)).collect();
     // The reference's environment has another word for this key than its file.
     if let Some(Part::Key(key)) = parts
@@ -80,10 +99,10 @@ fn read(name: &str, parts: &[&str], value: &OsStr) -> Result<Variable> {
     {
         *key = "events".into();
     }
-    Ok(Variable {
-        value: tree::parse(value, source.clone())?,
+    Ok(Override {
+        value: tree::parse(value, source.clone()),
+        place: Place::whole(source),
         parts,
-        source,
     })
 }
 
@@ -96,18 +115,24 @@ fn part(text: &str) -> Part {
 }
 
 /// Puts the variable's value at `parts` below `node`.
-fn set(node: &mut Arc<Node>, variable: &Variable, parts: &[Part], path: &str) -> Result<()> {
+fn set(node: &mut Arc<Node>, variable: &Override, parts: &[Part], path: &str) -> Result<()> {
+    let place = &variable.place;
+    if variable.parts.len() > MOST_PARTS {
+        let error = place.error("", "has too many parts: it names no key");
+        return Err(error.with_kind(Mistake::UnknownVariable));
+    }
     let Some((part, rest)) = parts.split_first() else {
-        *node = variable.value.clone();
+        let nothing = || Arc::new(Node::null(place.clone()));
+        *node = variable
+            .value
+            .as_ref()
+            .map_or_else(|_| nothing(), Arc::clone);
         return Ok(());
     };
-    let place = Place::whole(variable.source.clone());
-    let mut kind = match &node.kind {
-        _ if node.is_null() => match part {
-            Part::Index(_) => Kind::List(Vec::new()),
-            Part::Key(_) => Kind::Map(Vec::new()),
-        },
-        kind => kind.clone(),
+    let (mut kind, own) = match (&node.kind, part) {
+        (_, Part::Index(_)) if node.is_null() => (Kind::List(Vec::new()), place),
+        (_, Part::Key(_)) if node.is_null() => (Kind::Map(Vec::new()), place),
+        (kind, _) => (kind.clone(), &node.place),
     };
     let (slot, path) = match (&mut kind, part) {
         (Kind::List(items), Part::Index(index)) if *index <= items.len() => {
@@ -117,13 +142,14 @@ fn set(node: &mut Arc<Node>, variable: &Variable, parts: &[Part], path: &str) ->
             (&mut items[*index], format!("{path}[{index}]"))
         }
         (Kind::Map(entries), Part::Key(key)) => (
-            &mut entry(entries, key, &place).value,
+            &mut entry(entries, key, place).value,
             format!("{path}.{key}"),
         ),
-        (kind, _) => return Err(place.error(path, unfit(kind, part))),
+        (kind, part) => return Err(unfit(kind, part, place, path)),
     };
     set(slot, variable, rest, &path)?;
-    *node = Arc::new(Node::new(kind, node.place.clone()));
+    let own = own.clone();
+    *node = Arc::new(Node::new(kind, own));
     Ok(())
 }
 
@@ -141,19 +167,40 @@ fn entry<'a>(entries: &'a mut Vec<Entry>, key: &str, place: &Place) -> &'a mut E
     &mut entries[at]
 }
 
-/// Why the variable's name leads nowhere.
-fn unfit(kind: &Kind, part: &Part) -> String {
-    match (kind, part) {
-        (Kind::List(items), Part::Index(_)) => {
+/// Why the variable's name leads nowhere below `path`, and which would have.
+fn unfit(kind: &Kind, part: &Part, place: &Place, path: &str) -> BuildError {
+    let instead = |wrong: &str, right: &str| {
+        let variable = place.variable()?;
+        variable.instead(wrong, right)
+    };
+    let (message, instead) = match (kind, part) {
+        // It leads to a setting, but not yet.
+        (Kind::List(items), Part::Index(index)) => {
             let next = items.len();
-            format!("has {next} items: the next has the number {next}")
+            let instead = instead(&format!("{path}[{index}]"), &format!("{path}[{next}]"));
+            let next = instead.unwrap_or_else(|| next.to_string());
+            return place.error(
+                path,
+                format!("has {} items: the next is {next}", items.len()),
+            );
         }
-        (Kind::List(_), Part::Key(_)) => {
-            format!("is a list: name an item by its number, as in {PREFIX}_ENDPOINTS_0_URL")
-        }
-        (Kind::Map(_), _) => "has no numbered items: name a key".into(),
-        _ => "is no list and no map: set it as a whole".into(),
-    }
+        (Kind::List(_), Part::Key(key)) if key.parse::<i64>().is_ok() => (
+            "is a list, whose items have numbers from 0",
+            instead(&format!("{path}.{key}"), &format!("{path}[0]")),
+        ),
+        (Kind::List(_), Part::Key(_)) => ("is a list", instead(path, &format!("{path}[0]"))),
+        (Kind::Map(_), Part::Index(index)) => (
+            "has no numbered items",
+            instead(&format!("{path}[{index}]"), path),
+        ),
+        (_, Part::Key(key)) => ("is one value", instead(&format!("{path}.{key}"), path)),
+        (_, Part::Index(index)) => ("is one value", instead(&format!("{path}[{index}]"), path)),
+    };
+    let question = instead.map(|variable| format!(": did you mean {variable}?"));
+    let message = format!("{message}{}", question.unwrap_or_default());
+    place
+        .error(path, message)
+        .with_kind(Mistake::UnknownVariable)
 }
 
 #[cfg(test)]
@@ -188,10 +235,8 @@ mod tests {
             _ => root,
         };
         let name = |name: &str| format!("{PREFIX}{name}");
-        overridden(
-            section,
-            environment.iter().map(|(key, value)| (name(key), value)),
-        )
+        let environment = environment.iter().map(|(key, value)| (name(key), value));
+        overridden(section, environment, |_| Ok(()))
     }
 
     /// Whether both mean the same.
@@ -248,8 +293,7 @@ mod tests {
             (vec![("_EVENTS_INCLUDEREFERENCES", "yes")], more("  events:\n    includereferences: yes\n")),
             (vec![("", "{events: {}}")], "notifications:\n  events: {}\n".into()),
             (vec![("", "")], "notifications: ~\n".into()),
-            // Not ours, or set by Kubernetes.
-            (vec![("S", "x"), ("_SERVICE_HOST", "10.0.0.1"), ("_PORT_80_TCP", "tcp://10.0.0.1:80")], before.into()),
+            (vec![("S", "not ours")], before.into()),
         ] {
             let section = with(file, &environment);
             let section = section.unwrap_or_else(|error| panic!("{environment:?}: {error}"));

@@ -1,8 +1,9 @@
 //! Reads the keys of a map, of which each must be known: [`Fields`].
 
 use super::item::{Item, Pair};
+use super::place::Place;
 use super::spelling::nearest;
-use crate::error::{BuildError, Mistakes};
+use crate::error::{BuildError, Kind, Mistakes};
 
 type Result<T> = std::result::Result<T, BuildError>;
 
@@ -10,6 +11,8 @@ type Result<T> = std::result::Result<T, BuildError>;
 /// that all of them are reported.
 #[derive(Debug)]
 pub(super) struct Fields {
+    /// The value, if it is no map.
+    no_map: Option<Item>,
     pairs: Vec<Pair>,
     known: Vec<&'static str>,
     mistakes: Mistakes,
@@ -18,8 +21,14 @@ pub(super) struct Fields {
 impl Fields {
     pub(super) fn of(item: &Item) -> Self {
         let mut mistakes = Mistakes::default();
+        let (no_map, pairs) = match item.is_map() {
+            true => (None, item.pairs(&mut mistakes)),
+            // Reported when the keys are known.
+            false => (Some(item.clone()), Vec::new()),
+        };
         Self {
-            pairs: item.pairs(&mut mistakes),
+            no_map,
+            pairs,
             known: Vec::new(),
             mistakes,
         }
@@ -63,13 +72,33 @@ impl Fields {
 
     /// Returns `value`, if nothing is wrong and no key is left over.
     pub(super) fn finish<T>(mut self, value: T) -> Result<T> {
+        if let Some(item) = &self.no_map {
+            self.mistakes.add(item.no_map(self.known.first().copied()));
+        }
         for Pair { key, place, item } in &self.pairs {
-            let hint = nearest(key, self.known.iter().copied());
-            let hint =
-                hint.unwrap_or_else(|| format!("the keys here are {}", self.known.join(", ")));
-            let message = format!("is not known here: {hint}");
-            self.mistakes.add(place.error(item.path(), message));
+            self.mistakes.add(self.unknown(key, place, item.path()));
         }
         self.mistakes.or(value)
+    }
+
+    /// A key that is not known. A variable of the environment that leads to one may be
+    /// of another program, and has a kind of its own.
+    fn unknown(&self, key: &str, place: &Place, path: &str) -> BuildError {
+        let meant = nearest(key, self.known.iter().copied());
+        let parent = path.strip_suffix(key);
+        let instead = place.named().zip(meant).zip(parent);
+        let instead = instead.and_then(|((variable, meant), parent)| {
+            variable.instead(path, &format!("{parent}{meant}"))
+        });
+        let hint = match (instead, meant) {
+            (Some(variable), _) => format!("did you mean {variable}?"),
+            (None, Some(meant)) => format!("did you mean {meant:?}?"),
+            (None, None) => format!("the keys here are {}", self.known.join(", ")),
+        };
+        let error = place.error(path, format!("is not known here: {hint}"));
+        match place.named() {
+            Some(_) => error.with_kind(Kind::UnknownVariable),
+            None => error,
+        }
     }
 }

@@ -9,10 +9,11 @@ use super::place::Place;
 use super::scalar::{self, Scalar, resolve};
 use super::spelling::nearest;
 use super::tree::{Kind, Node};
-use crate::error::{BuildError, Mistakes};
+use super::variable::name_of;
+use crate::error::{BuildError, Kind as Mistake, Mistakes};
 use crate::redact::without_user_info;
 
-type Result<T> = std::result::Result<T, BuildError>;
+pub(super) type Result<T> = std::result::Result<T, BuildError>;
 
 /// A value with the path that leads to it.
 #[derive(Clone, Debug)]
@@ -57,6 +58,12 @@ impl Item {
         self.error(format!("{value} {message}"))
     }
 
+    /// The file that the value names is of no use.
+    pub(super) fn wrong_file(&self, cause: &str) -> BuildError {
+        let (Ok(path) | Err(path)) = self.shown();
+        self.error(format!("the file {path} {cause}"))
+    }
+
     /// A scalar as messages show it, or else what kind of value it is.
     fn shown(&self) -> std::result::Result<String, String> {
         match &self.node.kind {
@@ -65,6 +72,10 @@ impl Item {
             Kind::Tagged => Err("a value with a tag".into()),
             Kind::Plain(_) if self.node.is_null() => Err("nothing".into()),
             Kind::Plain(_) | Kind::Text(_) if self.secret => Ok("the value".into()),
+            // The next line may be a secret that was indented too far.
+            Kind::Plain(_) | Kind::Text(_) if self.node.is_folded => {
+                Ok("the value, which goes on in the next line,".into())
+            }
             Kind::Plain(text) | Kind::Text(text) => Ok(quoted(&without_user_info(text))),
         }
     }
@@ -100,12 +111,23 @@ impl Item {
         }
     }
 
-    /// A whole number in the range of the type.
+    /// A whole number in the range of the type. `3.0`, `1e1` and `08` are numbers
+    /// with a fraction to YAML, and whole ones to Go's yaml package.
     pub(super) fn number<T: TryFrom<i128>>(&self) -> Result<T> {
-        let Some(Scalar::Int(number)) = self.scalar() else {
+        let Some(number) = self.whole() else {
             return Err(self.wrong("a whole number", "write one like 10"));
         };
         T::try_from(number).map_err(|_| self.wrong_with("is out of range: write a number like 10"))
+    }
+
+    fn whole(&self) -> Option<i128> {
+        match self.scalar()? {
+            Scalar::Int(number) => Some(number),
+            Scalar::Float(number) if number.fract() == 0.0 && number.abs() < 1e18 => {
+                Some(number as i128)
+            }
+            _ => None,
+        }
     }
 
     /// A whole number that is not 0.
@@ -122,22 +144,56 @@ impl Item {
         }
     }
 
-    /// A Go duration; nanoseconds if it has no unit.
+    /// A Go duration, at least 1 ms if it is not 0.
     pub(super) fn duration(&self) -> Result<Duration> {
-        let duration = match self.scalar() {
-            Some(Scalar::Int(number)) => scalar::nanoseconds(number),
-            Some(Scalar::Float(number)) if number.fract() == 0.0 && number.abs() < 1e18 => {
-                scalar::nanoseconds(number as i128)
-            }
-            Some(Scalar::Text(text)) => scalar::duration(text),
-            _ => None,
-        };
-        duration.ok_or_else(|| self.wrong("a duration", "write it like 500ms or 1m30s"))
+        self.duration_from(Duration::from_millis(1))
+    }
+
+    /// The time between attempts: 0, or at least 10 ms, so that a receiver that is
+    /// down is not flooded.
+    pub(super) fn pause(&self) -> Result<Duration> {
+        self.duration_from(Duration::from_millis(10))
     }
 
     /// A duration that is not 0.
     pub(super) fn span(&self) -> Result<Duration> {
         self.not_zero(self.duration()?)
+    }
+
+    pub(super) fn not_zero<T: Default + PartialEq>(&self, number: T) -> Result<T> {
+        if number == T::default() {
+            return Err(self.error("must be more than 0: leave it out for the default"));
+        }
+        Ok(number)
+    }
+
+    fn duration_from(&self, least: Duration) -> Result<Duration> {
+        const REMEDY: &str = "write it like 500ms or 1m30s";
+        let duration = match (self.scalar(), self.whole()) {
+            (_, Some(0)) => Some(Duration::ZERO),
+            (_, Some(number @ 1..)) => return Err(self.without_unit(number)),
+            (Some(Scalar::Text(text)), _) => scalar::duration(text),
+            _ => None,
+        };
+        match duration {
+            Some(duration) if !duration.is_zero() && duration < least => {
+                Err(self.wrong_with(&format!("is less than {least:?}: {REMEDY}")))
+            }
+            Some(duration) => Ok(duration),
+            None => Err(self.wrong("a duration", REMEDY)),
+        }
+    }
+
+    /// A number without a unit is nanoseconds to the reference, which nobody means.
+    fn without_unit(&self, number: i128) -> BuildError {
+        let nanos = u64::try_from(number).map(Duration::from_nanos);
+        let meant = match nanos {
+            // Nobody waits for so short a time: the unit was forgotten.
+            Ok(nanos) if nanos < Duration::from_millis(1) => format!("{number}ms"),
+            Ok(nanos) => format!("{nanos:?}"),
+            Err(_) => "500ms".into(),
+        };
+        self.error(format!("{number} means {number} ns: write {meant}"))
     }
 
     /// A size in bytes, at least 1.
@@ -152,13 +208,6 @@ impl Item {
         self.not_zero(size.ok_or_else(|| self.wrong("a size", remedy))?)
     }
 
-    fn not_zero<T: Default + PartialEq>(&self, number: T) -> Result<T> {
-        if number == T::default() {
-            return Err(self.error("must be more than 0: leave it out for the default"));
-        }
-        Ok(number)
-    }
-
     /// One of these words.
     pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Result<T> {
         let text = self.text()?;
@@ -167,7 +216,10 @@ impl Item {
         }
         let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         let remedy = nearest(text, words.iter().copied());
-        let remedy = remedy.unwrap_or_else(|| format!("write {}", words.join(" or ")));
+        let remedy = match remedy {
+            Some(word) => format!("did you mean {word:?}?"),
+            None => format!("write {}", words.join(" or ")),
+        };
         Err(self.wrong_with(&format!("is not known here: {remedy}")))
     }
 
@@ -183,10 +235,58 @@ impl Item {
                     secret: self.secret,
                 })
                 .collect()),
-            _ => Err(self.clone().secret().wrong(
+            _ => Err(self.no_list()),
+        }
+    }
+
+    fn no_list(&self) -> BuildError {
+        let hidden = self.clone().secret();
+        let place = &self.node.place;
+        let Some(variable) = place.variable() else {
+            return hidden.wrong(
                 "a list",
                 "write one item a line, each with a dash before it",
-            )),
+            );
+        };
+        // The names of variables that lead into a list number its items.
+        if place.named().is_some() {
+            let item = format!("{}[0]", self.path);
+            let remedy = variable.instead(&self.path, &item).unwrap_or_default();
+            let error = self.error(format!("is a list: did you mean {remedy}?"));
+            return error.with_kind(Mistake::UnknownVariable);
+        }
+        let remedy = match variable.is_of(&self.path) {
+            true => {
+                let item = format!("{}_0", name_of(&self.path));
+                format!("write {}", variable.assignment(&item))
+            }
+            false => "write it as [a, b]".into(),
+        };
+        hidden.wrong("a list", &remedy)
+    }
+
+    /// The value is no map. `key` is the first of those that the map may have.
+    pub(super) fn no_map(&self, key: Option<&str>) -> BuildError {
+        // Where lines are not indented alike, it may be a secret of another key.
+        let hidden = self.clone().secret();
+        let Some(variable) = self.node.place.variable() else {
+            return hidden.wrong("a map", "write one `key: value` a line, indented alike");
+        };
+        let remedy = match key.filter(|_| variable.is_of(&self.path)) {
+            Some(key) => {
+                let entry = name_of(&format!("{}.{key}", self.path));
+                format!("write {}", variable.assignment(&entry))
+            }
+            None => "write it as {key: value}".into(),
+        };
+        hidden.wrong("a map", &remedy)
+    }
+
+    /// What to do about a key of this map that is missing.
+    pub(super) fn remedy_of_missing(&self, key: &str) -> String {
+        match self.node.place.named() {
+            Some(_) => format!("set {}", name_of(&format!("{}.{key}", self.path))),
+            None => "give it one".into(),
         }
     }
 
@@ -221,9 +321,7 @@ impl Item {
     /// is a mistake and left out.
     pub(super) fn pairs(&self, mistakes: &mut Mistakes) -> Vec<Pair> {
         let Kind::Map(entries) = &self.node.kind else {
-            // Where lines are not indented alike, it may be a secret of another key.
-            let remedy = "write one `key: value` a line, indented alike";
-            mistakes.add(self.clone().secret().wrong("a map", remedy));
+            mistakes.add(self.no_map(None));
             return Vec::new();
         };
         let mut seen = HashSet::new();

@@ -16,6 +16,7 @@ mod environment;
 mod fields;
 mod file;
 mod filter;
+mod gitlab;
 mod item;
 mod phase;
 mod place;
@@ -23,5 +24,6 @@ mod scalar;
 mod section;
 mod spelling;
 mod tree;
+mod variable;
 
 pub use self::config::Config;

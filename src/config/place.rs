@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::variable::Variable;
 use crate::error::BuildError;
 
 /// What a configuration is read from.
@@ -13,7 +14,7 @@ pub(super) enum Source {
     /// A file.
     File(Arc<str>),
     /// A variable of the environment.
-    Variable(Arc<str>),
+    Variable(Arc<Variable>),
 }
 
 /// Where something stands.
@@ -36,6 +37,19 @@ impl Place {
         }
     }
 
+    /// The variable of the environment that this is in.
+    pub(super) fn variable(&self) -> Option<&Variable> {
+        match &self.source {
+            Source::Variable(variable) => Some(variable),
+            _ => None,
+        }
+    }
+
+    /// The variable whose name leads here. What its value holds is elsewhere.
+    pub(super) fn named(&self) -> Option<&Variable> {
+        self.variable().filter(|_| self.line == 0)
+    }
+
     /// A mistake here. `path` is the key, from `notifications` down; empty if
     /// the text itself is wrong.
     pub(super) fn error(&self, path: &str, message: impl Into<String>) -> BuildError {
@@ -55,8 +69,8 @@ impl fmt::Display for Place {
             Source::File(name) if *line == 0 => write!(f, "{name}: "),
             Source::File(name) => write!(f, "{name}:{line}:{column}: "),
             // Most variables are one short value.
-            Source::Variable(name) if *line <= 1 => write!(f, "{name}: "),
-            Source::Variable(name) => write!(f, "{name}, line {line}: "),
+            Source::Variable(it) if *line <= 1 => write!(f, "{}: ", it.name),
+            Source::Variable(it) => write!(f, "{}, line {line}: ", it.name),
         }
     }
 }

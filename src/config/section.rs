@@ -1,13 +1,15 @@
 //! The `notifications` section: from the tree to the builder of a notifier.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use super::endpoint;
 use super::fields::Fields;
 use super::item::Item;
 use super::phase::Phase;
+use super::{endpoint, gitlab};
 use crate::error::{BuildError, Mistakes};
 use crate::event::SourceRecord;
+use crate::host::is_valid_in_url;
 use crate::notifier::{Notifier, NotifierBuilder};
 
 type Result<T> = std::result::Result<T, BuildError>;
@@ -20,20 +22,61 @@ pub(super) fn notifier(section: &Item, phase: Phase) -> Result<NotifierBuilder> 
     if let Some(references) = fields.get("events", references).flatten() {
         builder = builder.include_references(references);
     }
-    let addr = |it: &Item| only("addr", it, Item::owned);
-    if let Some(addr) = fields.get("source", addr).flatten() {
-        builder = builder.source(SourceRecord::new(addr));
+    if let Some((addr, public_host)) = fields.get("source", source) {
+        if let Some(addr) = addr {
+            builder = builder.source(SourceRecord::new(addr));
+        }
+        if let Some(host) = public_host {
+            builder = builder.public_host(host);
+        }
     }
     let endpoints = fields.get("endpoints", Item::list).unwrap_or_default();
+    let fanout = fields.take("fanouttimeout");
+    if let Some(fanout) = &fanout {
+        fields.note(fanout.duration());
+    }
+    let author = match gitlab::wrote(fanout.as_ref(), &endpoints) {
+        true => Author::GitLab,
+        false => Author::Distribution,
+    };
     if phase == Phase::Build {
         fields.note(check_names(&endpoints));
     }
     for item in &endpoints {
-        if let Some(endpoint) = fields.note(endpoint::endpoint(item, phase)) {
+        if let Some(endpoint) = fields.note(endpoint::endpoint(item, author, phase)) {
             builder = builder.endpoint(endpoint);
         }
     }
     fields.finish(builder)
+}
+
+/// The address of the source, and its public host.
+fn source(item: &Item) -> Result<(Option<String>, Option<String>)> {
+    let mut fields = Fields::of(item);
+    let addr = fields.get("addr", Item::owned);
+    let host = |it: &Item| match is_valid_in_url(it.text()?) {
+        true => it.owned(),
+        false => Err(it.wrong("a host", "write one like registry.example.com:5000")),
+    };
+    let public_host = fields.get("publichost", host);
+    fields.finish((addr, public_host))
+}
+
+/// Which registry a section was written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    Distribution,
+    GitLab,
+}
+
+/// How long the section's registry takes to shut down, if the section says so.
+pub(super) fn shutdown_deadline(section: &Item) -> Option<Duration> {
+    let mut fields = Fields::of(section);
+    let endpoints = fields.take("endpoints").and_then(|it| it.list().ok());
+    let endpoints = endpoints.unwrap_or_default();
+    let fanout = fields.take("fanouttimeout");
+    let is_gitlab = gitlab::wrote(fanout.as_ref(), &endpoints);
+    is_gitlab.then(|| gitlab::shutdown_deadline(fanout.as_ref(), &endpoints))
 }
 
 /// The value of the one key that a map may have.

@@ -1,7 +1,7 @@
 //! Guesses which word was meant.
 
-/// Which of `words` was meant, as a question, if one is near enough.
-pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<String> {
+/// Returns the one of `words` that was meant, if one is near enough.
+pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if text.len() > 40 {
         return None;
     }
@@ -9,7 +9,7 @@ pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> O
     let text = plain(text);
     let distance = |word: &'a str| (distance(&text, &plain(word)), word);
     let (distance, word) = words.map(distance).min()?;
-    (distance <= 2 && distance * 3 <= word.len()).then(|| format!("did you mean {word:?}?"))
+    (distance <= 2 && distance * 3 <= word.len()).then_some(word)
 }
 
 /// The number of characters to insert, delete or change (Levenshtein).
@@ -44,7 +44,6 @@ mod tests {
             ("color", None),
             ("", None),
         ] {
-            let meant = meant.map(|word| format!("did you mean {word:?}?"));
             assert_eq!(nearest(text, known.into_iter()), meant, "{text}");
         }
     }

@@ -20,6 +20,9 @@ const SIZE_LIMIT: usize = 4 << 20;
 pub(super) struct Node {
     pub(super) kind: Kind,
     pub(super) place: Place,
+    /// Whether a scalar goes on in the next line. A line that is indented too far
+    /// belongs to the value before it, whatever it was meant to be.
+    pub(super) is_folded: bool,
     size: usize,
     depth: usize,
 }
@@ -54,6 +57,7 @@ impl Node {
         Self {
             kind,
             place,
+            is_folded: false,
             size: size.saturating_add(1),
             depth: depth + 1,
         }
@@ -168,8 +172,10 @@ impl Loader {
                 Err(place.error("", "begins a second document: put everything into one"))
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let kind = scalar(&text, style, tag.as_deref());
-                self.complete(Node::new(kind, place), anchor)
+                let mut node = Node::new(scalar(&text, style, tag.as_deref()), place);
+                // A plain scalar ends before the line break behind it.
+                node.is_folded = span.end.line() > span.start.line();
+                self.complete(node, anchor)
             }
             Event::SequenceStart(_, anchor, _) => {
                 self.open(place, anchor, Items::List(Vec::new()));

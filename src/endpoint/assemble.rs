@@ -5,15 +5,21 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use super::dead_letter::{DeadLetterWriter, Fates};
-use super::delivery::{Delivery, Poster, Secrets, Signer, client, headers, target};
+use super::delivery::{
+    BodySigner, Delivery, Poster, Secrets, Sequence, Signer, client, headers, target,
+};
 use super::endpoint::Endpoint;
 use super::running::Running;
 use super::status::Counts;
 use super::switch::Switch;
 use super::worker::{InFlight, Worker};
 use crate::error::{BuildError, Mistakes};
-use crate::queue::{MemoryStore, Queue};
+use crate::event::{Encoding, Format, is_event_type};
+use crate::queue::Queue;
 use crate::redact::without_user_info;
+
+/// How many numbers of events fit into a header that every receiver takes (8 KiB).
+const MOST_NUMBERS: usize = 100;
 
 /// An endpoint in which nothing is wrong.
 pub(crate) struct Checked {
@@ -27,8 +33,7 @@ impl Endpoint {
     pub(crate) fn checked(self) -> Result<Checked, BuildError> {
         let mut mistakes = Mistakes::default();
         mistakes.take(self.check());
-        let poster = mistakes.take(self.poster());
-        let Some((poster, client)) = poster else {
+        let Some((poster, client)) = mistakes.take(self.delivery()) else {
             return mistakes.failed();
         };
         mistakes.or(Checked {
@@ -59,21 +64,58 @@ impl Endpoint {
                 mistakes.add(self.wrong(field, number, "must be at least 1"));
             }
         }
+        mistakes.take(self.check_format());
         mistakes.take(self.filter.check(self.of().trim_end_matches(": ")));
         mistakes.take(self.retry.check(&self.of()));
         mistakes.or(())
     }
 
-    /// What makes the requests, and the client that sends them.
-    fn poster(&self) -> Result<(Poster, Delivery), BuildError> {
+    /// Reports settings that do not fit the format.
+    fn check_format(&self) -> Result<(), BuildError> {
         let mut mistakes = Mistakes::default();
-        let shown_url = without_user_info(&self.url);
-        let target = target(&self.url).map_err(|remedy| self.wrong("url", &shown_url, remedy));
-        let (url, user_info) = mistakes.take(target).unzip();
-        let headers = headers(&self.of(), &self.headers, user_info.flatten());
-        let headers = mistakes.take(headers);
-        let signer = mistakes.take(Signer::new(&self.of(), &self.signing_secrets));
-        let client = match (&self.client, &url) {
+        let Encoding {
+            format, event_type, ..
+        } = &self.encoding;
+        if self.batch.events > 1 && !format.takes_batches() {
+            let remedy = "the format carries one event in a request: remove the batch";
+            mistakes.add(self.wrong("batch events", self.batch.events, remedy));
+        }
+        if self.sequence && !format.is_cloud_events() && self.batch.events > MOST_NUMBERS {
+            let remedy = "with sequence, at most 100: their numbers are in a header";
+            mistakes.add(self.wrong("batch events", self.batch.events, remedy));
+        }
+        if let Some(event_type) = event_type {
+            if *format != Format::ImageUpdater {
+                let remedy = "only the format ImageUpdater has one: remove it";
+                mistakes.add(self.wrong("event type", event_type, remedy));
+            } else if !is_event_type(event_type) {
+                let remedy = "write one like com.example.image.pushed, with image or container";
+                mistakes.add(self.wrong("event type", event_type, remedy));
+            }
+        }
+        let mut actions = format.actions().into_iter().flatten().peekable();
+        if actions.peek().is_some() && !actions.any(|action| self.filter.wants_action(action)) {
+            let remedy = "the format carries no action that the filter wants";
+            mistakes.add(self.wrong("format", format!("{format:?}"), remedy));
+        }
+        mistakes.or(())
+    }
+
+    /// Checks everything but the client: what it reads need not be there yet for an
+    /// endpoint that is disabled.
+    pub(crate) fn check_disabled(&self) -> Result<(), BuildError> {
+        let mut mistakes = Mistakes::default();
+        mistakes.take(self.check());
+        mistakes.take(self.poster());
+        mistakes.or(())
+    }
+
+    /// What makes the requests, and the client that sends them.
+    fn delivery(&self) -> Result<(Poster, Delivery), BuildError> {
+        let mut mistakes = Mistakes::default();
+        let poster = mistakes.take(self.poster());
+        let url = poster.as_ref().map(|poster| &poster.url);
+        let client = match (&self.client, url) {
             (Some(own), _) => {
                 mistakes.take(self.connection.check_unused(&self.of()));
                 Some(own.delivery())
@@ -83,22 +125,42 @@ impl Endpoint {
             }
             (None, None) => None,
         };
-        let (Some(url), Some(headers), Some(signer), Some(client)) = (url, headers, signer, client)
-        else {
+        let (Some(poster), Some(client)) = (poster, client) else {
             return mistakes.failed();
         };
-        let poster = Poster {
+        mistakes.or((poster, client))
+    }
+
+    /// What makes the requests.
+    fn poster(&self) -> Result<Poster, BuildError> {
+        let mut mistakes = Mistakes::default();
+        let shown_url = without_user_info(&self.url);
+        let target = target(&self.url).map_err(|remedy| self.wrong("url", &shown_url, remedy));
+        let (url, user_info) = mistakes.take(target).unzip();
+        let headers = headers(&self.of(), &self.headers, user_info.flatten());
+        let headers = mistakes.take(headers);
+        let signer = mistakes.take(Signer::new(&self.of(), &self.signing_secrets));
+        let body_signers = mistakes.take(BodySigner::all(&self.of(), &self.hmac_signatures));
+        let (Some(url), Some(headers)) = (url, headers) else {
+            return mistakes.failed();
+        };
+        let (Some(signer), Some(body_signers)) = (signer, body_signers) else {
+            return mistakes.failed();
+        };
+        let keys = self.signing_secrets.iter();
+        let keys = keys.chain(self.hmac_signatures.iter().map(|(_, secret)| secret));
+        mistakes.or(Poster {
             timeout: self.timeout,
-            encoding: self.encoding,
-            batch: self.batch.events > 1,
+            encoding: self.encoding.clone(),
             url,
             shown_url,
-            secrets: Secrets::of(&headers, &self.url),
+            secrets: Secrets::of(&headers, &self.url, keys.map(String::as_str)),
             headers,
             signer,
+            body_signers,
+            sequence: self.sequence.then(|| Sequence::new(&self.name)),
             retry: self.retry.clone(),
-        };
-        mistakes.or((poster, client))
+        })
     }
 
     /// Written before the name of a setting.
@@ -127,9 +189,9 @@ impl Checked {
         let counts = Arc::new(Counts::new(&name));
         let accepted = {
             let counts = counts.clone();
-            move || counts.written()
+            move |events| counts.written(events)
         };
-        let queue = Queue::new(endpoint.limits, MemoryStore::default(), accepted);
+        let queue = Queue::new(endpoint.limits, accepted);
         let sink = endpoint.dead_letters;
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());
@@ -154,6 +216,7 @@ impl Checked {
             name,
             url,
             settings,
+            format: endpoint.encoding.format,
             filter: endpoint.filter,
             overflow: endpoint.overflow,
             queue,
@@ -199,6 +262,7 @@ mod tests {
             .header("a b", "v")
             .header("c", "v\n")
             .sign(["short", "whsec_short"])
+            .sign_hmac("x-signature", "")
             .on_status(3, crate::endpoint::StatusMeaning::Retry)
             .retry(crate::endpoint::Backoff::new().attempts(0));
         let Err(error) = endpoint.checked() else {
@@ -217,6 +281,7 @@ mod tests {
             "header",
             "signing secret",
             "signing secret",
+            "HMAC signature",
         ];
         let expected: Vec<_> = names.map(|it| format!("endpoint \"\": {it}")).into();
         assert_eq!(fields, expected);

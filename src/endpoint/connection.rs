@@ -9,8 +9,9 @@ use super::endpoint::Endpoint;
 impl Endpoint {
     /// Trusts these certificate authorities too: the content of a PEM file with
     /// one or more certificates. May be called again. A receiver's own
-    /// self-signed certificate can be given as well, unless it says that it is
-    /// an authority (`CA:TRUE`). Defaults to those that the system trusts.
+    /// self-signed certificate can be given as well, as `openssl req -x509` makes
+    /// it; the receiver's name must be in its `subjectAltName`. Defaults to those
+    /// that the system trusts.
     ///
     /// For `https` only.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -52,9 +53,27 @@ impl Endpoint {
         self
     }
 
-    /// Sets which addresses may be connected to. Defaults to all.
+    /// Sets which addresses may be connected to. With a proxy that is the address of
+    /// the proxy; see [`AddressPolicy`]. Defaults to all.
     pub fn addresses(mut self, policy: AddressPolicy) -> Self {
         self.connection.addresses = policy;
+        self
+    }
+
+    /// Sets whether to deliver through the proxy that the environment names, as Go's
+    /// client and so the reference does. Defaults to `true`.
+    ///
+    /// | variable | meaning |
+    /// | --- | --- |
+    /// | `HTTP_PROXY` | the proxy for `http` URLs: `http://user:password@proxy:3128`, or with `https` or `socks5` |
+    /// | `HTTPS_PROXY` | the proxy for `https` URLs, which are reached through a tunnel |
+    /// | `NO_PROXY` | receivers without a proxy: names (`example.com`, `.example.com`), addresses and networks, each with or without a port; `*` for all |
+    ///
+    /// The names may be in lower case too. They are read when the
+    /// [`Notifier`](crate::Notifier) is built. A receiver on this machine (`localhost`,
+    /// 127.0.0.0/8, `::1`) is never reached through a proxy.
+    pub fn proxy_from_env(mut self, use_proxy: bool) -> Self {
+        self.connection.proxy_from_env = use_proxy;
         self
     }
 }

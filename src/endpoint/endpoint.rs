@@ -79,6 +79,9 @@ pub struct Endpoint {
     pub(super) headers: Vec<(String, String)>,
     pub(super) encoding: Encoding,
     pub(super) signing_secrets: Vec<String>,
+    pub(super) sequence: bool,
+    /// Header names, each with its secret.
+    pub(super) hmac_signatures: Vec<(String, String)>,
     pub(super) timeout: Duration,
     pub(super) retry: Retry,
     pub(super) concurrency: usize,
@@ -113,7 +116,8 @@ impl Endpoint {
     /// Returns an endpoint with the defaults.
     ///
     /// The name identifies it in status, metrics and dead letters. The URL is
-    /// `http` or `https`. Its user info is sent as Basic authorization, and
+    /// `http` or `https`. A receiver on a Unix socket needs a server that listens on an
+    /// address before it, or a [client](Self::client) of your own. The URL's user info is sent as Basic authorization, and
     /// characters that are not ASCII are percent-encoded. The URL is shown in
     /// status and logs, without user info: put a secret that would stand in its
     /// path or query into a [header](Self::header) if the receiver takes one.
@@ -122,11 +126,10 @@ impl Endpoint {
             name: name.into(),
             url: url.into(),
             headers: Vec::new(),
-            encoding: Encoding {
-                format: Format::V2,
-                compact: false,
-            },
+            encoding: Encoding::of(Format::V2),
             signing_secrets: Vec::new(),
+            sequence: false,
+            hmac_signatures: Vec::new(),
             timeout: Duration::from_secs(5),
             retry: Retry::default(),
             concurrency: 1,
@@ -145,14 +148,20 @@ impl Endpoint {
         }
     }
 
-    /// Adds a header to every request, in addition to those of the same name.
-    /// Its value is a secret: it is sent, and shown nowhere.
+    /// Adds a header to every request. It replaces the header of this name that this
+    /// crate sets, such as `Content-Type` and `User-Agent`; called again with the same
+    /// name, all values are sent. The value is a secret: it is sent, and shown nowhere.
+    ///
+    /// Headers that frame a message, such as `Content-Length`, cannot be set.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
     /// Sets the format of the events. Defaults to [`Format::V2`].
+    ///
+    /// Events that the [format](Format) cannot carry are not posted, and counted in the
+    /// metric `registry_notifications_unsupported_total`.
     pub fn format(mut self, format: Format) -> Self {
         self.encoding.format = format;
         self
@@ -162,6 +171,43 @@ impl Endpoint {
     /// they are indented as those of the reference.
     pub fn compact(mut self, compact: bool) -> Self {
         self.encoding.compact = compact;
+        self
+    }
+
+    /// Sets the `type` of events in [`Format::ImageUpdater`]. It consists of letters,
+    /// digits and `._-:/+`, and contains `image` or `container`, which receivers look
+    /// for. Defaults to `registry.image.pushed.v1`.
+    pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
+        self.encoding.event_type = Some(event_type.into().into());
+        self
+    }
+
+    /// Sets whether requests tell the number of each event, so that a receiver notices
+    /// when one is missing. Defaults to `false`.
+    ///
+    /// The endpoint numbers the events that are written to it, after its filter, from 1
+    /// for each instance of the [source](crate::SourceRecord::instance_id). A receiver
+    /// that has the numbers up to 17 of an instance has all of its events up to then. A
+    /// number that is missing belongs to an event that is still tried, to a dead letter,
+    /// or to an event that is counted as lost. A repetition has the number that the event
+    /// had before, and so has a dead letter that is
+    /// [sent again](crate::Notifier::send_again).
+    ///
+    /// | format | number | what it counts |
+    /// | --- | --- | --- |
+    /// | `CloudEvents`, `ImageUpdater` | attribute `sequence`, 20 digits | attribute `partitionkey` |
+    /// | all others | header `notification-sequence`; of several events, separated by commas, in the order of the body | header `notification-partition`; if they differ, as many, separated by commas |
+    ///
+    /// What a number counts is `<instance id>/<name of the endpoint>`, both
+    /// percent-encoded. The headers are not part of what [`sign`](Self::sign) and
+    /// [`sign_hmac`](Self::sign_hmac) sign. In formats `V2` and `V1` a batch has at most
+    /// 100 events then.
+    ///
+    /// This is for events of the notifier's own source. An event of an unknown instance
+    /// has no number, and neither has one that was accepted while a journal was not
+    /// available.
+    pub fn sequence(mut self, sequence: bool) -> Self {
+        self.sequence = sequence;
         self
     }
 
@@ -176,6 +222,19 @@ impl Endpoint {
     pub fn sign<T: Into<String>>(mut self, secrets: impl IntoIterator<Item = T>) -> Self {
         self.signing_secrets
             .extend(secrets.into_iter().map(Into::into));
+        self
+    }
+
+    /// Signs the body of every request with HMAC-SHA256 in the header of this name:
+    /// `sha256=` and the signature in hexadecimal. Flux verifies this in `X-Signature`
+    /// (`generic-hmac`), Tekton and all that expect GitHub in `X-Hub-Signature-256`. May
+    /// be called again for other headers. The secret is any text that is not empty, and
+    /// is shown nowhere. Defaults to no such signature.
+    ///
+    /// Unlike [`sign`](Self::sign), this covers no time: somebody who has recorded a
+    /// request can send it again.
+    pub fn sign_hmac(mut self, header: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.hmac_signatures.push((header.into(), secret.into()));
         self
     }
 
@@ -270,7 +329,8 @@ impl Endpoint {
         self
     }
 
-    /// Sets whether the endpoint is left out. Defaults to `false`.
+    /// Sets whether the endpoint is left out. Its certificates and addresses are not
+    /// checked then. Defaults to `false`.
     pub fn disabled(mut self, disabled: bool) -> Self {
         self.disabled = disabled;
         self
@@ -347,6 +407,8 @@ impl fmt::Debug for Endpoint {
             .field("headers", &self.headers.len())
             .field("encoding", &self.encoding)
             .field("signing_secrets", &self.signing_secrets.len())
+            .field("hmac_signatures", &self.hmac_signatures.len())
+            .field("sequence", &self.sequence)
             .field("timeout", &self.timeout)
             .field("retry", &self.retry)
             .field("concurrency", &self.concurrency)
@@ -369,6 +431,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let endpoint = Endpoint::new("e", "http://me:hush@h/p?q").header("x", "hush");
+        let endpoint = endpoint.sign_hmac("x-signature", "hush");
         assert!(!format!("{endpoint:?}").contains("hush"));
     }
 }

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::dead_letter::{Burial, DeadLetterWriter, Fate, Fates, Reason};
+use super::dead_letter::{Burial, DeadLetter, DeadLetterWriter, Fate, Fates, Reason};
 use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
-use crate::event::SharedEvent;
-use crate::queue::{Overflow, Position, Queue, Refused, Waiter};
+use crate::event::{Format, SharedEvent};
+use crate::queue::{Admission, Numbering, Overflow, Position, Queue, Refused, Waiter};
 use crate::sink::{Acceptance, Destination, Filter, Sink, SinkError};
 
 /// The side of an endpoint that events are written to.
@@ -17,6 +17,7 @@ pub(crate) struct Running {
     pub(super) name: Arc<str>,
     pub(super) url: String,
     pub(super) settings: BTreeMap<&'static str, Value>,
+    pub(super) format: Format,
     pub(super) filter: Filter,
     pub(super) overflow: Overflow,
     pub(super) queue: Arc<Queue>,
@@ -100,15 +101,31 @@ impl Running {
         }
     }
 
-    /// Offers the event once, if the filter wants it, without waiting for room.
+    /// Whether the endpoint posts the event: its filter wants it and its format can
+    /// carry it. Called once for each event, because it counts those that fail only
+    /// the latter.
+    fn wants(&self, event: &SharedEvent) -> bool {
+        if !self.filter.wants(event) {
+            return false;
+        }
+        let action = event.action();
+        let asked = !self.format.is_on_request(action) || self.filter.names_action(action);
+        let carried = asked && self.format.carries(event);
+        if !carried {
+            self.counts.unsupported();
+        }
+        carried
+    }
+
+    /// Offers the event once, if the endpoint wants it, without waiting for room.
     /// An event that is refused is neither counted nor a dead letter yet: the
     /// caller offers it again, or ends with [`refuse`](Self::refuse).
     pub(crate) fn try_accept(&self, event: &SharedEvent) -> Result<(), Refused> {
-        if !self.filter.wants(event) {
+        if !self.wants(event) {
             return Ok(());
         }
         // Letters of events that made room go on in the background.
-        self.push(event).map(drop)
+        self.push(event.into()).map(drop)
     }
 
     /// Gives up an event that was refused: it becomes a dead letter. Resolves
@@ -116,21 +133,32 @@ impl Running {
     /// nothing if the filter does not want the event.
     pub(crate) fn refuse(&self, event: &SharedEvent, refused: Refused) -> Acceptance {
         match self.filter.wants(event) {
-            true => self.bury_refused(event, refused),
+            true => self.bury_refused(event.into(), refused),
             false => Acceptance::accepted(),
         }
     }
 
+    /// Takes an event back that was a dead letter, whatever the filter says. It
+    /// keeps its number.
+    pub(crate) fn accept_again(&self, letter: &DeadLetter) -> Acceptance {
+        let event = &letter.event;
+        let numbering = Numbering::Kept(letter.number);
+        match self.format.carries(event) {
+            true => self.accept(Admission { event, numbering }),
+            false => Acceptance::failed(SinkError::unsupported(&self.name)),
+        }
+    }
+
     /// Takes the event, whatever the filter says.
-    pub(crate) fn accept(&self, event: &SharedEvent) -> Acceptance {
+    fn accept(&self, write: Admission<'_>) -> Acceptance {
         if self.overflow == Overflow::Wait {
-            return match self.queue.push_or_wait(event) {
+            return match self.queue.push_or_wait(write) {
                 Ok(None) => Acceptance::accepted(),
-                Ok(Some(waiter)) => self.wait(event.clone(), waiter),
-                Err(refused) => self.bury_refused(event, refused),
+                Ok(Some(waiter)) => self.wait(write, waiter),
+                Err(refused) => self.bury_refused(write, refused),
             };
         }
-        match self.push(event) {
+        match self.push(write) {
             Ok(burials) if burials.is_empty() => Acceptance::accepted(),
             Ok(burials) => {
                 let queue = self.queue.clone();
@@ -143,25 +171,21 @@ impl Running {
                     Ok(())
                 })
             }
-            Err(refused) => self.bury_refused(event, refused),
+            Err(refused) => self.bury_refused(write, refused),
         }
     }
 
     /// Puts the event into the queue, and returns the undecided letters of the
     /// events that made room for it.
-    fn push(&self, event: &SharedEvent) -> Result<Vec<(Position, Burial)>, Refused> {
+    fn push(&self, write: Admission<'_>) -> Result<Vec<(Option<Position>, Burial)>, Refused> {
         if self.overflow != Overflow::DropOldest {
-            return self.queue.push(event).map(|()| Vec::new());
+            return self.queue.push(write).map(|()| Vec::new());
         }
         let mut dropped = Vec::new();
-        let answer = self.queue.push_dropping(event, &mut dropped);
+        let answer = self.queue.push_dropping(write, &mut dropped);
         let mut burials = Vec::new();
         for entry in dropped {
-            match self
-                .dead_letters
-                .bury(&entry.event, Reason::Overflow)
-                .fate()
-            {
+            match self.dead_letters.bury(&entry, Reason::Overflow).fate() {
                 Ok(Fate::Kept) => self.queue.settle_forgotten(entry.position()),
                 Ok(Fate::Lost) => {}
                 Err(burial) => burials.push((entry.position(), burial)),
@@ -170,24 +194,26 @@ impl Running {
         answer.map(|()| burials)
     }
 
-    fn wait(&self, event: SharedEvent, waiter: Waiter) -> Acceptance {
+    fn wait(&self, write: Admission<'_>, waiter: Waiter) -> Acceptance {
         let mut waiting = WaitingWrite {
             dead_letters: self.dead_letters.clone(),
-            event,
+            queue: self.queue.clone(),
+            event: write.event.clone(),
+            numbering: write.numbering,
             waiter,
         };
         Acceptance::pending(async move {
             let answer = (&mut waiting.waiter).await;
             if let Err(refused) = answer {
-                let reason = reason(refused);
-                waiting.dead_letters.refuse(&waiting.event, reason).await;
+                waiting.bury(refused).await;
             }
             answer.map_err(SinkError::from)
         })
     }
 
     /// Makes a dead letter of an event that was refused.
-    fn bury_refused(&self, event: &SharedEvent, refused: Refused) -> Acceptance {
+    fn bury_refused(&self, write: Admission<'_>, refused: Refused) -> Acceptance {
+        let Admission { event, numbering } = write;
         if let Refused::TooLarge { bytes, most } = refused
             && self.counts.too_large()
         {
@@ -199,7 +225,9 @@ impl Running {
                 "an event is refused: it alone is larger than the queue's byte limit"
             );
         }
-        match self.dead_letters.refuse(event, reason(refused)).fate() {
+        let number = self.queue.number_refused(numbering);
+        let burial = self.dead_letters.refuse(event, number, reason(refused));
+        match burial.fate() {
             Ok(_) => Acceptance::failed(refused.into()),
             Err(burial) => Acceptance::pending(async move {
                 burial.await;
@@ -226,15 +254,25 @@ pub(crate) struct Account {
 /// already, and else becomes a dead letter in the background.
 struct WaitingWrite {
     dead_letters: Arc<DeadLetterWriter>,
+    queue: Arc<Queue>,
     event: SharedEvent,
+    numbering: Numbering,
     waiter: Waiter,
+}
+
+impl WaitingWrite {
+    fn bury(&self, refused: Refused) -> Burial {
+        let number = self.queue.number_refused(self.numbering);
+        self.dead_letters
+            .refuse(&self.event, number, reason(refused))
+    }
 }
 
 impl Drop for WaitingWrite {
     fn drop(&mut self) {
         if let Err(refused) = self.waiter.cancel() {
             // Its own drop lets it go on.
-            drop(self.dead_letters.refuse(&self.event, reason(refused)));
+            drop(self.bury(refused));
         }
     }
 }
@@ -258,8 +296,8 @@ impl From<Refused> for SinkError {
 
 impl Sink for Running {
     fn write(&self, event: &SharedEvent) -> Acceptance {
-        match self.filter.wants(event) {
-            true => self.accept(event),
+        match self.wants(event) {
+            true => self.accept(event.into()),
             false => Acceptance::accepted(),
         }
     }

@@ -20,6 +20,8 @@ impl Endpoint {
             ("compact", json!(self.encoding.compact)),
             ("headers", json!(self.headers.len())),
             ("signatures", json!(self.signing_secrets.len())),
+            ("hmac_signatures", json!(self.hmac_signatures.len())),
+            ("sequence", json!(self.sequence)),
             ("timeout_seconds", seconds(self.timeout)),
             ("retry", self.retry.policy.shown()),
             ("on_status", self.retry.rules.shown()),

@@ -1,5 +1,7 @@
 //! How much a queue may hold: [`Limits`], and what counts against them.
 
+use super::store::Room;
+
 /// Bounds of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -79,19 +81,60 @@ impl Bounds {
             && self.taken_bytes.saturating_add(memory) <= self.limits.bytes
     }
 
+    /// Whether an event fits that a store hands over. It does, whatever its size,
+    /// if all that the queue has are the `lone` events that are in memory only:
+    /// they may wait for it.
+    pub(super) fn check_window(&self, memory: usize, lone: usize) -> Result<(), Refused> {
+        match self.events <= lone {
+            true => Ok(()),
+            false => self.check(memory),
+        }
+    }
+
+    /// How much fits besides what is there.
+    pub(super) fn room(&self) -> Room {
+        Room {
+            events: self.limits.events.saturating_sub(self.events),
+            bytes: self.limits.bytes - self.bytes_capped(),
+        }
+    }
+
+    /// Whether at least half of the window is free.
+    pub(super) fn is_half_empty(&self) -> bool {
+        let room = self.room();
+        room.events >= self.limits.events.div_ceil(2) && room.bytes >= self.limits.bytes / 2
+    }
+
+    /// Whether so many events that are set aside leave too little of the window
+    /// to others.
+    pub(super) fn too_many_aside(&self, events: usize, bytes: usize) -> bool {
+        events >= self.limits.events / 4 || bytes >= self.limits.bytes / 4
+    }
+
+    /// Whether so many lanes wait for their events that no further events are
+    /// to be looked at.
+    pub(super) fn too_many_absent(&self, lanes: usize) -> bool {
+        lanes > self.limits.events
+    }
+
     /// Whether an event of average size fits.
     pub(super) fn has_room(&self) -> bool {
         let average = self.bytes.checked_div(self.events).unwrap_or(AVERAGE);
         self.check(average.min(self.limits.bytes)).is_ok()
     }
 
-    /// Loaded events may exceed the bound by one for each repository.
+    /// Events that a store hands over may exceed the bound by two: one that is
+    /// larger than the window, and one that others of its repository wait for.
     fn bytes_capped(&self) -> usize {
         self.bytes.min(self.limits.bytes)
     }
 
     pub(super) fn add(&mut self, memory: usize) {
-        self.events += 1;
+        self.add_all(1, memory);
+    }
+
+    pub(super) fn add_all(&mut self, events: usize, memory: usize) {
+        self.events += events;
         self.bytes += memory;
     }
 

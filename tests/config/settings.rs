@@ -15,6 +15,7 @@ use crate::expected::{of_reference, told};
 use crate::read;
 
 const EXAMPLE: &str = include_str!("../../examples/notifications.yml");
+const GITLAB: &str = include_str!("../../examples/gitlab.yml");
 const SOURCE: &str = include_str!("../../src/config/config.rs");
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -31,6 +32,7 @@ fn every_setting_reaches_its_builder() {
     let backoff = Backoff::new().base(SECOND).factor(2.0).cap(300 * SECOND);
     let deployer = Endpoint::new("deployer", "https://deployer.example.com/hook")
         .format(Format::CloudEvents)
+        .sequence(true)
         .compact(true)
         .timeout(SECOND)
         .retry(backoff.attempts(20).age(24 * 3600 * SECOND))
@@ -52,7 +54,11 @@ fn every_setting_reaches_its_builder() {
         .disabled(true)
         .connect_timeout(5 * SECOND)
         .sign(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+        .sign_hmac("X-Hub-Signature-256", "a text that both sides know")
+        .format(Format::ImageUpdater)
+        .event_type("com.example.image.pushed")
         .system_roots(false)
+        .proxy_from_env(false)
         .addresses(
             AddressPolicy::deny_private()
                 .allow(["10.20.0.0/16"])
@@ -66,8 +72,9 @@ fn every_setting_reaches_its_builder() {
         );
     let same = Notifier::builder()
         .source(tower_registry_notifications::SourceRecord::new(
-            "registry.example.com:5000",
+            "10.0.0.3:5000",
         ))
+        .public_host("registry.example.com")
         .include_references(true)
         .endpoint(scanner)
         .endpoint(deployer)
@@ -125,7 +132,8 @@ fn the_example_has_every_key_that_is_documented() {
             it.trim_start_matches([' ', '-'])
                 .starts_with(&format!("{key}:"))
         };
-        assert!(EXAMPLE.lines().any(line), "{key} is not in the example");
+        let mut lines = EXAMPLE.lines().chain(GITLAB.lines());
+        assert!(lines.any(line), "{key} is not in the example");
     }
     // And no key is known that is not documented.
     for map in [
@@ -135,6 +143,7 @@ fn the_example_has_every_key_that_is_documented() {
         "queue: {",
         "deadletters: {",
         "clientcertificate: {",
+        "hmac: {",
         "addresses: {",
         "ignore: {",
         "include: {",
@@ -156,6 +165,7 @@ fn the_example_has_every_key_that_is_documented() {
                             | "deadletters"
                             | "addresses"
                             | "clientcertificate"
+                            | "hmac"
                     )
             };
             assert!(
@@ -174,7 +184,9 @@ async fn secrets_in_files_sign() {
     let (port, mut received) = receiver(Box::new(|_| Response::builder())).await;
     let text = format!(
         "notifications: {{endpoints: [{{name: a, url: 'http://127.0.0.1:{port}', timeout: 1m, \
-         signingsecrets: ['file:{}', whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]}}]}}",
+         signingsecrets: ['file:{}', whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw],
+         hmac: {{header: X-Signature, secret: 'file:{}'}}}}]}}",
+        file.display(),
         file.display()
     );
     let config = Config::from_yaml(&text).unwrap();
@@ -185,6 +197,8 @@ async fn secrets_in_files_sign() {
     let got = received.try_recv().unwrap();
     let signatures = got.headers["webhook-signature"].to_str().unwrap();
     assert_eq!(signatures.split(' ').count(), 2, "{signatures}");
+    let hmac = got.headers["x-signature"].to_str().unwrap();
+    assert!(hmac.starts_with("sha256="), "{hmac}");
     let shown = format!("{config:?} {:?}", config.notifier().unwrap());
     for secret in ["C2FVs", "MfKQ9"] {
         assert!(!shown.contains(secret), "{shown}");

@@ -212,7 +212,7 @@ async fn read(stream: &mut TcpStream) -> Vec<u8> {
         head.push(stream.read_u8().await.unwrap());
     }
     let head = String::from_utf8(head).unwrap();
-    let (_, length) = head.split_once("content-length: ").unwrap();
+    let (_, length) = head.split_once("Content-Length: ").unwrap();
     let (length, _) = length.split_once('\r').unwrap();
     let mut body = vec![0; length.parse().unwrap()];
     stream.read_exact(&mut body).await.unwrap();
@@ -327,19 +327,71 @@ async fn private_authority_and_mutual_tls_on_one_connection_of_either_version() 
     }
 }
 
+/// Also one that says that it is an authority, as `openssl req -x509` makes it.
 #[tokio::test]
 async fn a_self_signed_certificate_is_trusted_when_it_is_given() {
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-    let certificate = params.self_signed(&key).unwrap();
-    let pem = certificate.pem();
-    let config = Issued { certificate, key }.server(None, "h2");
-    let mut receiver = Receiver::new(Conduct::Tls(config, Answer::default())).await;
-    let notifier = notifier(endpoint(receiver.url("https")).root_certificates(pem));
+    for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let certificate = params.self_signed(&key).unwrap();
+        let pem = certificate.pem();
+        let config = Issued { certificate, key }.server(None, "h2");
+        let mut receiver = Receiver::new(Conduct::Tls(config, Answer::default())).await;
+        let notifier = notifier(endpoint(receiver.url("https")).root_certificates(pem));
+        write(&notifier, 1).await;
+        receiver.next(1).await;
+        assert!(notifier.shutdown(MINUTE).await.is_drained());
+        assert_eq!(status(&notifier).errors, 0);
+    }
+}
+
+/// As Go writes them: some receivers look for a header in this case only.
+#[tokio::test]
+async fn headers_over_http_1_are_in_title_case() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let head = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    let endpoint = endpoint(format!("http://127.0.0.1:{port}/events"))
+        .header("authorization", "Bearer token")
+        .header("x-team-id", "7")
+        .sign(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
+    let notifier = notifier(endpoint);
     write(&notifier, 1).await;
-    receiver.next(1).await;
     assert!(notifier.shutdown(MINUTE).await.is_drained());
-    assert_eq!(status(&notifier).errors, 0);
+    let head = head.await.unwrap();
+    let names = head
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(": "));
+    let names: HashSet<_> = names.map(|(name, _)| name).collect();
+    for name in [
+        "Host",
+        "Authorization",
+        "Content-Length",
+        "Content-Type",
+        "User-Agent",
+        "Webhook-Id",
+        "Webhook-Signature",
+        "X-Team-Id",
+    ] {
+        assert!(names.contains(name), "{name}: {head}");
+    }
+    assert!(
+        names
+            .iter()
+            .all(|name| name.starts_with(char::is_uppercase)),
+        "{head}"
+    );
 }
 
 /// A receiver that is broken, what the status says, and what it is once it is

@@ -73,7 +73,7 @@ impl Undecided {
     fn decide(&mut self) {
         self.decided = true;
         if self.refused {
-            self.ledger.counts.written();
+            self.ledger.counts.written(1);
         }
         self.ledger.counts.dead(self.reason, 1);
     }

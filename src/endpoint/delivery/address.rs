@@ -29,6 +29,12 @@ use crate::networks::{Network, Networks};
 /// are allowed. If there are none, the attempt fails with an error that contains
 /// the name, and is repeated. An address in the URL itself is denied when the
 /// [`Notifier`](crate::Notifier) is built.
+///
+/// Where the environment names a proxy for the receiver, the connection is one to the
+/// proxy, so the policy checks the proxy's address: allow its network. What the name
+/// of the receiver resolves to is then the proxy's own matter, and only an address in
+/// the URL itself is checked here. Where that is not enough, turn
+/// [`proxy_from_env`](crate::Endpoint::proxy_from_env) off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
     deny_private: bool,

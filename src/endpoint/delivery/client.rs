@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::PROXY_AUTHORIZATION;
 use http::uri::Scheme;
 use http::{Extensions, Request, Response, StatusCode, Uri};
 use http_body::Body;
@@ -15,11 +16,13 @@ use hyper_util::client::legacy::connect::{
     CaptureConnection, Connect, HttpConnector, capture_connection,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::{BoxError, Service, service_fn};
 
 use super::address::Denied;
 use super::connector::{allowed, checked, encrypted, plain, within};
+use super::proxies::{Proxies, routed};
 use super::response::{Delivery, of_client};
 pub(crate) use super::settings::ConnectionSettings;
 use super::status_line::{StatusLine, Watched};
@@ -43,8 +46,9 @@ const STREAM: u32 = 64 << 10;
 const PING: Duration = Duration::from_secs(10);
 const PONG: Duration = Duration::from_secs(5);
 
-/// Returns the client for `url`: keep-alive, no redirects, no proxy, HTTP/2
-/// where a receiver over TLS speaks it. `timeout` is that of a whole attempt.
+/// Returns the client for `url`: keep-alive, no redirects, the proxies that the
+/// environment names, HTTP/2 where a receiver over TLS speaks it. `timeout` is that
+/// of a whole attempt.
 ///
 /// # Errors
 ///
@@ -56,7 +60,11 @@ pub(crate) fn client(
     url: &Uri,
     timeout: Duration,
 ) -> Result<Delivery, BuildError> {
-    resolving(settings, of, url, timeout, GaiResolver::new())
+    let proxies = match settings.proxy_from_env {
+        true => Proxies::from_env(),
+        false => Proxies::default(),
+    };
+    resolving(settings, of, url, timeout, GaiResolver::new(), proxies)
 }
 
 fn resolving<R>(
@@ -65,6 +73,7 @@ fn resolving<R>(
     url: &Uri,
     timeout: Duration,
     resolver: R,
+    proxies: Proxies,
 ) -> Result<Delivery, BuildError>
 where
     R: Service<Name, Response: Iterator<Item = SocketAddr> + Send, Error: Into<BoxError>>,
@@ -83,26 +92,63 @@ where
         let remedy = "it denies this address of the URL: allow its network, or post elsewhere";
         BuildError::new(&format!("{of}address policy"), host, remedy)
     }));
+    let proxy_tls = mistakes.take(check_proxy(settings, of, &proxies, url));
     let mut tcp = HttpConnector::new_with_resolver(allowed(resolver, addresses.clone()));
     tcp.set_nodelay(true);
     // Each address of a name gets its share.
     tcp.set_connect_timeout(Some(limit));
+    tcp.enforce_http(false);
+    let tcp = checked(tcp, addresses.clone());
+    let routed = routed(tcp, proxies.clone(), addresses, proxy_tls.flatten());
     if url.scheme() != Some(&Scheme::HTTPS) {
         mistakes.take(settings.check_without_tls(of));
-        return mistakes.or(pooled(within(limit, plain(checked(tcp, addresses)))));
+        return mistakes.or(pooled(within(limit, plain(routed)), proxies));
     }
     mistakes.take(tls::check_server_name(of, url.host().unwrap_or_default()));
     let Some(config) = mistakes.take(tls::config(settings, of)) else {
         return mistakes.failed();
     };
-    tcp.enforce_http(false);
-    let tls = encrypted(checked(tcp, addresses), config.into());
-    mistakes.or(pooled(within(limit, tls)))
+    let encrypted = encrypted(routed, config.into());
+    mistakes.or(pooled(within(limit, encrypted), proxies))
+}
+
+/// Checks the proxy for a URL, if there is one. Returns how to reach it over TLS, if
+/// it must be.
+fn check_proxy(
+    settings: &ConnectionSettings,
+    of: &str,
+    proxies: &Proxies,
+    url: &Uri,
+) -> Result<Option<Arc<ClientConfig>>, BuildError> {
+    let Some(proxy) = proxies.intercept(url) else {
+        return Ok(None);
+    };
+    let mut mistakes = Mistakes::default();
+    mistakes.take(
+        settings
+            .addresses
+            .check(proxy.url())
+            .map_err(|Denied(host)| {
+                let remedy = "it denies the proxy that HTTP_PROXY or HTTPS_PROXY names: \
+                              allow its network, or use no proxy for this endpoint";
+                BuildError::new(&format!("{of}address policy"), host, remedy)
+            }),
+    );
+    if !proxy.is_supported() {
+        let scheme = proxy.url().scheme_str().unwrap_or_default();
+        let remedy = "write the proxy in HTTP_PROXY or HTTPS_PROXY with http, https or socks5";
+        mistakes.add(BuildError::new(&format!("{of}proxy"), scheme, remedy));
+    }
+    if !proxy.is_tls() {
+        return mistakes.or(None);
+    }
+    let config = mistakes.take(tls::of_proxy(settings, of));
+    mistakes.or(config.map(Arc::new))
 }
 
 /// Keeps connections and uses them again. A connection that the receiver closed
 /// is replaced; a request that was already being sent on it is not sent again.
-fn pooled<C, T>(connector: C) -> Delivery
+fn pooled<C, T>(connector: C, proxies: Proxies) -> Delivery
 where
     C: Service<Uri, Response = TokioIo<Watched<T>>, Error = BoxError, Future: Send + Unpin>,
     C: Clone + Send + Sync + 'static,
@@ -114,6 +160,8 @@ where
         .pool_idle_timeout(IDLE)
         .http1_max_buf_size(HEAD)
         .http1_max_headers(HEADER_FIELDS)
+        // As Go writes them: some receivers look for a header in this case only.
+        .http1_title_case_headers(true)
         // The status decides, whatever else the head says.
         .http1_ignore_invalid_headers_in_responses(true)
         .http1_allow_spaces_after_header_name_in_responses(true)
@@ -125,7 +173,13 @@ where
         .http2_keep_alive_timeout(PONG)
         .http2_keep_alive_while_idle(true)
         .build::<_, Full<Bytes>>(connector);
-    of_client(service_fn(move |request| exchange(client.clone(), request)))
+    of_client(service_fn(move |mut request: Request<Bytes>| {
+        if let Some(authorization) = proxies.authorization(request.uri()) {
+            let headers = request.headers_mut();
+            headers.entry(PROXY_AUTHORIZATION).or_insert(authorization);
+        }
+        exchange(client.clone(), request)
+    }))
 }
 
 /// Sends a request. If the response cannot be parsed but its status was read,
@@ -177,6 +231,9 @@ impl Drop for Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod proxied;
 
 #[cfg(test)]
 mod tests {
@@ -241,7 +298,7 @@ mod tests {
             ))
         });
         let url = format!("http://receiver:{port}").parse().unwrap();
-        super::resolving(&settings, "", &url, MINUTE, resolver).unwrap()
+        super::resolving(&settings, "", &url, MINUTE, resolver, Proxies::default()).unwrap()
     }
 
     async fn post(client: &Delivery, url: String) -> Result<(), String> {
@@ -293,7 +350,7 @@ mod tests {
             .unwrap();
         // Nothing for TLS goes out without.
         let error = post(&client, format!("https://127.0.0.1:{port}/")).await;
-        assert!(error.unwrap_err().contains("scheme is not http"));
+        assert!(error.unwrap_err().contains("the URL is not http"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -307,7 +364,9 @@ mod tests {
                 service_fn(|_: Name| pending::<Result<std::vec::IntoIter<_>, BoxError>>());
             let url = "http://receiver".parse().unwrap();
             let attempt = Duration::from_secs(attempt);
-            let client = super::resolving(&settings, "", &url, attempt, resolver).unwrap();
+            let client =
+                super::resolving(&settings, "", &url, attempt, resolver, Proxies::default())
+                    .unwrap();
             let start = Instant::now();
             let error = post(&client, url.to_string()).await.unwrap_err();
             assert!(
@@ -347,7 +406,7 @@ mod tests {
             tokio::spawn(serve(theirs, freeze));
             ready(Ok::<_, BoxError>(Watched::new(ours, true)))
         });
-        let client = pooled(connector);
+        let client = pooled(connector, Proxies::default());
         let url = || "http://receiver/".to_owned();
         post(&client, url()).await.unwrap();
         post(&client, url()).await.unwrap();

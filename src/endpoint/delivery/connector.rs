@@ -1,5 +1,5 @@
-//! Makes the connections of a client: name, address policy, TCP, TLS, time
-//! limit. Each step is a service around the one before.
+//! Makes the connections of a client: name, address policy, TCP, proxy (in
+//! `proxies.rs`), TLS, time limit. Each step is a service around the one before.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 use tower::{BoxError, Service, ServiceExt as _, service_fn};
 
 use super::address::{AddressPolicy, Denied};
+use super::proxies::{Route, Stream};
 use super::status_line::Watched;
 use super::tls;
 
@@ -88,44 +89,56 @@ where
     })
 }
 
-/// Connections of `http`.
+/// Connections of `http`, and of nothing else: a layer may have replaced the URL,
+/// and nothing meant for TLS goes out without.
 pub(super) fn plain<C>(
-    tcp: C,
-) -> impl Service<Uri, Response = TokioIo<Watched<TcpStream>>, Error = BoxError, Future: Send>
+    routed: C,
+) -> impl Service<Uri, Response = TokioIo<Watched<Stream>>, Error = BoxError, Future: Send>
 + Clone
 + Send
 + Sync
 + 'static
 where
-    C: Service<Uri, Response = TokioIo<TcpStream>, Error = BoxError, Future: Send>,
+    C: Service<Uri, Response = Route, Error = BoxError, Future: Send>,
     C: Clone + Send + Sync + 'static,
 {
-    tcp.map_response(|stream| Watched::new(stream.into_inner(), false))
+    service_fn(move |url: Uri| {
+        let routed = routed.clone();
+        async move {
+            if url.scheme() != Some(&Scheme::HTTP) {
+                return Err("the URL is not http".into());
+            }
+            let Route { stream, is_proxied } = routed.oneshot(url).await?;
+            Ok(match is_proxied {
+                true => Watched::proxied(stream),
+                false => Watched::new(stream, false),
+            })
+        }
+    })
 }
 
-/// Connections of `https`, and of nothing else: a layer may have replaced the
-/// URL, and nothing meant for TLS goes out without.
+/// Connections of `https`, and of nothing else.
 pub(super) fn encrypted<C>(
-    tcp: C,
+    routed: C,
     config: Arc<ClientConfig>,
-) -> impl Service<Uri, Response = TokioIo<Watched<TlsStream<TcpStream>>>, Error = BoxError, Future: Send>
+) -> impl Service<Uri, Response = TokioIo<Watched<TlsStream<Stream>>>, Error = BoxError, Future: Send>
 + Clone
 + Send
 + Sync
 + 'static
 where
-    C: Service<Uri, Response = TokioIo<TcpStream>, Error = BoxError, Future: Send>,
+    C: Service<Uri, Response = Route, Error = BoxError, Future: Send>,
     C: Clone + Send + Sync + 'static,
 {
     let tls = TlsConnector::from(config);
     service_fn(move |url: Uri| {
-        let (tcp, tls) = (tcp.clone(), tls.clone());
+        let (routed, tls) = (routed.clone(), tls.clone());
         async move {
             if url.scheme() != Some(&Scheme::HTTPS) {
                 return Err("the URL is not https".into());
             }
             let name = tls::server_name(url.host().unwrap_or_default())?.to_owned();
-            let stream = tcp.oneshot(url).await?.into_inner();
+            let stream = routed.oneshot(url).await?.stream;
             let stream = tls.connect(name, stream).await?;
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
             Ok(Watched::new(stream, is_http2))

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "client")]
 mod address;
+mod body_signature;
 #[cfg(feature = "client")]
 mod client;
 #[cfg(not(feature = "client"))]
@@ -10,9 +11,16 @@ mod client;
 mod client;
 #[cfg(feature = "client")]
 mod connector;
+#[cfg(feature = "client")]
+mod no_proxy;
+#[cfg(feature = "client")]
+mod proxies;
 mod request;
 mod response;
 mod secrets;
+#[cfg(feature = "client")]
+mod self_signed;
+mod sequence;
 #[cfg(feature = "client")]
 mod settings;
 mod signature;
@@ -24,11 +32,15 @@ mod tls;
 
 #[cfg(feature = "client")]
 pub use self::address::AddressPolicy;
+pub(crate) use self::body_signature::BodySigner;
 pub(super) use self::client::{ConnectionSettings, client};
 pub(super) use self::request::{Outcome, Poster, status_text};
 pub use self::response::Delivery;
 pub(super) use self::response::of_client;
 pub(super) use self::secrets::Secrets;
+pub(super) use self::sequence::Sequence;
 pub(crate) use self::signature::Signer;
 pub(super) use self::target::headers;
+#[cfg(feature = "config")]
+pub(crate) use self::target::is_framing;
 pub(crate) use self::target::target;

@@ -18,6 +18,8 @@ pub(crate) struct ConnectionSettings {
     pub(crate) client_certificate: Option<(Vec<u8>, Vec<u8>)>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) addresses: AddressPolicy,
+    /// Whether the proxies that the environment names are used.
+    pub(crate) proxy_from_env: bool,
 }
 
 impl Default for ConnectionSettings {
@@ -28,6 +30,7 @@ impl Default for ConnectionSettings {
             client_certificate: None,
             connect_timeout: None,
             addresses: AddressPolicy::allow_all(),
+            proxy_from_env: true,
         }
     }
 }
@@ -40,11 +43,9 @@ impl ConnectionSettings {
         let timeout = self.connect_timeout.map(|_| "connect timeout");
         let addresses = self.addresses != AddressPolicy::allow_all();
         let addresses = addresses.then_some("address policy");
-        let set = self
-            .tls_settings()
-            .into_iter()
-            .chain(timeout)
-            .chain(addresses);
+        let proxy = (!self.proxy_from_env).then_some("proxy_from_env");
+        let tls = self.tls_settings().into_iter();
+        let set = tls.chain(timeout).chain(addresses).chain(proxy);
         all_set(of, set, remedy)
     }
 
@@ -99,6 +100,7 @@ impl fmt::Debug for ConnectionSettings {
             .field("client_certificate", &self.client_certificate.is_some())
             .field("connect_timeout", &self.connect_timeout)
             .field("addresses", &self.addresses)
+            .field("proxy_from_env", &self.proxy_from_env)
             .finish()
     }
 }

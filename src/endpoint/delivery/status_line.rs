@@ -116,6 +116,7 @@ impl State {
 pub(super) struct Watched<T> {
     stream: T,
     is_http2: bool,
+    is_proxied: bool,
     status: StatusLine,
 }
 
@@ -124,8 +125,17 @@ impl<T> Watched<T> {
         TokioIo::new(Self {
             stream,
             is_http2,
+            is_proxied: false,
             status: StatusLine::default(),
         })
+    }
+
+    /// A connection to a proxy that reads the requests and passes them on: they name
+    /// the whole URL.
+    pub(super) fn proxied(stream: T) -> TokioIo<Self> {
+        let mut watched = Self::new(stream, false);
+        watched.inner_mut().is_proxied = true;
+        watched
     }
 }
 
@@ -133,7 +143,9 @@ impl<T> Connection for Watched<T> {
     fn connected(&self) -> Connected {
         match self.is_http2 {
             true => Connected::new().negotiated_h2(),
-            false => Connected::new().extra(self.status.clone()),
+            false => Connected::new()
+                .proxy(self.is_proxied)
+                .extra(self.status.clone()),
         }
     }
 }

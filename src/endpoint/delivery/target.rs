@@ -1,6 +1,8 @@
 //! Where an endpoint posts, and with which headers.
 
-use http::header::AUTHORIZATION;
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
@@ -10,6 +12,9 @@ use crate::error::{BuildError, Mistakes};
 use crate::redact::split_user_info;
 
 const URL: &str = "write one like https://receiver.example.com/events";
+const UNIX: &str = "a socket of Unix is no URL for deliveries: let a server listen on an address before it \
+                    (socat TCP-LISTEN:8080,bind=127.0.0.1,fork UNIX-CONNECT:/path), \
+                    or deliver with Endpoint::client";
 const HOST: &str = "write the host in ASCII: its form that begins with xn--";
 
 /// The URL without user info, which becomes an `Authorization` header.
@@ -19,6 +24,9 @@ const HOST: &str = "write the host in ASCII: its form that begins with xn--";
 ///
 /// What to write instead.
 pub(crate) fn target(url: &str) -> Result<(Uri, Option<HeaderValue>), &'static str> {
+    if let Some(("unix" | "http+unix", _)) = url.split_once(':') {
+        return Err(UNIX);
+    }
     let rest = url.split_once("://").ok_or(URL)?.1;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
@@ -65,6 +73,11 @@ pub(crate) fn headers(
             mistakes.add(BuildError::new(&format!("{of}header"), number, remedy));
             continue;
         };
+        if is_framing(&name) {
+            let remedy = "the client sets this header itself: remove it";
+            mistakes.add(BuildError::new(&format!("{of}header"), number, remedy));
+            continue;
+        }
         value.set_sensitive(true);
         headers.append(name, value);
     }
@@ -72,6 +85,20 @@ pub(crate) fn headers(
         headers.entry(AUTHORIZATION).or_insert(value);
     }
     mistakes.or(headers)
+}
+
+/// Whether a header says where a message or a connection ends. One that is wrong would
+/// cut bodies off, or make a part of them the next request.
+pub(crate) fn is_framing(name: &HeaderName) -> bool {
+    const FRAMING: [HeaderName; 6] = [
+        CONNECTION,
+        CONTENT_LENGTH,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
+    FRAMING.contains(name)
 }
 
 #[cfg(test)]
@@ -85,6 +112,18 @@ mod tests {
         assert_eq!(authorization.unwrap(), "Basic bWU6aHVzaA==");
         let (_, authorization) = target("http://mé:ü@h/").unwrap();
         assert_eq!(authorization.unwrap(), "Basic bcOpOsO8");
+    }
+
+    #[test]
+    fn a_socket_of_unix_is_refused_with_the_remedy() {
+        for url in [
+            "unix:/run/hook.sock",
+            "unix:///run/hook.sock",
+            "http+unix://%2Frun%2Fhook",
+        ] {
+            assert_eq!(target(url).unwrap_err(), UNIX, "{url}");
+        }
+        assert!(UNIX.contains("socat TCP-LISTEN"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::self_signed;
 use super::settings::ConnectionSettings;
 use crate::error::{BuildError, Mistakes};
 
@@ -31,21 +32,47 @@ pub(super) fn config(settings: &ConnectionSettings, of: &str) -> Result<ClientCo
         true => system_roots(),
         false => Vec::new(),
     };
-    let roots = mistakes.take(roots(of, system, &settings.root_certificates));
-    let versions = ClientConfig::builder_with_provider(provider)
+    let given = mistakes.take(given(of, &settings.root_certificates));
+    let roots = given.and_then(|given| {
+        let roots = mistakes.take(roots(of, system, &given))?;
+        Some((roots, given))
+    });
+    let versions = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|cause| BuildError::new(&format!("{of}url"), "https", &cause.to_string()));
     let versions = mistakes.take(versions);
-    let (Some(roots), Some(versions)) = (roots, versions) else {
+    let (Some((roots, given)), Some(versions)) = (roots, versions) else {
         return mistakes.failed();
     };
-    let config = versions.with_root_certificates(roots);
+    let verifier = self_signed::verifier(roots, given, provider).map_err(|cause| {
+        let field = format!("{of}{ROOTS}");
+        BuildError::new(&field, "a certificate", &cause.to_string())
+    })?;
+    // It is as strict as rustls's own but for certificates that the user named.
+    let config = versions
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     let mut config = match identity {
         Some(identity) => config.with_client_cert_resolver(Arc::new(identity)),
         None => config.with_no_client_auth(),
     };
     config.alpn_protocols = [HTTP2, b"http/1.1"].map(<[u8]>::to_vec).into();
     mistakes.or(config)
+}
+
+/// The TLS configuration for a proxy: trust as for the receiver, HTTP/1.1, and no
+/// client certificate, which is for the receiver.
+pub(super) fn of_proxy(
+    settings: &ConnectionSettings,
+    of: &str,
+) -> Result<ClientConfig, BuildError> {
+    let settings = ConnectionSettings {
+        client_certificate: None,
+        ..settings.clone()
+    };
+    let mut config = config(&settings, of)?;
+    config.alpn_protocols.clear();
+    Ok(config)
 }
 
 /// Reports a host that no certificate can name, before the first event does.
@@ -69,25 +96,34 @@ fn system_roots() -> Vec<CertificateDer<'static>> {
     found.certs
 }
 
+/// The certificates that the user named.
+fn given(of: &str, files: &[Vec<u8>]) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let field = format!("{of}{ROOTS}");
+    let mut mistakes = Mistakes::default();
+    let mut given = Vec::new();
+    for pem in files {
+        let found = mistakes.take(certificates(&field, pem));
+        given.extend(found.into_iter().flatten());
+    }
+    mistakes.or(given)
+}
+
 /// The system's roots, without those that cannot be used, and the given ones,
 /// all of which must be valid.
 fn roots(
     of: &str,
     system: Vec<CertificateDer<'static>>,
-    given: &[Vec<u8>],
+    given: &[CertificateDer<'static>],
 ) -> Result<RootCertStore, BuildError> {
     let field = format!("{of}{ROOTS}");
     let mut mistakes = Mistakes::default();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(system);
-    for pem in given {
-        let found = mistakes.take(certificates(&field, pem));
-        for certificate in found.into_iter().flatten() {
-            let added = roots.add(certificate);
-            let wrong =
-                |cause: rustls::Error| BuildError::new(&field, "a certificate", &cause.to_string());
-            mistakes.take(added.map_err(wrong));
-        }
+    for certificate in given {
+        let added = roots.add(certificate.clone());
+        let wrong =
+            |cause: rustls::Error| BuildError::new(&field, "a certificate", &cause.to_string());
+        mistakes.take(added.map_err(wrong));
     }
     if roots.is_empty() && mistakes.is_empty() {
         let remedy = "install the system's trusted roots (on Debian: ca-certificates), \
@@ -153,7 +189,10 @@ fn size(pem: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair};
+    use std::time::Duration;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+    use rustls::pki_types::UnixTime;
 
     use super::*;
 
@@ -168,12 +207,46 @@ mod tests {
         };
         let (one, two) = (authority(), authority());
         let file = [one.pem(), two.pem()].concat().into_bytes();
-        assert_eq!(roots("", Vec::new(), &[file]).unwrap().len(), 2);
+        let given = given("", &[file]).unwrap();
+        assert_eq!(roots("", Vec::new(), &given).unwrap().len(), 2);
         // A system's roots may be of any age; those that are given may not.
         let bad = CertificateDer::from(b"no certificate".to_vec());
         let system = vec![one.der().clone(), bad];
         assert_eq!(roots("", system.clone(), &[]).unwrap().len(), 1);
-        let more = two.pem().into_bytes();
+        let more = two.der().clone();
         assert_eq!(roots("", system, &[more]).unwrap().len(), 2);
+    }
+
+    /// A certificate as `openssl req -x509 -addext subjectAltName=DNS:receiver`
+    /// makes it.
+    fn own(last_year: i32) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(["receiver".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(last_year, 12, 31);
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_self_signed_authority_is_a_receiver_if_it_is_given() {
+        let provider = Arc::new(ring::default_provider());
+        let (given, expired, other) = (own(2100), own(2021), own(2100));
+        let mut roots = RootCertStore::empty();
+        let given_ones = vec![given.clone(), expired.clone()];
+        given_ones
+            .iter()
+            .for_each(|it| roots.add(it.clone()).unwrap());
+        let verifier = self_signed::verifier(roots, given_ones, provider).unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
+        let verify = |certificate: &CertificateDer<'_>, name: &'static str| {
+            let name = ServerName::try_from(name).unwrap();
+            verifier.verify_server_cert(certificate, &[], &name, &[], now)
+        };
+        assert!(verify(&given, "receiver").is_ok());
+        let error = |certificate, name| format!("{:?}", verify(certificate, name).unwrap_err());
+        assert!(error(&given, "other").contains("NotValidForName"));
+        assert!(error(&expired, "receiver").contains("Expired"));
+        assert!(error(&other, "receiver").contains("CaUsedAsEndEntity"));
     }
 }

@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 
 use crate::error::{BuildError, Mistakes};
 
+/// The shortest wait that can be set: without one, a receiver that is down would be
+/// flooded.
+pub(super) const SHORTEST: Duration = Duration::from_millis(1);
+
 /// Exponential backoff with full jitter, the default of an endpoint.
 ///
 /// After its n-th failed attempt an event waits for a random time between 0
@@ -43,7 +47,7 @@ impl Backoff {
         Self::default()
     }
 
-    /// Sets the longest wait after the first attempt. Defaults to 1 s.
+    /// Sets the longest wait after the first attempt, at least 1 ms. Defaults to 1 s.
     #[must_use]
     pub fn base(mut self, base: Duration) -> Self {
         self.base = base;
@@ -126,8 +130,8 @@ impl Backoff {
                 remedy,
             ));
         };
-        if self.base.is_zero() {
-            wrong("base", "0".into(), "must be more than 0");
+        if self.base < SHORTEST {
+            wrong("base", format!("{:?}", self.base), "must be at least 1 ms");
         }
         if !(self.factor.is_finite() && self.factor >= 1.0) {
             wrong("factor", self.factor.to_string(), "must be at least 1");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::backoff::SHORTEST;
 use crate::error::{BuildError, Mistakes};
 
 /// The reference's breaker, which never gives up an event.
@@ -43,8 +44,8 @@ impl Breaker {
         self
     }
 
-    /// Sets the wait between attempts while the breaker is open. Defaults to
-    /// 1 s.
+    /// Sets the wait between attempts while the breaker is open, at least 1 ms.
+    /// Defaults to 1 s.
     #[must_use]
     pub fn backoff(mut self, backoff: Duration) -> Self {
         self.backoff = backoff;
@@ -69,9 +70,10 @@ impl Breaker {
 
     pub(super) fn check(&self, of: &str) -> Result<(), BuildError> {
         let mut mistakes = Mistakes::default();
-        if self.backoff.is_zero() {
+        if self.backoff < SHORTEST {
             let field = format!("{of}retry backoff");
-            mistakes.add(BuildError::new(&field, 0, "must be more than 0"));
+            let backoff = format!("{:?}", self.backoff);
+            mistakes.add(BuildError::new(&field, backoff, "must be at least 1 ms"));
         }
         mistakes.or(())
     }

@@ -23,6 +23,7 @@ pub(crate) struct Counts {
     events: AtomicU64,
     dead_letters: AtomicU64,
     lost: AtomicU64,
+    unsupported: AtomicU64,
     tally: Mutex<Tally>,
     log: Mutex<Log>,
 }
@@ -101,6 +102,7 @@ impl Counts {
             events: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            unsupported: AtomicU64::new(0),
             tally: Mutex::new(Tally::new()),
             log: Mutex::default(),
         }
@@ -123,10 +125,16 @@ impl Counts {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an event that the queue has accepted, or refused for good.
-    pub(crate) fn written(&self) {
-        self.events.fetch_add(1, Ordering::Relaxed);
-        self.metrics.events.increment(1);
+    /// Counts events that the queue has accepted, or refused for good.
+    pub(crate) fn written(&self, events: usize) {
+        self.events.fetch_add(events as u64, Ordering::Relaxed);
+        self.metrics.events.increment(events as u64);
+    }
+
+    /// Counts an event that the filter wants and the format cannot carry.
+    pub(crate) fn unsupported(&self) {
+        self.unsupported.fetch_add(1, Ordering::Relaxed);
+        self.metrics.unsupported.increment(1);
     }
 
     /// An event is to become a dead letter. Returns whether to log it.
@@ -286,6 +294,7 @@ impl Counts {
             retries: tally.retries,
             dead_letters: self.dead_letters.load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
+            unsupported: self.unsupported.load(Ordering::Relaxed),
             statuses: tally
                 .statuses
                 .iter()

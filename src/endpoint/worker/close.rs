@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Worker;
 use super::in_flight::untried;
 use crate::endpoint::dead_letter::{Cause, DeadLetterWriter, Fates, Reason};
-use crate::queue::Queue;
+use crate::queue::{Abandoned, Queue};
 
 /// How long dead letters may take for all that is left at the end.
 pub(crate) const BURIAL: Duration = Duration::from_secs(5);
@@ -26,15 +26,10 @@ pub(super) struct Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         self.queue.close();
-        match self.queue.kept_in() {
-            Some(_) => self.account(self.queue.size().0, 0),
-            None => {
-                let left = self.queue.forget_all();
-                let why = "the worker ended before their dead letters were kept";
-                self.dead_letters.lose(left, Reason::Shutdown, why);
-                self.account(0, left);
-            }
-        }
+        let Abandoned { stored, lost } = self.queue.abandon();
+        let why = "the worker ended before their dead letters were kept";
+        self.dead_letters.lose(lost, Reason::Shutdown, why);
+        self.account(stored, lost);
     }
 }
 
@@ -66,17 +61,16 @@ impl Worker {
         {
             self.in_flight.advance(id, &self.queue, Instant::now());
         }
-        // A store that outlives the process keeps them as they are.
-        if self.queue.kept_in().is_none() {
-            let ours = std::mem::take(&mut self.in_flight).into_entries();
-            let queued = self.queue.drain().into_iter().map(untried);
-            let (left, cause) = (ours.into_iter().chain(queued), Cause::default());
-            let (queue, deadline) = (&self.queue, Some(deadline));
-            let tell = |fates: Fates| closing.account(fates.kept, fates.lost);
-            self.dead_letters
-                .bury_all(queue, left, Reason::Shutdown, &cause, deadline, tell)
-                .await;
-        }
+        let ours = std::mem::take(&mut self.in_flight).into_entries();
+        let queued = self.queue.drain().into_iter().map(untried);
+        let (left, cause) = (ours.into_iter().chain(queued), Cause::default());
+        // A store that outlives the process keeps its events as they are.
+        let left = left.filter(|(entry, _)| !entry.is_stored());
+        let (queue, deadline) = (&self.queue, Some(deadline));
+        let tell = |fates: Fates| closing.account(fates.kept, fates.lost);
+        self.dead_letters
+            .bury_all(queue, left, Reason::Shutdown, &cause, deadline, tell)
+            .await;
         self.refresh();
     }
 }

@@ -1,5 +1,12 @@
+use std::sync::Arc;
+
+use super::entry::memory_of;
 use super::*;
-use crate::event::{Action, Event};
+use crate::event::{Action, Event, SharedEvent};
+
+mod hand_over;
+mod shelf;
+mod window;
 
 fn event(repository: &str) -> SharedEvent {
     let mut event = Event::new(Action::Pull);
@@ -13,7 +20,7 @@ const MANY: Limits = Limits {
 };
 
 fn queue(limits: Limits) -> Arc<Queue> {
-    Queue::new(limits, MemoryStore::default(), || {})
+    Queue::new(limits, |_| {})
 }
 
 fn repository(entry: Option<Entry>) -> String {
@@ -245,14 +252,10 @@ fn the_place_of_a_writer_that_gives_up_goes_to_those_behind() {
 fn every_accepted_event_is_reported_once() {
     let told = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = told.clone();
-    let accepted = move || {
-        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let accepted = move |events| {
+        count.fetch_add(events, std::sync::atomic::Ordering::Relaxed);
     };
-    let queue = Queue::new(
-        Limits { events: 2, ..MANY },
-        MemoryStore::default(),
-        accepted,
-    );
+    let queue = Queue::new(Limits { events: 2, ..MANY }, accepted);
     let told = || told.load(std::sync::atomic::Ordering::Relaxed);
     queue.push(&event("a")).unwrap();
     assert!(queue.push_or_wait(&event("a")).unwrap().is_none());
@@ -266,120 +269,19 @@ fn every_accepted_event_is_reported_once() {
     assert_eq!(told(), 4);
 }
 
-/// A store that outlives the process, and answers when the test says so.
-#[derive(Clone, Debug, Default)]
-struct Shelf(Arc<Mutex<ShelfState>>);
-
-#[derive(Debug, Default)]
-struct ShelfState {
-    events: std::collections::BTreeMap<Position, SharedEvent>,
-    asked: Vec<(Position, Reply)>,
-    next: u64,
-}
-
-impl Store for Shelf {
-    fn append(&self, event: &SharedEvent) -> Position {
-        let mut state = self.0.lock().unwrap();
-        let position = Position(state.next);
-        // With gaps, as a store has that several endpoints share.
-        state.next += 3;
-        state.events.insert(position, event.clone());
-        position
-    }
-
-    fn load(&self, position: Position, reply: Reply) {
-        self.0.lock().unwrap().asked.push((position, reply));
-    }
-
-    fn settle(&self, position: Position) {
-        let settled = self.0.lock().unwrap().events.remove(&position);
-        assert!(settled.is_some(), "{position:?} was settled twice");
-    }
-
-    fn kept_in(&self) -> Option<&str> {
-        Some("the shelf")
-    }
-}
-
-impl Shelf {
-    /// Answers everything that was asked for, or drops the questions.
-    fn answer(&self, answer: bool) -> usize {
-        let asked = std::mem::take(&mut self.0.lock().unwrap().asked);
-        let questions = asked.len();
-        for (position, reply) in asked {
-            let event = self.0.lock().unwrap().events.get(&position).cloned();
-            if answer {
-                reply.answer(event);
-            }
-        }
-        questions
-    }
-}
-
 #[test]
-fn a_repository_that_fails_costs_a_durable_store_no_memory_and_no_other_its_turn() {
-    let shelf = Shelf::default();
-    let limits = Limits { events: 40, ..MANY };
-    let queue = Queue::new(limits, shelf.clone(), || {});
-    queue.push(&event("bad")).unwrap();
-    let failing = queue.take().unwrap();
-    let lanes = queue.occupy(std::slice::from_ref(&failing));
-    let mut bad = Vec::new();
-    for round in 0..1000 {
-        let event_of_bad = event("bad");
-        bad.push(event_of_bad.id().to_string());
-        queue.push(&event_of_bad).unwrap();
-        queue.push(&event("good")).unwrap();
-        let good = queue.take().unwrap();
-        assert_eq!(good.repository(), "good");
-        queue.settle(&good);
-        assert_eq!(queue.size().0, round + 2);
-    }
-    // The failing one, and those of its lane that stay in memory.
-    assert_eq!(queue.size().1, 17 * failing.memory());
-    queue.settle(&failing);
-    queue.release(lanes);
-
-    let mut questions = 0;
-    for id in bad {
-        let entry = loop {
-            match queue.take() {
-                Some(entry) => break entry,
-                // Every other answer is forgotten, and asked for again.
-                None => {
-                    questions += shelf.answer(questions % 2 == 1);
-                }
-            }
-        };
-        assert_eq!(entry.event.id(), id);
-        queue.settle(&entry);
-    }
-    assert_eq!(questions, 2 * (1000 - 16));
-    assert_eq!(queue.size(), (0, 0));
-    assert!(queue.state().lanes.is_clear());
-    assert!(shelf.0.lock().unwrap().events.is_empty());
-}
-
-#[test]
-fn an_event_missing_from_the_store_is_forgotten() {
-    let shelf = Shelf::default();
-    let queue = Queue::new(MANY, shelf.clone(), || {});
+fn without_a_store_the_queue_numbers_what_it_accepts() {
+    let queue = queue(Limits { events: 2, ..MANY });
+    let mut dropped = Vec::new();
     queue.push(&event("a")).unwrap();
-    let first = queue.take().unwrap();
-    let lanes = queue.occupy(std::slice::from_ref(&first));
-    (0..18).for_each(|_| queue.push(&event("a")).unwrap());
-    assert!(queue.take().is_none());
-    queue.settle(&first);
-    queue.release(lanes);
-    for _ in 0..16 {
-        queue.settle(&queue.take().unwrap());
-    }
-    shelf.0.lock().unwrap().events.clear();
-    for left in [2, 1] {
-        assert_eq!(queue.size().0, left);
-        assert!(queue.take().is_none());
-        assert_eq!(shelf.answer(true), 1);
-    }
-    assert_eq!(queue.size(), (0, 0));
-    assert!(queue.state().lanes.is_clear());
+    queue.push(&event("b")).unwrap();
+    queue.push(&event("c")).unwrap_err();
+    queue.push_dropping(&event("d"), &mut dropped).unwrap();
+    let waiter = must_wait(&queue, &event("e"));
+    queue.settle(&queue.take().unwrap());
+    drop(waiter);
+    let numbers: Vec<_> = std::iter::from_fn(|| queue.take())
+        .map(|entry| (entry.repository().to_owned(), entry.number().unwrap().get()))
+        .collect();
+    assert_eq!(numbers, [("d".into(), 3), ("e".into(), 4)]);
 }

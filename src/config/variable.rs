@@ -1,0 +1,205 @@
+//! Variables of the environment as messages speak of them: [`Variable`].
+
+use std::fmt;
+
+use crate::redact::without_user_info;
+
+/// What the names of all variables begin with.
+pub(super) const PREFIX: &str = "REGISTRY_NOTIFICATIONS";
+
+/// The last parts of names whose values are no secrets. Everything else is left out
+/// of messages: a misspelt variable may be one for a header.
+const PUBLIC: [&str; 32] = [
+    "ACCEPTREDIRECTS",
+    "ACTIONS",
+    "ADDR",
+    "AGE",
+    "ALLOW",
+    "ATTEMPTS",
+    "BACKOFF",
+    "BASE",
+    "BYTES",
+    "CAP",
+    "COMPACT",
+    "CONCURRENCY",
+    "CONNECTTIMEOUT",
+    "DISABLED",
+    "EVENTS",
+    "FACTOR",
+    "FILE",
+    "FILES",
+    "FORMAT",
+    "IGNOREDMEDIATYPES",
+    "INCLUDEREFERENCES",
+    "KINDS",
+    "LINGER",
+    "MAXBYTES",
+    "MEDIATYPES",
+    "NAME",
+    "OVERFLOW",
+    "POLICY",
+    "REPOSITORIES",
+    "THRESHOLD",
+    "TIMEOUT",
+    "URL",
+];
+/// Characters of the longest value that a message repeats.
+const SHOWN: usize = 80;
+
+/// A variable of the environment.
+pub(super) struct Variable {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+impl Variable {
+    /// Whether this is the variable of a key, and not one that leads to a map or list
+    /// around it.
+    pub(super) fn is_of(&self, path: &str) -> bool {
+        name_of(path).eq_ignore_ascii_case(&self.name)
+    }
+
+    /// The variable that would have worked in place of this one, where `wrong` is the
+    /// path of a key that is not known and `right` that of a similar key.
+    pub(super) fn instead(&self, wrong: &str, right: &str) -> Option<String> {
+        let wrong = name_of(wrong);
+        let start = self.name.get(..wrong.len())?;
+        let rest = self.name.get(wrong.len()..)?;
+        let same = start.eq_ignore_ascii_case(&wrong);
+        same.then(|| self.assignment(&format!("{}{rest}", name_of(right))))
+    }
+
+    /// Writes down a variable with the value of this one.
+    pub(super) fn assignment(&self, name: &str) -> String {
+        let last = name.split('_').rfind(|part| !is_number(part));
+        let is_public = last.is_some_and(|part| PUBLIC.contains(&part));
+        let value = without_user_info(&self.value);
+        let is_short = value.chars().count() <= SHOWN && !value.contains(char::is_control);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,…".contains(c);
+        match is_public && is_short {
+            false => format!("{name}=…"),
+            true if !value.is_empty() && value.chars().all(plain) => format!("{name}={value}"),
+            true => format!("{name}='{}'", value.replace('\'', r"'\''")),
+        }
+    }
+
+    /// Whether Kubernetes sets this for a service, or Docker for a link (Kubernetes
+    /// does that too), whose name begins like ours: `registry-notifications-listener`
+    /// gives `REGISTRY_NOTIFICATIONS_LISTENER_SERVICE_HOST`.
+    pub(super) fn is_of_a_service(&self) -> bool {
+        let parts: Vec<&str> = self.name.split('_').collect();
+        let is_protocol = |part: &str| matches!(part, "TCP" | "UDP" | "SCTP");
+        let ends = |end: &[&str]| match end {
+            ["SERVICE", "HOST"] | ["SERVICE", "PORT", ..] => true,
+            ["PORT"] => self.value.contains("://"),
+            ["PORT", port, protocol] => is_number(port) && is_protocol(protocol),
+            ["PORT", port, protocol, "PROTO" | "PORT" | "ADDR"] => {
+                is_number(port) && is_protocol(protocol)
+            }
+            ["NAME"] => self.value.starts_with('/'),
+            ["ENV", _, ..] => true,
+            _ => false,
+        };
+        (2..parts.len()).any(|at| ends(&parts[at..]))
+    }
+}
+
+/// Without the value, which may be a secret.
+impl fmt::Debug for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Variable").field(&self.name).finish()
+    }
+}
+
+/// The variable of a key: `notifications.endpoints[0].url` is that of
+/// `REGISTRY_NOTIFICATIONS_ENDPOINTS_0_URL`.
+pub(super) fn name_of(path: &str) -> String {
+    let name: String = path.replace(['.', '['], "_").replace(']', "");
+    format!("REGISTRY_{}", name.to_uppercase())
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variable(name: &str, value: &str) -> Variable {
+        Variable {
+            name: format!("{PREFIX}_{name}"),
+            value: value.into(),
+        }
+    }
+
+    #[test]
+    fn variables_of_services_and_links_are_told_from_settings() {
+        for (name, value, of_a_service) in [
+            ("SERVICE_HOST", "10.0.0.1", true),
+            ("LISTENER_SERVICE_HOST", "10.0.0.1", true),
+            ("LISTENER_SERVICE_PORT", "80", true),
+            ("LISTENER_SERVICE_PORT_HTTP", "80", true),
+            ("LISTENER_SERVICE_PORT_HTTP_ADMIN", "80", true),
+            ("PORT", "tcp://10.0.0.1:80", true),
+            ("A_B_C_PORT", "udp://10.0.0.1:53", true),
+            ("LISTENER_PORT_80_TCP", "tcp://10.0.0.1:80", true),
+            ("LISTENER_PORT_80_TCP_ADDR", "10.0.0.1", true),
+            ("LISTENER_PORT_80_UDP_PROTO", "udp", true),
+            ("LISTENER_PORT_80_SCTP_PORT", "80", true),
+            ("ENDPOINTS_0_SERVICE_HOST", "10.0.0.1", true),
+            ("LISTENER_NAME", "/web/listener", true),
+            ("LISTENER_ENV_PATH", "/usr/bin", true),
+            ("PORT", "80", false),
+            ("LISTENER_NAME", "x", false),
+            ("LISTENER_PORT_X_TCP", "", false),
+            ("LISTENER_PORT_80_HTTP", "", false),
+            ("LISTENER_SERVICE", "", false),
+            ("ENDPOINTS_0_TIMEUOT", "5s", false),
+        ] {
+            let variable = variable(name, value);
+            assert_eq!(variable.is_of_a_service(), of_a_service, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_values_that_are_no_secrets_are_repeated() {
+        for (name, value, written) in [
+            ("ENDPOINTS_0_TIMEOUT", "5s", "ENDPOINTS_0_TIMEOUT=5s"),
+            (
+                "ENDPOINTS_0_IGNORE_ACTIONS_0",
+                "pull",
+                "ENDPOINTS_0_IGNORE_ACTIONS_0=pull",
+            ),
+            (
+                "ENDPOINTS_0_NAME",
+                "it's me",
+                r"ENDPOINTS_0_NAME='it'\''s me'",
+            ),
+            ("ENDPOINTS_0_NAME", "", "ENDPOINTS_0_NAME=''"),
+            ("ENDPOINTS_0_NAME", "a\nb", "ENDPOINTS_0_NAME=…"),
+            (
+                "ENDPOINTS_0_URL",
+                "http://me:hush@h/",
+                "ENDPOINTS_0_URL=http://…@h/",
+            ),
+            (
+                "ENDPOINTS_0_HEADERS_AUTHORIZATION",
+                "hush",
+                "ENDPOINTS_0_HEADERS_AUTHORIZATION=…",
+            ),
+            (
+                "ENDPOINTS_0_SIGNINGSECRETS_0",
+                "hush",
+                "ENDPOINTS_0_SIGNINGSECRETS_0=…",
+            ),
+            ("ENDPOINTS_0_X", "hush", "ENDPOINTS_0_X=…"),
+            ("0", "hush", "0=…"),
+        ] {
+            let name = format!("{PREFIX}_{name}");
+            let written = format!("{PREFIX}_{written}");
+            assert_eq!(variable("X", value).assignment(&name), written);
+        }
+        assert!(!format!("{:?}", variable("X", "hush")).contains("hush"));
+    }
+}

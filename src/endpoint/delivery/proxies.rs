@@ -1,0 +1,355 @@
+//! The proxies that deliveries go through: [`Proxies`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::uri::Scheme;
+use http::{HeaderValue, Uri};
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
+use tower::{BoxError, Service, ServiceExt as _, service_fn};
+
+use super::address::AddressPolicy;
+use super::no_proxy::NoProxy;
+use super::tls;
+
+/// A connection to a receiver or to a proxy; the latter may be over TLS itself.
+pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// A connection on which a receiver can be reached.
+pub(super) struct Route {
+    pub(super) stream: Stream,
+    /// Whether a proxy reads the requests and passes them on, so that they need the
+    /// whole URL. Not so in a tunnel.
+    pub(super) is_proxied: bool,
+}
+
+/// The proxies that `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` name, in either case.
+/// They mean what they mean to Go's `net/http`, which the reference delivers with.
+#[derive(Clone, Default)]
+pub(super) struct Proxies(Option<Arc<Variables>>);
+
+struct Variables {
+    proxies: Matcher,
+    direct: NoProxy,
+}
+
+impl Proxies {
+    /// The proxies of the process's environment.
+    pub(super) fn from_env() -> Self {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// The proxies that the variables name.
+    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let either = |upper: &str| {
+            let value = variable(upper).or_else(|| variable(&upper.to_lowercase()));
+            value.unwrap_or_default()
+        };
+        // A process of CGI has the header `Proxy` of its client in HTTP_PROXY.
+        let http = match variable("REQUEST_METHOD") {
+            Some(_) => String::new(),
+            None => either("HTTP_PROXY"),
+        };
+        let https = either("HTTPS_PROXY");
+        if http.is_empty() && https.is_empty() {
+            return Self::default();
+        }
+        Self(Some(Arc::new(Variables {
+            proxies: Matcher::builder().http(http).https(https).build(),
+            direct: NoProxy::parse(&either("NO_PROXY")),
+        })))
+    }
+
+    /// The proxy for a URL. Always `None` for this machine.
+    pub(super) fn intercept(&self, url: &Uri) -> Option<Proxy> {
+        let variables = self.0.as_ref()?;
+        let is_tls = url.scheme() == Some(&Scheme::HTTPS);
+        let port = url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        if variables.direct.matches(url.host()?, port) {
+            return None;
+        }
+        variables.proxies.intercept(url).map(Proxy)
+    }
+
+    /// What a proxy asks of each request that it passes on for this URL.
+    pub(super) fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
+        // The request for a tunnel has it already.
+        let proxy = self.intercept(url).filter(|it| it.passes_on(url))?;
+        proxy.0.basic_auth().cloned()
+    }
+}
+
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Proxies").field(&self.0.is_some()).finish()
+    }
+}
+
+/// A proxy for one URL.
+#[derive(Clone)]
+pub(super) struct Proxy(Intercept);
+
+impl Proxy {
+    pub(super) fn url(&self) -> &Uri {
+        self.0.uri()
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.url().scheme() == Some(&Scheme::HTTPS)
+    }
+
+    fn is_socks(&self) -> bool {
+        matches!(self.url().scheme_str(), Some("socks5" | "socks5h"))
+    }
+
+    /// Whether Go's client knows this kind of proxy as well.
+    pub(super) fn is_supported(&self) -> bool {
+        self.is_socks() || matches!(self.url().scheme_str(), Some("http" | "https"))
+    }
+
+    /// Whether requests for this URL are read by the proxy.
+    fn passes_on(&self, url: &Uri) -> bool {
+        !self.is_socks() && url.scheme() != Some(&Scheme::HTTPS)
+    }
+
+    /// Host and port, without credentials.
+    fn shown(&self) -> String {
+        let authority = self.url().authority();
+        authority.map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+/// Connects to receivers, through a proxy where the environment names one.
+///
+/// `tcp` checks the addresses that it connects to, so with a proxy it checks that of
+/// the proxy. A receiver's address that stands in the URL itself is checked in either
+/// case. `tls` is for proxies that are reached over TLS.
+pub(super) fn routed<C>(
+    tcp: C,
+    proxies: Proxies,
+    addresses: Arc<AddressPolicy>,
+    tls: Option<Arc<ClientConfig>>,
+) -> impl Service<Uri, Response = Route, Error = BoxError, Future: Send> + Clone + Send + Sync + 'static
+where
+    C: Service<Uri, Response = TokioIo<TcpStream>, Error = BoxError, Future: Send>,
+    C: Clone + Send + Sync + 'static,
+{
+    let tls = tls.map(TlsConnector::from);
+    service_fn(move |url: Uri| {
+        let (tcp, tls, addresses) = (tcp.clone(), tls.clone(), addresses.clone());
+        let proxy = proxies.intercept(&url);
+        async move {
+            let Some(proxy) = proxy else {
+                let stream = Either::Left(tcp.oneshot(url).await?.into_inner());
+                let is_proxied = false;
+                return Ok(Route { stream, is_proxied });
+            };
+            addresses.check(&url)?;
+            let is_proxied = proxy.passes_on(&url);
+            let stream = through(tcp, tls, &proxy, url).await.map_err(|cause| {
+                let proxy = proxy.shown();
+                BoxError::from(ThroughProxy { proxy, cause })
+            })?;
+            Ok(Route { stream, is_proxied })
+        }
+    })
+}
+
+/// A connection on which `url` can be reached.
+async fn through<C>(
+    tcp: C,
+    tls: Option<TlsConnector>,
+    proxy: &Proxy,
+    url: Uri,
+) -> Result<Stream, BoxError>
+where
+    C: Service<Uri, Response = TokioIo<TcpStream>, Error = BoxError, Future: Send>,
+    C: Clone + Send + Sync + 'static,
+{
+    let hop = service_fn(move |proxy: Uri| hop(tcp.clone(), tls.clone(), proxy));
+    let stream = if proxy.is_socks() {
+        let mut socks = SocksV5::new(with_port(proxy.url(), 1080)?, hop);
+        if let Some((user, password)) = proxy.0.raw_auth() {
+            socks = socks.with_auth(user.into(), password.into());
+        }
+        socks.oneshot(url).await?
+    } else if proxy.passes_on(&url) {
+        hop.oneshot(proxy.url().clone()).await?
+    } else {
+        let mut tunnel = Tunnel::new(proxy.url().clone(), hop);
+        if let Some(authorization) = proxy.0.basic_auth() {
+            tunnel = tunnel.with_auth(authorization.clone());
+        }
+        tunnel.oneshot(url).await?
+    };
+    Ok(stream.into_inner())
+}
+
+/// A connection to the proxy itself.
+async fn hop<C>(tcp: C, tls: Option<TlsConnector>, proxy: Uri) -> Result<TokioIo<Stream>, BoxError>
+where
+    C: Service<Uri, Response = TokioIo<TcpStream>, Error = BoxError>,
+{
+    if proxy.scheme() != Some(&Scheme::HTTPS) {
+        let stream = tcp.oneshot(proxy).await?.into_inner();
+        return Ok(TokioIo::new(Either::Left(stream)));
+    }
+    let tls = tls.ok_or("the proxy needs TLS")?;
+    let name = tls::server_name(proxy.host().unwrap_or_default())?.to_owned();
+    let stream = tcp.oneshot(proxy).await?.into_inner();
+    let stream = tls.connect(name, stream).await?;
+    Ok(TokioIo::new(Either::Right(Box::new(stream))))
+}
+
+fn with_port(url: &Uri, port: u16) -> Result<Uri, BoxError> {
+    match (url.port(), url.host()) {
+        (None, Some(host)) => {
+            let mut parts = url.clone().into_parts();
+            parts.authority = Some(format!("{host}:{port}").parse()?);
+            Ok(Uri::from_parts(parts)?)
+        }
+        _ => Ok(url.clone()),
+    }
+}
+
+/// What went wrong on the way to or at a proxy: an operator who did not know of the
+/// variable must see the proxy's name.
+#[derive(Debug)]
+struct ThroughProxy {
+    proxy: String,
+    cause: BoxError,
+}
+
+impl fmt::Display for ThroughProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "through the proxy {}", self.proxy)
+    }
+}
+
+impl std::error::Error for ThroughProxy {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(variables: &[(&str, &str)]) -> Proxies {
+        let value = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Proxies::read(value)
+    }
+
+    /// The proxy for a URL, and what is said to it in each request.
+    fn found(variables: &[(&str, &str)], url: &str) -> Option<(String, Option<String>)> {
+        let (proxies, url) = (proxies(variables), url.parse().unwrap());
+        let authorization = proxies.authorization(&url);
+        let authorization = authorization.map(|it| it.to_str().unwrap().to_owned());
+        let proxy = proxies.intercept(&url)?;
+        Some((proxy.url().to_string(), authorization))
+    }
+
+    #[test]
+    fn the_variables_of_proxies_are_read_as_go_reads_them() {
+        const RECEIVER: &str = "http://receiver.example.com/events";
+        let proxy = |url: &str| Some((url.to_owned(), None));
+        for (variables, url, wanted) in [
+            (&[][..], RECEIVER, None),
+            (
+                &[("HTTP_PROXY", "http://p:3128")],
+                RECEIVER,
+                proxy("http://p:3128/"),
+            ),
+            (
+                &[("http_proxy", "p:3128")],
+                RECEIVER,
+                proxy("http://p:3128/"),
+            ),
+            (
+                &[("HTTP_PROXY", ""), ("http_proxy", "p")],
+                RECEIVER,
+                proxy("http://p/"),
+            ),
+            (
+                &[("HTTP_PROXY", "a"), ("http_proxy", "b")],
+                RECEIVER,
+                proxy("http://a/"),
+            ),
+            (&[("HTTPS_PROXY", "p")], RECEIVER, None),
+            (
+                &[("HTTPS_PROXY", "p")],
+                "https://receiver.example.com",
+                proxy("http://p/"),
+            ),
+            (&[("HTTP_PROXY", "p")], "https://receiver.example.com", None),
+            // curl reads it, Go does not.
+            (&[("ALL_PROXY", "p")], RECEIVER, None),
+            (
+                &[("HTTP_PROXY", "p"), ("REQUEST_METHOD", "GET")],
+                RECEIVER,
+                None,
+            ),
+            (
+                &[("HTTP_PROXY", "socks5://p")],
+                RECEIVER,
+                proxy("socks5://p/"),
+            ),
+            (
+                &[("HTTP_PROXY", "p"), ("NO_PROXY", "example.com")],
+                RECEIVER,
+                None,
+            ),
+            (
+                &[("HTTP_PROXY", "p"), ("no_proxy", "example.com:80")],
+                RECEIVER,
+                None,
+            ),
+            (
+                &[("HTTP_PROXY", "p"), ("NO_PROXY", ".receiver.example.com")],
+                RECEIVER,
+                proxy("http://p/"),
+            ),
+            (&[("HTTP_PROXY", "p")], "http://localhost:8080/", None),
+            (&[("HTTP_PROXY", "p")], "http://127.0.0.1:8080/", None),
+            (&[("HTTP_PROXY", "p")], "http://[::1]:8080/", None),
+            (
+                &[("HTTP_PROXY", "http://me:hu%73h@p")],
+                RECEIVER,
+                Some(("http://p/".into(), Some("Basic bWU6aHVzaA==".into()))),
+            ),
+            // It goes with the request for a tunnel, and to SOCKS in its own way.
+            (
+                &[("HTTPS_PROXY", "http://me:hush@p")],
+                "https://r",
+                proxy("http://p/"),
+            ),
+            (
+                &[("HTTP_PROXY", "socks5://me:hush@p")],
+                RECEIVER,
+                proxy("socks5://p/"),
+            ),
+        ] {
+            assert_eq!(found(variables, url), wanted, "{variables:?} {url}");
+        }
+    }
+
+    #[test]
+    fn credentials_of_proxies_are_not_shown() {
+        let proxies = proxies(&[("HTTP_PROXY", "http://me:hush@p:1")]);
+        assert!(!format!("{proxies:?}").contains("hush"));
+        let proxy = proxies.intercept(&"http://r".parse().unwrap()).unwrap();
+        assert_eq!(proxy.shown(), "p:1");
+    }
+}

@@ -1,0 +1,98 @@
+//! An accepted event with its place in the order: [`Entry`].
+
+use std::num::NonZeroU64;
+
+use tokio::time::Instant;
+
+use super::store::Position;
+use crate::event::SharedEvent;
+
+/// An accepted event with its place in the order.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(super) place: Place,
+    number: Option<NonZeroU64>,
+    /// When the event was accepted.
+    since: Instant,
+    pub(crate) event: SharedEvent,
+}
+
+/// The place of an entry in the order of acceptance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// Every event of the store with a position below this one comes before.
+    /// The store has the entry itself at the position just below, unless it is
+    /// in memory only.
+    pub(super) end: Position,
+    /// 0 if the store has the entry. Entries that are in memory only count from
+    /// 1, and come after what the store has.
+    after: u64,
+}
+
+impl Place {
+    /// The place of an event that the store has.
+    pub(super) fn stored(position: Position) -> Self {
+        let end = position.next();
+        Self { end, after: 0 }
+    }
+
+    /// The place of the `after`-th event that is in memory only, behind what the
+    /// store has below `end`.
+    pub(super) fn in_memory(end: Position, after: u64) -> Self {
+        Self { end, after }
+    }
+}
+
+impl Entry {
+    pub(super) fn new(
+        place: Place,
+        number: Option<NonZeroU64>,
+        since: Instant,
+        event: SharedEvent,
+    ) -> Self {
+        Self {
+            place,
+            number,
+            since,
+            event,
+        }
+    }
+
+    /// The position in the store. `None` if the event is in memory only.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.is_stored().then(|| self.place.end.previous())
+    }
+
+    /// Whether a store has the event, so that it outlives the process.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.place.after == 0
+    }
+
+    /// The number of the event among those that were written to its endpoint,
+    /// from 1 and without gaps. `None` if the event was accepted while its store
+    /// was not available, so that nobody numbers it.
+    pub(crate) fn number(&self) -> Option<NonZeroU64> {
+        self.number
+    }
+
+    /// The start of the event's age.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// The repository, whose events keep their order.
+    pub(crate) fn repository(&self) -> &str {
+        self.event.repository()
+    }
+
+    /// The bytes that the event takes in a queue.
+    pub(super) fn memory(&self) -> usize {
+        memory_of(&self.event)
+    }
+}
+
+/// The bytes that an event takes in a queue: its own, and those of its entry. A
+/// list of entries may have as much spare room as it has entries.
+pub(super) fn memory_of(event: &SharedEvent) -> usize {
+    event.memory() + 2 * size_of::<Entry>()
+}

@@ -1,0 +1,296 @@
+//! A queue over a store: what fits into the window, and what stays behind.
+
+use std::time::{Duration, SystemTime};
+
+use super::shelf::Shelf;
+use super::*;
+
+fn settle_all(shelf: &Shelf, queue: &Arc<Queue>) -> Vec<u64> {
+    std::iter::from_fn(|| {
+        let entry = shelf.take(queue)?;
+        queue.settle(&entry);
+        Some(entry.number().unwrap().get())
+    })
+    .collect()
+}
+
+#[test]
+fn what_does_not_fit_stays_in_the_store_and_comes_in_order() {
+    let one = memory_of(&event("a"));
+    for limits in [
+        Limits { events: 4, ..MANY },
+        Limits {
+            bytes: 4 * one,
+            ..MANY
+        },
+    ] {
+        let shelf = Shelf::default();
+        let queue = shelf.queue(limits);
+        (0..100).for_each(|_| shelf.accept(&queue, event("a")));
+        assert_eq!(queue.size(), (100, 4 * one));
+        assert_eq!(shelf.questions(), (0, 0), "nobody has made room");
+        let first = queue.take().unwrap();
+        queue.settle(&first);
+        assert!(shelf.questions().0 == 0, "more than half is there");
+        let mut expected: Vec<_> = (2..=100).collect();
+        assert_eq!(settle_all(&shelf, &queue), expected);
+        assert_eq!((queue.size(), shelf.waiting()), ((0, 0), 0));
+
+        // It has caught up, and takes what is offered at once.
+        shelf.accept(&queue, event("a"));
+        assert_eq!(queue.size(), (1, one));
+        expected = vec![101];
+        assert_eq!(settle_all(&shelf, &queue), expected);
+    }
+}
+
+#[test]
+fn a_restart_goes_on_with_what_the_store_has() {
+    let shelf = Shelf::default().pages_of(3);
+    (0..10).for_each(|_| drop(shelf.store(event("a"))));
+    let queue = shelf.queue(MANY);
+    queue.announce(10, shelf.end());
+    assert_eq!(queue.size(), (10, 0));
+    // Behind, so it does not overtake.
+    shelf.accept(&queue, event("a"));
+    let expected: Vec<_> = (1..=11).collect();
+    assert_eq!(settle_all(&shelf, &queue), expected);
+}
+
+#[test]
+fn one_question_is_asked_at_a_time_and_again_if_it_is_dropped() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(MANY);
+    drop(shelf.store(event("a")));
+    queue.announce(1, shelf.end());
+    for asked in 1..4 {
+        for _ in 0..3 {
+            assert!(queue.take().is_none());
+        }
+        assert_eq!(shelf.questions(), (asked, 0));
+        assert!(shelf.answer(false));
+    }
+    assert_eq!(settle_all(&shelf, &queue), [1]);
+}
+
+#[test]
+fn a_store_that_has_nothing_to_say_does_not_wake_the_reader() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(MANY);
+    queue.announce(0, Position(u64::MAX));
+    let changed = || futures_util::FutureExt::now_or_never(queue.changed()).is_some();
+    assert!(changed());
+    assert!(queue.take().is_none());
+    assert!(shelf.answer(true));
+    assert!(!changed());
+    drop(shelf.store(event("a")));
+    assert!(queue.take().is_none());
+    assert!(shelf.answer(true));
+    assert!(changed());
+    assert_eq!(queue.take().unwrap().number().unwrap().get(), 1);
+}
+
+#[test]
+fn an_event_that_is_larger_than_the_window_comes_alone() {
+    let one = memory_of(&event("a"));
+    let shelf = Shelf::default();
+    let queue = shelf.queue(Limits {
+        bytes: 2 * one,
+        ..MANY
+    });
+    for repository in ["a", &"b".repeat(9 * one), "c"] {
+        shelf.accept(&queue, event(repository));
+    }
+    let first = shelf.take(&queue).unwrap();
+    assert!(shelf.take(&queue).is_none(), "there is no room");
+    let questions = shelf.questions();
+    assert!(queue.take().is_none());
+    assert_eq!(shelf.questions(), questions, "it would not fit again");
+    queue.settle(&first);
+    assert_eq!(settle_all(&shelf, &queue), [2, 3]);
+}
+
+/// Many events of one repository behind one that fails, and others in between.
+fn stuck(shelf: &Shelf, queue: &Arc<Queue>, events: usize) -> (Entry, Occupied) {
+    shelf.accept(queue, event("bad"));
+    let failing = shelf.take(queue).unwrap();
+    let lanes = queue.occupy(std::slice::from_ref(&failing));
+    for _ in 0..events {
+        shelf.accept(queue, event("bad"));
+        shelf.accept(queue, event("good"));
+        let good = shelf.take(queue).unwrap();
+        assert_eq!(good.repository(), "good");
+        queue.settle(&good);
+    }
+    (failing, lanes)
+}
+
+#[test]
+fn a_repository_that_fails_costs_a_handful_of_events_whatever_waits_behind() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(Limits { events: 80, ..MANY });
+    let (failing, lanes) = stuck(&shelf, &queue, 100_000);
+    let one = failing.memory();
+    assert_eq!(queue.size(), (100_001, 17 * one));
+    assert_eq!(queue.state().lanes.slots(), 16 + 1);
+    assert_eq!(shelf.questions(), (0, 0));
+    queue.settle(&failing);
+    queue.release(lanes);
+    let numbers = settle_all(&shelf, &queue);
+    assert_eq!(numbers.len(), 100_000);
+    assert!(numbers.is_sorted());
+    assert_eq!((queue.size(), shelf.waiting()), ((0, 0), 0));
+    assert!(queue.state().lanes.is_clear());
+    // About as many at a time as there is room for.
+    let reloads = shelf.questions().1;
+    assert!((1_200..1_300).contains(&reloads), "{reloads}");
+}
+
+#[test]
+fn repositories_that_fail_leave_most_of_the_window_to_others() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(Limits { events: 40, ..MANY });
+    let mut failing = Vec::new();
+    for bad in 0..10 {
+        shelf.accept(&queue, event(&format!("bad {bad}")));
+        let entry = shelf.take(&queue).unwrap();
+        let lanes = queue.occupy(std::slice::from_ref(&entry));
+        failing.push((entry, lanes));
+    }
+    for round in 0..1_000 {
+        shelf.accept(&queue, event(&format!("bad {}", round % 10)));
+        shelf.accept(&queue, event("good"));
+        let good = shelf.take(&queue).unwrap();
+        assert_eq!(good.repository(), "good");
+        queue.settle(&good);
+        let in_memory = queue.size().1 / good.memory();
+        assert!(in_memory <= 10 + 40 / 4, "{in_memory}");
+    }
+    for (entry, lanes) in failing {
+        queue.settle(&entry);
+        queue.release(lanes);
+    }
+    assert_eq!(settle_all(&shelf, &queue).len(), 1_000);
+    assert!(queue.state().lanes.is_clear());
+}
+
+#[test]
+fn a_store_that_cannot_reload_has_its_events_kept_in_memory() {
+    let shelf = Shelf::default().without_reload();
+    let queue = shelf.queue(Limits { events: 80, ..MANY });
+    let (failing, lanes) = stuck(&shelf, &queue, 50);
+    assert_eq!(queue.size(), (51, 51 * failing.memory()));
+    queue.settle(&failing);
+    queue.release(lanes);
+    assert_eq!(settle_all(&shelf, &queue).len(), 50);
+    assert_eq!(shelf.questions(), (0, 0));
+}
+
+#[test]
+fn events_that_the_store_has_removed_are_not_waited_for() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(Limits { events: 80, ..MANY });
+    let (failing, lanes) = stuck(&shelf, &queue, 30);
+    queue.settle(&failing);
+    queue.release(lanes);
+    for _ in 0..16 {
+        queue.settle(&queue.take().unwrap());
+    }
+    assert_eq!(queue.size().0, 14);
+    let removed = shelf.forget_all();
+    queue.removed(removed);
+    assert!(shelf.take(&queue).is_none());
+    assert_eq!(queue.size(), (0, 0));
+    assert!(queue.state().lanes.is_clear());
+}
+
+#[test]
+fn what_is_in_memory_only_comes_after_what_the_store_has_and_has_no_number() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(Limits { events: 6, ..MANY });
+    (0..10).for_each(|_| shelf.accept(&queue, event("a")));
+    let failing = queue.take().unwrap();
+    let lanes = queue.occupy(std::slice::from_ref(&failing));
+    queue.put_back(queue.take().map_or_else(|| failing.clone(), |it| it));
+    // It is behind: these wait for the store to be read.
+    queue.release(lanes);
+    let lone = event("a");
+    while queue.push(&lone).is_err() {
+        let entry = shelf.take(&queue).unwrap();
+        queue.settle(&entry);
+    }
+    shelf.accept(&queue, event("a"));
+    let mut order = Vec::new();
+    while let Some(entry) = shelf.take(&queue) {
+        assert_eq!(entry.is_stored(), entry.event.id() != lone.id());
+        assert_eq!(entry.position().is_some(), entry.is_stored());
+        order.push(entry.number().map_or(0, |number| number.get()));
+        queue.settle(&entry);
+    }
+    assert_eq!(order[order.len() - 3..], [10, 0, 11]);
+    assert_eq!((queue.size(), shelf.waiting()), ((0, 0), 0));
+}
+
+#[test]
+fn a_lane_keeps_events_in_memory_between_those_of_the_store() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(MANY);
+    shelf.accept(&queue, event("a"));
+    let failing = queue.take().unwrap();
+    let lanes = queue.occupy(std::slice::from_ref(&failing));
+    let lone = |_| {
+        (0..20).for_each(|_| shelf.accept(&queue, event("a")));
+        queue.push(&event("a")).unwrap();
+    };
+    (0..3).for_each(lone);
+    assert!(queue.take().is_none());
+    queue.settle(&failing);
+    queue.release(lanes);
+    let numbers: Vec<_> = std::iter::from_fn(|| {
+        let entry = shelf.take(&queue)?;
+        queue.settle(&entry);
+        Some(entry.number().map_or(0, |number| number.get()))
+    })
+    .collect();
+    let block = |first: u64| (first..first + 20).chain([0]);
+    let expected: Vec<_> = [2, 22, 42].into_iter().flat_map(block).collect();
+    assert_eq!(numbers, expected);
+    assert!(queue.state().lanes.is_clear());
+}
+
+#[test]
+fn a_reader_that_ends_leaves_events_to_the_store_and_loses_the_others() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(Limits { events: 5, ..MANY });
+    (0..4).for_each(|_| shelf.accept(&queue, event("a")));
+    queue.push(&event("b")).unwrap();
+    (0..4).for_each(|_| shelf.accept(&queue, event("a")));
+    drop(queue.take());
+    let abandoned = queue.abandon();
+    assert_eq!((abandoned.stored, abandoned.lost), (8, 1));
+    assert_eq!(queue.size(), (8, 0));
+    assert_eq!(shelf.waiting(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_as_old_as_its_acceptance_in_an_earlier_process() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(MANY);
+    let hour = Duration::from_secs(3600);
+    let mut stored = shelf.store(event("a"));
+    for (accepted_at, at_least, at_most) in [
+        (SystemTime::now() - hour, hour, hour + hour / 60),
+        // A wall clock that was put back makes no event older than it is.
+        (SystemTime::now() + hour, Duration::ZERO, Duration::ZERO),
+    ] {
+        stored.accepted_at = accepted_at;
+        queue.offer(std::slice::from_ref(&stored));
+        let entry = queue.take().unwrap();
+        let age = entry.since().elapsed();
+        assert!((at_least..=at_most).contains(&age), "{age:?}");
+        // From here on it counts on the monotonic clock.
+        tokio::time::advance(hour).await;
+        assert_eq!(entry.since().elapsed(), age + hour);
+        stored.position = stored.position.next();
+    }
+}
