@@ -18,6 +18,7 @@ use crate::error::{BuildError, Kind, Mistakes};
 use crate::event::{Action, RequestRecord, SharedEvent, SourceRecord};
 use crate::host::is_valid_in_url;
 use crate::in_flight::InFlight;
+use crate::queue::Store;
 use crate::shutdown::ShutdownReport;
 use crate::sink::{
     Acceptance, Broadcaster, Counted, Destination, Plain, RetryingSink, Sink, SinkError, Totals,
@@ -70,8 +71,8 @@ use crate::sink::{
 /// | `base_url` | no valid URL can be made of the request, so that the event's URL is relative |
 /// | `user_agent` | it is longer than 8 KiB |
 ///
-/// Every event that passes an endpoint's filter ends once. Whenever no write is
-/// in progress, for each endpoint:
+/// Every event that passes an endpoint's filter, and that its format can carry,
+/// ends once. Whenever no write is in progress, for each endpoint:
 ///
 /// - `Events` = `Successes` + dead letters of all reasons + pending. An event
 ///   that the queue refuses counts as one of `Events` and as a dead letter. A
@@ -176,6 +177,12 @@ impl Notifier {
     /// Requests whose clients have hung up.
     pub(crate) fn in_flight(&self) -> &InFlight {
         &self.0.in_flight
+    }
+
+    /// The endpoints that are not disabled.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn endpoints(&self) -> &[Arc<Running>] {
+        &self.0.endpoints
     }
 
     /// Returns the bridge for one request, for a registry that reports what
@@ -417,6 +424,19 @@ impl NotifierBuilder {
         self
     }
 
+    /// The names of the endpoints that are not disabled.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn endpoint_names(&self) -> Vec<String> {
+        let enabled = self.endpoints.iter().filter(|it| !it.is_disabled());
+        enabled.map(|it| it.name().to_owned()).collect()
+    }
+
+    /// Whether there are sinks besides the endpoints.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn has_sinks(&self) -> bool {
+        !self.sinks.is_empty()
+    }
+
     /// Whether there is an endpoint that is not disabled.
     pub fn has_endpoints(&self) -> bool {
         self.endpoints.iter().any(|it| !it.is_disabled())
@@ -431,6 +451,15 @@ impl NotifierBuilder {
     /// or there are endpoints but no Tokio runtime. All mistakes are reported at
     /// once, each with field, value and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
+        self.build_over(|_| None)
+    }
+
+    /// Builds a notifier whose endpoints have their events in these stores, by name,
+    /// or in memory.
+    pub(crate) fn build_over(
+        self,
+        mut store: impl FnMut(&str) -> Option<Box<dyn Store>>,
+    ) -> Result<Notifier, BuildError> {
         let mut mistakes = Mistakes::default();
         let runtime = tokio::runtime::Handle::try_current();
         if runtime.is_err() && self.has_endpoints() {
@@ -465,7 +494,8 @@ impl NotifierBuilder {
             others.map(|sink| Arc::new(Plain(sink)) as _).collect();
         let (mut endpoints, mut workers) = (Vec::new(), Vec::new());
         for endpoint in checked {
-            let (running, worker) = endpoint.start();
+            let store = store(endpoint.name());
+            let (running, worker) = endpoint.start(store);
             sinks.push(running.clone());
             destinations.push(running.clone());
             endpoints.push(running);

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use super::dead_letter::{DeadLetterWriter, Fates};
 use super::delivery::{
@@ -15,7 +16,7 @@ use super::switch::Switch;
 use super::worker::{InFlight, Worker};
 use crate::error::{BuildError, Mistakes};
 use crate::event::{Encoding, Format, is_event_type};
-use crate::queue::Queue;
+use crate::queue::{Queue, Store};
 use crate::redact::without_user_info;
 
 /// How many numbers of events fit into a header that every receiver takes (8 KiB).
@@ -174,9 +175,18 @@ impl Endpoint {
 }
 
 impl Checked {
+    pub(crate) fn name(&self) -> &str {
+        &self.endpoint.name
+    }
+
     /// The endpoint's own part of a notifier, and its worker to be spawned.
     /// Applies the layers, which may need a runtime.
-    pub(crate) fn start(self) -> (Arc<Running>, impl Future<Output = ()> + Send + 'static) {
+    ///
+    /// The queue is over `store`, or in memory without one.
+    pub(crate) fn start(
+        self,
+        store: Option<Box<dyn Store>>,
+    ) -> (Arc<Running>, impl Future<Output = ()> + Send + 'static) {
         let Self {
             endpoint,
             poster,
@@ -191,7 +201,7 @@ impl Checked {
             let counts = counts.clone();
             move |events| counts.written(events)
         };
-        let queue = Queue::new(endpoint.limits, accepted);
+        let queue = Queue::of(endpoint.limits, store, SystemTime::now, accepted);
         let sink = endpoint.dead_letters;
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());

@@ -23,6 +23,7 @@ mod endpoint;
 mod retry;
 mod running;
 mod settings;
+mod signing;
 mod status;
 mod switch;
 mod worker;

@@ -53,6 +53,26 @@ impl Running {
         self.queue.close();
     }
 
+    /// Takes events that the store of the queue lends. `new` of them were never
+    /// here before.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn borrow_events(&self, events: Vec<crate::queue::Stored>, new: usize) {
+        self.queue.borrow_events(events, new);
+    }
+
+    /// Asks for events back that must not be delivered any more.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn revoke(&self) {
+        self.queue.revoke();
+    }
+
+    /// Makes a dead letter of something that is not an event. Resolves when the
+    /// letter is kept or lost.
+    #[cfg(feature = "jetstream")]
+    pub(crate) async fn reject(&self, event: &SharedEvent, error: String) {
+        self.dead_letters.reject(event, error).await;
+    }
+
     /// Gives up what is not delivered.
     pub(crate) fn stop(&self) {
         self.queue.close();
@@ -104,7 +124,7 @@ impl Running {
     /// Whether the endpoint posts the event: its filter wants it and its format can
     /// carry it. Called once for each event, because it counts those that fail only
     /// the latter.
-    fn wants(&self, event: &SharedEvent) -> bool {
+    pub(crate) fn wants(&self, event: &SharedEvent) -> bool {
         if !self.filter.wants(event) {
             return false;
         }

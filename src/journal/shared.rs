@@ -1,9 +1,8 @@
 //! What the handles of a journal and its threads share.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use redb::Database;
 
 use crate::dead_letter::Reason;
 use crate::event::SharedEvent;
@@ -11,9 +10,11 @@ use crate::event::SharedEvent;
 use super::bits::EndpointId;
 use super::error::JournalError;
 use super::inbox::Inbox;
+use super::limits;
 use super::options::JournalOptions;
 use super::reader::Reads;
 use super::state::State;
+use super::storage::OpenFile;
 
 /// An event of an endpoint as the journal has it.
 #[derive(Clone, Debug)]
@@ -43,8 +44,9 @@ pub(crate) trait Consumer: Send + Sync + 'static {
     /// others it never had.
     fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason);
 
-    /// The journal was down and works again. Reads that failed may be repeated.
-    fn recovered(&self);
+    /// The journal was down and works again, with positions up to `end`. Reads that
+    /// failed may be repeated. A write that failed may have succeeded nevertheless.
+    fn recovered(&self, end: u64);
 }
 
 pub(super) struct Shared {
@@ -54,7 +56,7 @@ pub(super) struct Shared {
     pub(super) inbox: Inbox,
     pub(super) reads: Reads,
     /// `None` while the journal is down.
-    database: Mutex<Option<Arc<Database>>>,
+    database: Mutex<Option<Arc<OpenFile>>>,
     attached: Mutex<Option<Attached>>,
     published: Mutex<Published>,
     /// Without threads: a test calls for each turn.
@@ -80,6 +82,12 @@ pub(super) struct Published {
     pub(super) longest: Duration,
 }
 
+/// Runs something that may panic within redb, as it does on damaged files.
+pub(super) fn guarded<R>(run: impl FnOnce() -> Result<R, JournalError>) -> Result<R, JournalError> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|payload| Err(JournalError::panicked(&*payload)))
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -102,18 +110,36 @@ impl Shared {
         self.manual
     }
 
-    pub(super) fn set_database(&self, database: Option<Arc<Database>>) {
+    pub(super) fn set_database(&self, database: Option<Arc<OpenFile>>) {
         // Dropped without the lock: closing the file may take a while.
         let old = std::mem::replace(&mut *lock(&self.database), database);
         drop(old);
     }
 
-    pub(super) fn database(&self) -> Result<Arc<Database>, JournalError> {
+    pub(super) fn database(&self) -> Result<Arc<OpenFile>, JournalError> {
         let database = lock(&self.database).clone();
         database.ok_or_else(|| match &lock(&self.published).error {
             Some(cause) => JournalError::down(cause),
             None => JournalError::closed(),
         })
+    }
+
+    /// Whether the file is open and not full.
+    pub(super) fn takes_events(&self) -> bool {
+        let published = lock(&self.published);
+        published.error.is_none() && !limits::is_beyond(&self.options, published.state.bytes)
+    }
+
+    /// Passes on what was read. If the handle is dead, the writer opens the file
+    /// again.
+    pub(super) fn watched<R>(&self, read: Result<R, JournalError>) -> Result<R, JournalError> {
+        if let Err(error) = &read
+            && error.is_fatal()
+        {
+            let cause = error.clone();
+            self.inbox.run(Box::new(move |writer| writer.fail(&cause)));
+        }
+        read
     }
 
     /// `None` if there is a consumer already.

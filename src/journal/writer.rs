@@ -21,15 +21,20 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableError};
 
 use super::batch::{self, Batch, millis};
 use super::bits::EndpointId;
+use super::entry::Entry;
 use super::error::{JournalError, Kind};
-use super::inbox::{Append, Work};
-use super::shared::{Shared, Stored};
+use super::inbox::Work;
+use super::limits::{self, Expired, Expiring};
+use super::shared::{Consumer, Shared, Stored, guarded};
 use super::state::{self, State};
-use super::storage::{Mode, Opened, Opener};
+use super::storage::{Mode, OpenFile, Opened, Opener};
 
 /// The pause before the file is opened again, and the longest one.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A file is mostly free if less than this part of it is used.
+const MOSTLY_FREE: u64 = 4;
 
 /// How often limits are looked at when nothing happens.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
@@ -40,10 +45,13 @@ pub(super) struct Writer {
     opener: Opener,
     handle: Handle,
     state: State,
+    expiring: Expiring,
+    /// When the limits were looked at.
+    looked: Instant,
 }
 
 enum Handle {
-    Open(Arc<Database>),
+    Open(Arc<OpenFile>),
     Down {
         cause: JournalError,
         next: Instant,
@@ -54,13 +62,16 @@ enum Handle {
 impl Writer {
     /// Opens the file.
     pub(super) fn open(shared: Arc<Shared>, mut opener: Opener) -> Result<Self, JournalError> {
-        let (database, state) = open(&mut opener, Mode::Plain)?;
+        let compact_from = shared.options.compact_from;
+        let (database, state) = guarded(|| open(&mut opener, Mode::Plain, compact_from))?;
         shared.set_database(Some(database.clone()));
         let writer = Self {
             shared,
             opener,
             handle: Handle::Open(database),
             state,
+            expiring: Expiring::default(),
+            looked: Instant::now(),
         };
         writer.publish(None);
         Ok(writer)
@@ -83,7 +94,7 @@ impl Writer {
                 break;
             }
         }
-        self.close();
+        self.shared.set_database(None);
     }
 
     /// Does what there is to do, in one commit if possible.
@@ -96,14 +107,64 @@ impl Writer {
             let error = JournalError::down(cause);
             return self.refuse(work, &error);
         }
-        let nothing = work.appends.is_empty() && work.letters.is_empty();
-        if nothing && work.settled.is_empty() {
-            self.shared.inbox.settled();
-            work.flushes
+        if limits::is_beyond(&self.shared.options, self.state.bytes) {
+            let full = JournalError::new(Kind::Full, "the journal holds as many bytes as it may");
+            let appends = std::mem::take(&mut work.appends);
+            appends
                 .into_iter()
-                .for_each(|flush| drop(flush.send(Ok(()))));
-            return;
+                .for_each(|it| (it.done)(Err(full.clone())));
         }
+        match self.commit(&mut work) {
+            Ok(positions) => self.answer(work, positions),
+            Err(error) => self.refuse(work, &error),
+        }
+    }
+
+    /// Writes all of it, and returns the position of the first event.
+    fn commit(&mut self, work: &mut Work) -> Result<u64, JournalError> {
+        let nothing = work.appends.is_empty() && work.letters.is_empty();
+        if nothing && work.settled.is_empty() && !self.has_duties() {
+            return Ok(self.state.next);
+        }
+        let first = self.state.next;
+        let entries: Vec<_> = work.appends.iter().map(|it| it.entry.clone()).collect();
+        let shared = self.shared.clone();
+        let mut expiring = self.expiring.clone();
+        let expired = self.store(&entries, |batch| {
+            let letters = work.letters.iter().map(|it| &*it.letter);
+            batch.bury(letters, shared.options.max_letter_bytes)?;
+            batch.settle(&mut work.settled)?;
+            batch.limit(&shared, &mut expiring)
+        })?;
+        self.expiring = expiring;
+        self.looked = Instant::now();
+        for Expired {
+            endpoint,
+            events,
+            reason,
+        } in expired
+        {
+            self.tell(|consumer| consumer.expire(endpoint, events, reason));
+        }
+        Ok(first)
+    }
+
+    /// Whether a commit without events may have something to do.
+    fn has_duties(&self) -> bool {
+        let options = &self.shared.options;
+        let kept = self.state.retained > 0 || options.max_age.is_some();
+        let too_many = self.state.bytes > options.max_bytes;
+        let due = self.shared.is_manual() || self.looked.elapsed() >= HOUSEKEEPING;
+        too_many || (kept && due)
+    }
+
+    /// Stores events, together with another change, and then hands them to the
+    /// endpoints in the order of their positions.
+    pub(super) fn store<R>(
+        &mut self,
+        entries: &[Entry],
+        change: impl FnOnce(&mut Batch<'_>) -> Result<R, JournalError>,
+    ) -> Result<R, JournalError> {
         let first = self.state.next;
         let numbers = self
             .state
@@ -111,36 +172,31 @@ impl Writer {
             .iter()
             .map(|it| (it.id, it.next_number));
         let numbers: Vec<_> = numbers.collect();
-        let Work {
-            appends, settled, ..
-        } = &mut work;
-        let events = appends.len();
-        let written = self.write(events, |batch| {
-            batch.append(appends.iter().map(|it| (&it.event, &it.wanted)))?;
-            batch.settle(settled)
-        });
-        match written {
-            Ok(()) => self.answer(work, first, &numbers),
-            Err(error) => self.refuse(work, &error),
+        let result = self.write(entries.len(), |batch| {
+            batch.append(entries)?;
+            change(batch)
+        })?;
+        for (endpoint, number) in numbers {
+            let stored = stored(entries, first, endpoint, number);
+            if !stored.is_empty() {
+                self.tell(|consumer| consumer.deliver(endpoint, &stored));
+            }
+        }
+        Ok(result)
+    }
+
+    /// Calls the queues. A panic of theirs is none of the journal.
+    fn tell(&self, call: impl FnOnce(&dyn Consumer)) {
+        if let Some(consumer) = self.shared.consumer()
+            && catch_unwind(AssertUnwindSafe(|| call(&*consumer))).is_err()
+        {
+            tracing::error!("a queue of the journal panicked");
         }
     }
 
-    /// Hands the events to the endpoints, in the order of their positions, and
-    /// only then answers the writers: whoever has its answer finds its event in
-    /// the queues.
-    fn answer(&self, work: Work, first: u64, numbers: &[(EndpointId, u64)]) {
+    /// Whoever has this answer finds its event in the queues.
+    fn answer(&self, work: Work, first: u64) {
         self.shared.inbox.settled();
-        if let Some(consumer) = self.shared.consumer() {
-            for (endpoint, number) in numbers {
-                let events = stored(&work.appends, first, *endpoint, *number);
-                if !events.is_empty() {
-                    let deliver = || consumer.deliver(*endpoint, &events);
-                    if catch_unwind(AssertUnwindSafe(deliver)).is_err() {
-                        tracing::error!("a queue of the journal panicked");
-                    }
-                }
-            }
-        }
         for (position, append) in (first..).zip(work.appends) {
             (append.done)(Ok(position));
         }
@@ -179,9 +235,7 @@ impl Writer {
         let retention = self.shared.options.retention.as_millis();
         let retention = u64::try_from(retention).unwrap_or(u64::MAX);
         let began = Instant::now();
-        let write = || commit(&database, state, retention, change);
-        let written = catch_unwind(AssertUnwindSafe(write))
-            .unwrap_or_else(|payload| Err(JournalError::panicked(&*payload)));
+        let written = guarded(|| commit(database.get()?, state, retention, change));
         drop(database);
         match written {
             Ok((result, state)) => {
@@ -215,12 +269,7 @@ impl Writer {
         self.publish(Some(&cause));
         let next = Instant::now() + pause;
         let down = Handle::Down { cause, next, pause };
-        let old = std::mem::replace(&mut self.handle, down);
-        // redb may panic once more when the handle is dropped.
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(old)));
-        if dropped.is_err() {
-            tracing::error!("the journal's storage panicked while it was closed");
-        }
+        self.handle = down;
     }
 
     /// Opens the file again if it is time to.
@@ -235,18 +284,15 @@ impl Writer {
             }
         };
         let opener = &mut self.opener;
-        let opened = catch_unwind(AssertUnwindSafe(|| open(opener, Mode::Verify)));
-        match opened.unwrap_or_else(|payload| Err(JournalError::panicked(&*payload))) {
+        match guarded(|| open(opener, Mode::Verify, u64::MAX)) {
             Ok((database, state)) => {
-                self.state = state;
+                self.state = self.without_less(state);
                 self.shared.set_database(Some(database.clone()));
                 self.handle = Handle::Open(database);
                 self.publish(None);
                 let location = &*self.shared.location;
                 tracing::info!(journal = location, "the journal works again");
-                if let Some(consumer) = self.shared.consumer() {
-                    consumer.recovered();
-                }
+                self.tell(|consumer| consumer.recovered(self.state.next));
             }
             Err(error) => {
                 let location = &*self.shared.location;
@@ -257,8 +303,45 @@ impl Writer {
         }
     }
 
+    /// The state of the file that was opened again. If less is in it than there
+    /// was, the storage has gone back to an earlier commit because the last one is
+    /// damaged: what that had is gone.
+    fn without_less(&self, mut state: State) -> State {
+        let events = self.state.next.saturating_sub(state.next);
+        let letters = self.state.next_letter.saturating_sub(state.next_letter);
+        if events > 0 || letters > 0 {
+            tracing::error!(events, letters, "the journal lacks what was written last");
+            state.damaged += events + letters;
+        }
+        // Neither a position nor an id is given twice.
+        state.next = state.next.max(self.state.next);
+        state.next_letter = state.next_letter.max(self.state.next_letter);
+        state
+    }
+
     fn publish(&self, error: Option<&JournalError>) {
         self.shared.publish(&self.state, error);
+    }
+
+    /// Takes the file from the readers that come.
+    pub(super) fn withdraw(&mut self) -> Result<Arc<OpenFile>, JournalError> {
+        let cause = JournalError::new(Kind::Down, "the journal is being verified");
+        let (next, pause) = (Instant::now(), PAUSE);
+        if let Handle::Down { cause, .. } = &self.handle {
+            return Err(JournalError::down(cause));
+        }
+        self.shared.set_database(None);
+        let down = Handle::Down { cause, next, pause };
+        match std::mem::replace(&mut self.handle, down) {
+            Handle::Open(database) => Ok(database),
+            Handle::Down { cause, .. } => Err(JournalError::down(&cause)),
+        }
+    }
+
+    /// Gives the file back.
+    pub(super) fn restore(&mut self, database: Arc<OpenFile>) {
+        self.shared.set_database(Some(database.clone()));
+        self.handle = Handle::Open(database);
     }
 
     pub(super) fn state(&self) -> &State {
@@ -268,32 +351,22 @@ impl Writer {
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
-
-    fn close(self) {
-        self.shared.set_database(None);
-        if let Handle::Open(database) = self.handle
-            && let Ok(database) = Arc::try_unwrap(database)
-        {
-            let closed = catch_unwind(AssertUnwindSafe(|| database.close()));
-            if !matches!(closed, Ok(Ok(()))) {
-                tracing::warn!("the journal was not closed as it should be");
-            }
-        }
-    }
 }
 
-/// The events of a commit that an endpoint wants.
-fn stored(appends: &[Append], first: u64, endpoint: EndpointId, number: u64) -> Vec<Stored> {
-    let all = (first..).zip(appends);
+/// The events of a commit that an endpoint wants. `next` is the number of its next
+/// event.
+fn stored(entries: &[Entry], first: u64, endpoint: EndpointId, mut next: u64) -> Vec<Stored> {
+    let all = (first..).zip(entries);
     let wanted = all.filter(|(_, it)| it.wanted.contains(endpoint));
-    let numbered = wanted
-        .zip(number..)
-        .map(|((position, append), number)| Stored {
+    let stored = wanted.map(|(position, entry)| {
+        let number = entry.number.take(&mut next);
+        Stored {
             position,
-            number: Some(number),
-            event: append.event.clone(),
-        });
-    numbered.collect()
+            number: Some(number).filter(|it| *it > 0),
+            event: entry.event.clone(),
+        }
+    });
+    stored.collect()
 }
 
 fn commit<R>(
@@ -302,7 +375,9 @@ fn commit<R>(
     retention: u64,
     change: impl FnOnce(&mut Batch<'_>) -> Result<R, JournalError>,
 ) -> Result<(R, State), JournalError> {
-    let mut txn = database.begin_write()?;
+    // Nobody else writes. If a transaction is left that has not ended, because it
+    // panicked, waiting for it would take for ever.
+    let mut txn = database.try_begin_write()?;
     // Two syncs instead of one, but a crash costs milliseconds and not a walk over
     // all of the file.
     txn.set_quick_repair(true);
@@ -322,9 +397,17 @@ fn commit<R>(
     }
 }
 
-/// Opens the storage and reads the state, or writes the first one.
-fn open(opener: &mut Opener, mode: Mode) -> Result<(Arc<Database>, State), JournalError> {
-    let Opened { database, .. } = opener(mode)?;
+/// Opens the storage and reads the state, or writes the first one. A file of this
+/// length or more that is mostly free is made smaller.
+fn open(
+    opener: &mut Opener,
+    mode: Mode,
+    compact_from: u64,
+) -> Result<(Arc<OpenFile>, State), JournalError> {
+    let Opened {
+        mut database,
+        length,
+    } = opener(mode)?;
     let state = match read_state(&database)? {
         Some(state) => state,
         None => {
@@ -332,7 +415,19 @@ fn open(opener: &mut Opener, mode: Mode) -> Result<(Arc<Database>, State), Journ
             commit(&database, State::default(), 0, create)?.1
         }
     };
-    Ok((Arc::new(database), state))
+    let used = state.bytes + state.letter_bytes;
+    if length >= compact_from && used < length / MOSTLY_FREE {
+        tracing::info!(
+            length,
+            used,
+            "the journal's file is mostly free and is made smaller"
+        );
+        database.compact()?;
+        // From here on a crash costs milliseconds again.
+        let state = commit(&database, state, 0, |_| Ok(()))?.1;
+        return Ok((OpenFile::new(database), state));
+    }
+    Ok((OpenFile::new(database), state))
 }
 
 /// The state, or `None` in a file without tables.

@@ -327,6 +327,38 @@ impl Lanes {
         true
     }
 
+    /// Removes events that are not under way. Only for stores whose events all are
+    /// in memory.
+    pub(super) fn remove(&mut self, is_removed: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut removed = Vec::new();
+        let fresh = std::mem::take(&mut self.fresh);
+        for entry in fresh {
+            match is_removed(&entry) {
+                true => removed.push(entry),
+                false => self.fresh.push_back(entry),
+            }
+        }
+        let repositories: Vec<_> = self.lanes.keys().cloned().collect();
+        for repository in repositories {
+            self.unindex(&repository);
+            let Some(lane) = self.lanes.get_mut(&repository) else {
+                continue;
+            };
+            for slot in std::mem::take(&mut lane.aside) {
+                match slot {
+                    Slot::Loaded(entry) if is_removed(&entry) => {
+                        self.aside_events -= 1;
+                        self.aside_bytes -= entry.memory();
+                        removed.push(entry);
+                    }
+                    slot => lane.aside.push_back(slot),
+                }
+            }
+            self.index_or_remove(&repository);
+        }
+        removed
+    }
+
     /// Drops the oldest event in memory that is not under way.
     pub(super) fn drop_oldest(&mut self) -> Option<Entry> {
         let is_loaded = |(_, repository): &&(Place, Arc<str>)| {

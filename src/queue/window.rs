@@ -311,7 +311,7 @@ impl Queue {
 
 /// Makes the entry of an event that the store has. `now` is this moment, on the
 /// monotonic clock and on the wall clock.
-fn entry(stored: Stored, (now, wall): (Instant, std::time::SystemTime)) -> Entry {
+pub(super) fn entry(stored: Stored, (now, wall): (Instant, std::time::SystemTime)) -> Entry {
     let age = wall.duration_since(stored.accepted_at).unwrap_or_default();
     let since = now.checked_sub(age).unwrap_or(now);
     let place = Place::stored(stored.position);

@@ -16,10 +16,13 @@ mod flags;
 mod heads;
 mod limits;
 mod lost;
+#[path = "../../examples/common/nats.rs"]
+mod nats;
 mod operation;
 #[path = "../../examples/support/pace.rs"]
 mod pace;
 #[path = "../../examples/support/print.rs"]
+#[allow(dead_code, reason = "what is printed is looked at, and not printed")]
 mod print;
 mod printed;
 mod protocols;

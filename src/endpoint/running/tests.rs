@@ -22,7 +22,7 @@ fn running(overflow: Overflow) -> (Arc<Running>, DeadLetters, impl Future<Output
     let Ok(checked) = endpoint.checked() else {
         panic!("the endpoint is valid")
     };
-    let (running, worker) = checked.start();
+    let (running, worker) = checked.start(None);
     (running, letters, worker)
 }
 
