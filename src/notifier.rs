@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::bridge::Bridge;
 use crate::endpoint::dead_letter::{DeadLetter, DeadLetterSink};
 use crate::endpoint::{BURIAL, Endpoint, EndpointStatus, Running};
-use crate::error::{BuildError, Kind, Mistakes};
+use crate::error::{BuildError, Mistakes};
 use crate::event::{Action, RequestRecord, SharedEvent, SourceRecord};
 use crate::host::is_valid_in_url;
 use crate::in_flight::InFlight;
@@ -23,6 +23,7 @@ use crate::shutdown::ShutdownReport;
 use crate::sink::{
     Acceptance, Broadcaster, Counted, Destination, Plain, RetryingSink, Sink, SinkError, Totals,
 };
+use crate::worker_runtime::WorkerRuntime;
 
 /// Owns the endpoints, the other sinks and their tasks.
 ///
@@ -360,6 +361,7 @@ pub struct NotifierBuilder {
     sinks: Vec<Arc<dyn Sink>>,
     endpoints: Vec<Endpoint>,
     dead_letters: Option<Arc<dyn DeadLetterSink>>,
+    own_runtime: bool,
 }
 
 impl NotifierBuilder {
@@ -378,7 +380,8 @@ impl NotifierBuilder {
     /// their receivers compare it with the names of images.
     ///
     /// Defaults to the host of each request, and where a request has none, to the
-    /// address of the [source](Self::source).
+    /// address of the [source](Self::source). An event keeps the host of the notifier
+    /// that made it, also when another one delivers it.
     #[must_use]
     pub fn public_host(mut self, host: impl Into<String>) -> Self {
         self.public_host = Some(host.into());
@@ -424,11 +427,31 @@ impl NotifierBuilder {
         self
     }
 
+    /// Sets whether deliveries run in a runtime of their own, on a thread of
+    /// their own, which ends when all endpoints have. Otherwise they run in the
+    /// runtime in which the notifier is built, between its other tasks, and wake
+    /// its threads. Where few threads serve many requests, responses come sooner
+    /// with a runtime for the deliveries. Defaults to `false`.
+    ///
+    /// A dead-letter sink, a layer and a client of your own run there too. With
+    /// it, a notifier can be built outside of a Tokio runtime.
+    #[must_use]
+    pub fn own_runtime(mut self, own: bool) -> Self {
+        self.own_runtime = own;
+        self
+    }
+
     /// The names of the endpoints that are not disabled.
     #[cfg(feature = "jetstream")]
     pub(crate) fn endpoint_names(&self) -> Vec<String> {
         let enabled = self.endpoints.iter().filter(|it| !it.is_disabled());
         enabled.map(|it| it.name().to_owned()).collect()
+    }
+
+    /// Whether an endpoint shows the numbers of events.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn has_sequences(&self) -> bool {
+        self.endpoints.iter().any(Endpoint::has_sequence)
     }
 
     /// Whether there are sinks besides the endpoints.
@@ -448,8 +471,9 @@ impl NotifierBuilder {
     /// # Errors
     ///
     /// If a setting of an endpoint is invalid, two endpoints have the same name,
-    /// or there are endpoints but no Tokio runtime. All mistakes are reported at
-    /// once, each with field, value and remedy.
+    /// or there are endpoints but no Tokio runtime and no
+    /// [own one](Self::own_runtime). All mistakes are reported at once, each with
+    /// field, value and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
         self.build_over(|_| None)
     }
@@ -461,12 +485,7 @@ impl NotifierBuilder {
         mut store: impl FnMut(&str) -> Option<Box<dyn Store>>,
     ) -> Result<Notifier, BuildError> {
         let mut mistakes = Mistakes::default();
-        let runtime = tokio::runtime::Handle::try_current();
-        if runtime.is_err() && self.has_endpoints() {
-            let remedy = "build the notifier inside of a Tokio runtime";
-            let error = BuildError::new("runtime", "none", remedy);
-            mistakes.add(error.with_kind(Kind::NoRuntime));
-        }
+        let runtime = mistakes.take(WorkerRuntime::new(self.has_endpoints(), self.own_runtime));
         let mut source = self.source.unwrap_or_else(|| SourceRecord::new(""));
         source.public_host = self.public_host.unwrap_or(source.public_host);
         if !source.public_host.is_empty() && !is_valid_in_url(&source.public_host) {
@@ -487,12 +506,15 @@ impl NotifierBuilder {
             let endpoint = endpoint.dead_letters_or(self.dead_letters.as_ref());
             checked.extend(mistakes.take(endpoint.checked()));
         }
-        mistakes.or(())?;
+        let Some(runtime) = runtime.filter(|_| mistakes.is_empty()) else {
+            return mistakes.failed();
+        };
         let mut sinks = self.sinks;
         let others = sinks.iter().cloned();
         let mut destinations: Vec<Arc<dyn Destination>> =
             others.map(|sink| Arc::new(Plain(sink)) as _).collect();
         let (mut endpoints, mut workers) = (Vec::new(), Vec::new());
+        let inside = runtime.enter();
         for endpoint in checked {
             let store = store(endpoint.name());
             let (running, worker) = endpoint.start(store);
@@ -501,8 +523,8 @@ impl NotifierBuilder {
             endpoints.push(running);
             workers.push(worker);
         }
-        let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
-        let tasks = workers.into_iter().filter_map(spawn).collect();
+        drop(inside);
+        let tasks = runtime.start(workers)?;
         let totals = Totals::registered();
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(source),
@@ -525,6 +547,7 @@ impl fmt::Debug for NotifierBuilder {
             .field("public_host", &self.public_host)
             .field("include_references", &self.include_references)
             .field("endpoints", &self.endpoints)
+            .field("own_runtime", &self.own_runtime)
             .finish_non_exhaustive()
     }
 }

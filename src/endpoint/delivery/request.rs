@@ -7,13 +7,13 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CONTENT_TYPE, HeaderMap, LOCATION, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use tower::ServiceExt as _;
+use tokio::time::Instant;
 
 use super::body_signature::BodySigner;
-use super::response::{Deadline, Delivery};
 use super::secrets::Secrets;
 use super::sequence::Sequence;
 use super::signature::Signer;
+use super::transport::Transport;
 use crate::endpoint::retry::{Retry, retry_after};
 use crate::error::with_causes;
 use crate::event::{Encoded, Encoding, content_type, envelope};
@@ -24,6 +24,9 @@ use crate::redact::without_user_info;
 const ANSWER: usize = 1 << 10;
 /// Bytes of an error's text that are kept.
 const ERROR: usize = 1 << 10;
+
+/// Room for the headers that are not configured, those of the client included.
+const OURS: usize = 8;
 
 /// Posts the events of one endpoint.
 pub(crate) struct Poster {
@@ -64,41 +67,39 @@ impl Poster {
         &self,
         events: &[Encoded],
         entries: &[Entry],
-        id: &str,
+        id: impl FnOnce() -> String,
         trace_parent: Option<&str>,
     ) -> Request<Bytes> {
         let mut request = Request::new(self.body(events, entries));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
-        let signature = self
-            .signer
-            .as_ref()
-            .map(|signer| signer.sign(id, SystemTime::now(), request.body()));
-        let signatures = self.body_signers.iter();
-        let signatures = signatures.map(|signer| signer.sign(request.body()));
-        let format = self.encoding.format;
-        let content_type = content_type(format, events.len() > 1);
-        let agent = format.user_agent().unwrap_or(AGENT);
-        let ours = [
-            (CONTENT_TYPE, HeaderValue::from_static(content_type)),
-            (USER_AGENT, HeaderValue::from_static(agent)),
-        ];
-        let trace = trace_parent.and_then(|trace| HeaderValue::from_str(trace).ok());
-        let sequence = self.sequence.as_ref().filter(|_| !format.is_cloud_events());
-        let sequence = sequence.and_then(|sequence| sequence.headers(entries));
-        let ours: Vec<_> = ours
-            .into_iter()
-            .chain(sequence.into_iter().flatten())
-            .chain(trace.map(|trace| (TRACE_PARENT, trace)))
-            .chain(signature.into_iter().flatten())
-            .chain(signatures)
-            .collect();
+        let (body, format) = (request.body(), self.encoding.format);
         // Configured headers replace ours. Of two with the same name, receivers look at
         // the first and proxies at either.
         let mut headers = self.headers.clone();
-        for (name, value) in ours {
+        headers.reserve(OURS);
+        let mut ours = |(name, value)| {
             headers.entry(name).or_insert(value);
+        };
+        let content_type = content_type(format, events.len() > 1);
+        ours((CONTENT_TYPE, HeaderValue::from_static(content_type)));
+        let agent = format.user_agent().unwrap_or(AGENT);
+        ours((USER_AGENT, HeaderValue::from_static(agent)));
+        if let Some(Ok(trace)) = trace_parent.map(HeaderValue::from_str) {
+            ours((TRACE_PARENT, trace));
         }
+        if let Some(sequence) = &self.sequence
+            && !format.is_cloud_events()
+        {
+            let numbers = sequence.headers(entries);
+            numbers.into_iter().flatten().for_each(&mut ours);
+        }
+        if let Some(signer) = &self.signer {
+            let signature = signer.sign(&id(), SystemTime::now(), body);
+            signature.into_iter().for_each(&mut ours);
+        }
+        let signers = self.body_signers.iter();
+        signers.map(|signer| signer.sign(body)).for_each(ours);
         *request.headers_mut() = headers;
         request
     }
@@ -129,13 +130,30 @@ impl Poster {
         }
     }
 
-    /// Posts `request` within the timeout. A panic of a user's client is an
-    /// outcome too, so that the worker goes on.
-    pub(crate) async fn post(&self, delivery: Delivery, mut request: Request<Bytes>) -> Outcome {
-        Deadline::set(&mut request, self.timeout);
-        let response = tokio::time::timeout(self.timeout, delivery.oneshot(request));
-        let Ok(response) = AssertUnwindSafe(response).catch_unwind().await else {
-            return Outcome::Failed("the client panicked".into());
+    /// When an attempt ends that began at `start`. `None` if that is too far away
+    /// to be represented.
+    pub(crate) fn deadline(&self, start: Instant) -> Option<Instant> {
+        start.checked_add(self.timeout)
+    }
+
+    /// Posts `request` until `deadline`. A panic of a user's client is an outcome
+    /// too, so that the worker goes on.
+    pub(crate) async fn post(
+        &self,
+        transport: Transport,
+        request: Request<Bytes>,
+        deadline: Option<Instant>,
+    ) -> Outcome {
+        let response = async move { transport.send(request, deadline).await };
+        let response = AssertUnwindSafe(response).catch_unwind();
+        let response = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, response).await,
+            None => Ok(response.await),
+        };
+        let response = match response {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(_)) => return Outcome::Failed("the client panicked".into()),
+            Err(elapsed) => Err(elapsed),
         };
         match response {
             Ok(Ok(response)) if self.retry.accepts(response.status()) => {

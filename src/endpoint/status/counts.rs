@@ -114,10 +114,10 @@ impl Counts {
 
     /// The same before something is counted: ends the slots of the history that
     /// are over.
-    fn tally_now(&self) -> MutexGuard<'_, Tally> {
+    fn tally_at(&self, now: Instant) -> MutexGuard<'_, Tally> {
         let mut tally = self.tally();
         let totals = tally.totals(self.events.load(Ordering::Relaxed));
-        tally.slots.advance(Instant::now(), totals);
+        tally.slots.advance(now, totals);
         tally
     }
 
@@ -185,15 +185,17 @@ impl Counts {
         self.metrics.delivery.record(duration);
     }
 
-    pub(crate) fn accepted(&self, status: StatusCode, events: &[Entry]) {
-        let mut tally = self.tally_now();
+    /// The receiver accepted the events `now`.
+    pub(crate) fn accepted(&self, status: StatusCode, events: &[Entry], now: Instant) {
+        let mut tally = self.tally_at(now);
         tally.successes += events.len() as u64;
         tally.last_success = Some(SystemTime::now());
         self.responded(&mut tally, status);
         drop(tally);
         self.metrics.successes.increment(events.len() as u64);
         for event in events {
-            self.metrics.end_to_end.record(event.since().elapsed());
+            let age = now.saturating_duration_since(event.since());
+            self.metrics.end_to_end.record(age);
         }
         let mut log = self.log();
         log.giving_up.ends();
@@ -212,7 +214,7 @@ impl Counts {
 
     /// An attempt failed, with a response or without.
     pub(crate) fn failed(&self, status: Option<StatusCode>, error: &str) {
-        let mut tally = self.tally_now();
+        let mut tally = self.tally_at(Instant::now());
         match status {
             Some(status) => {
                 tally.failures += 1;
@@ -253,21 +255,22 @@ impl Counts {
         ours: Option<Instant>,
         queued: Option<Instant>,
         next_due: Option<Instant>,
+        now: Instant,
     ) {
-        let mut tally = self.tally_now();
+        let mut tally = self.tally_at(now);
         tally.oldest = ours;
         tally.next_due = next_due;
         drop(tally);
         let oldest = ours.into_iter().chain(queued).min();
-        let age = oldest.map_or(Duration::ZERO, |since| since.elapsed());
+        let age = oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         self.metrics.pending.set(events as f64);
         self.metrics.queue_age.set(age.as_secs_f64());
     }
 
     /// Returns what is known here; the other fields are empty.
     pub(crate) fn snapshot(&self, queued: Option<Instant>) -> EndpointStatus {
-        let tally = self.tally_now();
         let now = Instant::now();
+        let tally = self.tally_at(now);
         let events = self.events.load(Ordering::Relaxed);
         let totals = tally.totals(events);
         let next_attempt = tally.next_attempt(now);
