@@ -213,7 +213,10 @@ impl Checked {
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());
         let leftover = Arc::new(Mutex::new(Fates::default()));
-        let url = poster.shown_url.clone();
+        let url = match endpoint.destination {
+            Some(_) => String::new(),
+            None => poster.shown_url.clone(),
+        };
         let worker = Worker {
             name: name.clone(),
             queue: queue.clone(),
@@ -222,6 +225,7 @@ impl Checked {
             switch: switch.clone(),
             poster: Arc::new(poster),
             transport,
+            destination: endpoint.destination,
             retry: endpoint.retry,
             concurrency: endpoint.concurrency,
             batch: endpoint.batch,
