@@ -4,17 +4,28 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
-use super::dead_letter::{DeadLetterWriter, Fates};
+use super::dead_letter::{DeadLetterSink, DeadLetterWriter};
 use super::delivery::{Delivery, Poster, Secrets, Signer, client, headers, target};
 use super::endpoint::Endpoint;
-use super::running::Running;
+use super::running::{Leftover, Running};
 use super::status::Counts;
 use super::switch::Switch;
 use super::worker::{InFlight, Worker};
 use crate::error::{BuildError, Mistakes};
-use crate::queue::Queue;
+use crate::queue::{Queue, Store};
 use crate::redact::without_user_info;
+
+/// What is below an endpoint.
+pub(crate) struct Backing {
+    /// Where its events live. `None` for those that live in memory.
+    pub(crate) store: Option<Box<dyn Store>>,
+    /// Keeps its dead letters if it has no sink of its own for them.
+    pub(crate) dead_letters: Option<Arc<dyn DeadLetterSink>>,
+    /// The wall clock.
+    pub(crate) clock: fn() -> SystemTime,
+}
 
 /// An endpoint in which nothing is wrong.
 pub(crate) struct Checked {
@@ -153,7 +164,10 @@ impl Endpoint {
 impl Checked {
     /// The endpoint's own part of a notifier, and its worker to be spawned.
     /// Applies the layers, which may need a runtime.
-    pub(crate) fn start(self) -> (Arc<Running>, impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn start(
+        self,
+        backing: Backing,
+    ) -> (Arc<Running>, impl Future<Output = ()> + Send + 'static) {
         let Self {
             endpoint,
             poster,
@@ -168,11 +182,14 @@ impl Checked {
             let counts = counts.clone();
             move |events| counts.written(events)
         };
-        let queue = Queue::new(endpoint.limits, accepted);
-        let sink = endpoint.dead_letters;
+        let queue = match backing.store {
+            Some(store) => Queue::over(store, endpoint.limits, backing.clock, accepted),
+            None => Queue::new(endpoint.limits, accepted),
+        };
+        let sink = endpoint.dead_letters.or(backing.dead_letters);
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());
-        let leftover = Arc::new(Mutex::new(Fates::default()));
+        let leftover = Arc::new(Mutex::new(Leftover::default()));
         let url = poster.shown_url.clone();
         let worker = Worker {
             name: name.clone(),

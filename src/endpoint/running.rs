@@ -21,7 +21,7 @@ pub(crate) struct Running {
     pub(super) counts: Arc<Counts>,
     pub(super) dead_letters: Arc<DeadLetterWriter>,
     pub(super) switch: Arc<Switch>,
-    pub(super) leftover: Arc<Mutex<Fates>>,
+    pub(super) leftover: Arc<Mutex<Leftover>>,
 }
 
 impl Running {
@@ -72,18 +72,26 @@ impl Running {
     /// What became of the events, once the worker has ended.
     pub(crate) fn account(&self) -> Account {
         let leftover = *self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
+        let Leftover { stored, letters } = leftover;
         let (dead, lost) = self.counts.dead_and_lost();
-        let store = self.queue.kept_in().map(str::to_owned);
-        let is_durable = store.is_some();
-        // In a store they are no dead letters.
-        let left_dead = if is_durable { 0 } else { leftover.kept as u64 } + leftover.lost as u64;
+        let store = self.queue.kept_in().filter(|_| stored > 0);
+        let location = self.dead_letters.location().filter(|_| letters.kept > 0);
+        let kept_in = match (store, location) {
+            (Some(store), Some(location)) if store != location => {
+                Some(format!("{store} and {location}"))
+            }
+            (store, location) => store.map(str::to_owned).or(location),
+        };
         Account {
             leftover,
             // A worker that does not even end when it is aborted.
-            stuck: if is_durable { 0 } else { self.queue.size().0 },
-            kept_in: store.or_else(|| self.dead_letters.location()),
-            earlier_dead: dead.saturating_sub(left_dead),
-            earlier_lost: lost.saturating_sub(leftover.lost as u64),
+            stuck: match self.queue.kept_in() {
+                Some(_) => 0,
+                None => self.queue.size().0,
+            },
+            kept_in,
+            earlier_dead: dead.saturating_sub((letters.kept + letters.lost) as u64),
+            earlier_lost: lost.saturating_sub(letters.lost as u64),
         }
     }
 
@@ -94,6 +102,26 @@ impl Running {
             Overflow::RejectNewest | Overflow::Wait => self.queue.has_room(),
             Overflow::DropOldest => !self.queue.is_closed(),
         }
+    }
+
+    /// Whether the endpoint posts the event.
+    pub(crate) fn wants(&self, event: &SharedEvent) -> bool {
+        self.filter.wants(event)
+    }
+
+    /// Takes an event that its store could not take. It is in memory only.
+    #[cfg(feature = "journal")]
+    pub(crate) fn accept_in_memory(&self, event: &SharedEvent) -> Acceptance {
+        match self.queue.push(event) {
+            Ok(()) => Acceptance::accepted(),
+            Err(refused) => self.bury_refused(event, refused),
+        }
+    }
+
+    /// The queue, and what makes dead letters of its events.
+    #[cfg(feature = "journal")]
+    pub(crate) fn parts(&self) -> (&Arc<Queue>, &Arc<DeadLetterWriter>) {
+        (&self.queue, &self.dead_letters)
     }
 
     /// Offers the event once, if the filter wants it, without waiting for room.
@@ -182,8 +210,9 @@ impl Running {
         })
     }
 
-    /// Makes a dead letter of an event that was refused.
-    fn bury_refused(&self, event: &SharedEvent, refused: Refused) -> Acceptance {
+    /// Makes a dead letter of an event that was refused. Resolves when it is kept
+    /// or lost, with the reason of the refusal as error.
+    pub(crate) fn bury_refused(&self, event: &SharedEvent, refused: Refused) -> Acceptance {
         if let Refused::TooLarge { bytes, most } = refused
             && self.counts.too_large()
         {
@@ -205,10 +234,19 @@ impl Running {
     }
 }
 
+/// Events that a worker had left when it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Leftover {
+    /// Those that the store of the queue keeps.
+    pub(crate) stored: usize,
+    /// The dead letters of the others.
+    pub(crate) letters: Fates,
+}
+
 /// What became of an endpoint's events.
 pub(crate) struct Account {
     /// Events that were left when the worker ended.
-    pub(crate) leftover: Fates,
+    pub(crate) leftover: Leftover,
     /// Events of a worker that does not end.
     pub(crate) stuck: usize,
     /// Where events are kept that are not delivered.

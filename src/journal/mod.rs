@@ -230,6 +230,11 @@ impl Journal {
         flushed.unwrap_or_else(|_| Err(JournalError::closed()))
     }
 
+    /// The position that the next event gets.
+    pub(crate) fn end(&self) -> u64 {
+        self.shared().published().state.next
+    }
+
     /// Whether responses to pulls wait for the disk.
     pub(crate) fn waits_for_pulls(&self) -> bool {
         self.shared().options.wait_for_pulls

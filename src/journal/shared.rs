@@ -43,8 +43,9 @@ pub(crate) trait Consumer: Send + Sync + 'static {
     /// others it never had.
     fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason);
 
-    /// The journal was down and works again. Reads that failed may be repeated.
-    fn recovered(&self);
+    /// The journal was down and works again, with positions up to `end`. Reads that
+    /// failed may be repeated. A write that failed may have succeeded nevertheless.
+    fn recovered(&self, end: u64);
 }
 
 pub(super) struct Shared {

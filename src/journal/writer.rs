@@ -245,7 +245,7 @@ impl Writer {
                 let location = &*self.shared.location;
                 tracing::info!(journal = location, "the journal works again");
                 if let Some(consumer) = self.shared.consumer() {
-                    consumer.recovered();
+                    consumer.recovered(self.state.next);
                 }
             }
             Err(error) => {

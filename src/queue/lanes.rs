@@ -327,6 +327,55 @@ impl Lanes {
         true
     }
 
+    /// Whether an event is part of the rest of its lane.
+    pub(super) fn rests_at(&self, repository: &str, position: Position, read: Position) -> bool {
+        let lane = self.lanes.get(repository);
+        let mut aside = lane.map(|lane| &lane.aside).into_iter().flatten();
+        aside.any(|slot| match slot {
+            Slot::Rest(rest) => (rest.from..self.end_of(rest, read)).contains(&position),
+            Slot::Loaded(_) => false,
+        })
+    }
+
+    /// Removes the events in memory that are not under way and that a store has
+    /// below `end`.
+    pub(super) fn expire(&mut self, end: Position) -> Vec<Entry> {
+        let is_below = |entry: &Entry| entry.position().is_some_and(|it| it < end);
+        let (mut expired, mut fresh) = (Vec::new(), VecDeque::new());
+        while self.fresh.front().is_some_and(|it| it.place.end <= end)
+            && let Some(entry) = self.fresh.pop_front()
+        {
+            match is_below(&entry) {
+                true => expired.push(entry),
+                false => fresh.push_back(entry),
+            }
+        }
+        fresh.append(&mut self.fresh);
+        self.fresh = fresh;
+        let of_slot = |slot: &Slot| matches!(slot, Slot::Loaded(entry) if is_below(entry));
+        let lanes = self.lanes.iter();
+        let lanes = lanes.filter(|(_, lane)| lane.aside.iter().any(of_slot));
+        let repositories: Vec<_> = lanes.map(|(repository, _)| repository.clone()).collect();
+        for repository in repositories {
+            self.unindex(&repository);
+            let Some(lane) = self.lanes.get_mut(&repository) else {
+                continue;
+            };
+            for slot in std::mem::take(&mut lane.aside) {
+                match slot {
+                    Slot::Loaded(entry) if is_below(&entry) => {
+                        self.aside_events -= 1;
+                        self.aside_bytes -= entry.memory();
+                        expired.push(entry);
+                    }
+                    slot => lane.aside.push_back(slot),
+                }
+            }
+            self.index_or_remove(&repository);
+        }
+        expired
+    }
+
     /// Drops the oldest event in memory that is not under way.
     pub(super) fn drop_oldest(&mut self) -> Option<Entry> {
         let is_loaded = |(_, repository): &&(Place, Arc<str>)| {

@@ -86,12 +86,12 @@ impl Queue {
         allow(dead_code, reason = "without stores, nobody hands over events")
     )]
     pub(crate) fn over(
-        store: impl Store + 'static,
+        store: Box<dyn Store>,
         limits: Limits,
         clock: fn() -> SystemTime,
         accepted: impl Fn(usize) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Self::of(limits, Some(Box::new(store)), clock, accepted)
+        Self::of(limits, Some(store), clock, accepted)
     }
 
     fn of(

@@ -21,7 +21,7 @@ impl Consumer for Queues {
 
     fn expire(&self, _: EndpointId, _: Vec<Stored>, _: Reason) {}
 
-    fn recovered(&self) {}
+    fn recovered(&self, _: u64) {}
 }
 
 pub(super) fn event(number: u64) -> SharedEvent {

@@ -1,26 +1,19 @@
-//! Owns the endpoints and their tasks: [`Notifier`].
-
 use std::borrow::Borrow;
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
+use super::journal::Journaled;
+use super::{NotifierBuilder, NotifierStatus};
 use crate::bridge::Bridge;
+use crate::endpoint::Running;
 use crate::endpoint::dead_letter::DeadLetter;
-use crate::endpoint::{BURIAL, Endpoint, EndpointStatus, Running};
-use crate::error::{BuildError, Kind, Mistakes};
 use crate::event::{RequestRecord, SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
-use crate::shutdown::ShutdownReport;
-use crate::sink::{
-    Acceptance, Broadcaster, Counted, Destination, Plain, RetryingSink, Sink, SinkError, Unaccepted,
-};
+use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkError, Unaccepted};
 
 /// Owns the endpoints, the other sinks and their tasks.
 ///
@@ -47,6 +40,17 @@ use crate::sink::{
 /// | `registry_notifications_delivery_seconds` | histogram | `endpoint` | duration of an attempt |
 /// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | time from an event's timestamp to its acceptance by the receiver |
 /// | `registry_notifications_batch_events` | histogram | `endpoint` | events in one request |
+/// | `registry_notifications_not_durable_total` | counter | | with a journal: events that it could not store, so that the queues took them into memory only |
+/// | `registry_notifications_journal_up` | gauge | | with a journal: 1 if it works, 0 while it is being opened again after an error |
+/// | `registry_notifications_journal_bytes` | gauge | | bytes that events take in the journal |
+/// | `registry_notifications_journal_events` | gauge | | events in the journal: waiting, or kept for replay |
+/// | `registry_notifications_journal_age_seconds` | gauge | | age of the oldest event in the journal that an endpoint waits for |
+/// | `registry_notifications_journal_dead_letters` | gauge | | dead letters in the journal |
+/// | `registry_notifications_journal_dead_letters_dropped_total` | counter | | dead letters that the journal's limit removed, since the file was created |
+/// | `registry_notifications_journal_damaged_total` | counter | | events that damage of the file took, since the file was created |
+/// | `registry_notifications_journal_syncs_total` | counter | | commits, each with its sync |
+/// | `registry_notifications_journal_stored_total` | counter | | events that were stored |
+/// | `registry_notifications_journal_sync_seconds` | gauge | | duration of a commit, on average since the start |
 /// | `registry_notifications_unaccepted_total` | counter | | events that at least one sink did not accept |
 /// | `registry_notifications_missing_facts_total` | counter | `fact` | facts omitted from events; see below |
 /// | `registry_notifications_unknown_outcomes_total` | counter | | requests that may or may not have changed the registry, so that an event may be missing: the registry's service failed or panicked, or a proxy lost its response |
@@ -76,9 +80,12 @@ use crate::sink::{
 /// - Dead letters = those that the dead-letter sink kept + lost.
 /// - Responses by status = `Failures` + attempts that succeeded.
 /// - Attempts = responses by status + `Errors`.
-/// - After [`shutdown`](Self::shutdown) nothing is pending.
+/// - After [`shutdown`](Self::shutdown) nothing is pending, except in a journal.
+/// - With a journal, `Events` includes those that an endpoint found in the journal
+///   when the notifier was built.
 ///
-/// Gauges are updated with each attempt, and every 10 s while events wait.
+/// Gauges are updated with each attempt, and every 10 s while events wait; those
+/// of the journal every 10 s.
 /// Counters are registered at zero, so that `rate()` sees their first increment,
 /// except those with the labels `code` and `fact`.
 ///
@@ -124,18 +131,20 @@ use crate::sink::{
 /// when the trouble begins, and again only after it has ended and at least 5
 /// minutes have passed.
 #[derive(Clone)]
-pub struct Notifier(Arc<Inner>);
+pub struct Notifier(pub(super) Arc<Inner>);
 
-struct Inner {
-    source: Arc<SourceRecord>,
-    include_references: bool,
-    sink: Arc<dyn Sink>,
+pub(super) struct Inner {
+    pub(super) source: Arc<SourceRecord>,
+    pub(super) include_references: bool,
+    pub(super) sink: Arc<dyn Sink>,
     /// The same one by one.
-    destinations: Vec<Arc<dyn Destination>>,
-    unaccepted: Unaccepted,
-    endpoints: Vec<Arc<Running>>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
-    in_flight: InFlight,
+    pub(super) destinations: Vec<Arc<dyn Destination>>,
+    pub(super) unaccepted: Unaccepted,
+    pub(super) endpoints: Vec<Arc<Running>>,
+    /// The journal that is in front of the endpoints, if there is one.
+    pub(super) journal: Option<Journaled>,
+    pub(super) tasks: Mutex<Vec<JoinHandle<()>>>,
+    pub(super) in_flight: InFlight,
 }
 
 impl Drop for Inner {
@@ -194,10 +203,17 @@ impl Notifier {
 
     /// Returns a snapshot of all endpoints: their state, counts and last error.
     pub fn status(&self) -> NotifierStatus {
-        NotifierStatus {
+        let mut status = NotifierStatus {
             source: (*self.0.source).clone(),
             endpoints: self.0.endpoints.iter().map(|it| it.status()).collect(),
+            not_durable: 0,
+            #[cfg(feature = "journal")]
+            journal: None,
+        };
+        if let Some(journal) = &self.0.journal {
+            journal.add_to(&mut status);
         }
+        status
     }
 
     /// Lets an endpoint deliver again after its receiver disabled it with 410
@@ -213,70 +229,15 @@ impl Notifier {
     /// The write fails with [`SinkError::is_no_endpoint`] if there is no endpoint
     /// of that name.
     pub fn send_again(&self, letter: &DeadLetter) -> Acceptance {
-        match self.endpoint(&letter.endpoint) {
-            Some(endpoint) => endpoint.accept(&letter.event),
-            None => Acceptance::failed(SinkError::no_endpoint(&letter.endpoint)),
+        match (self.endpoint(&letter.endpoint), &self.0.journal) {
+            (Some(endpoint), Some(journal)) => journal.write_to(endpoint, &letter.event),
+            (Some(endpoint), None) => endpoint.accept(&letter.event),
+            (None, _) => Acceptance::failed(SinkError::no_endpoint(&letter.endpoint)),
         }
     }
 
     fn endpoint(&self, name: &str) -> Option<&Arc<Running>> {
         self.0.endpoints.iter().find(|it| it.name() == name)
-    }
-
-    /// Closes the endpoints, delivers what waits within `deadline`, and reports
-    /// what is left.
-    ///
-    /// First waits for requests that continue although their clients have
-    /// disconnected, then closes the endpoints and waits until they have
-    /// delivered their events, all within `deadline`. Writes after that fail
-    /// with [`SinkError::is_closed`]. Other sinks are not closed.
-    ///
-    /// Events that are left become dead letters, which the dead-letter sinks
-    /// have another 5 s to keep. Those that they do not keep are lost, counted
-    /// and logged. An attempt in progress at the deadline is cancelled, and its
-    /// events count as left: the receiver may or may not have them. A disabled
-    /// endpoint is not waited for.
-    ///
-    /// A second call waits for the first and returns the same report. If the
-    /// first call was dropped, the second continues it.
-    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        let began = tokio::time::Instant::now();
-        // Requests whose clients have hung up still make events, which the
-        // queues must be open for.
-        let _ = timeout(deadline, self.0.in_flight.idle()).await;
-        let unfinished = self.0.in_flight.count();
-        let deadline = deadline.saturating_sub(began.elapsed());
-        let endpoints = &self.0.endpoints;
-        endpoints.iter().for_each(|endpoint| endpoint.close());
-        let mut tasks = self.0.tasks.lock().await;
-        // After a call that was dropped half-way, some have ended already.
-        tasks.retain(|task| !task.is_finished());
-        let stop: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
-        let mut all = std::pin::pin!(futures_util::future::join_all(tasks.iter_mut()));
-        if timeout(deadline, &mut all).await.is_err() {
-            endpoints.iter().for_each(|endpoint| endpoint.stop());
-            // The workers keep to the limit themselves, and account for what is
-            // left then. One that does not is blocked by code of the user's.
-            if timeout(BURIAL + GRACE, &mut all).await.is_err() {
-                stop.iter().for_each(|task| task.abort());
-                let _blocked = timeout(GRACE, all).await;
-            }
-        }
-        self.letters_decided().await;
-        let accounts = endpoints.iter().map(|it| (it.name(), it.account()));
-        ShutdownReport::of(accounts, unfinished, self.0.unaccepted.count())
-    }
-
-    /// Waits for the dead letters of events that were refused or had to make
-    /// room. Those that are not kept in time are lost.
-    async fn letters_decided(&self) {
-        let endpoints = &self.0.endpoints;
-        let decided =
-            || futures_util::future::join_all(endpoints.iter().map(|it| it.letters_decided()));
-        if timeout(BURIAL, decided()).await.is_err() {
-            endpoints.iter().for_each(|it| it.close_dead_letters());
-            let _unpolled = timeout(GRACE, decided()).await;
-        }
     }
 }
 
@@ -293,23 +254,8 @@ impl Sink for Notifier {
     /// [`shutdown`](Notifier::shutdown) also waits for deliveries.
     fn close(&self) {
         self.0.sink.close();
+        self.0.endpoints.iter().for_each(|it| it.close());
     }
-}
-
-/// How long tasks may take to notice that they are to end.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// A snapshot of a [`Notifier`], without secrets.
-///
-/// Its JSON is an object with `source`, as in events, and `endpoints`, a list of
-/// [`EndpointStatus`].
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct NotifierStatus {
-    /// The source of all events.
-    pub source: SourceRecord,
-    /// The endpoints, in the order of the configuration.
-    pub endpoints: Vec<EndpointStatus>,
 }
 
 impl fmt::Debug for Notifier {
@@ -317,122 +263,6 @@ impl fmt::Debug for Notifier {
         f.debug_struct("Notifier")
             .field("source", &self.0.source)
             .field("include_references", &self.0.include_references)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Configures a [`Notifier`].
-#[derive(Clone, Default)]
-pub struct NotifierBuilder {
-    source: Option<SourceRecord>,
-    include_references: bool,
-    sinks: Vec<Arc<dyn Sink>>,
-    endpoints: Vec<Endpoint>,
-}
-
-impl NotifierBuilder {
-    /// Sets the registry node that events come from. Defaults to one without an
-    /// address, whose instance id is new for each notifier.
-    #[must_use]
-    pub fn source(mut self, source: SourceRecord) -> Self {
-        self.source = Some(source);
-        self
-    }
-
-    /// Sets the source like [`source`](Self::source) if none has been set, as by a
-    /// configuration file that names one.
-    #[must_use]
-    pub fn or_source(mut self, source: SourceRecord) -> Self {
-        self.source.get_or_insert(source);
-        self
-    }
-
-    /// Whether events of manifests list what the manifest refers to. Defaults
-    /// to `false`.
-    #[must_use]
-    pub fn include_references(mut self, include: bool) -> Self {
-        self.include_references = include;
-        self
-    }
-
-    /// Adds a sink of any kind.
-    #[must_use]
-    pub fn sink(mut self, sink: impl Sink) -> Self {
-        self.sinks.push(Arc::new(sink));
-        self
-    }
-
-    /// Adds an endpoint.
-    #[must_use]
-    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
-        self.endpoints.push(endpoint);
-        self
-    }
-
-    /// Builds the notifier and spawns a task for each endpoint that is not
-    /// disabled. A metrics recorder must be installed before.
-    ///
-    /// # Errors
-    ///
-    /// If a setting of an endpoint is invalid, two endpoints have the same name,
-    /// or there are endpoints but no Tokio runtime. All mistakes are reported at
-    /// once, each with field, value and remedy.
-    pub fn build(self) -> Result<Notifier, BuildError> {
-        let mut mistakes = Mistakes::default();
-        let runtime = tokio::runtime::Handle::try_current();
-        if runtime.is_err() && self.endpoints.iter().any(|it| !it.is_disabled()) {
-            let remedy = "build the notifier inside of a Tokio runtime";
-            let error = BuildError::new("runtime", "none", remedy);
-            mistakes.add(error.with_kind(Kind::NoRuntime));
-        }
-        let mut names = HashSet::new();
-        let mut checked = Vec::new();
-        for endpoint in self.endpoints {
-            if !names.insert(endpoint.name().to_owned()) {
-                let remedy = "give each endpoint a name of its own";
-                mistakes.add(BuildError::new("endpoint name", endpoint.name(), remedy));
-            }
-            if endpoint.is_disabled() {
-                mistakes.take(endpoint.check_disabled());
-                continue;
-            }
-            checked.extend(mistakes.take(endpoint.checked()));
-        }
-        mistakes.or(())?;
-        let mut sinks = self.sinks;
-        let others = sinks.iter().cloned();
-        let mut destinations: Vec<Arc<dyn Destination>> =
-            others.map(|sink| Arc::new(Plain(sink)) as _).collect();
-        let (mut endpoints, mut workers) = (Vec::new(), Vec::new());
-        for endpoint in checked {
-            let (running, worker) = endpoint.start();
-            sinks.push(running.clone());
-            destinations.push(running.clone());
-            endpoints.push(running);
-            workers.push(worker);
-        }
-        let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
-        let tasks = workers.into_iter().filter_map(spawn).collect();
-        let unaccepted = Unaccepted::default();
-        Ok(Notifier(Arc::new(Inner {
-            source: Arc::new(self.source.unwrap_or_else(|| SourceRecord::new(""))),
-            include_references: self.include_references,
-            sink: Arc::new(Counted::new(Broadcaster::new(sinks), unaccepted.clone())),
-            unaccepted,
-            destinations,
-            endpoints,
-            tasks: Mutex::new(tasks),
-            in_flight: InFlight::new(),
-        })))
-    }
-}
-
-impl fmt::Debug for NotifierBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NotifierBuilder")
-            .field("source", &self.source)
-            .field("include_references", &self.include_references)
-            .field("endpoints", &self.endpoints)
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,216 @@
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use super::journal::{Journal, Journaled, Starting};
+use super::notifier::{Inner, Notifier};
+use crate::endpoint::{Backing, Checked, Endpoint, Running};
+use crate::error::{BuildError, Kind, Mistakes};
+use crate::event::SourceRecord;
+use crate::in_flight::InFlight;
+use crate::sink::{Broadcaster, Counted, Destination, Plain, Sink, Unaccepted};
+
+/// Configures a [`Notifier`].
+#[derive(Clone)]
+pub struct NotifierBuilder {
+    source: Option<SourceRecord>,
+    include_references: bool,
+    sinks: Vec<Arc<dyn Sink>>,
+    endpoints: Vec<Endpoint>,
+    journal: Option<Journal>,
+    clock: fn() -> SystemTime,
+}
+
+impl Default for NotifierBuilder {
+    fn default() -> Self {
+        Self {
+            source: None,
+            include_references: false,
+            sinks: Vec::new(),
+            endpoints: Vec::new(),
+            journal: None,
+            clock: SystemTime::now,
+        }
+    }
+}
+
+impl NotifierBuilder {
+    /// Sets the registry node that events come from. Defaults to one without an
+    /// address, whose instance id is new for each notifier.
+    #[must_use]
+    pub fn source(mut self, source: SourceRecord) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Sets the source like [`source`](Self::source) if none has been set, as by a
+    /// configuration file that names one.
+    #[must_use]
+    pub fn or_source(mut self, source: SourceRecord) -> Self {
+        self.source.get_or_insert(source);
+        self
+    }
+
+    /// Whether events of manifests list what the manifest refers to. Defaults
+    /// to `false`.
+    #[must_use]
+    pub fn include_references(mut self, include: bool) -> Self {
+        self.include_references = include;
+        self
+    }
+
+    /// Adds a sink of any kind.
+    #[must_use]
+    pub fn sink(mut self, sink: impl Sink) -> Self {
+        self.sinks.push(Arc::new(sink));
+        self
+    }
+
+    /// Adds an endpoint.
+    #[must_use]
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoints.push(endpoint);
+        self
+    }
+
+    /// Keeps the events of all endpoints in a journal until they are delivered, so
+    /// that an accepted event survives a crash. Defaults to none: events wait in
+    /// memory. See [`journal`](crate::journal) for what is promised.
+    ///
+    /// The name of an endpoint is its identity in the journal. Dead letters of
+    /// endpoints without a sink of their own for them are kept in the journal. The
+    /// limits of an endpoint's queue bound what of the journal is in memory, and its
+    /// [`Overflow`](crate::endpoint::Overflow) does not apply: what the journal may
+    /// hold is set with [`JournalOptions`](crate::journal::JournalOptions).
+    #[cfg(feature = "journal")]
+    #[must_use]
+    pub fn journal(mut self, journal: Journal) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
+    /// Sets the wall clock.
+    #[cfg(all(test, feature = "journal"))]
+    pub(crate) fn clock(mut self, clock: fn() -> SystemTime) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Builds the notifier and spawns a task for each endpoint that is not
+    /// disabled. A metrics recorder must be installed before.
+    ///
+    /// # Errors
+    ///
+    /// If a setting of an endpoint is invalid, two endpoints have the same name,
+    /// there are endpoints but no Tokio runtime, or the journal cannot be written or
+    /// has a notifier already. All mistakes are reported at
+    /// once, each with field, value and remedy.
+    pub fn build(self) -> Result<Notifier, BuildError> {
+        let mut mistakes = Mistakes::default();
+        let runtime = Handle::try_current();
+        if runtime.is_err() && self.endpoints.iter().any(|it| !it.is_disabled()) {
+            let remedy = "build the notifier inside of a Tokio runtime";
+            let error = BuildError::new("runtime", "none", remedy);
+            mistakes.add(error.with_kind(Kind::NoRuntime));
+        }
+        let mut names = HashSet::new();
+        let mut checked = Vec::new();
+        for endpoint in self.endpoints {
+            if !names.insert(endpoint.name().to_owned()) {
+                let remedy = "give each endpoint a name of its own";
+                mistakes.add(BuildError::new("endpoint name", endpoint.name(), remedy));
+            }
+            if endpoint.is_disabled() {
+                mistakes.take(endpoint.check_disabled());
+                continue;
+            }
+            checked.extend(mistakes.take(endpoint.checked()));
+        }
+        mistakes.or(())?;
+        let source = self.source.unwrap_or_else(|| SourceRecord::new(""));
+        let parts = Parts::start(self.journal, self.clock, checked, &source)?;
+        let mut sinks = self.sinks;
+        let plain = sinks.iter().map(|sink| Arc::new(Plain(sink.clone())) as _);
+        let mut destinations: Vec<Arc<dyn Destination>> = plain.collect();
+        match &parts.journal {
+            Some(journal) => {
+                sinks.push(journal.sink());
+                destinations.push(journal.destination());
+            }
+            None => {
+                let endpoints = || parts.endpoints.iter().cloned();
+                sinks.extend(endpoints().map(|it| it as Arc<dyn Sink>));
+                destinations.extend(endpoints().map(|it| it as Arc<dyn Destination>));
+            }
+        }
+        let unaccepted = Unaccepted::default();
+        Ok(Notifier(Arc::new(Inner {
+            source: Arc::new(source),
+            include_references: self.include_references,
+            sink: Arc::new(Counted::new(Broadcaster::new(sinks), unaccepted.clone())),
+            unaccepted,
+            destinations,
+            endpoints: parts.endpoints,
+            journal: parts.journal,
+            tasks: Mutex::new(parts.tasks),
+            in_flight: InFlight::new(),
+        })))
+    }
+}
+
+/// The endpoints, started.
+struct Parts {
+    endpoints: Vec<Arc<Running>>,
+    journal: Option<Journaled>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Parts {
+    fn start(
+        journal: Option<Journal>,
+        clock: fn() -> SystemTime,
+        checked: Vec<Checked>,
+        source: &SourceRecord,
+    ) -> Result<Self, BuildError> {
+        let mut starting = journal.map(|it| Starting::new(it, clock));
+        let in_memory = || Backing {
+            store: None,
+            dead_letters: None,
+            clock,
+        };
+        let (mut endpoints, mut workers) = (Vec::new(), Vec::new());
+        for endpoint in checked {
+            let backing = starting.as_mut().map_or_else(in_memory, Starting::backing);
+            let (running, worker) = endpoint.start(backing);
+            endpoints.push(running);
+            workers.push(worker);
+        }
+        // Before the workers run: a store needs its number in the journal.
+        let journal = starting
+            .map(|it| it.attach(&endpoints, source))
+            .transpose()?;
+        let runtime = Handle::try_current();
+        let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
+        Ok(Self {
+            endpoints,
+            journal,
+            tasks: workers.into_iter().filter_map(spawn).collect(),
+        })
+    }
+}
+
+impl fmt::Debug for NotifierBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotifierBuilder")
+            .field("source", &self.source)
+            .field("include_references", &self.include_references)
+            .field("endpoints", &self.endpoints)
+            .field("journal", &self.journal)
+            .finish_non_exhaustive()
+    }
+}
