@@ -77,6 +77,7 @@ pub mod dead_letter {
 pub mod endpoint;
 mod error;
 pub mod event;
+mod host;
 mod in_flight;
 #[cfg(feature = "jetstream")]
 pub mod jetstream;

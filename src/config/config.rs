@@ -60,6 +60,7 @@ const KEY: &str = "notifications";
 /// | --- | --- | --- |
 /// | `events.includereferences` | boolean: whether events of manifests list what the manifest refers to | `false` |
 /// | `source.addr` | text, `host:port`: the node that events come from | none |
+/// | `source.publichost` | text, `host` or `host:port`: where clients reach the registry; see [`public_host`](crate::NotifierBuilder::public_host) | the host of each request |
 /// | `endpoints` | list of endpoints | empty |
 ///
 /// Of an endpoint, those of the reference:
@@ -69,7 +70,7 @@ const KEY: &str = "notifications";
 /// | `name` | text, different for each endpoint | required |
 /// | `url` | `http` or `https`; user info is sent as Basic authorization | required |
 /// | `disabled` | boolean: whether it is left out; its files are not read then | `false` |
-/// | `headers` | map of names to lists of values, or to one value | none |
+/// | `headers` | map of names to lists of values, or to one value; they replace headers that this crate sets | none |
 /// | `timeout` | duration of an attempt | `1s` |
 /// | `threshold` | number of failures in a row after which the breaker opens | `10` |
 /// | `backoff` | duration between attempts while it is open | `1s` |
@@ -85,7 +86,8 @@ const KEY: &str = "notifications";
 /// | `ignore.kinds` | list of `manifest`, `blob`, `tag`, `repository` | none | [`Filter`] |
 /// | `include.repositories`, `include.tags` | lists of globs: only these | all | [`Filter`] |
 /// | `include.mediatypes`, `include.actions`, `include.kinds` | lists: only these | all | [`Filter`] |
-/// | `format` | `v2`, `v1` or `cloudevents` | `v2` | [`format`](crate::Endpoint::format) |
+/// | `format` | `v2`, `v1`, `cloudevents`, `azure`, `harbor` or `imageupdater` | `v2` | [`Format`](crate::Format) |
+/// | `eventtype` | text | `registry.image.pushed.v1` | [`event_type`](crate::Endpoint::event_type) |
 /// | `compact` | boolean | `false` | [`compact`](crate::Endpoint::compact) |
 /// | `retry` | `breaker`, or `backoff`, or its settings | `breaker` | [`retry`](crate::Endpoint::retry) |
 /// | `retry.base`, `retry.cap` | durations | `1s`, `5m` | [`Backoff`] |
@@ -104,6 +106,7 @@ const KEY: &str = "notifications";
 /// | `deadletters.maxbytes`, `deadletters.files` | size, number | `64MiB`, `9` | [`rotate`](crate::dead_letter::DeadLetterFile::rotate) |
 /// | `connecttimeout` | duration | `5s` | [`connect_timeout`](crate::Endpoint::connect_timeout) |
 /// | `signingsecrets` | list of secrets, or of `file:` and a path | none | [`sign`](crate::Endpoint::sign) |
+/// | `hmac.header`, `hmac.secret` | name of a header; a text, or `file:` and a path. `hmac` may be a list of such pairs | none | [`sign_hmac`](crate::Endpoint::sign_hmac) |
 /// | `rootcertificates` | list of paths of PEM files | none | [`root_certificates`](crate::Endpoint::root_certificates) |
 /// | `systemroots` | boolean | `true` | [`system_roots`](crate::Endpoint::system_roots) |
 /// | `clientcertificate.certificate`, `clientcertificate.key` | paths of PEM files | none | [`client_certificate`](crate::Endpoint::client_certificate) |
@@ -166,6 +169,8 @@ const KEY: &str = "notifications";
 /// | ignores a variable that it does not know | a warning, but for those of services and links | it may be of another program |
 /// | reads a number without a unit as nanoseconds | an error; 0 is the default | 500 ns is never meant, and would flood the receiver |
 /// | takes a `backoff` of any length | at least 10 ms | as above |
+/// | adds a configured header to its own of the same name | replaces its own | receivers look at the first `Content-Type` only |
+/// | ignores `Content-Length` and other headers that frame a message | an error | they are never meant |
 /// | takes a negative duration or threshold for the default | an error | it is never meant |
 /// | cuts off the fraction of a threshold like `3.7` | an error | it is never meant |
 /// | takes any word in `ignore.actions` | an error for one that is no action | a misspelt action must not be ignored silently |

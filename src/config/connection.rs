@@ -4,7 +4,7 @@ use super::fields::Fields;
 use super::file;
 use super::item::Item;
 use super::phase::Phase;
-use crate::endpoint::{AddressPolicy, Endpoint, Signer};
+use crate::endpoint::{AddressPolicy, BodySigner, Endpoint, Signer};
 use crate::error::{BuildError, Kind, Mistakes};
 
 type Result<T> = std::result::Result<T, BuildError>;
@@ -16,6 +16,11 @@ pub(super) fn settings(mut it: Endpoint, fields: &mut Fields, phase: Phase) -> E
     it = fields.set(it, "connecttimeout", Item::span, Endpoint::connect_timeout);
     let signing_secrets = |item: &Item| secrets(item, phase);
     it = fields.set(it, "signingsecrets", signing_secrets, Endpoint::sign);
+    let signatures = |item: &Item| hmac_signatures(item, phase);
+    it = fields.set(it, "hmac", signatures, |it, signatures| {
+        let add = |it: Endpoint, (header, secret)| it.sign_hmac(header, secret);
+        signatures.into_iter().fold(it, add)
+    });
     it = fields.set(it, "systemroots", Item::flag, Endpoint::system_roots);
     let files = |item: &Item| item.each(|it| content(it, phase));
     it = fields.set(it, "rootcertificates", files, |it, files| {
@@ -39,19 +44,52 @@ fn secrets(item: &Item, phase: Phase) -> Result<Vec<String>> {
     Ok(secrets.into_iter().flatten().collect())
 }
 
-/// A secret, unless it is in a file and only checked.
+/// A signing secret, unless it is in a file and only checked.
 fn secret(item: &Item, phase: Phase) -> Result<Option<String>> {
-    let text = item.text()?;
-    let secret = match text.strip_prefix(FILE) {
-        Some(_) if phase == Phase::Check => return Ok(None),
-        Some(path) => read(item, path)?.trim_end().to_owned(),
-        None => text.to_owned(),
-    };
-    if !Signer::accepts(&secret) {
+    let secret = secret_text(item, phase)?;
+    if secret.as_ref().is_some_and(|it| !Signer::accepts(it)) {
         let remedy = "write whsec_ and the base64 of 24 to 64 bytes, or file: and a path";
         return Err(item.wrong("a signing secret", remedy));
     }
-    Ok(Some(secret))
+    Ok(secret)
+}
+
+/// A secret, inline or in a file of its own, unless it is in a file and only checked.
+fn secret_text(item: &Item, phase: Phase) -> Result<Option<String>> {
+    let text = item.text()?;
+    match text.strip_prefix(FILE) {
+        Some(_) if phase == Phase::Check => Ok(None),
+        Some(path) => Ok(Some(read(item, path)?.trim_end().to_owned())),
+        None => Ok(Some(text.to_owned())),
+    }
+}
+
+/// Signatures of the body, each a header with its secret, or one of them.
+fn hmac_signatures(item: &Item, phase: Phase) -> Result<Vec<(String, String)>> {
+    let mut mistakes = Mistakes::default();
+    let items = item.clone().secret().list_or_one()?;
+    let read = |item: &Item| mistakes.take(hmac_signature(item, phase));
+    let signatures = items.iter().filter_map(read).flatten().collect();
+    mistakes.or(signatures)
+}
+
+fn hmac_signature(item: &Item, phase: Phase) -> Result<Option<(String, String)>> {
+    let mut fields = Fields::of(item);
+    let header = fields.get("header", Item::owned);
+    let secret = fields.get("secret", |it| secret_text(it, phase));
+    let (header, secret) = match fields.finish((header, secret))? {
+        (Some(header), Some(secret)) => (header, secret),
+        // The other may come from the environment.
+        _ if phase == Phase::Check => return Ok(None),
+        _ => return Err(item.error("needs both, header and secret")),
+    };
+    let Some(secret) = secret else {
+        return Ok(None);
+    };
+    match BodySigner::new(&header, &secret) {
+        Ok(_) => Ok(Some((header, secret))),
+        Err(remedy) => Err(item.error(format!("cannot sign: {remedy}"))),
+    }
 }
 
 /// Certificate and key, unless they are only checked.

@@ -10,7 +10,7 @@ use super::item::Item;
 use super::phase::Phase;
 use super::section::Author;
 use super::{connection, delivery, filter, gitlab};
-use crate::endpoint::{Endpoint, StatusMeaning, target};
+use crate::endpoint::{Endpoint, StatusMeaning, is_framing, target};
 use crate::error::{BuildError, Mistakes};
 use crate::event::Format;
 
@@ -19,10 +19,13 @@ type Result<T> = std::result::Result<T, BuildError>;
 /// The reference's default where `Endpoint` has another.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-const FORMATS: [(&str, Format); 3] = [
+const FORMATS: [(&str, Format); 6] = [
     ("v2", Format::V2),
     ("v1", Format::V1),
     ("cloudevents", Format::CloudEvents),
+    ("azure", Format::Azure),
+    ("harbor", Format::Harbor),
+    ("imageupdater", Format::ImageUpdater),
 ];
 
 pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endpoint> {
@@ -57,6 +60,7 @@ pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endp
     }
     it = it.filter(filter::filter(&mut fields));
     it = fields.set(it, "format", |it| it.word(&FORMATS), Endpoint::format);
+    it = fields.set(it, "eventtype", Item::owned, Endpoint::event_type);
     it = fields.set(it, "compact", Item::flag, Endpoint::compact);
     it = delivery::settings(it, &mut fields, files);
     it = connection::settings(it, &mut fields, files);
@@ -83,8 +87,12 @@ fn headers(item: &Item) -> Result<Vec<(String, String)>> {
     let mut mistakes = Mistakes::default();
     let mut headers = Vec::new();
     for pair in item.clone().secret().pairs(&mut mistakes) {
-        if pair.key.parse::<HeaderName>().is_err() {
-            let message = "is no name of a header: use letters, digits and dashes";
+        let wrong = match pair.key.parse::<HeaderName>() {
+            Err(_) => Some("is no name of a header: use letters, digits and dashes"),
+            Ok(name) if is_framing(&name) => Some("is set by the client itself: remove it"),
+            Ok(_) => None,
+        };
+        if let Some(message) = wrong {
             mistakes.add(pair.item.error(message));
             continue;
         }

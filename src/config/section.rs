@@ -9,6 +9,7 @@ use super::phase::Phase;
 use super::{endpoint, gitlab};
 use crate::error::{BuildError, Mistakes};
 use crate::event::SourceRecord;
+use crate::host::is_valid_in_url;
 use crate::notifier::{Notifier, NotifierBuilder};
 
 type Result<T> = std::result::Result<T, BuildError>;
@@ -21,9 +22,13 @@ pub(super) fn notifier(section: &Item, phase: Phase) -> Result<NotifierBuilder> 
     if let Some(references) = fields.get("events", references).flatten() {
         builder = builder.include_references(references);
     }
-    let addr = |it: &Item| only("addr", it, Item::owned);
-    if let Some(addr) = fields.get("source", addr).flatten() {
-        builder = builder.source(SourceRecord::new(addr));
+    if let Some((addr, public_host)) = fields.get("source", source) {
+        if let Some(addr) = addr {
+            builder = builder.source(SourceRecord::new(addr));
+        }
+        if let Some(host) = public_host {
+            builder = builder.public_host(host);
+        }
     }
     let endpoints = fields.get("endpoints", Item::list).unwrap_or_default();
     let fanout = fields.take("fanouttimeout");
@@ -43,6 +48,18 @@ pub(super) fn notifier(section: &Item, phase: Phase) -> Result<NotifierBuilder> 
         }
     }
     fields.finish(builder)
+}
+
+/// The address of the source, and its public host.
+fn source(item: &Item) -> Result<(Option<String>, Option<String>)> {
+    let mut fields = Fields::of(item);
+    let addr = fields.get("addr", Item::owned);
+    let host = |it: &Item| match is_valid_in_url(it.text()?) {
+        true => it.owned(),
+        false => Err(it.wrong("a host", "write one like registry.example.com:5000")),
+    };
+    let public_host = fields.get("publichost", host);
+    fields.finish((addr, public_host))
 }
 
 /// Which registry a section was written for.

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::dead_letter::{DeadLetterSink, DeadLetterWriter};
-use super::delivery::{Delivery, Poster, Secrets, Signer, client, headers, target};
+use super::delivery::{BodySigner, Delivery, Poster, Secrets, Signer, client, headers, target};
 use super::endpoint::Endpoint;
 use super::running::{Leftover, Running};
 use super::status::Counts;
 use super::switch::Switch;
 use super::worker::{InFlight, Worker};
 use crate::error::{BuildError, Mistakes};
+use crate::event::{Encoding, Format, is_event_type};
 use crate::queue::{Queue, Store};
 use crate::redact::without_user_info;
 
@@ -70,8 +71,36 @@ impl Endpoint {
                 mistakes.add(self.wrong(field, number, "must be at least 1"));
             }
         }
+        mistakes.take(self.check_format());
         mistakes.take(self.filter.check(self.of().trim_end_matches(": ")));
         mistakes.take(self.retry.check(&self.of()));
+        mistakes.or(())
+    }
+
+    /// Reports settings that do not fit the format.
+    fn check_format(&self) -> Result<(), BuildError> {
+        let mut mistakes = Mistakes::default();
+        let Encoding {
+            format, event_type, ..
+        } = &self.encoding;
+        if self.batch.events > 1 && !format.takes_batches() {
+            let remedy = "the format carries one event in a request: remove the batch";
+            mistakes.add(self.wrong("batch events", self.batch.events, remedy));
+        }
+        if let Some(event_type) = event_type {
+            if *format != Format::ImageUpdater {
+                let remedy = "only the format ImageUpdater has one: remove it";
+                mistakes.add(self.wrong("event type", event_type, remedy));
+            } else if !is_event_type(event_type) {
+                let remedy = "write one like com.example.image.pushed, with image or container";
+                mistakes.add(self.wrong("event type", event_type, remedy));
+            }
+        }
+        let mut actions = format.actions().into_iter().flatten().peekable();
+        if actions.peek().is_some() && !actions.any(|action| self.filter.wants_action(action)) {
+            let remedy = "the format carries no action that the filter wants";
+            mistakes.add(self.wrong("format", format!("{format:?}"), remedy));
+        }
         mistakes.or(())
     }
 
@@ -114,18 +143,24 @@ impl Endpoint {
         let headers = headers(&self.of(), &self.headers, user_info.flatten());
         let headers = mistakes.take(headers);
         let signer = mistakes.take(Signer::new(&self.of(), &self.signing_secrets));
-        let (Some(url), Some(headers), Some(signer)) = (url, headers, signer) else {
+        let body_signers = mistakes.take(BodySigner::all(&self.of(), &self.hmac_signatures));
+        let (Some(url), Some(headers)) = (url, headers) else {
             return mistakes.failed();
         };
+        let (Some(signer), Some(body_signers)) = (signer, body_signers) else {
+            return mistakes.failed();
+        };
+        let keys = self.signing_secrets.iter();
+        let keys = keys.chain(self.hmac_signatures.iter().map(|(_, secret)| secret));
         mistakes.or(Poster {
             timeout: self.timeout,
-            encoding: self.encoding,
-            batch: self.batch.events > 1,
+            encoding: self.encoding.clone(),
             url,
             shown_url,
-            secrets: Secrets::of(&headers, &self.url),
+            secrets: Secrets::of(&headers, &self.url, keys.map(String::as_str)),
             headers,
             signer,
+            body_signers,
             retry: self.retry.clone(),
         })
     }
@@ -146,6 +181,7 @@ impl Endpoint {
             ("compact", self.encoding.compact.to_string()),
             ("headers", self.headers.len().to_string()),
             ("signatures", self.signing_secrets.len().to_string()),
+            ("hmac_signatures", self.hmac_signatures.len().to_string()),
             ("timeout", format!("{:?}", self.timeout)),
             ("retry", format!("{:?}", self.retry.policy)),
             ("on_status", format!("{:?}", self.retry.rules)),
@@ -210,6 +246,7 @@ impl Checked {
             name,
             url,
             settings,
+            format: endpoint.encoding.format,
             filter: endpoint.filter,
             overflow: endpoint.overflow,
             queue,
@@ -255,6 +292,7 @@ mod tests {
             .header("a b", "v")
             .header("c", "v\n")
             .sign(["short", "whsec_short"])
+            .sign_hmac("x-signature", "")
             .on_status(3, crate::endpoint::StatusMeaning::Retry)
             .retry(crate::endpoint::Backoff::new().attempts(0));
         let Err(error) = endpoint.checked() else {
@@ -273,6 +311,7 @@ mod tests {
             "header",
             "signing secret",
             "signing secret",
+            "HMAC signature",
         ];
         let expected: Vec<_> = names.map(|it| format!("endpoint \"\": {it}")).into();
         assert_eq!(fields, expected);

@@ -68,7 +68,7 @@ impl Forming {
         forming: &mut Option<Self>,
         queue: &Arc<Queue>,
         batch: &Batch,
-        encoding: Encoding,
+        encoding: &Encoding,
     ) {
         while forming.as_ref().is_none_or(|it| !it.full) {
             let Some(entry) = queue.take() else { return };
@@ -85,7 +85,7 @@ impl Forming {
         }
     }
 
-    fn add(&mut self, entry: Entry, batch: &Batch, encoding: Encoding) -> Result<(), Entry> {
+    fn add(&mut self, entry: Entry, batch: &Batch, encoding: &Encoding) -> Result<(), Entry> {
         if batch.events > 1 {
             let encoded = entry.event.encoded(encoding);
             let bytes = self.bytes + encoded.event().len();
@@ -254,7 +254,7 @@ impl Part {
     }
 
     /// Begins an attempt and returns the encodings of the events.
-    pub(super) fn begin(&mut self, encoding: Encoding) -> Vec<Encoded> {
+    pub(super) fn begin(&mut self, encoding: &Encoding) -> Vec<Encoded> {
         let now = SystemTime::now();
         self.attempts = self.attempts.saturating_add(1);
         self.first_attempt.get_or_insert(now);

@@ -79,6 +79,8 @@ pub struct Endpoint {
     pub(super) headers: Vec<(String, String)>,
     pub(super) encoding: Encoding,
     pub(super) signing_secrets: Vec<String>,
+    /// Header names, each with its secret.
+    pub(super) hmac_signatures: Vec<(String, String)>,
     pub(super) timeout: Duration,
     pub(super) retry: Retry,
     pub(super) concurrency: usize,
@@ -123,11 +125,9 @@ impl Endpoint {
             name: name.into(),
             url: url.into(),
             headers: Vec::new(),
-            encoding: Encoding {
-                format: Format::V2,
-                compact: false,
-            },
+            encoding: Encoding::of(Format::V2),
             signing_secrets: Vec::new(),
+            hmac_signatures: Vec::new(),
             timeout: Duration::from_secs(5),
             retry: Retry::default(),
             concurrency: 1,
@@ -146,14 +146,20 @@ impl Endpoint {
         }
     }
 
-    /// Adds a header to every request, in addition to those of the same name.
-    /// Its value is a secret: it is sent, and shown nowhere.
+    /// Adds a header to every request. It replaces the header of this name that this
+    /// crate sets, such as `Content-Type` and `User-Agent`; called again with the same
+    /// name, all values are sent. The value is a secret: it is sent, and shown nowhere.
+    ///
+    /// Headers that frame a message, such as `Content-Length`, cannot be set.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
     /// Sets the format of the events. Defaults to [`Format::V2`].
+    ///
+    /// Events that the [format](Format) cannot carry are not posted, and counted in the
+    /// metric `registry_notifications_unsupported_total`.
     pub fn format(mut self, format: Format) -> Self {
         self.encoding.format = format;
         self
@@ -163,6 +169,14 @@ impl Endpoint {
     /// they are indented as those of the reference.
     pub fn compact(mut self, compact: bool) -> Self {
         self.encoding.compact = compact;
+        self
+    }
+
+    /// Sets the `type` of events in [`Format::ImageUpdater`]. It consists of letters,
+    /// digits and `._-:/+`, and contains `image` or `container`, which receivers look
+    /// for. Defaults to `registry.image.pushed.v1`.
+    pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
+        self.encoding.event_type = Some(event_type.into().into());
         self
     }
 
@@ -177,6 +191,19 @@ impl Endpoint {
     pub fn sign<T: Into<String>>(mut self, secrets: impl IntoIterator<Item = T>) -> Self {
         self.signing_secrets
             .extend(secrets.into_iter().map(Into::into));
+        self
+    }
+
+    /// Signs the body of every request with HMAC-SHA256 in the header of this name:
+    /// `sha256=` and the signature in hexadecimal. Flux verifies this in `X-Signature`
+    /// (`generic-hmac`), Tekton and all that expect GitHub in `X-Hub-Signature-256`. May
+    /// be called again for other headers. The secret is any text that is not empty, and
+    /// is shown nowhere. Defaults to no such signature.
+    ///
+    /// Unlike [`sign`](Self::sign), this covers no time: somebody who has recorded a
+    /// request can send it again.
+    pub fn sign_hmac(mut self, header: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.hmac_signatures.push((header.into(), secret.into()));
         self
     }
 
@@ -343,6 +370,7 @@ impl fmt::Debug for Endpoint {
             .field("headers", &self.headers.len())
             .field("encoding", &self.encoding)
             .field("signing_secrets", &self.signing_secrets.len())
+            .field("hmac_signatures", &self.hmac_signatures.len())
             .field("timeout", &self.timeout)
             .field("retry", &self.retry)
             .field("concurrency", &self.concurrency)
@@ -365,6 +393,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let endpoint = Endpoint::new("e", "http://me:hush@h/p?q").header("x", "hush");
+        let endpoint = endpoint.sign_hmac("x-signature", "hush");
         assert!(!format!("{endpoint:?}").contains("hush"));
     }
 }

@@ -32,7 +32,7 @@ pub use self::batch::Batch;
 pub use self::delivery::AddressPolicy;
 pub use self::delivery::Delivery;
 #[cfg(feature = "config")]
-pub(crate) use self::delivery::{Signer, target};
+pub(crate) use self::delivery::{BodySigner, Signer, is_framing, target};
 pub use self::endpoint::Endpoint;
 pub use self::retry::{Backoff, Breaker, RetryPolicy, StatusMeaning, Statuses};
 pub(crate) use self::running::{Account, Running};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::dead_letter::{Burial, DeadLetterWriter, Fate, Fates, Reason};
 use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
-use crate::event::SharedEvent;
+use crate::event::{Format, SharedEvent};
 use crate::queue::{Overflow, Position, Queue, Refused, Waiter};
 use crate::sink::{Acceptance, Destination, Filter, Sink, SinkError};
 
@@ -15,6 +15,7 @@ pub(crate) struct Running {
     pub(super) name: Arc<str>,
     pub(super) url: String,
     pub(super) settings: BTreeMap<&'static str, String>,
+    pub(super) format: Format,
     pub(super) filter: Filter,
     pub(super) overflow: Overflow,
     pub(super) queue: Arc<Queue>,
@@ -104,9 +105,20 @@ impl Running {
         }
     }
 
-    /// Whether the endpoint posts the event.
+    /// Whether the endpoint posts the event: its filter wants it and its format can
+    /// carry it. Called once for each event, because it counts those that fail only
+    /// the latter.
     pub(crate) fn wants(&self, event: &SharedEvent) -> bool {
-        self.filter.wants(event)
+        if !self.filter.wants(event) {
+            return false;
+        }
+        let action = event.action();
+        let asked = !self.format.is_on_request(action) || self.filter.names_action(action);
+        let carried = asked && self.format.carries(event);
+        if !carried {
+            self.counts.unsupported();
+        }
+        carried
     }
 
     /// Takes an event that its store could not take. It is in memory only.
@@ -124,11 +136,11 @@ impl Running {
         (&self.queue, &self.dead_letters)
     }
 
-    /// Offers the event once, if the filter wants it, without waiting for room.
+    /// Offers the event once, if the endpoint wants it, without waiting for room.
     /// An event that is refused is neither counted nor a dead letter yet: the
     /// caller offers it again, or ends with [`refuse`](Self::refuse).
     pub(crate) fn try_accept(&self, event: &SharedEvent) -> Result<(), Refused> {
-        if !self.filter.wants(event) {
+        if !self.wants(event) {
             return Ok(());
         }
         // Letters of events that made room go on in the background.
@@ -142,6 +154,22 @@ impl Running {
         match self.filter.wants(event) {
             true => self.bury_refused(event, refused),
             false => Acceptance::accepted(),
+        }
+    }
+
+    /// Takes an event back that was a dead letter, whatever the filter says.
+    pub(crate) fn accept_again(&self, event: &SharedEvent) -> Acceptance {
+        match self.check_again(event) {
+            Ok(()) => self.accept(event),
+            Err(error) => Acceptance::failed(error),
+        }
+    }
+
+    /// Whether the endpoint can post an event that was a dead letter.
+    pub(crate) fn check_again(&self, event: &SharedEvent) -> Result<(), SinkError> {
+        match self.format.carries(event) {
+            true => Ok(()),
+            false => Err(SinkError::unsupported(&self.name)),
         }
     }
 
@@ -292,7 +320,7 @@ impl From<Refused> for SinkError {
 
 impl Sink for Running {
     fn write(&self, event: &SharedEvent) -> Acceptance {
-        match self.filter.wants(event) {
+        match self.wants(event) {
             true => self.accept(event),
             false => Acceptance::accepted(),
         }

@@ -1,5 +1,10 @@
 //! How events can be written: [`Format`] and [`Encoding`].
 
+use std::sync::Arc;
+
+use super::format::{Frame, Scope};
+use super::{Action, SharedEvent};
+
 /// How events are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -16,7 +21,8 @@ pub enum Format {
     /// index have no platform.
     V1,
     /// [CloudEvents 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md)
-    /// in JSON: an event alone in structured mode, several as a batch.
+    /// in JSON: an event alone in structured mode, also where an endpoint may send
+    /// batches; several as a batch.
     ///
     /// | attribute | value |
     /// | --- | --- |
@@ -45,6 +51,49 @@ pub enum Format {
     ///
     /// [Distributed Tracing]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md
     CloudEvents,
+    /// What Azure's registry posts, one event in a request: read by Argo CD Image
+    /// Updater and Flux as `acr`, by Kargo and Keel as `azure`, and by Jenkins as
+    /// `acr-webhook`.
+    ///
+    /// An object with `id`, `timestamp`, `action`, `target` (`mediaType`, `size`,
+    /// `digest`, `length`, `repository`, `tag`) and `request` (`id`, `host`, `method`,
+    /// `useragent`). The `host` is that of the registry; see
+    /// [`public_host`](crate::NotifierBuilder::public_host). Requests have the user agent
+    /// `AzureContainerRegistry/1.0`, which receivers look for.
+    ///
+    /// | carries | |
+    /// | --- | --- |
+    /// | pushes of manifests with a tag | always |
+    /// | deletions of manifests by digest | if the endpoint's filter [includes the action](crate::sink::Filter::include_actions) `delete` |
+    Azure,
+    /// What Harbor posts in its format "Default", one event in a request: read by Argo
+    /// CD, Argo CD Image Updater, Flux, Kargo, Keel and the Harbor plugin of Jenkins.
+    ///
+    /// An object with `type`, `occur_at`, `operator` and `event_data` (`resources` with
+    /// one item of `digest`, `tag`, `resource_url`, and `repository` with `name`,
+    /// `namespace`, `repo_full_name`, `repo_type`), and no other field. The URL begins
+    /// with the host of the registry; see
+    /// [`public_host`](crate::NotifierBuilder::public_host). Without a tag, the digest
+    /// stands in its place. Harbor's secret is the value of `Authorization`.
+    ///
+    /// | carries | as `type` | |
+    /// | --- | --- | --- |
+    /// | pushes of manifests with a tag | `PUSH_ARTIFACT` | always |
+    /// | pulls of manifests | `PULL_ARTIFACT` | if the endpoint's filter [includes the action](crate::sink::Filter::include_actions) `pull` |
+    /// | deletions of manifests and tags | `DELETE_ARTIFACT` | if it includes `delete` |
+    Harbor,
+    /// [CloudEvents](Self::CloudEvents) for tools that update images, such as Argo CD
+    /// Image Updater, one event in a request. It carries pushes of manifests with a tag.
+    ///
+    /// | attribute | value |
+    /// | --- | --- |
+    /// | `type` | `registry.image.pushed.v1`, or what [`event_type`](crate::Endpoint::event_type) sets |
+    /// | `source` | `https://` or `http://` and the host of the registry; see [`public_host`](crate::NotifierBuilder::public_host) |
+    /// | `subject` | `<repository>:<tag>` |
+    /// | `data` | the event as in format v2, with `registryUrl` (the same host), `repository`, `tag` and `digest` |
+    ///
+    /// All other attributes are those of `CloudEvents`.
+    ImageUpdater,
 }
 
 impl Format {
@@ -64,75 +113,83 @@ impl Format {
     pub fn batch_content_type(self) -> &'static str {
         content_type(self, true)
     }
-}
 
-/// Returns the `Content-Type` of an envelope.
-pub(crate) fn content_type(format: Format, batch: bool) -> &'static str {
-    match (format, batch) {
-        (Format::V2, _) => "application/vnd.docker.distribution.events.v2+json",
-        (Format::V1, _) => "application/vnd.docker.distribution.events.v1+json",
-        (Format::CloudEvents, false) => "application/cloudevents+json",
-        (Format::CloudEvents, true) => "application/cloudevents-batch+json",
+    /// Whether the format can say what the event says. `V2`, `V1` and `CloudEvents` can
+    /// say everything; the others name what they carry. Of an event without any host of
+    /// the registry they can say nothing.
+    pub fn carries(self, event: &SharedEvent) -> bool {
+        match self.wire().scope {
+            Scope::All => true,
+            Scope::Some { carries, .. } => carries(event),
+        }
+    }
+
+    /// The actions that the format carries, if it does not carry all.
+    pub(crate) fn actions(self) -> Option<impl Iterator<Item = Action>> {
+        match self.wire().scope {
+            Scope::All => None,
+            Scope::Some { on_request, .. } => {
+                Some([Action::Push].into_iter().chain(on_request.iter().copied()))
+            }
+        }
+    }
+
+    /// Whether an endpoint posts such events only if its filter names the action.
+    pub(crate) fn is_on_request(self, action: Action) -> bool {
+        match self.wire().scope {
+            Scope::All => false,
+            Scope::Some { on_request, .. } => on_request.contains(&action),
+        }
+    }
+
+    /// Whether a request may carry several events.
+    pub(crate) fn takes_batches(self) -> bool {
+        self.wire().batches
+    }
+
+    /// The user agent that receivers of the format look for.
+    pub(crate) fn user_agent(self) -> Option<&'static str> {
+        self.wire().user_agent
     }
 }
 
-/// A format with or without white space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Returns the `Content-Type` of a request with one event, or with several.
+pub(crate) fn content_type(format: Format, batch: bool) -> &'static str {
+    format.wire().content_types[usize::from(batch)]
+}
+
+/// A format with its settings.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Encoding {
     pub(crate) format: Format,
     /// Whether to leave out white space, which saves a third of the bytes.
     pub(crate) compact: bool,
-}
-
-/// What is written around the events of an envelope, before each of them, and
-/// after the last.
-pub(super) struct Frame {
-    pub(super) open: &'static str,
-    pub(super) before: &'static str,
-    pub(super) after: &'static str,
-    pub(super) close: &'static str,
+    /// The type of events in [`Format::ImageUpdater`], if it is not the default.
+    pub(crate) event_type: Option<Arc<str>>,
 }
 
 impl Encoding {
-    pub(super) fn frame(self) -> Frame {
-        let (open, before, after, close) = match (self.format, self.compact) {
-            (Format::CloudEvents, true) => ("[", "", "", "]"),
-            (Format::CloudEvents, false) => ("[", "\n", "\n", "]"),
-            (Format::V2 | Format::V1, true) => ("{\"events\":[", "", "", "]}"),
-            (Format::V2 | Format::V1, false) => {
-                ("{\n   \"events\": [", "\n      ", "\n   ", "]\n}")
-            }
-        };
-        Frame {
-            open,
-            before,
-            after,
-            close,
+    /// The format, indented.
+    pub(crate) fn of(format: Format) -> Self {
+        Self {
+            format,
+            compact: false,
+            event_type: None,
         }
     }
 
-    /// Returns how many objects and arrays enclose an event: an envelope is an
-    /// object with an array in it.
-    pub(super) fn depth(self) -> usize {
-        match self.format {
-            Format::CloudEvents => 0,
-            Format::V2 | Format::V1 => 2,
-        }
+    pub(super) fn frame(&self) -> &'static Frame {
+        &self.format.wire().frames[usize::from(self.compact)]
     }
 
-    /// Returns what is written before and after the event in the body of a request
-    /// with one event, not in a batch.
-    pub(super) fn around_one(self) -> (&'static str, &'static str) {
-        match (self.format, self.compact) {
-            (Format::CloudEvents, _) => ("", ""),
-            (Format::V2 | Format::V1, true) => ("{\"events\":[", "]}"),
-            (Format::V2 | Format::V1, false) => ("{\n   \"events\": [\n      ", "\n   ]\n}"),
-        }
+    /// Returns how many objects and arrays enclose an event.
+    pub(super) fn depth(&self) -> usize {
+        self.format.wire().depth
     }
 
-    /// Returns the event in such a body.
-    pub(super) fn event_in(self, body: &[u8]) -> &[u8] {
-        let (before, after) = self.around_one();
+    /// Returns the event in the body of a request with one event.
+    pub(super) fn event_in<'a>(&self, body: &'a [u8]) -> &'a [u8] {
+        let (before, after) = self.frame().alone;
         let end = body.len().saturating_sub(after.len());
         body.get(before.len()..end).unwrap_or_default()
     }

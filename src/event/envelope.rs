@@ -32,27 +32,24 @@ impl Envelope {
 
     /// Encodes the envelope in the given format, indented: the same bytes that
     /// an endpoint receives. In [CloudEvents](Format::CloudEvents) the result
-    /// is a batch.
+    /// is a batch. In formats that carry one event in a request, the result is
+    /// one such request after the other, each on a new line.
     pub fn encode(&self, format: Format) -> Vec<u8> {
-        self.encode_as(Encoding {
-            format,
-            compact: false,
-        })
+        self.encode_as(&Encoding::of(format))
     }
 
     /// Encodes the envelope in the given format, without white space.
     pub fn encode_compact(&self, format: Format) -> Vec<u8> {
-        self.encode_as(Encoding {
-            format,
+        self.encode_as(&Encoding {
             compact: true,
+            ..Encoding::of(format)
         })
     }
 
-    fn encode_as(&self, encoding: Encoding) -> Vec<u8> {
+    fn encode_as(&self, encoding: &Encoding) -> Vec<u8> {
         let events = self.events.iter();
         envelope(
             encoding,
-            true,
             events.map(|event| encode(&SharedEvent::from(event), encoding)),
         )
     }

@@ -90,6 +90,12 @@ pub struct SourceRecord {
     /// Id of the running instance, new at each start.
     #[serde(rename = "instanceID", skip_serializing_if = "String::is_empty")]
     pub instance_id: String,
+    /// The host, with its port if it has one, under which clients reach the registry, if
+    /// it is not that of their requests; see
+    /// [`NotifierBuilder::public_host`](crate::NotifierBuilder::public_host). Formats v2
+    /// and v1 do not include it.
+    #[serde(skip)]
+    pub public_host: String,
 }
 
 impl SourceRecord {
@@ -99,6 +105,7 @@ impl SourceRecord {
         Self {
             addr: addr.into(),
             instance_id: super::new_id(),
+            public_host: String::new(),
         }
     }
 }

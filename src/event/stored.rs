@@ -5,7 +5,8 @@
 //! ```
 //!
 //! `event` is the event in format v2, which lacks the other fields; `kind` is
-//! left out if it follows from the event, and `traceParent` if there is none.
+//! left out if it follows from the event, and `traceParent` if there is none. Version
+//! 2 adds `publicHost` before `event`.
 //! A version is never changed: what it cannot say needs a new one, and every
 //! version that was ever written can be read (`tests/event/golden`).
 
@@ -17,8 +18,9 @@ use ::serde::Deserialize;
 use super::format::{key, start, write_distribution};
 use super::{Event, Format, Kind, SharedEvent, timestamp};
 
-/// The version that is written.
-const VERSION: u64 = 1;
+/// The latest version. It is written only where the one before cannot say it all, so
+/// that an earlier release can read what this one has written.
+const VERSION: u64 = 2;
 
 /// The number of bytes of the largest stored event that is read. The layer and
 /// the bridge make none that is as large, because references are bounded.
@@ -28,7 +30,8 @@ pub(crate) const MOST_BYTES: usize = 64 << 20;
 pub(crate) fn to_bytes(event: &SharedEvent) -> Vec<u8> {
     let mut json = start(event, 0, true);
     json.object(|json| {
-        json.number(key!("version"), VERSION);
+        let public_host = &*event.source().public_host;
+        json.number(key!("version"), if public_host.is_empty() { 1 } else { 2 });
         json.bytes(key!("acceptedAt"), |out| {
             timestamp::write(out, event.accepted_at());
         });
@@ -36,6 +39,7 @@ pub(crate) fn to_bytes(event: &SharedEvent) -> Vec<u8> {
             json.string(key!("kind"), kind.as_str());
         }
         json.non_empty(key!("traceParent"), event.trace_parent());
+        json.non_empty(key!("publicHost"), public_host);
         json.key(key!("event"));
         write_distribution(json, event, Format::V2);
     });
@@ -53,7 +57,7 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<SharedEvent, StoredError> {
     }
     // First the version: a later one may have other fields.
     let Version { version } = serde_json::from_slice(bytes).map_err(StoredError::Json)?;
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(StoredError::Version(version));
     }
     let stored: Stored = serde_json::from_slice(bytes).map_err(StoredError::Json)?;
@@ -74,6 +78,8 @@ struct Stored {
     kind: Option<Kind>,
     #[serde(default)]
     trace_parent: String,
+    #[serde(default)]
+    public_host: String,
     event: Event,
 }
 
@@ -82,7 +88,8 @@ impl From<Stored> for SharedEvent {
         let mut event = stored.event;
         event.kind = stored.kind;
         event.request.trace_parent = stored.trace_parent;
-        let source = std::mem::take(&mut event.source);
+        let mut source = std::mem::take(&mut event.source);
+        source.public_host = stored.public_host;
         Self::accepted(&event, source, stored.accepted_at)
     }
 }

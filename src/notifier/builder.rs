@@ -12,6 +12,7 @@ use super::notifier::{Inner, Notifier};
 use crate::endpoint::{Backing, Checked, Endpoint, Running};
 use crate::error::{BuildError, Kind, Mistakes};
 use crate::event::SourceRecord;
+use crate::host::is_valid_in_url;
 use crate::in_flight::InFlight;
 use crate::sink::{Broadcaster, Counted, Destination, Plain, Sink, Unaccepted};
 
@@ -19,6 +20,7 @@ use crate::sink::{Broadcaster, Counted, Destination, Plain, Sink, Unaccepted};
 #[derive(Clone)]
 pub struct NotifierBuilder {
     source: Option<SourceRecord>,
+    public_host: Option<String>,
     include_references: bool,
     sinks: Vec<Arc<dyn Sink>>,
     endpoints: Vec<Endpoint>,
@@ -30,6 +32,7 @@ impl Default for NotifierBuilder {
     fn default() -> Self {
         Self {
             source: None,
+            public_host: None,
             include_references: false,
             sinks: Vec::new(),
             endpoints: Vec::new(),
@@ -45,6 +48,20 @@ impl NotifierBuilder {
     #[must_use]
     pub fn source(mut self, source: SourceRecord) -> Self {
         self.source = Some(source);
+        self
+    }
+
+    /// Sets the host under which clients reach the registry, with its port if that is not
+    /// the default: `registry.example.com:5000`. The formats
+    /// [`Azure`](crate::Format::Azure), [`Harbor`](crate::Format::Harbor) and
+    /// [`ImageUpdater`](crate::Format::ImageUpdater) put it before the repository, and
+    /// their receivers compare it with the names of images.
+    ///
+    /// Defaults to the host of each request, and where a request has none, to the
+    /// address of the [source](Self::source).
+    #[must_use]
+    pub fn public_host(mut self, host: impl Into<String>) -> Self {
+        self.public_host = Some(host.into());
         self
     }
 
@@ -118,6 +135,12 @@ impl NotifierBuilder {
             let error = BuildError::new("runtime", "none", remedy);
             mistakes.add(error.with_kind(Kind::NoRuntime));
         }
+        let mut source = self.source.unwrap_or_else(|| SourceRecord::new(""));
+        source.public_host = self.public_host.unwrap_or(source.public_host);
+        if !source.public_host.is_empty() && !is_valid_in_url(&source.public_host) {
+            let remedy = "write a host, with or without a port: registry.example.com:5000";
+            mistakes.add(BuildError::new("public host", &source.public_host, remedy));
+        }
         let mut names = HashSet::new();
         let mut checked = Vec::new();
         for endpoint in self.endpoints {
@@ -132,7 +155,6 @@ impl NotifierBuilder {
             checked.extend(mistakes.take(endpoint.checked()));
         }
         mistakes.or(())?;
-        let source = self.source.unwrap_or_else(|| SourceRecord::new(""));
         let parts = Parts::start(self.journal, self.clock, checked, &source)?;
         let mut sinks = self.sinks;
         let plain = sinks.iter().map(|sink| Arc::new(Plain(sink.clone())) as _);
@@ -208,6 +230,7 @@ impl fmt::Debug for NotifierBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NotifierBuilder")
             .field("source", &self.source)
+            .field("public_host", &self.public_host)
             .field("include_references", &self.include_references)
             .field("endpoints", &self.endpoints)
             .field("journal", &self.journal)

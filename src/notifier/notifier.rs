@@ -36,6 +36,7 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// | `registry_notifications_retries_total` | counter | `endpoint` | attempts other than the first of their events |
 /// | `registry_notifications_dead_letters_total` | counter | `reason`, `endpoint` | events that will not be tried again: `rejected`, `gave_up`, `overflow` or `shutdown` |
 /// | `registry_notifications_lost_total` | counter | `endpoint` | dead letters that no dead-letter sink kept |
+/// | `registry_notifications_unsupported_total` | counter | `endpoint` | events that the filter wants and the [format](crate::Format) cannot carry |
 /// | `registry_notifications_queue_age_seconds` | gauge | `endpoint` | age of the oldest undelivered event |
 /// | `registry_notifications_delivery_seconds` | histogram | `endpoint` | duration of an attempt |
 /// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | time from an event's timestamp to its acceptance by the receiver |
@@ -227,11 +228,15 @@ impl Notifier {
     /// The event goes to the end of the queue and is tried like a new one.
     ///
     /// The write fails with [`SinkError::is_no_endpoint`] if there is no endpoint
-    /// of that name.
+    /// of that name, and with [`SinkError::is_unsupported`] if its format was changed
+    /// to one that cannot carry the event.
     pub fn send_again(&self, letter: &DeadLetter) -> Acceptance {
         match (self.endpoint(&letter.endpoint), &self.0.journal) {
-            (Some(endpoint), Some(journal)) => journal.write_to(endpoint, &letter.event),
-            (Some(endpoint), None) => endpoint.accept(&letter.event),
+            (Some(endpoint), Some(journal)) => match endpoint.check_again(&letter.event) {
+                Ok(()) => journal.write_to(endpoint, &letter.event),
+                Err(error) => Acceptance::failed(error),
+            },
+            (Some(endpoint), None) => endpoint.accept_again(&letter.event),
             (None, _) => Acceptance::failed(SinkError::no_endpoint(&letter.endpoint)),
         }
     }

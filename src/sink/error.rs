@@ -12,6 +12,7 @@ enum Kind {
     Full,
     Closed,
     NoEndpoint(String),
+    Unsupported(String),
     Other(BoxError),
 }
 
@@ -29,6 +30,11 @@ impl SinkError {
     /// Creates the error of a write to an endpoint that does not exist.
     pub(crate) fn no_endpoint(name: &str) -> Self {
         Self(Kind::NoEndpoint(name.into()))
+    }
+
+    /// Creates the error of a write to an endpoint whose format cannot carry the event.
+    pub(crate) fn unsupported(endpoint: &str) -> Self {
+        Self(Kind::Unsupported(endpoint.into()))
     }
 
     /// Creates an error with any other reason. A `SinkError` stays what it is.
@@ -53,6 +59,11 @@ impl SinkError {
     pub fn is_no_endpoint(&self) -> bool {
         matches!(self.0, Kind::NoEndpoint(_))
     }
+
+    /// Whether the format of the endpoint in a dead letter cannot carry its event.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.0, Kind::Unsupported(_))
+    }
 }
 
 impl fmt::Display for SinkError {
@@ -61,6 +72,9 @@ impl fmt::Display for SinkError {
             Kind::Full => f.write_str("sink is full"),
             Kind::Closed => f.write_str("sink is closed"),
             Kind::NoEndpoint(name) => write!(f, "no such endpoint: {name:?}"),
+            Kind::Unsupported(name) => {
+                write!(f, "the format of endpoint {name:?} cannot carry the event")
+            }
             Kind::Other(_) => f.write_str("sink failed"),
         }
     }
@@ -70,7 +84,7 @@ impl Error for SinkError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0 {
             Kind::Other(reason) => Some(&**reason),
-            Kind::Full | Kind::Closed | Kind::NoEndpoint(_) => None,
+            Kind::Full | Kind::Closed | Kind::NoEndpoint(_) | Kind::Unsupported(_) => None,
         }
     }
 }

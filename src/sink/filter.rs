@@ -157,6 +157,16 @@ impl Filter {
             && self.tags.pass(|glob| matches(glob, event.tag()))
     }
 
+    /// Whether events of this action can pass.
+    pub(crate) fn wants_action(&self, action: Action) -> bool {
+        self.actions.pass(|it| *it == action)
+    }
+
+    /// Whether this action is included by name.
+    pub(crate) fn names_action(&self, action: Action) -> bool {
+        self.actions.include.contains(&action)
+    }
+
     /// Returns a sink that passes on the events that the filter wants to `sink`.
     /// Other events count as accepted.
     ///

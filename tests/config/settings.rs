@@ -53,6 +53,9 @@ fn every_setting_reaches_its_builder() {
         .disabled(true)
         .connect_timeout(5 * SECOND)
         .sign(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+        .sign_hmac("X-Hub-Signature-256", "a text that both sides know")
+        .format(Format::ImageUpdater)
+        .event_type("com.example.image.pushed")
         .system_roots(false)
         .proxy_from_env(false)
         .addresses(
@@ -68,8 +71,9 @@ fn every_setting_reaches_its_builder() {
         );
     let same = Notifier::builder()
         .source(tower_registry_notifications::SourceRecord::new(
-            "registry.example.com:5000",
+            "10.0.0.3:5000",
         ))
+        .public_host("registry.example.com")
         .include_references(true)
         .endpoint(scanner)
         .endpoint(deployer)
@@ -138,6 +142,7 @@ fn the_example_has_every_key_that_is_documented() {
         "queue: {",
         "deadletters: {",
         "clientcertificate: {",
+        "hmac: {",
         "addresses: {",
         "ignore: {",
         "include: {",
@@ -159,6 +164,7 @@ fn the_example_has_every_key_that_is_documented() {
                             | "deadletters"
                             | "addresses"
                             | "clientcertificate"
+                            | "hmac"
                     )
             };
             assert!(
@@ -177,7 +183,9 @@ async fn secrets_in_files_sign() {
     let (port, mut received) = receiver(Box::new(|_| Response::builder())).await;
     let text = format!(
         "notifications: {{endpoints: [{{name: a, url: 'http://127.0.0.1:{port}', timeout: 1m, \
-         signingsecrets: ['file:{}', whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]}}]}}",
+         signingsecrets: ['file:{}', whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw],
+         hmac: {{header: X-Signature, secret: 'file:{}'}}}}]}}",
+        file.display(),
         file.display()
     );
     let config = Config::from_yaml(&text).unwrap();
@@ -188,6 +196,8 @@ async fn secrets_in_files_sign() {
     let got = received.try_recv().unwrap();
     let signatures = got.headers["webhook-signature"].to_str().unwrap();
     assert_eq!(signatures.split(' ').count(), 2, "{signatures}");
+    let hmac = got.headers["x-signature"].to_str().unwrap();
+    assert!(hmac.starts_with("sha256="), "{hmac}");
     let shown = format!("{config:?} {:?}", config.notifier().unwrap());
     for secret in ["C2FVs", "MfKQ9"] {
         assert!(!shown.contains(secret), "{shown}");

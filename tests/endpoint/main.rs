@@ -8,6 +8,7 @@ mod chaos;
 mod common;
 mod delivery;
 mod faults;
+mod headers;
 mod logs;
 mod order;
 mod overflow;

@@ -3,7 +3,7 @@
 use tower_registry_notifications::Config;
 
 use crate::search::{Secret, Secrets};
-use crate::{BEARER, COOKIE, PASSWORD, SIGNING};
+use crate::{BEARER, COOKIE, HMAC, PASSWORD, SIGNING};
 
 /// What breaks YAML.
 const BREAKS: [&str; 14] = [
@@ -27,6 +27,10 @@ fn file() -> String {
       signingsecrets:
         - {}
         - {}
+      hmac:
+        - header: X-Signature
+          secret: {HMAC}
+        - {{header: X-Hub-Signature-256, secret: \"{HMAC}\"}}
 ",
         SIGNING[0], SIGNING[1]
     )
@@ -42,6 +46,7 @@ fn halves() -> Secrets {
         "hush%2Dpass%2Dword",
         bare,
         SIGNING[1],
+        HMAC,
     ];
     let halves = secrets.iter().flat_map(|secret| {
         let middle = secret.len() / 2;

@@ -50,6 +50,7 @@ const SIGNING: [&str; 2] = [
     "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
     "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwJPlDE3kkcgU=",
 ];
+const HMAC: &str = "pepper ünd salz-4711";
 const CLIENT: &str = "hush-password-of-the-client";
 
 /// All secrets there are, those of files among them.
@@ -73,6 +74,7 @@ impl Vault {
             Secret::new("password as it is written", "h%75sh-p%C3%A4ss%2Fw%40rd"),
             Secret::new("password", PASSWORD),
             Secret::new("password of a client", CLIENT),
+            Secret::new("HMAC secret", HMAC),
             Secret::new("key", &key),
             Secret::new("key", made.signing_key.serialize_der()),
         ];
@@ -106,6 +108,7 @@ impl Vault {
             .header("x-api-key", API_KEY)
             .header("cookie", COOKIE)
             .sign(SIGNING)
+            .sign_hmac("x-signature", HMAC)
             .timeout(Duration::from_millis(500))
             .retry(
                 Backoff::new()

@@ -11,7 +11,7 @@ use tower_registry_notifications::Endpoint;
 use tower_registry_notifications::endpoint::{AddressPolicy, Backoff, Batch, Breaker};
 use tower_registry_notifications::sink::Filter;
 
-use crate::{API_KEY, BEARER, PASSWORD, SIGNING, USER_INFO, Vault};
+use crate::{API_KEY, BEARER, HMAC, PASSWORD, SIGNING, USER_INFO, Vault};
 
 pub(crate) fn all(vault: &Vault) -> Vec<Endpoint> {
     let mut all = urls();
@@ -91,6 +91,10 @@ fn in_the_wrong_place(vault: &Vault) -> Vec<Endpoint> {
         endpoint().sign([format!("{}!", SIGNING[0])]),
         endpoint().sign([format!("whsec_{}", SIGNING[0])]),
         endpoint().sign([vault.key.as_str()]),
+        endpoint().sign_hmac(HMAC, "x-signature"),
+        endpoint().sign_hmac("x-signature", HMAC),
+        endpoint().sign_hmac("x-other", ""),
+        endpoint().header("content-length", BEARER),
     ]
 }
 

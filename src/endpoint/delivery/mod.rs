@@ -3,6 +3,7 @@
 
 #[cfg(feature = "client")]
 mod address;
+mod body_signature;
 #[cfg(feature = "client")]
 mod client;
 #[cfg(not(feature = "client"))]
@@ -30,6 +31,7 @@ mod tls;
 
 #[cfg(feature = "client")]
 pub use self::address::AddressPolicy;
+pub(crate) use self::body_signature::BodySigner;
 pub(super) use self::client::{ConnectionSettings, client};
 pub(super) use self::request::{Outcome, Poster, status_text};
 pub use self::response::Delivery;
@@ -37,4 +39,6 @@ pub(super) use self::response::of_client;
 pub(super) use self::secrets::Secrets;
 pub(crate) use self::signature::Signer;
 pub(super) use self::target::headers;
+#[cfg(feature = "config")]
+pub(crate) use self::target::is_framing;
 pub(crate) use self::target::target;

@@ -9,6 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tower::ServiceExt as _;
 
+use super::body_signature::BodySigner;
 use super::response::{Deadline, Delivery};
 use super::secrets::Secrets;
 use super::signature::Signer;
@@ -25,8 +26,6 @@ const ERROR: usize = 1 << 10;
 pub(crate) struct Poster {
     pub(crate) timeout: Duration,
     pub(crate) encoding: Encoding,
-    /// Whether requests carry batches, also those of one event.
-    pub(crate) batch: bool,
     pub(crate) url: Uri,
     /// The URL as logs show it.
     pub(crate) shown_url: String,
@@ -34,6 +33,7 @@ pub(crate) struct Poster {
     /// What is hidden where a receiver repeats it.
     pub(crate) secrets: Secrets,
     pub(crate) signer: Option<Signer>,
+    pub(crate) body_signers: Vec<BodySigner>,
     pub(crate) retry: Retry,
 }
 
@@ -59,12 +59,15 @@ impl Poster {
         id: &str,
         trace_parent: Option<&str>,
     ) -> Request<Bytes> {
-        let body = match events {
+        // An event that is alone is no batch, also where batches are allowed: many
+        // receivers of CloudEvents take no batches.
+        let (body, batch) = match events {
             // The same bytes for every endpoint, without a copy.
-            [one] if !self.batch => one.clone().into_bytes(),
+            [one] => (one.clone().into_bytes(), false),
             many => {
                 let events = many.iter().map(Encoded::event);
-                crate::event::envelope(self.encoding, self.batch, events).into()
+                let body = crate::event::envelope(&self.encoding, events);
+                (body.into(), true)
             }
         };
         let mut request = Request::new(body);
@@ -74,19 +77,29 @@ impl Poster {
             .signer
             .as_ref()
             .map(|signer| signer.sign(id, SystemTime::now(), request.body()));
-        let headers = request.headers_mut();
-        let content_type = content_type(self.encoding.format, self.batch);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.extend(signature.into_iter().flatten());
-        for (name, value) in &self.headers {
-            headers.append(name, value.clone());
+        let signatures = self.body_signers.iter();
+        let signatures = signatures.map(|signer| signer.sign(request.body()));
+        let format = self.encoding.format;
+        let content_type = content_type(format, batch);
+        let agent = format.user_agent().unwrap_or(AGENT);
+        let ours = [
+            (CONTENT_TYPE, HeaderValue::from_static(content_type)),
+            (USER_AGENT, HeaderValue::from_static(agent)),
+        ];
+        let trace = trace_parent.and_then(|trace| HeaderValue::from_str(trace).ok());
+        let ours: Vec<_> = ours
+            .into_iter()
+            .chain(trace.map(|trace| (TRACE_PARENT, trace)))
+            .chain(signature.into_iter().flatten())
+            .chain(signatures)
+            .collect();
+        // Configured headers replace ours. Of two with the same name, receivers look at
+        // the first and proxies at either.
+        let mut headers = self.headers.clone();
+        for (name, value) in ours {
+            headers.entry(name).or_insert(value);
         }
-        headers
-            .entry(USER_AGENT)
-            .or_insert(HeaderValue::from_static(AGENT));
-        if let Some(Ok(trace)) = trace_parent.map(HeaderValue::from_str) {
-            headers.entry(TRACE_PARENT).or_insert(trace);
-        }
+        *request.headers_mut() = headers;
         request
     }
 

@@ -18,8 +18,13 @@ pub(crate) struct Secrets(Vec<String>);
 impl Secrets {
     /// Returns the secrets in the sensitive headers, in every form in which they
     /// may come back: whole, word by word, Basic credentials decoded, and all of
-    /// that escaped as in JSON; and the user info of the URL as it is written.
-    pub(crate) fn of(headers: &HeaderMap, url: &str) -> Self {
+    /// that escaped as in JSON; the user info of the URL as it is written; and these
+    /// keys, which are not sent but which the receiver knows.
+    pub(crate) fn of<'a>(
+        headers: &HeaderMap,
+        url: &str,
+        keys: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
         let values = headers.values().filter(|value| value.is_sensitive());
         let mut secrets = BTreeSet::new();
         for value in values {
@@ -30,6 +35,8 @@ impl Secrets {
             secrets.insert(value);
         }
         secrets.extend(in_url(url).filter(|word| is_no_word(word)));
+        let keys = keys.into_iter().filter(|key| is_no_word(key));
+        secrets.extend(keys.map(str::to_owned));
         let in_json: Vec<_> = secrets
             .iter()
             .filter_map(|secret| in_json(secret))
@@ -122,7 +129,7 @@ mod tests {
         value.set_sensitive(true);
         let mut headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        Secrets::of(&headers, "http://me:p%C3%A4ss@h/p")
+        Secrets::of(&headers, "http://me:p%C3%A4ss@h/p", ["a-key"])
     }
 
     #[test]
@@ -147,6 +154,7 @@ mod tests {
                 "to http://me:p%C3%A4ss@h/p, p%C3%A4ss",
                 "to http://…@h/p, …",
             ),
+            ("x", "not signed with a-key", "not signed with …"),
         ] {
             assert_eq!(secrets(value).hide(text.into(), 100), hidden);
         }

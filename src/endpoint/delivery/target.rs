@@ -1,6 +1,8 @@
 //! Where an endpoint posts, and with which headers.
 
-use http::header::AUTHORIZATION;
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
@@ -71,6 +73,11 @@ pub(crate) fn headers(
             mistakes.add(BuildError::new(&format!("{of}header"), number, remedy));
             continue;
         };
+        if is_framing(&name) {
+            let remedy = "the client sets this header itself: remove it";
+            mistakes.add(BuildError::new(&format!("{of}header"), number, remedy));
+            continue;
+        }
         value.set_sensitive(true);
         headers.append(name, value);
     }
@@ -78,6 +85,20 @@ pub(crate) fn headers(
         headers.entry(AUTHORIZATION).or_insert(value);
     }
     mistakes.or(headers)
+}
+
+/// Whether a header says where a message or a connection ends. One that is wrong would
+/// cut bodies off, or make a part of them the next request.
+pub(crate) fn is_framing(name: &HeaderName) -> bool {
+    const FRAMING: [HeaderName; 6] = [
+        CONNECTION,
+        CONTENT_LENGTH,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
+    FRAMING.contains(name)
 }
 
 #[cfg(test)]

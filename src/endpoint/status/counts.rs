@@ -22,6 +22,7 @@ pub(crate) struct Counts {
     events: AtomicU64,
     dead_letters: AtomicU64,
     lost: AtomicU64,
+    unsupported: AtomicU64,
     tally: Mutex<Tally>,
     log: Mutex<Log>,
 }
@@ -58,6 +59,7 @@ impl Counts {
             events: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            unsupported: AtomicU64::new(0),
             tally: Mutex::default(),
             log: Mutex::default(),
         }
@@ -75,6 +77,12 @@ impl Counts {
     pub(crate) fn written(&self, events: usize) {
         self.events.fetch_add(events as u64, Ordering::Relaxed);
         self.metrics.events.increment(events as u64);
+    }
+
+    /// Counts an event that the filter wants and the format cannot carry.
+    pub(crate) fn unsupported(&self) {
+        self.unsupported.fetch_add(1, Ordering::Relaxed);
+        self.metrics.unsupported.increment(1);
     }
 
     /// An event is to become a dead letter. Returns whether to log it.
@@ -220,6 +228,7 @@ impl Counts {
             retries: tally.retries,
             dead_letters: self.dead_letters.load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
+            unsupported: self.unsupported.load(Ordering::Relaxed),
             statuses: tally
                 .statuses
                 .iter()

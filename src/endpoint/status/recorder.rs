@@ -10,6 +10,7 @@ use crate::endpoint::dead_letter::Reason;
 const EVENTS: &str = "registry_notifications_events_total";
 const PENDING: &str = "registry_notifications_pending_total";
 const STATUS: &str = "registry_notifications_status_total";
+const UNSUPPORTED: &str = "registry_notifications_unsupported_total";
 const RETRIES: &str = "registry_notifications_retries_total";
 const LOST: &str = "registry_notifications_lost_total";
 const DEAD_LETTERS: &str = "registry_notifications_dead_letters_total";
@@ -25,6 +26,7 @@ pub(super) struct Recorder {
     pub(super) failures: Counter,
     pub(super) errors: Counter,
     pub(super) lost: Counter,
+    pub(super) unsupported: Counter,
     pub(super) retries: Counter,
     pub(super) pending: Gauge,
     pub(super) queue_age: Gauge,
@@ -45,6 +47,7 @@ impl Recorder {
             failures: of("Failures"),
             errors: of("Errors"),
             lost: counter!(LOST, "endpoint" => name()),
+            unsupported: counter!(UNSUPPORTED, "endpoint" => name()),
             retries: counter!(RETRIES, "endpoint" => name()),
             pending: gauge!(PENDING, "endpoint" => name()),
             queue_age: gauge!(QUEUE_AGE, "endpoint" => name()),
@@ -83,6 +86,8 @@ fn describe() {
     describe_gauge!(PENDING, "Events that wait or are under way");
     describe_counter!(STATUS, "Responses of the receiver by status");
     describe_counter!(RETRIES, "Attempts after the first at the same events");
+    let unsupported = "Events that the filter wants and the format cannot carry";
+    describe_counter!(UNSUPPORTED, unsupported);
     describe_counter!(LOST, "Dead letters that no dead-letter sink has kept");
     describe_counter!(DEAD_LETTERS, "Events that will not be tried again");
     let age = "Age of the oldest event that is not settled";

@@ -30,6 +30,7 @@ use serde::{Serialize, Serializer};
 ///   "retries": 5,
 ///   "dead_letters": 1,
 ///   "lost": 0,
+///   "unsupported": 0,
 ///   "statuses": { "200 OK": 4698, "400 Bad Request": 1, "503 Service Unavailable": 3 },
 ///   "last_error": "503 Service Unavailable",
 ///   "last_error_at": "2025-11-24T10:27:29.123456789Z",
@@ -84,6 +85,9 @@ pub struct EndpointStatus {
     pub dead_letters: u64,
     /// Dead letters that no dead-letter sink has kept.
     pub lost: u64,
+    /// Events that the filter wants and the [format](crate::Format) cannot carry. They
+    /// are not among `events`.
+    pub unsupported: u64,
     /// Responses by status, `200 OK`.
     pub statuses: BTreeMap<String, u64>,
     /// The status or error of the last attempt that failed.

@@ -37,7 +37,7 @@ impl Worker {
 
     /// Forms a batch of what waits in the queue, if one is due.
     fn formed(&mut self, now: Instant) -> Option<u64> {
-        let (forming, encoding) = (&mut self.in_flight.forming, self.poster.encoding);
+        let (forming, encoding) = (&mut self.in_flight.forming, &self.poster.encoding);
         Forming::fill(forming, &self.queue, &self.batch, encoding);
         let due = forming.as_ref()?.due(&self.batch);
         if due > now && !self.queue.is_closed() {
@@ -53,7 +53,7 @@ impl Worker {
         let Some(part) = self.in_flight.part_mut(id) else {
             return;
         };
-        let encoded = part.begin(self.poster.encoding);
+        let encoded = part.begin(&self.poster.encoding);
         self.counts.began(part.entries.len(), part.attempts);
         let span = tracing::debug_span!(
             "delivery",

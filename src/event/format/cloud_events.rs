@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::distribution;
 use super::json::{Json, key};
+use super::wire::{Frame, Scope, Wire};
 use crate::event::{Action, Format, SharedEvent, SourceRecord, timestamp};
 
 /// Everything but the unreserved characters of a URI (RFC 3986, section 2.3).
@@ -19,19 +20,57 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+pub(super) const WIRE: Wire = Wire {
+    content_types: [
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json",
+    ],
+    user_agent: None,
+    batches: true,
+    frames: [frame("\n", "\n"), frame("", "")],
+    depth: 0,
+    scope: Scope::All,
+};
+
+const fn frame(before: &'static str, after: &'static str) -> Frame {
+    Frame {
+        open: "[",
+        before,
+        between: ",",
+        after,
+        close: "]",
+        alone: ("", ""),
+    }
+}
+
 pub(super) fn write(json: &mut Json, event: &SharedEvent) {
-    json.object(|json| {
-        json.plain(key!("specversion"), &["1.0"]);
-        json.string(key!("id"), &event.id());
+    let type_and_source = |json: &mut Json| {
         let (kind, done) = (event.kind().as_str(), done(event.action()));
         json.plain(key!("type"), &["registry.", kind, ".", done, ".v1"]);
         source(json, event.source());
+    };
+    self::event(json, event, type_and_source, |json| {
+        distribution::write(json, event, Format::V2);
+    });
+}
+
+/// Writes an event whose type and source, and whose data, the closures write.
+pub(super) fn event(
+    json: &mut Json,
+    event: &SharedEvent,
+    type_and_source: impl FnOnce(&mut Json),
+    data: impl FnOnce(&mut Json),
+) {
+    json.object(|json| {
+        json.plain(key!("specversion"), &["1.0"]);
+        json.string(key!("id"), &event.id());
+        type_and_source(json);
         subject(json, event);
         json.bytes(key!("time"), |out| timestamp::write(out, event.timestamp()));
         json.non_empty(key!("traceparent"), event.trace_parent());
         json.plain(key!("datacontenttype"), &["application/json"]);
         json.key(key!("data"));
-        distribution::write(json, event, Format::V2);
+        data(json);
     });
 }
 
@@ -48,7 +87,9 @@ fn done(action: Action) -> &'static str {
 /// Writes a URI reference that is never empty and always valid, whatever texts
 /// the source has.
 fn source(json: &mut Json, source: &SourceRecord) {
-    let SourceRecord { addr, instance_id } = source;
+    let SourceRecord {
+        addr, instance_id, ..
+    } = source;
     if addr.is_empty() {
         // The root of every registry's API.
         let start = if instance_id.is_empty() {
@@ -58,14 +99,20 @@ fn source(json: &mut Json, source: &SourceRecord) {
         };
         return json.plain(key!("source"), &[start, &*encoded(instance_id)]);
     }
+    let (host, colon, port) = host_and_port(addr);
+    json.plain(key!("source"), &["//", &*host, colon, port]);
+}
+
+/// Takes apart what should be a host and a port. Everything is valid in a URI then.
+pub(super) fn host_and_port(addr: &str) -> (Cow<'_, str>, &'static str, &str) {
     let port = addr.rsplit_once(':').filter(|(_, port)| is_port(port));
-    let (host, colon, port) = port.map_or((&**addr, "", ""), |(host, port)| (host, ":", port));
+    let (host, colon, port) = port.map_or((addr, "", ""), |(host, port)| (host, ":", port));
     let address = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
     let host = match address {
         Some(address) if address.parse::<Ipv6Addr>().is_ok() => host.into(),
         _ => encoded(host),
     };
-    json.plain(key!("source"), &["//", &*host, colon, port]);
+    (host, colon, port)
 }
 
 fn is_port(text: &str) -> bool {

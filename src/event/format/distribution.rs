@@ -1,39 +1,76 @@
 //! Formats v2 and v1: what distribution posts.
 
 use super::json::{Json, key};
+use super::wire::{Frame, Scope, Wire};
 use crate::event::shared::Part;
 use crate::event::{DescriptorRef, Format, Id, SharedEvent, media_types, timestamp};
 
+pub(super) const V2: Wire = Wire {
+    content_types: ["application/vnd.docker.distribution.events.v2+json"; 2],
+    user_agent: None,
+    batches: true,
+    frames: [INDENTED, COMPACT],
+    // An envelope is an object with an array in it.
+    depth: 2,
+    scope: Scope::All,
+};
+
+pub(super) const V1: Wire = Wire {
+    content_types: ["application/vnd.docker.distribution.events.v1+json"; 2],
+    ..V2
+};
+
+const INDENTED: Frame = Frame {
+    open: "{\n   \"events\": [",
+    before: "\n      ",
+    between: ",",
+    after: "\n   ",
+    close: "]\n}",
+    alone: ("{\n   \"events\": [\n      ", "\n   ]\n}"),
+};
+
+const COMPACT: Frame = Frame {
+    open: "{\"events\":[",
+    before: "",
+    between: ",",
+    after: "",
+    close: "]}",
+    alone: ("{\"events\":[", "]}"),
+};
+
 pub(in crate::event) fn write(json: &mut Json, event: &SharedEvent, format: Format) {
+    json.object(|json| fields(json, event, format));
+}
+
+/// Writes the fields of an event.
+pub(super) fn fields(json: &mut Json, event: &SharedEvent, format: Format) {
+    id(json, &event.id());
+    json.bytes(key!("timestamp"), |out| {
+        timestamp::write(out, event.timestamp())
+    });
+    json.string(key!("action"), event.action().as_str());
+    json.key(key!("target"));
+    json.object(|json| target(json, event, format));
+    json.key(key!("request"));
     json.object(|json| {
-        id(json, &event.id());
-        json.bytes(key!("timestamp"), |out| {
-            timestamp::write(out, event.timestamp())
-        });
-        json.string(key!("action"), event.action().as_str());
-        json.key(key!("target"));
-        json.object(|json| target(json, event, format));
-        json.key(key!("request"));
-        json.object(|json| {
-            id(json, &event.request_id());
-            json.non_empty(key!("addr"), event.request_addr());
-            json.non_empty(key!("host"), event.request_host());
-            json.string(key!("method"), event.request_method());
-            json.string(key!("useragent"), event.user_agent());
-        });
-        json.key(key!("actor"));
-        json.object(|json| json.non_empty(key!("name"), event.actor()));
-        json.key(key!("source"));
-        json.object(|json| {
-            let source = event.source();
-            json.non_empty(key!("addr"), &source.addr);
-            json.non_empty(key!("instanceID"), &source.instance_id);
-        });
+        id(json, &event.request_id());
+        json.non_empty(key!("addr"), event.request_addr());
+        json.non_empty(key!("host"), event.request_host());
+        json.string(key!("method"), event.request_method());
+        json.string(key!("useragent"), event.user_agent());
+    });
+    json.key(key!("actor"));
+    json.object(|json| json.non_empty(key!("name"), event.actor()));
+    json.key(key!("source"));
+    json.object(|json| {
+        let source = event.source();
+        json.non_empty(key!("addr"), &source.addr);
+        json.non_empty(key!("instanceID"), &source.instance_id);
     });
 }
 
 /// Writes an id. A UUID has no characters that need escaping.
-fn id(json: &mut Json, id: &Id<'_>) {
+pub(super) fn id(json: &mut Json, id: &Id<'_>) {
     match id.uuid() {
         Some(uuid) => json.bytes(key!("id"), |out| out.extend_from_slice(uuid)),
         None => json.string(key!("id"), id),
@@ -43,10 +80,7 @@ fn id(json: &mut Json, id: &Id<'_>) {
 fn target(json: &mut Json, event: &SharedEvent, format: Format) {
     let content = event.descriptor();
     descriptor(json, &content, format, true);
-    let length = event.length();
-    if length > 0 {
-        json.number(key!("length"), length);
-    }
+    json.not_zero(key!("length"), event.length());
     json.non_empty(key!("repository"), event.repository());
     json.non_empty(key!("fromRepository"), event.from_repository());
     let url = event.url_parts();
@@ -72,9 +106,7 @@ fn descriptor(json: &mut Json, descriptor: &DescriptorRef<'_>, format: Format, v
         json.number(key!("size"), descriptor.size());
     } else {
         json.non_empty(key!("mediaType"), descriptor.media_type());
-        if descriptor.size() > 0 {
-            json.number(key!("size"), descriptor.size());
-        }
+        json.not_zero(key!("size"), descriptor.size());
         json.non_empty(key!("digest"), descriptor.digest());
     }
     if !descriptor.parts.is_empty() {

@@ -237,6 +237,14 @@ impl Json {
         self.out.extend_from_slice(digits.format(value).as_bytes());
     }
 
+    /// Appends a field with a number, unless it is 0.
+    #[inline(always)]
+    pub(super) fn not_zero(&mut self, key: Key, value: u64) {
+        if value > 0 {
+            self.number(key, value);
+        }
+    }
+
     fn value(&mut self, text: &str) {
         if self.plain {
             self.out.extend_from_slice(text.as_bytes());

@@ -2,41 +2,42 @@
 //! v2 and v1 are byte for byte what Go's `json.MarshalIndent` makes of the
 //! reference's structs, or `json.Marshal` if they are compact.
 
+mod azure;
 mod cloud_events;
 mod distribution;
+mod harbor;
+mod image_updater;
 pub(super) mod json;
+mod wire;
 
 use bytes::Bytes;
 
 pub(super) use self::distribution::write as write_distribution;
+pub(crate) use self::image_updater::is_event_type;
 use self::json::Json;
 pub(super) use self::json::key;
+pub(super) use self::wire::{Frame, Scope};
 use super::encoding::{Encoding, Format};
 use super::shared::{Encoded, SharedEvent};
 
-/// Makes the body of a request of events that are encoded already. Without
-/// `batch` there must be one event, which in CloudEvents gets no frame; in the
-/// other formats `batch` makes no difference.
+/// Makes the body of a request of events that are encoded already: in CloudEvents a
+/// batch, in formats v2 and v1 an envelope. In the other formats, which have neither,
+/// the events follow each other, each on a new line.
 pub(crate) fn envelope(
-    encoding: Encoding,
-    batch: bool,
+    encoding: &Encoding,
     events: impl IntoIterator<Item: AsRef<[u8]>>,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(2048);
-    let mut events = events.into_iter();
-    if encoding.format == Format::CloudEvents && !batch {
-        if let Some(event) = events.next() {
-            out.extend_from_slice(event.as_ref());
-        }
-        debug_assert!(events.next().is_none(), "one event without a batch");
-        return out;
-    }
     let frame = encoding.frame();
     out.extend_from_slice(frame.open.as_bytes());
     let start = out.len();
     for event in events {
-        let separator: &[u8] = if out.len() == start { b"" } else { b"," };
-        out.extend_from_slice(separator);
+        let between = if out.len() == start {
+            ""
+        } else {
+            frame.between
+        };
+        out.extend_from_slice(between.as_bytes());
         out.extend_from_slice(frame.before.as_bytes());
         out.extend_from_slice(event.as_ref());
     }
@@ -47,20 +48,19 @@ pub(crate) fn envelope(
     out
 }
 
-/// Encodes one event as it stands in an envelope, or in CloudEvents as it
-/// stands alone.
-pub(crate) fn encode(event: &SharedEvent, encoding: Encoding) -> Vec<u8> {
+/// Encodes one event as it stands in an envelope, or without one as it stands alone.
+pub(crate) fn encode(event: &SharedEvent, encoding: &Encoding) -> Vec<u8> {
     let mut json = start(event, encoding.depth(), encoding.compact);
-    write(&mut json, event, encoding.format);
+    write(&mut json, event, encoding);
     json.into_bytes()
 }
 
 /// Encodes one event as the body of a request.
-fn body(event: &SharedEvent, encoding: Encoding) -> Vec<u8> {
-    let (before, after) = encoding.around_one();
+fn body(event: &SharedEvent, encoding: &Encoding) -> Vec<u8> {
+    let (before, after) = encoding.frame().alone;
     let mut json = start(event, encoding.depth(), encoding.compact);
     json.raw(before);
-    write(&mut json, event, encoding.format);
+    write(&mut json, event, encoding);
     json.raw(after);
     json.into_bytes()
 }
@@ -68,25 +68,30 @@ fn body(event: &SharedEvent, encoding: Encoding) -> Vec<u8> {
 impl SharedEvent {
     /// Encodes the event as the body of a request that carries nothing else:
     /// in formats v2 and v1 an envelope of one event, in CloudEvents an event
-    /// in structured mode. [`Format::content_type`] returns its media type.
+    /// in structured mode. [`Format::content_type`] returns its media type, and
+    /// [`Format::carries`] whether the format can say what the event says.
     ///
     /// Everybody who asks for the same format shares the bytes for as long as
     /// somebody holds them. An event that only waits keeps no encoding.
     pub fn to_bytes(&self, format: Format) -> Bytes {
-        let compact = false;
-        self.encoded(Encoding { format, compact }).into_bytes()
+        self.encoded(&Encoding::of(format)).into_bytes()
     }
 
     /// Returns the event's encoding, shared with everybody who holds it now.
-    pub(crate) fn encoded(&self, encoding: Encoding) -> Encoded {
+    pub(crate) fn encoded(&self, encoding: &Encoding) -> Encoded {
         self.shared_encoding(encoding, || body(self, encoding))
     }
 }
 
-fn write(json: &mut Json, event: &SharedEvent, format: Format) {
-    match format {
+fn write(json: &mut Json, event: &SharedEvent, encoding: &Encoding) {
+    match encoding.format {
+        Format::V2 | Format::V1 => distribution::write(json, event, encoding.format),
         Format::CloudEvents => cloud_events::write(json, event),
-        Format::V2 | Format::V1 => distribution::write(json, event, format),
+        Format::Azure => azure::write(json, event),
+        Format::Harbor => harbor::write(json, event),
+        Format::ImageUpdater => {
+            image_updater::write(json, event, encoding.event_type.as_deref());
+        }
     }
 }
 

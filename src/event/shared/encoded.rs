@@ -48,7 +48,7 @@ impl SharedEvent {
     /// Returns the encoding that somebody holds, or the one that `encode` makes.
     pub(in crate::event) fn shared_encoding(
         &self,
-        encoding: Encoding,
+        encoding: &Encoding,
         encode: impl FnOnce() -> Vec<u8>,
     ) -> Encoded {
         // Declared before the lock, to be dropped after it: dropping the last handle
@@ -57,13 +57,13 @@ impl SharedEvent {
         let slots = &self.0.encodings.0;
         let mut slots = slots.lock().unwrap_or_else(PoisonError::into_inner);
         held = slots.each_ref().map(Weak::upgrade);
-        let known = held.iter().flatten().find(|it| it.encoding == encoding);
+        let known = held.iter().flatten().find(|it| it.encoding == *encoding);
         if let Some(known) = known {
             return Encoded(known.clone());
         }
         // Under the lock, so that no other thread encodes the same meanwhile.
         let body = Arc::new(Body {
-            encoding,
+            encoding: encoding.clone(),
             bytes: encode(),
             event: self.clone(),
         });

@@ -238,9 +238,10 @@ impl SharedEvent {
     }
 
     /// Everything that is written into encodings and may need escaping.
-    pub(super) fn texts(&self) -> [&str; 3] {
-        let SourceRecord { addr, instance_id } = self.source();
-        [&self.0.text, addr, instance_id]
+    pub(super) fn texts(&self) -> [&str; 4] {
+        let source = self.source();
+        let [addr, instance_id] = [&source.addr, &source.instance_id];
+        [&self.0.text, addr, instance_id, &source.public_host]
     }
 
     /// Returns the id of the request.
@@ -257,6 +258,18 @@ impl SharedEvent {
     /// Returns the host that the client asked for.
     pub fn request_host(&self) -> &str {
         self.0.field(Field::Host)
+    }
+
+    /// Returns the host, with its port if it has one, that stands before the repository
+    /// in names of images: the [public host](SourceRecord::public_host) of the source,
+    /// else the host of the request, else the address of the source.
+    pub fn registry_host(&self) -> &str {
+        let source = self.source();
+        let hosts = [&*source.public_host, self.request_host(), &source.addr];
+        hosts
+            .into_iter()
+            .find(|host| !host.is_empty())
+            .unwrap_or_default()
     }
 
     /// Returns the method of the request.
@@ -288,6 +301,7 @@ impl SharedEvent {
         static UNKNOWN: SourceRecord = SourceRecord {
             addr: String::new(),
             instance_id: String::new(),
+            public_host: String::new(),
         };
         self.0.source.as_deref().unwrap_or(&UNKNOWN)
     }
@@ -304,7 +318,9 @@ impl SharedEvent {
         let own = COUNTERS + size_of::<Inner>() + text.len() + size_of_val(&**entries);
         let source = match &self.0.source {
             Some(source) if self.0.owns_source => {
-                let texts = source.addr.capacity() + source.instance_id.capacity();
+                let texts = source.addr.capacity()
+                    + source.instance_id.capacity()
+                    + source.public_host.capacity();
                 COUNTERS + size_of::<SourceRecord>() + texts
             }
             _ => 0,

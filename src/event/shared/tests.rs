@@ -83,7 +83,7 @@ prop_compose! {
         ids in [id(), id()],
         method in prop_oneof![Just("GET".to_owned()), text()],
         request in [text(), text(), text(), text()],
-        others in [text(), text(), text()],
+        others in [text(), text(), text(), text()],
     ) -> Event {
         let mut event = Event::new(action);
         let [event_id, request_id] = ids;
@@ -95,9 +95,9 @@ prop_compose! {
         let method = method.into();
         event.request =
             RequestRecord { id: request_id, addr, host, method, user_agent, trace_parent };
-        let [actor, addr, instance_id] = others;
+        let [actor, addr, instance_id, public_host] = others;
         event.actor = actor.into();
-        event.source = SourceRecord { addr, instance_id };
+        event.source = SourceRecord { addr, instance_id, public_host };
         event
     }
 }
@@ -118,7 +118,10 @@ fn expected(event: &Event) -> String {
 }
 
 fn encoding(format: Format, compact: bool) -> Encoding {
-    Encoding { format, compact }
+    Encoding {
+        compact,
+        ..Encoding::of(format)
+    }
 }
 
 /// Bytes that stay allocated after `make`, whose result is kept.
@@ -146,16 +149,16 @@ proptest! {
     fn any_event_is_encoded_to_the_byte_as_its_owned_form(event in event()) {
         let expected = expected(&event);
         let shared = SharedEvent::from(&event);
-        let encoded = shared.encoded(encoding(Format::V2, true));
+        let encoded = shared.encoded(&encoding(Format::V2, true));
         prop_assert_eq!(std::str::from_utf8(encoded.event()).unwrap(), &expected);
         let serialized: Event =
             serde_json::from_str(&serde_json::to_string(&shared).unwrap()).unwrap();
-        let again = SharedEvent::from(serialized).encoded(encoding(Format::V2, true));
+        let again = SharedEvent::from(serialized).encoded(&encoding(Format::V2, true));
         prop_assert_eq!(again.event(), expected.as_bytes());
         for format in [Format::V2, Format::V1] {
             let envelope = Envelope::new([event.clone()]);
             prop_assert_eq!(shared.to_bytes(format), envelope.encode(format));
-            let compact = shared.encoded(encoding(format, true));
+            let compact = shared.encoded(&encoding(format, true));
             prop_assert_eq!(compact.body(), envelope.encode_compact(format));
         }
         let alone = shared.to_bytes(Format::CloudEvents);
@@ -169,7 +172,9 @@ proptest! {
         let (shared, counted) = kept(|| SharedEvent::from(&event));
         prop_assert_eq!(shared.memory(), counted);
         // Taking the event itself frees what it held, but for its source.
-        let source = owned.source.addr.capacity() + owned.source.instance_id.capacity();
+        let SourceRecord { addr, instance_id, public_host } = &owned.source;
+        let source = [addr, instance_id, public_host].map(String::capacity);
+        let source: usize = source.iter().sum();
         prop_assert!(shared.memory() >= source);
         if by_value {
             let (shared, counted) = kept(|| SharedEvent::from(owned.clone()));
@@ -269,19 +274,19 @@ fn concurrent_readers_share_an_encoding_and_the_last_one_frees_it() {
     let event = SharedEvent::from(Event::new(Action::Pull));
     let same = |a: &Encoded, b: &Encoded| a.body().as_ptr() == b.body().as_ptr();
     let counted = allocation_counter::measure(|| {
-        let first = event.encoded(encoding(Format::V2, false));
-        let second = event.clone().encoded(encoding(Format::V2, false));
+        let first = event.encoded(&encoding(Format::V2, false));
+        let second = event.clone().encoded(&encoding(Format::V2, false));
         assert!(same(&first, &second));
         let bytes = event.to_bytes(Format::V2);
         assert_eq!(bytes.as_ptr(), first.body().as_ptr());
-        let other = event.encoded(encoding(Format::V1, false));
+        let other = event.encoded(&encoding(Format::V1, false));
         assert_ne!(first.body(), other.body());
-        assert!(same(&first, &event.encoded(encoding(Format::V2, false))));
+        assert!(same(&first, &event.encoded(&encoding(Format::V2, false))));
         // A third one takes the place of the older of the two.
-        let third = event.encoded(encoding(Format::CloudEvents, false));
+        let third = event.encoded(&encoding(Format::CloudEvents, false));
         assert!(same(
             &third,
-            &event.encoded(encoding(Format::CloudEvents, false))
+            &event.encoded(&encoding(Format::CloudEvents, false))
         ));
         drop((first, second));
         assert!(bytes.starts_with(b"{"), "somebody holds it still");

@@ -7,7 +7,7 @@ use crate::event::shared::tests::event;
 use crate::event::{Action, Descriptor, Format, Platform, RequestRecord, SourceRecord};
 
 /// What was written by the releases so far, and must be read for ever.
-const GOLDEN: [(&str, &str); 2] = [
+const GOLDEN: [(&str, &str); 3] = [
     (
         "a blob that was deleted",
         include_str!("../../../tests/event/golden/blob-deleted.v1.json"),
@@ -15,6 +15,10 @@ const GOLDEN: [(&str, &str); 2] = [
     (
         "a manifest with everything",
         include_str!("../../../tests/event/golden/manifest-pushed.v1.json"),
+    ),
+    (
+        "a manifest in a registry with a public host",
+        include_str!("../../../tests/event/golden/manifest-pushed.v2.json"),
     ),
 ];
 
@@ -34,7 +38,7 @@ fn blob_deleted() -> SharedEvent {
     SharedEvent::accepted(&event, source, time(1_763_920_744, 650_000_123))
 }
 
-fn manifest_pushed() -> SharedEvent {
+fn manifest_pushed(public_host: &str) -> SharedEvent {
     let mut event = Event::new(Action::Push);
     event.id = "not a UUID".into();
     event.timestamp = time(1_763_920_744, 1);
@@ -69,6 +73,7 @@ fn manifest_pushed() -> SharedEvent {
     let source = SourceRecord {
         addr: "node:5000".into(),
         instance_id: "i".into(),
+        public_host: public_host.into(),
     };
     SharedEvent::accepted(&event, source, time(1_763_920_745, 0))
 }
@@ -79,7 +84,12 @@ fn parts(event: &SharedEvent) -> (Event, SystemTime) {
 
 #[test]
 fn golden_files_are_read_and_written_to_the_byte() {
-    for ((name, golden), event) in GOLDEN.iter().zip([blob_deleted(), manifest_pushed()]) {
+    let events = [
+        blob_deleted(),
+        manifest_pushed(""),
+        manifest_pushed("registry.example.com:5000"),
+    ];
+    for ((name, golden), event) in GOLDEN.iter().zip(events) {
         let golden = golden.trim_end();
         assert_eq!(
             String::from_utf8(to_bytes(&event)).unwrap(),
@@ -128,10 +138,10 @@ fn bytes_that_are_not_a_stored_event_are_an_error() {
 
 #[test]
 fn a_later_version_is_named_whatever_its_fields_are() {
-    let error = from_bytes(br#"{"version":2,"other":[]}"#).unwrap_err();
+    let error = from_bytes(br#"{"version":3,"other":[]}"#).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "stored event has version 2, this release reads up to 1"
+        "stored event has version 3, this release reads up to 2"
     );
 }
 

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use http::Uri;
 
 use super::forwarded::{Client, Stated};
-use super::host::is_valid_in_url;
 use super::omitted::{Fact, Omitted};
 use crate::error::BuildError;
+use crate::host::is_valid_in_url;
 use crate::redact::{split_user_info, without_user_info};
 
 /// Sets what the URLs in events begin with.

@@ -1,16 +1,12 @@
 //! The host that a client requests.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use http::Uri;
 use http::header::HOST;
 
 use super::headers::{EndToEnd, Single};
 use super::omitted::{Fact, Omitted};
+use crate::host::LIMIT;
 use crate::redact::split_user_info;
-
-/// Bytes of the longest host with its port. DNS names have up to 253.
-const LIMIT: usize = 512;
 
 /// Returns the host of the request target, else that of a single `Host`.
 ///
@@ -40,105 +36,4 @@ pub(super) fn requested<'a>(
 fn is_host(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"!$%&()*+,-.:;='[]_~".contains(&byte);
     text.bytes().all(known)
-}
-
-/// Whether a URL with this host and port is valid for every reader of events.
-///
-/// Stricter than the grammar of RFC 3986, which lets a host be nearly anything:
-/// an IP address, or a name of letters, digits, hyphens and underscores.
-pub(super) fn is_valid_in_url(host: &str) -> bool {
-    let (name, port) = match host.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => ("", port),
-            _ => return false,
-        },
-        None => {
-            let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
-            if !is_name(name) {
-                return false;
-            }
-            (name, port)
-        }
-    };
-    let valid_port = match port.strip_prefix(':') {
-        Some(port) => port.bytes().all(|it| it.is_ascii_digit()) && port.parse::<u16>().is_ok(),
-        None => port.is_empty(),
-    };
-    name.len() + port.len() <= LIMIT && valid_port
-}
-
-fn is_name(name: &str) -> bool {
-    let labels = name.strip_suffix('.').unwrap_or(name);
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let valid = |label: &str| !label.is_empty() && label.bytes().all(known);
-    // Browsers read a host that ends in a number as an IPv4 address, or reject it.
-    let last = labels.rsplit('.').next().unwrap_or_default();
-    let number = last.bytes().all(|it| it.is_ascii_digit()) || last.starts_with("0x");
-    labels.split('.').all(valid) && (!number || labels.parse::<Ipv4Addr>().is_ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_that_are_valid_in_urls() {
-        for host in [
-            "registry",
-            "registry.example.com:5000",
-            "my_registry-1:80",
-            "r.example.com.",
-            "10.0.0.1:5",
-            "[::1]",
-            "[2001:db8::1]:443",
-            "REG.example",
-        ] {
-            assert!(is_valid_in_url(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn hosts_with_characters_that_are_not_valid() {
-        let long = "a".repeat(LIMIT + 1);
-        for host in [
-            "",
-            ".",
-            "a..b",
-            ".a",
-            "a b",
-            "a/b",
-            "a\\b",
-            "a?b",
-            "a#b",
-            "me@r",
-            "me:secret@r",
-            "\"r\"",
-            "r\"",
-            "'r'",
-            "<r>",
-            "a%20b",
-            "a,b",
-            "a;b",
-            "r:",
-            "r:x",
-            "r:+5",
-            "r:65536",
-            "r:5:6",
-            ":5000",
-            "::1",
-            "[::1",
-            "[::1]5",
-            "[::1]:x",
-            "[x]",
-            "[]",
-            "1.2.3",
-            "300.1.1.1",
-            "1.2.3.4.5",
-            "0x7f.1",
-            "é",
-            &*long,
-        ] {
-            assert!(!is_valid_in_url(host), "{host}");
-        }
-    }
 }

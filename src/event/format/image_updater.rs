@@ -1,0 +1,62 @@
+//! CloudEvents for tools that update images, such as Argo CD Image Updater: they look
+//! at the type, and in the data at four fields that say which image it is.
+
+use super::json::{Json, key};
+use super::wire::{Scope, Wire};
+use super::{cloud_events, distribution};
+use crate::event::{Action, Format, Kind, SharedEvent};
+
+pub(super) const WIRE: Wire = Wire::single(
+    "application/cloudevents+json",
+    Scope::Some {
+        carries,
+        on_request: &[],
+    },
+);
+
+/// The type of events, if the endpoint sets no other.
+const TYPE: &str = "registry.image.pushed.v1";
+
+fn carries(event: &SharedEvent) -> bool {
+    (event.kind(), event.action()) == (Kind::Manifest, Action::Push)
+        && !event.tag().is_empty()
+        && !event.repository().is_empty()
+        && !event.registry_host().is_empty()
+}
+
+pub(super) fn write(json: &mut Json, event: &SharedEvent, event_type: Option<&str>) {
+    let type_and_source = |json: &mut Json| {
+        // A type needs no escaping: see `is_event_type`.
+        json.plain(key!("type"), &[event_type.unwrap_or(TYPE)]);
+        source(json, event);
+    };
+    cloud_events::event(json, event, type_and_source, |json| {
+        json.object(|json| {
+            distribution::fields(json, event, Format::V2);
+            json.string(key!("registryUrl"), event.registry_host());
+            json.string(key!("repository"), event.repository());
+            json.string(key!("tag"), event.tag());
+            json.string(key!("digest"), event.digest());
+        });
+    });
+}
+
+/// Writes the URL of the registry. Its host is one that was asked for or configured, so
+/// that it is the same in image names; what no host has is percent-encoded.
+fn source(json: &mut Json, event: &SharedEvent) {
+    let scheme = match event.url_parts()[0].starts_with("http://") {
+        true => "http://",
+        false => "https://",
+    };
+    let (host, colon, port) = cloud_events::host_and_port(event.registry_host());
+    json.plain(key!("source"), &[scheme, &*host, colon, port]);
+}
+
+/// Whether a text can be the type of events: receivers look for one of two words in it.
+pub(crate) fn is_event_type(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/+".contains(&byte);
+    text.bytes().all(plain)
+        && ["image", "container"]
+            .iter()
+            .any(|word| text.contains(word))
+}
