@@ -37,7 +37,7 @@ mod reference;
 mod shared;
 pub(crate) mod stored;
 mod target;
-mod timestamp;
+pub(crate) mod timestamp;
 mod url;
 pub(crate) mod uuid_v7;
 

@@ -78,7 +78,12 @@ impl<'txn> Batch<'txn> {
     }
 
     /// Writes the state, and returns it.
-    pub(super) fn finish(self) -> Result<State, JournalError> {
+    pub(super) fn finish(mut self) -> Result<State, JournalError> {
+        let waiting = self.state.endpoints.iter().filter(|it| it.waiting > 0);
+        self.state.oldest = match waiting.map(|it| it.cursor).min() {
+            Some(cursor) => self.row_from(cursor)?.map_or(0, |(_, row)| row.oldest),
+            None => 0,
+        };
         let mut table = self.txn.open_table(STATE)?;
         table.insert(state::KEY, &*self.state.encode())?;
         Ok(self.state)
@@ -232,6 +237,7 @@ impl<'txn> Batch<'txn> {
         let mut retained = self.txn.open_table(RETAINED)?;
         retained.insert((row.settled, first), ())?;
         drop(retained);
+        self.state.retained += 1;
         self.put(first, &row)
     }
 

@@ -7,10 +7,14 @@
 
 mod batch;
 mod bits;
+mod check;
 mod chunk;
 mod codec;
 mod error;
 mod inbox;
+mod letters;
+mod limits;
+mod operate;
 mod options;
 mod reader;
 mod row;
@@ -25,15 +29,18 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::event::SharedEvent;
 
 pub(crate) use self::bits::{EndpointId, Wanted};
+pub use self::check::JournalCheck;
 pub use self::error::JournalError;
 use self::error::Kind;
 use self::inbox::Append;
 pub(crate) use self::inbox::Refused;
+pub use self::letters::{KeptLetter, LetterFilter};
+pub use self::operate::ReplayFrom;
 pub use self::options::JournalOptions;
 use self::reader::Read;
 pub(crate) use self::reader::{Most, Page};
@@ -282,7 +289,8 @@ impl Journal {
                 .map(|error| crate::error::with_causes(&error)),
             bytes: state.bytes,
             events: state.events,
-            oldest: None,
+            oldest: { Some(state.oldest).filter(|it| *it > 0) }
+                .map(|it| SystemTime::UNIX_EPOCH + Duration::from_millis(it)),
             dead_letters: state.letters,
             dead_letter_bytes: state.letter_bytes,
             dead_letters_dropped: state.letters_dropped,
@@ -306,7 +314,7 @@ impl Journal {
 /// A journal without threads, for tests that decide when it works.
 #[cfg(test)]
 impl Journal {
-    pub(super) fn manual(options: JournalOptions, opener: Opener) -> Result<Self, JournalError> {
+    fn manual(options: JournalOptions, opener: Opener) -> Result<Self, JournalError> {
         let shared = Arc::new(Shared::new(options, "for a test".into(), true));
         let writer = Writer::open(shared.clone(), opener)?;
         Ok(Self(Arc::new(Handle {

@@ -5,10 +5,9 @@
 //! own and reads a snapshot of the file.
 
 use std::collections::{HashSet, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _};
+use redb::{Database, ReadOnlyTable, ReadableDatabase as _};
 
 use super::batch::{self, left_for};
 use super::bits::EndpointId;
@@ -17,8 +16,9 @@ use super::codec::Damage;
 use super::error::{JournalError, Kind};
 use super::inbox::Answer;
 use super::row::Row;
-use super::shared::{Shared, Stored};
+use super::shared::{Shared, Stored, guarded};
 use super::state::{self, State};
+use super::writer::Writer;
 
 /// Entries of the index that one read looks at. Then it answers, with a page
 /// that may be empty, so that others have their turn.
@@ -130,23 +130,12 @@ fn serve(shared: &Arc<Shared>, read: Read) {
     // Before the snapshot: what is written in between is in both, and what is
     // settled after that is the business of whoever settles it.
     let settled = shared.inbox.unwritten(read.endpoint);
-    let found = shared.database().and_then(|database| {
-        let page = || page(&database, &read, &settled);
-        catch_unwind(AssertUnwindSafe(page))
-            .unwrap_or_else(|payload| Err(JournalError::panicked(&*payload)))
-    });
-    match found {
+    let found = shared.database();
+    let found = found.and_then(|database| guarded(|| page(&database, &read, &settled)));
+    match shared.watched(found) {
         Ok(Found::Page(page)) => (read.reply)(Ok(page)),
         Ok(Found::Damage(first, damage)) => repair(shared, read, first, damage),
-        Err(error) => {
-            if error.is_fatal() {
-                let cause = error.clone();
-                shared
-                    .inbox
-                    .run(Box::new(move |writer| writer.fail(&cause)));
-            }
-            (read.reply)(Err(error));
-        }
+        Err(error) => (read.reply)(Err(error)),
     }
 }
 
@@ -154,7 +143,7 @@ fn serve(shared: &Arc<Shared>, read: Read) {
 fn repair(shared: &Arc<Shared>, read: Read, first: u64, damage: Damage) {
     let location = &*shared.location;
     tracing::error!(journal = location, position = first, %damage, "the journal is damaged");
-    let job = move |writer: &mut super::writer::Writer| {
+    let job = move |writer: &mut Writer| {
         let mended = writer.write(0, |batch| batch.mend(first));
         match mended {
             Ok(()) => writer.shared().reads.push(read),

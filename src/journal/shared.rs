@@ -1,5 +1,6 @@
 //! What the handles of a journal and its threads share.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -81,6 +82,12 @@ pub(super) struct Published {
     pub(super) longest: Duration,
 }
 
+/// Runs something that may panic within redb, as it does on damaged files.
+pub(super) fn guarded<R>(run: impl FnOnce() -> Result<R, JournalError>) -> Result<R, JournalError> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|payload| Err(JournalError::panicked(&*payload)))
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -115,6 +122,18 @@ impl Shared {
             Some(cause) => JournalError::down(cause),
             None => JournalError::closed(),
         })
+    }
+
+    /// Passes on what was read. If the handle is dead, the writer opens the file
+    /// again.
+    pub(super) fn watched<R>(&self, read: Result<R, JournalError>) -> Result<R, JournalError> {
+        if let Err(error) = &read
+            && error.is_fatal()
+        {
+            let cause = error.clone();
+            self.inbox.run(Box::new(move |writer| writer.fail(&cause)));
+        }
+        read
     }
 
     /// `None` if there is a consumer already.

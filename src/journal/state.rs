@@ -23,6 +23,11 @@ pub(super) struct State {
     pub(super) chunks: u64,
     pub(super) events: u64,
     pub(super) bytes: u64,
+    /// Those of the chunks that are settled and kept for replay.
+    pub(super) retained: u64,
+    /// When the oldest event that an endpoint waits for was accepted, about, in
+    /// milliseconds since 1970. 0 if there is none.
+    pub(super) oldest: u64,
     /// The id of the next dead letter; the letters and their bytes.
     pub(super) next_letter: u64,
     pub(super) letters: u64,
@@ -70,6 +75,8 @@ impl Default for State {
             chunks: 0,
             events: 0,
             bytes: 0,
+            retained: 0,
+            oldest: 0,
             next_letter: 1,
             letters: 0,
             letter_bytes: 0,
@@ -90,6 +97,8 @@ impl State {
             self.chunks,
             self.events,
             self.bytes,
+            self.retained,
+            self.oldest,
             self.next_letter,
             self.letters,
             self.letter_bytes,
@@ -131,6 +140,8 @@ impl State {
             chunks: input.number()?,
             events: input.number()?,
             bytes: input.number()?,
+            retained: input.number()?,
+            oldest: input.number()?,
             next_letter: input.number()?,
             letters: input.number()?,
             letter_bytes: input.number()?,

@@ -17,13 +17,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::event::SharedEvent;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableError};
 
 use super::batch::{self, Batch, millis};
-use super::bits::EndpointId;
+use super::bits::{EndpointId, Wanted};
 use super::error::{JournalError, Kind};
-use super::inbox::{Append, Work};
-use super::shared::{Shared, Stored};
+use super::inbox::Work;
+use super::limits::{self, Expired, Expiring};
+use super::shared::{Consumer, Shared, Stored, guarded};
 use super::state::{self, State};
 use super::storage::{Mode, Opened, Opener};
 
@@ -40,6 +42,9 @@ pub(super) struct Writer {
     opener: Opener,
     handle: Handle,
     state: State,
+    expiring: Expiring,
+    /// When the limits were looked at.
+    looked: Instant,
 }
 
 enum Handle {
@@ -61,6 +66,8 @@ impl Writer {
             opener,
             handle: Handle::Open(database),
             state,
+            expiring: Expiring::default(),
+            looked: Instant::now(),
         };
         writer.publish(None);
         Ok(writer)
@@ -96,14 +103,66 @@ impl Writer {
             let error = JournalError::down(cause);
             return self.refuse(work, &error);
         }
-        let nothing = work.appends.is_empty() && work.letters.is_empty();
-        if nothing && work.settled.is_empty() {
-            self.shared.inbox.settled();
-            work.flushes
+        if limits::is_beyond(&self.shared.options, self.state.bytes) {
+            let full = JournalError::new(Kind::Full, "the journal holds as many bytes as it may");
+            let appends = std::mem::take(&mut work.appends);
+            appends
                 .into_iter()
-                .for_each(|flush| drop(flush.send(Ok(()))));
-            return;
+                .for_each(|it| (it.done)(Err(full.clone())));
         }
+        match self.commit(&mut work) {
+            Ok(positions) => self.answer(work, positions),
+            Err(error) => self.refuse(work, &error),
+        }
+    }
+
+    /// Writes all of it, and returns the position of the first event.
+    fn commit(&mut self, work: &mut Work) -> Result<u64, JournalError> {
+        let nothing = work.appends.is_empty() && work.letters.is_empty();
+        if nothing && work.settled.is_empty() && !self.has_duties() {
+            return Ok(self.state.next);
+        }
+        let first = self.state.next;
+        let appends = work.appends.iter_mut();
+        let events: Vec<_> = appends
+            .map(|it| (it.event.clone(), std::mem::take(&mut it.wanted)))
+            .collect();
+        let shared = self.shared.clone();
+        let mut expiring = self.expiring.clone();
+        let expired = self.store(&events, |batch| {
+            let letters = work.letters.iter().map(|it| &*it.letter);
+            batch.bury(letters, shared.options.max_letter_bytes)?;
+            batch.settle(&mut work.settled)?;
+            batch.limit(&shared, &mut expiring)
+        })?;
+        self.expiring = expiring;
+        self.looked = Instant::now();
+        for Expired {
+            endpoint,
+            events,
+            reason,
+        } in expired
+        {
+            self.tell(|consumer| consumer.expire(endpoint, events, reason));
+        }
+        Ok(first)
+    }
+
+    /// Whether a commit without events may have something to do.
+    fn has_duties(&self) -> bool {
+        let options = &self.shared.options;
+        let kept = self.state.retained > 0 || options.max_age.is_some();
+        let too_many = self.state.bytes > options.max_bytes;
+        too_many || (kept && self.looked.elapsed() >= HOUSEKEEPING)
+    }
+
+    /// Stores events, together with another change, and then hands them to the
+    /// endpoints in the order of their positions.
+    pub(super) fn store<R>(
+        &mut self,
+        events: &[(SharedEvent, Wanted)],
+        change: impl FnOnce(&mut Batch<'_>) -> Result<R, JournalError>,
+    ) -> Result<R, JournalError> {
         let first = self.state.next;
         let numbers = self
             .state
@@ -111,36 +170,31 @@ impl Writer {
             .iter()
             .map(|it| (it.id, it.next_number));
         let numbers: Vec<_> = numbers.collect();
-        let Work {
-            appends, settled, ..
-        } = &mut work;
-        let events = appends.len();
-        let written = self.write(events, |batch| {
-            batch.append(appends.iter().map(|it| (&it.event, &it.wanted)))?;
-            batch.settle(settled)
-        });
-        match written {
-            Ok(()) => self.answer(work, first, &numbers),
-            Err(error) => self.refuse(work, &error),
+        let result = self.write(events.len(), |batch| {
+            batch.append(events.iter().map(|(event, wanted)| (event, wanted)))?;
+            change(batch)
+        })?;
+        for (endpoint, number) in numbers {
+            let stored = stored(events, first, endpoint, number);
+            if !stored.is_empty() {
+                self.tell(|consumer| consumer.deliver(endpoint, &stored));
+            }
+        }
+        Ok(result)
+    }
+
+    /// Calls the queues. A panic of theirs is none of the journal.
+    fn tell(&self, call: impl FnOnce(&dyn Consumer)) {
+        if let Some(consumer) = self.shared.consumer()
+            && catch_unwind(AssertUnwindSafe(|| call(&*consumer))).is_err()
+        {
+            tracing::error!("a queue of the journal panicked");
         }
     }
 
-    /// Hands the events to the endpoints, in the order of their positions, and
-    /// only then answers the writers: whoever has its answer finds its event in
-    /// the queues.
-    fn answer(&self, work: Work, first: u64, numbers: &[(EndpointId, u64)]) {
+    /// Whoever has this answer finds its event in the queues.
+    fn answer(&self, work: Work, first: u64) {
         self.shared.inbox.settled();
-        if let Some(consumer) = self.shared.consumer() {
-            for (endpoint, number) in numbers {
-                let events = stored(&work.appends, first, *endpoint, *number);
-                if !events.is_empty() {
-                    let deliver = || consumer.deliver(*endpoint, &events);
-                    if catch_unwind(AssertUnwindSafe(deliver)).is_err() {
-                        tracing::error!("a queue of the journal panicked");
-                    }
-                }
-            }
-        }
         for (position, append) in (first..).zip(work.appends) {
             (append.done)(Ok(position));
         }
@@ -179,9 +233,7 @@ impl Writer {
         let retention = self.shared.options.retention.as_millis();
         let retention = u64::try_from(retention).unwrap_or(u64::MAX);
         let began = Instant::now();
-        let write = || commit(&database, state, retention, change);
-        let written = catch_unwind(AssertUnwindSafe(write))
-            .unwrap_or_else(|payload| Err(JournalError::panicked(&*payload)));
+        let written = guarded(|| commit(&database, state, retention, change));
         drop(database);
         match written {
             Ok((result, state)) => {
@@ -235,8 +287,7 @@ impl Writer {
             }
         };
         let opener = &mut self.opener;
-        let opened = catch_unwind(AssertUnwindSafe(|| open(opener, Mode::Verify)));
-        match opened.unwrap_or_else(|payload| Err(JournalError::panicked(&*payload))) {
+        match guarded(|| open(opener, Mode::Verify)) {
             Ok((database, state)) => {
                 self.state = state;
                 self.shared.set_database(Some(database.clone()));
@@ -244,9 +295,7 @@ impl Writer {
                 self.publish(None);
                 let location = &*self.shared.location;
                 tracing::info!(journal = location, "the journal works again");
-                if let Some(consumer) = self.shared.consumer() {
-                    consumer.recovered(self.state.next);
-                }
+                self.tell(|consumer| consumer.recovered(self.state.next));
             }
             Err(error) => {
                 let location = &*self.shared.location;
@@ -259,6 +308,27 @@ impl Writer {
 
     fn publish(&self, error: Option<&JournalError>) {
         self.shared.publish(&self.state, error);
+    }
+
+    /// Takes the file from the readers that come.
+    pub(super) fn withdraw(&mut self) -> Result<Arc<Database>, JournalError> {
+        let cause = JournalError::new(Kind::Down, "the journal is being verified");
+        let (next, pause) = (Instant::now(), PAUSE);
+        if let Handle::Down { cause, .. } = &self.handle {
+            return Err(JournalError::down(cause));
+        }
+        self.shared.set_database(None);
+        let down = Handle::Down { cause, next, pause };
+        match std::mem::replace(&mut self.handle, down) {
+            Handle::Open(database) => Ok(database),
+            Handle::Down { cause, .. } => Err(JournalError::down(&cause)),
+        }
+    }
+
+    /// Gives the file back.
+    pub(super) fn restore(&mut self, database: Arc<Database>) {
+        self.shared.set_database(Some(database.clone()));
+        self.handle = Handle::Open(database);
     }
 
     pub(super) fn state(&self) -> &State {
@@ -283,15 +353,20 @@ impl Writer {
 }
 
 /// The events of a commit that an endpoint wants.
-fn stored(appends: &[Append], first: u64, endpoint: EndpointId, number: u64) -> Vec<Stored> {
-    let all = (first..).zip(appends);
-    let wanted = all.filter(|(_, it)| it.wanted.contains(endpoint));
+fn stored(
+    events: &[(SharedEvent, Wanted)],
+    first: u64,
+    endpoint: EndpointId,
+    number: u64,
+) -> Vec<Stored> {
+    let all = (first..).zip(events);
+    let wanted = all.filter(|(_, (_, wanted))| wanted.contains(endpoint));
     let numbered = wanted
         .zip(number..)
-        .map(|((position, append), number)| Stored {
+        .map(|((position, (event, _)), number)| Stored {
             position,
             number: Some(number),
-            event: append.event.clone(),
+            event: event.clone(),
         });
     numbered.collect()
 }

@@ -50,16 +50,23 @@ pub enum Reason {
     Rejected,
     /// It was tried as often, or for as long, as the retry policy allows.
     GaveUp,
-    /// It found the queue full, had to make room for a newer one, or is larger
-    /// than the queue's byte limit.
+    /// It found the queue or the journal full, had to make room for a newer one,
+    /// or is larger than the queue's byte limit.
     Overflow,
     /// It was left when the notifier was shut down, or was written after that.
     Shutdown,
+    /// It waited longer than the limits of the journal allow.
+    Expired,
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Rejected, Self::GaveUp, Self::Overflow, Self::Shutdown];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Rejected,
+        Self::GaveUp,
+        Self::Overflow,
+        Self::Shutdown,
+        Self::Expired,
+    ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -67,6 +74,7 @@ impl Reason {
             Self::GaveUp => "gave_up",
             Self::Overflow => "overflow",
             Self::Shutdown => "shutdown",
+            Self::Expired => "expired",
         }
     }
 }

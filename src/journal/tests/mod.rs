@@ -1,10 +1,13 @@
 //! The journal on a file, with its threads.
 
+mod crash;
+mod disk;
+
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::dead_letter::Reason;
+use crate::dead_letter::{DeadLetter, DeadLetterSink as _, Reason};
 use crate::event::{Action, Event};
 
 /// Keeps what is delivered.
@@ -28,6 +31,20 @@ pub(super) fn event(number: u64) -> SharedEvent {
     let mut event = Event::new(Action::Pull);
     event.target.repository = format!("library/{number}");
     event.into()
+}
+
+/// A letter of an endpoint that gave the event up.
+pub(super) fn letter(endpoint: &str, event: &SharedEvent) -> DeadLetter {
+    DeadLetter {
+        endpoint: endpoint.into(),
+        reason: Reason::GaveUp,
+        error: Some("503 Service Unavailable".into()),
+        answer: String::new(),
+        attempts: 7,
+        first_attempt: None,
+        last_attempt: None,
+        event: event.clone(),
+    }
 }
 
 pub(super) fn attach(names: &[&str]) -> Vec<Attach> {

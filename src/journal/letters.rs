@@ -1,0 +1,392 @@
+//! Dead letters in the journal.
+//!
+//! | part of the value | content |
+//! | --- | --- |
+//! | version | 1 |
+//! | kept | when it was stored, in milliseconds since 1970 |
+//! | reason, endpoint | as in the letter, for filters |
+//! | letter | as JSON, compressed |
+//! | checksum | see [`codec`](super::codec) |
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use redb::ReadableDatabase as _;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::dead_letter::{DeadLetter, DeadLetterSink, Reason};
+use crate::sink::{Acceptance, SinkError};
+
+use super::Journal;
+use super::batch::{Batch, LETTERS};
+use super::codec::{self, Damage, Input, Table};
+use super::error::{JournalError, Kind};
+use super::inbox::{Letter, Refused};
+use super::shared::guarded;
+
+const VERSION: u8 = 1;
+
+/// Letters that are read, sent or removed at once.
+const PAGE: usize = 256;
+
+/// A dead letter in a [`Journal`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct KeptLetter {
+    /// Its number in the journal.
+    pub id: u64,
+    /// When it was stored.
+    #[serde(with = "crate::event::timestamp")]
+    pub kept: SystemTime,
+    /// The letter itself.
+    pub letter: DeadLetter,
+}
+
+/// Says which dead letters of a [`Journal`] are meant. By default all.
+#[derive(Clone, Debug, Default)]
+pub struct LetterFilter {
+    id: Option<u64>,
+    endpoint: Option<String>,
+    reason: Option<Reason>,
+    before: Option<SystemTime>,
+    since: Option<SystemTime>,
+}
+
+impl LetterFilter {
+    /// Creates a filter for all letters.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only the letter with this number.
+    #[must_use]
+    pub fn id(mut self, id: u64) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Only letters of the endpoint with this name.
+    #[must_use]
+    pub fn endpoint(mut self, name: impl Into<String>) -> Self {
+        self.endpoint = Some(name.into());
+        self
+    }
+
+    /// Only letters with this reason.
+    #[must_use]
+    pub fn reason(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// Only letters that were stored before this time.
+    #[must_use]
+    pub fn kept_before(mut self, time: SystemTime) -> Self {
+        self.before = Some(time);
+        self
+    }
+
+    /// Only letters that were stored at this time or later.
+    #[must_use]
+    pub fn kept_since(mut self, time: SystemTime) -> Self {
+        self.since = Some(time);
+        self
+    }
+
+    fn wants(&self, head: &Head<'_>) -> bool {
+        let is_before = |time| head.kept < time;
+        self.endpoint.as_ref().is_none_or(|it| it == head.endpoint)
+            && self.reason.is_none_or(|it| it.as_str() == head.reason)
+            && self.before.is_none_or(is_before)
+            && !self.since.is_some_and(is_before)
+    }
+}
+
+/// What a filter looks at.
+struct Head<'a> {
+    kept: SystemTime,
+    reason: &'a str,
+    endpoint: &'a str,
+}
+
+fn encode(id: u64, now: u64, letter: &DeadLetter) -> Result<Vec<u8>, JournalError> {
+    let json = serde_json::to_vec(letter);
+    let json = json.map_err(|error| JournalError::new(Kind::Invalid, error.to_string()))?;
+    let mut out = vec![VERSION];
+    codec::put(&mut out, now);
+    codec::put_bytes(&mut out, letter.reason.as_str().as_bytes());
+    codec::put_bytes(&mut out, letter.endpoint.as_bytes());
+    codec::put_compressed(&mut out, &json);
+    Ok(codec::seal(Table::Letters, id, out))
+}
+
+fn head(id: u64, value: &[u8]) -> Result<(Head<'_>, Input<'_>), Damage> {
+    let mut input = Input(codec::unseal(Table::Letters, id, value)?);
+    if input.byte()? != VERSION {
+        return Err(Damage::Content);
+    }
+    let kept = Duration::from_millis(input.number()?);
+    let head = Head {
+        kept: SystemTime::UNIX_EPOCH
+            .checked_add(kept)
+            .ok_or(Damage::Content)?,
+        reason: input.text()?,
+        endpoint: input.text()?,
+    };
+    Ok((head, input))
+}
+
+/// Reads a letter, if the filter wants it.
+fn decode(id: u64, value: &[u8], filter: &LetterFilter) -> Result<Option<KeptLetter>, Damage> {
+    let (head, input) = head(id, value)?;
+    if !filter.wants(&head) {
+        return Ok(None);
+    }
+    let json = codec::decompressed(input)?;
+    let letter = serde_json::from_slice(&json).map_err(|_| Damage::Content)?;
+    Ok(Some(KeptLetter {
+        id,
+        kept: head.kept,
+        letter,
+    }))
+}
+
+/// Whether a letter can be read.
+pub(super) fn is_sound(id: u64, value: &[u8]) -> bool {
+    decode(id, value, &LetterFilter::new()).is_ok()
+}
+
+impl Batch<'_> {
+    /// Stores letters, and removes the oldest ones beyond the limit.
+    pub(super) fn bury<'a>(
+        &mut self,
+        letters: impl IntoIterator<Item = &'a DeadLetter>,
+        most_bytes: u64,
+    ) -> Result<(), JournalError> {
+        let mut letters = letters.into_iter().peekable();
+        if letters.peek().is_none() {
+            return Ok(());
+        }
+        let mut table = self.txn().open_table(LETTERS)?;
+        let state = &mut self.state;
+        for letter in letters {
+            let id = state.next_letter;
+            let value = encode(id, self.now, letter)?;
+            table.insert(id, &*value)?;
+            state.next_letter += 1;
+            state.letters += 1;
+            state.letter_bytes += value.len() as u64;
+        }
+        let mut dropped = 0;
+        while state.letter_bytes > most_bytes
+            && let Some((_, value)) = table.pop_first()?
+        {
+            state.letters = state.letters.saturating_sub(1);
+            let bytes = value.value().len() as u64;
+            state.letter_bytes = state.letter_bytes.saturating_sub(bytes);
+            dropped += 1;
+        }
+        state.letters_dropped += dropped;
+        if dropped > 0 {
+            tracing::error!(
+                dropped,
+                "the oldest dead letters of the journal are lost: the limit"
+            );
+        }
+        Ok(())
+    }
+
+    /// Removes letters, and returns how many of them there were.
+    fn unbury(&mut self, ids: &[u64]) -> Result<u64, JournalError> {
+        let mut table = self.txn().open_table(LETTERS)?;
+        let mut removed = 0;
+        for id in ids {
+            if let Some(value) = table.remove(id)? {
+                let bytes = value.value().len() as u64;
+                self.state.letter_bytes = self.state.letter_bytes.saturating_sub(bytes);
+                self.state.letters = self.state.letters.saturating_sub(1);
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+impl Journal {
+    /// Returns the dead letters that a filter wants, the oldest first. They are
+    /// read as the iterator goes on.
+    ///
+    /// Blocks while it reads.
+    ///
+    /// # Errors
+    ///
+    /// Each item is an error if the letter is damaged, and the last one if the
+    /// journal cannot be read.
+    pub fn dead_letters(
+        &self,
+        filter: &LetterFilter,
+    ) -> impl Iterator<Item = Result<KeptLetter, JournalError>> + use<> {
+        Pages {
+            journal: self.clone(),
+            filter: filter.clone(),
+            next: Some(filter.id.unwrap_or(0)),
+            page: VecDeque::new(),
+        }
+    }
+
+    /// Gives dead letters back to their endpoints, whatever the filters of these,
+    /// and removes them. The events go to the end of the queue and are tried
+    /// like new ones. Letters of endpoints that the journal does not know stay.
+    /// Returns how many were sent.
+    ///
+    /// Blocks while it reads and writes.
+    ///
+    /// # Errors
+    ///
+    /// If a letter is damaged, or the journal cannot be read or written. Some
+    /// letters may have been sent then; these are gone.
+    pub fn send_letters_again(&self, filter: &LetterFilter) -> Result<u64, JournalError> {
+        let mut sent = 0;
+        self.each_page(filter, |letters| {
+            sent += self.run(move |writer| {
+                let mut ids = Vec::new();
+                let mut events = Vec::new();
+                for letter in letters {
+                    if let Some(endpoint) = writer.state().named(&letter.letter.endpoint) {
+                        ids.push(letter.id);
+                        events.push((letter.letter.event, [endpoint.id].into_iter().collect()));
+                    }
+                }
+                // In one commit: a crash neither loses nor doubles a letter.
+                let sent = writer.store(&events, |batch| batch.unbury(&ids))?;
+                Ok(sent)
+            })?;
+            Ok(())
+        })?;
+        Ok(sent)
+    }
+
+    /// Removes dead letters for good. Returns how many there were.
+    ///
+    /// Blocks while it reads and writes.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read or written. Some letters may be gone then.
+    pub fn purge_letters(&self, filter: &LetterFilter) -> Result<u64, JournalError> {
+        let mut removed = 0;
+        self.each_page(filter, |letters| {
+            let ids: Vec<_> = letters.iter().map(|it| it.id).collect();
+            removed += self.run(move |writer| writer.write(0, |batch| batch.unbury(&ids)))?;
+            Ok(())
+        })?;
+        Ok(removed)
+    }
+
+    fn each_page(
+        &self,
+        filter: &LetterFilter,
+        mut each: impl FnMut(Vec<KeptLetter>) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        // Letters that come meanwhile are not meant: their events may come back at
+        // once, for ever.
+        let end = self.shared().published().state.next_letter;
+        let mut letters = self.dead_letters(filter);
+        loop {
+            let page = letters.by_ref().take(PAGE);
+            let page: Result<Vec<_>, _> = page.collect();
+            let mut page = page?;
+            page.retain(|it| it.id < end);
+            if page.is_empty() {
+                return Ok(());
+            }
+            each(page)?;
+        }
+    }
+
+    fn letter_page(&self, filter: &LetterFilter, from: u64) -> Result<LetterPage, JournalError> {
+        let database = self.shared().database()?;
+        self.shared().watched(guarded(|| {
+            let txn = database.begin_read()?;
+            let table = txn.open_table(LETTERS)?;
+            let mut page = LetterPage::default();
+            for entry in table.range(from..)? {
+                let (key, value) = entry?;
+                let id = key.value();
+                if filter.id.is_some_and(|it| it != id) {
+                    break;
+                }
+                if page.letters.len() == PAGE {
+                    page.next = Some(id);
+                    break;
+                }
+                let letter = decode(id, value.value(), filter).map_err(JournalError::from);
+                page.letters.extend(letter.transpose());
+            }
+            Ok(page)
+        }))
+    }
+}
+
+#[derive(Default)]
+struct LetterPage {
+    letters: VecDeque<Result<KeptLetter, JournalError>>,
+    next: Option<u64>,
+}
+
+struct Pages {
+    journal: Journal,
+    filter: LetterFilter,
+    next: Option<u64>,
+    page: VecDeque<Result<KeptLetter, JournalError>>,
+}
+
+impl Iterator for Pages {
+    type Item = Result<KeptLetter, JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(letter) = self.page.pop_front() {
+                return Some(letter);
+            }
+            match self.journal.letter_page(&self.filter, self.next.take()?) {
+                Ok(page) => (self.page, self.next) = (page.letters, page.next),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// Keeps dead letters in the journal, each with the next commit.
+impl DeadLetterSink for Journal {
+    fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance {
+        let (sender, answer) = oneshot::channel();
+        let letter = Letter {
+            letter: letter.clone(),
+            done: Box::new(move |result| {
+                // If nobody waits for the answer, the letter is kept all the same.
+                let _gone = sender.send(result);
+            }),
+        };
+        match self.shared().inbox.bury(letter) {
+            Err(Refused::Full) => Acceptance::failed(SinkError::full()),
+            Err(Refused::Closed) => Acceptance::failed(SinkError::closed()),
+            Ok(()) => Acceptance::pending(async move {
+                match answer.await {
+                    Ok(result) => result.map_err(SinkError::other),
+                    Err(_) => Err(SinkError::closed()),
+                }
+            }),
+        }
+    }
+
+    fn concurrency(&self) -> usize {
+        2_000
+    }
+
+    fn location(&self) -> String {
+        format!("the journal {}", self.location())
+    }
+}

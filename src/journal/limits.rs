@@ -1,0 +1,216 @@
+//! What has to go: delivered events that were kept long enough, and events beyond
+//! the limits.
+
+use redb::ReadableTable as _;
+
+use crate::dead_letter::{DeadLetter, Reason};
+
+use super::batch::{Batch, RETAINED, left_for};
+use super::bits::{Bits, EndpointId};
+use super::chunk;
+use super::error::JournalError;
+use super::options::JournalOptions;
+use super::row::Row;
+use super::shared::{Shared, Stored};
+
+/// Chunks that go in one commit, and that wait for their endpoints to make dead
+/// letters of them.
+const CHUNKS: usize = 64;
+
+/// Beyond the limit by this part of it, events are refused: their endpoints are
+/// behind with their dead letters.
+const GRACE: u64 = 8;
+
+/// The chunks of which endpoints make dead letters.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Expiring {
+    /// Where each begins, and its bytes.
+    chunks: Vec<(u64, u64)>,
+    /// Chunks that begin before this were looked at.
+    next: u64,
+}
+
+/// Events that become dead letters of an endpoint.
+#[derive(Debug)]
+pub(super) struct Expired {
+    pub(super) endpoint: EndpointId,
+    pub(super) events: Vec<Stored>,
+    pub(super) reason: Reason,
+}
+
+/// Whether events are refused.
+pub(super) fn is_beyond(options: &JournalOptions, bytes: u64) -> bool {
+    bytes > options.max_bytes.saturating_add(options.max_bytes / GRACE)
+}
+
+impl Batch<'_> {
+    /// Frees what the limits ask for, and returns what endpoints have to make
+    /// dead letters of.
+    pub(super) fn limit(
+        &mut self,
+        shared: &Shared,
+        expiring: &mut Expiring,
+    ) -> Result<Vec<Expired>, JournalError> {
+        let options = &shared.options;
+        if self.state.retained > 0 {
+            self.free_retained(options.max_bytes)?;
+        }
+        let age = options
+            .max_age
+            .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        let too_old = age.and_then(|age| self.now.checked_sub(age));
+        // Without a notifier nobody can say which endpoints are orphans.
+        if !shared.is_attached() || (too_old.is_none() && self.state.bytes <= options.max_bytes) {
+            return Ok(Vec::new());
+        }
+        self.forget_expired(expiring)?;
+        let leaving: u64 = expiring.chunks.iter().map(|(_, bytes)| bytes).sum();
+        let mut bytes = self.state.bytes.saturating_sub(leaving);
+        let mut expired = Vec::new();
+        while expiring.chunks.len() < CHUNKS {
+            let Some((first, row)) = self.row_from(expiring.next)? else {
+                break;
+            };
+            let reason = match too_old {
+                _ if bytes > options.max_bytes => Reason::Overflow,
+                Some(too_old) if row.newest < too_old => Reason::Expired,
+                _ => break,
+            };
+            expiring.next = row.end(first);
+            bytes = bytes.saturating_sub(row.bytes);
+            expiring.chunks.push((first, row.bytes));
+            self.expire(shared, first, row, reason, &mut expired)?;
+        }
+        Ok(expired)
+    }
+
+    /// Forgets the chunks that are free.
+    fn forget_expired(&mut self, expiring: &mut Expiring) -> Result<(), JournalError> {
+        let mut left = Vec::new();
+        for (first, bytes) in expiring.chunks.drain(..) {
+            if self.row_at(first)?.is_some_and(|(it, _)| it == first) {
+                left.push((first, bytes));
+            }
+        }
+        expiring.chunks = left;
+        Ok(())
+    }
+
+    /// Frees chunks that are settled: those that were kept long enough, and while
+    /// there are too many bytes the oldest.
+    fn free_retained(&mut self, most_bytes: u64) -> Result<(), JournalError> {
+        for _ in 0..CHUNKS {
+            let mut retained = self.txn().open_table(RETAINED)?;
+            let Some((settled, first)) = retained.first()?.map(|(key, _)| key.value()) else {
+                self.state.retained = 0;
+                return Ok(());
+            };
+            let due = settled.saturating_add(self.retention) <= self.now;
+            if !due && self.state.bytes <= most_bytes {
+                return Ok(());
+            }
+            retained.remove((settled, first))?;
+            drop(retained);
+            self.state.retained = self.state.retained.saturating_sub(1);
+            // An endpoint that came later may have adopted it meanwhile. Then it goes
+            // when that one has settled it.
+            if let Some((found, row)) = self.row_at(first)?
+                && found == first
+                && self.is_done(first, &row)
+            {
+                self.free(first, &row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes dead letters of a chunk's events for endpoints that are no longer
+    /// configured, and returns the events of the others.
+    fn expire(
+        &mut self,
+        shared: &Shared,
+        first: u64,
+        mut row: Row,
+        reason: Reason,
+        expired: &mut Vec<Expired>,
+    ) -> Result<(), JournalError> {
+        let endpoints = self.state.endpoints.iter();
+        let endpoints: Vec<_> = endpoints.map(|it| (it.id, it.name.clone())).collect();
+        let mut orphaned = false;
+        for (endpoint, name) in endpoints {
+            let left = left_for(&self.state, first, &row, endpoint).clone();
+            if left.is_empty() {
+                continue;
+            }
+            let Some(events) = self.events(first, endpoint, &left)? else {
+                return Ok(());
+            };
+            if !shared.is_orphan(endpoint) {
+                expired.push(Expired {
+                    endpoint,
+                    events,
+                    reason,
+                });
+                continue;
+            }
+            let letter = |stored: &Stored| DeadLetter {
+                endpoint: name.to_string(),
+                reason,
+                error: None,
+                answer: String::new(),
+                attempts: 0,
+                first_attempt: None,
+                last_attempt: None,
+                event: stored.event.clone(),
+            };
+            let letters: Vec<_> = events.iter().map(letter).collect();
+            self.bury(&letters, shared.options.max_letter_bytes)?;
+            self.settle_all(&mut row, endpoint, letters.len() as u64);
+            orphaned = true;
+        }
+        match orphaned {
+            true => self.changed(first, row),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends all events of a chunk at an endpoint.
+    pub(super) fn settle_all(&mut self, row: &mut Row, endpoint: EndpointId, events: u64) {
+        match row.left_for_mut(endpoint) {
+            Some(left) => *left = Bits::None,
+            None => row.left.push((endpoint, Bits::None)),
+        }
+        if let Some(state) = self.state.endpoint_mut(endpoint) {
+            state.waiting = state.waiting.saturating_sub(events);
+        }
+    }
+
+    /// Reads some events of a chunk. `None` if it was damaged and is out of the
+    /// way now.
+    pub(super) fn events(
+        &mut self,
+        first: u64,
+        endpoint: EndpointId,
+        which: &Bits,
+    ) -> Result<Option<Vec<Stored>>, JournalError> {
+        let events = self.chunk(first)?.and_then(|chunk| {
+            let all = (0..).zip(chunk.events());
+            let wanted = all.filter(|(index, _)| which.has(*index));
+            let stored = wanted.map(|(index, bytes)| {
+                Ok(Stored {
+                    position: first + u64::from(index),
+                    number: chunk.number(endpoint, index),
+                    event: chunk::event(bytes?)?,
+                })
+            });
+            stored.collect()
+        });
+        match events {
+            Ok(events) => Ok(Some(events)),
+            Err(_) => {
+                self.quarantine(first)?;
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What operators do with endpoints and their events.
+
+use std::time::SystemTime;
+
+use super::Journal;
+use super::batch::{Batch, left_for, millis};
+use super::bits::{Bits, EndpointId, Wanted};
+use super::chunk::{self, Chunk};
+use super::error::{JournalError, Kind};
+use super::reader::Snapshot;
+use super::row::Row;
+use super::shared::{Shared, guarded};
+use super::writer::Writer;
+use crate::event::SharedEvent;
+
+/// Chunks that are looked at in one commit.
+const CHUNKS: usize = 64;
+
+/// Where a [replay](Journal::replay) begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplayFrom {
+    /// With the oldest event that is kept.
+    Oldest,
+    /// With the first event that was accepted at this time or later.
+    Time(SystemTime),
+    /// With the event that has this id.
+    Id(String),
+}
+
+impl Journal {
+    /// Sends events again to one endpoint that it has settled already. They go to
+    /// the end of its queue, in their old order, and are tried like new ones.
+    /// Events that it still waits for are left out. Returns how many there are.
+    ///
+    /// Events are kept for [`retention`](super::JournalOptions::retention) after
+    /// all endpoints have settled them, and always until then.
+    ///
+    /// Blocks while it reads and writes.
+    ///
+    /// # Errors
+    ///
+    /// If the journal does not know the endpoint or the event
+    /// ([`JournalError::is_not_found`]), or cannot be read or written. Some of
+    /// the events may have been sent then.
+    pub fn replay(&self, endpoint: &str, from: &ReplayFrom) -> Result<u64, JournalError> {
+        let state = self.shared().published().state;
+        let endpoint = state
+            .named(endpoint)
+            .ok_or_else(|| no_endpoint(endpoint))?
+            .id;
+        let mut from = Begin::of(from);
+        let (mut next, end) = (0, state.next);
+        let mut sent = 0;
+        while next < end {
+            let page =
+                self.snapshot(|snapshot| settled_by(snapshot, endpoint, next..end, &mut from))?;
+            next = page.next;
+            let events: Vec<_> = { page.events.into_iter() }
+                .map(|event| (event, Wanted::from_iter([endpoint])))
+                .collect();
+            sent += events.len() as u64;
+            self.run(move |writer| writer.store(&events, |_| Ok(())))?;
+        }
+        match from {
+            Begin::Id(id) => {
+                let message = format!("no event {id:?} is kept in the journal");
+                Err(JournalError::new(Kind::NotFound, message))
+            }
+            Begin::Time(_) => Ok(sent),
+        }
+    }
+
+    /// Removes an endpoint that is no longer configured, and all events that
+    /// only it waits for. Returns how many events it waited for. Its dead letters
+    /// stay.
+    ///
+    /// Blocks while it writes.
+    ///
+    /// # Errors
+    ///
+    /// If the journal does not know the endpoint
+    /// ([`JournalError::is_not_found`]), a notifier delivers to it, or the journal
+    /// cannot be written. Some events may be gone then.
+    pub fn purge_endpoint(&self, name: &str) -> Result<u64, JournalError> {
+        self.remove(name, None)
+    }
+
+    /// Gives all events that an endpoint waits for, which is no longer
+    /// configured, to another one, whatever the filter of that, and removes the
+    /// first. They go to the end of the queue, in their old order. Returns how
+    /// many there are. Its dead letters stay.
+    ///
+    /// Blocks while it reads and writes.
+    ///
+    /// # Errors
+    ///
+    /// If the journal does not know one of the endpoints
+    /// ([`JournalError::is_not_found`]), a notifier delivers to the first, or the
+    /// journal cannot be written. Some events may have been moved then.
+    pub fn move_endpoint(&self, name: &str, to: &str) -> Result<u64, JournalError> {
+        if name == to {
+            let message = "an endpoint cannot be moved to itself";
+            return Err(JournalError::new(Kind::Invalid, message));
+        }
+        let state = self.shared().published().state;
+        let to = state.named(to).ok_or_else(|| no_endpoint(to))?.id;
+        self.remove(name, Some(to))
+    }
+
+    fn remove(&self, name: &str, to: Option<EndpointId>) -> Result<u64, JournalError> {
+        let state = self.shared().published().state;
+        let endpoint = state.named(name).ok_or_else(|| no_endpoint(name))?.id;
+        let (mut next, mut events) = (0, 0);
+        loop {
+            let page = self.run(move |writer| remove_some(writer, endpoint, next, to))?;
+            events += page.1;
+            match page.0 {
+                Some(more) => next = more,
+                None => return Ok(events),
+            }
+        }
+    }
+
+    /// Reads a snapshot of the file.
+    pub(super) fn snapshot<R>(
+        &self,
+        read: impl FnOnce(&Snapshot) -> Result<R, JournalError>,
+    ) -> Result<R, JournalError> {
+        let database = self.shared().database()?;
+        let read = guarded(|| read(&Snapshot::of(&database)?));
+        self.shared().watched(read)
+    }
+}
+
+fn no_endpoint(name: &str) -> JournalError {
+    let message = format!("the journal knows no endpoint {name:?}");
+    JournalError::new(Kind::NotFound, message)
+}
+
+/// What a replay waits for before it sends. It becomes `Time` when the event with
+/// the id was found.
+enum Begin {
+    Time(u64),
+    Id(String),
+}
+
+impl Begin {
+    fn of(from: &ReplayFrom) -> Self {
+        match from {
+            ReplayFrom::Oldest => Self::Time(0),
+            ReplayFrom::Time(time) => Self::Time(millis(*time)),
+            ReplayFrom::Id(id) => Self::Id(id.clone()),
+        }
+    }
+
+    fn has_come(&mut self, event: &SharedEvent) -> bool {
+        match self {
+            Self::Time(time) => millis(event.accepted_at()) >= *time,
+            Self::Id(id) => {
+                let found = event.id() == id.as_str();
+                if found {
+                    *self = Self::Time(0);
+                }
+                found
+            }
+        }
+    }
+}
+
+struct Again {
+    events: Vec<SharedEvent>,
+    next: u64,
+}
+
+/// The events of some chunks that an endpoint wanted and has settled.
+fn settled_by(
+    snapshot: &Snapshot,
+    endpoint: EndpointId,
+    positions: std::ops::Range<u64>,
+    from: &mut Begin,
+) -> Result<Again, JournalError> {
+    let mut page = Again {
+        events: Vec::new(),
+        next: positions.end,
+    };
+    let rows = snapshot.rows(positions.start)?;
+    for (looked, found) in rows.enumerate() {
+        let (first, row) = found?;
+        let row = row?;
+        if first >= positions.end || looked == CHUNKS {
+            page.next = first;
+            break;
+        }
+        if matches!(from, Begin::Time(time) if row.newest < *time) {
+            continue;
+        }
+        let chunk = snapshot.chunk(first)??;
+        let wanted = wanted_by(&chunk, &row, endpoint);
+        let left = left_for(&snapshot.state, first, &row, endpoint);
+        for (index, bytes) in (0..).zip(chunk.events()) {
+            let event = chunk::event(bytes?)?;
+            if from.has_come(&event) && wanted.has(index) && !left.has(index) {
+                page.events.push(event);
+            }
+        }
+    }
+    Ok(page)
+}
+
+/// What an endpoint wanted of a chunk when it came, or has adopted later.
+fn wanted_by(chunk: &Chunk, row: &Row, endpoint: EndpointId) -> Bits {
+    let mut members = chunk.members.iter();
+    match members.find(|it| it.endpoint == endpoint) {
+        Some(member) => member.wants.clone(),
+        None if row.left_for(endpoint).is_some() => Bits::All,
+        None => Bits::None,
+    }
+}
+
+/// Ends or moves the events of an endpoint in some chunks. Returns where to go on,
+/// and how many there were.
+fn remove_some(
+    writer: &mut Writer,
+    endpoint: EndpointId,
+    next: u64,
+    to: Option<EndpointId>,
+) -> Result<(Option<u64>, u64), JournalError> {
+    let shared = writer.shared().clone();
+    if !is_free(&shared, endpoint) {
+        let message = "a notifier delivers to the endpoint";
+        return Err(JournalError::new(Kind::Invalid, message));
+    }
+    let rows = writer.write(0, |batch| left_rows(batch, endpoint, next))?;
+    let mut events = Vec::new();
+    if let Some(to) = to {
+        let moved = rows.found.iter().flat_map(|(_, _, events)| events);
+        events.extend(moved.map(|it| (it.clone(), Wanted::from_iter([to]))));
+    }
+    let next = rows.next;
+    // In one commit: a crash neither loses nor doubles an event.
+    let count = writer.store(&events, |batch| {
+        let mut count = 0;
+        for (first, mut row, _) in rows.found {
+            let left = left_for(&batch.state, first, &row, endpoint);
+            let left = u64::from(left.len(row.count));
+            batch.settle_all(&mut row, endpoint, left);
+            batch.changed(first, row)?;
+            count += left;
+        }
+        if next.is_none() {
+            batch.state.endpoints.retain(|it| it.id != endpoint);
+        }
+        Ok(count)
+    })?;
+    Ok((next, count))
+}
+
+fn is_free(shared: &Shared, endpoint: EndpointId) -> bool {
+    !shared.is_attached() || shared.is_orphan(endpoint)
+}
+
+struct LeftRows {
+    found: Vec<(u64, Row, Vec<SharedEvent>)>,
+    next: Option<u64>,
+}
+
+/// Some chunks of which something is left for an endpoint, with that.
+fn left_rows(
+    batch: &mut Batch<'_>,
+    endpoint: EndpointId,
+    mut next: u64,
+) -> Result<LeftRows, JournalError> {
+    let mut found = Vec::new();
+    while let Some((first, row)) = batch.row_from(next)? {
+        if found.len() == CHUNKS {
+            return Ok(LeftRows {
+                found,
+                next: Some(first),
+            });
+        }
+        next = row.end(first);
+        let left = left_for(&batch.state, first, &row, endpoint).clone();
+        if left.is_empty() {
+            continue;
+        }
+        if let Some(events) = batch.events(first, endpoint, &left)? {
+            let events = events.into_iter().map(|it| it.event);
+            found.push((first, row, events.collect()));
+        }
+    }
+    Ok(LeftRows { found, next: None })
+}

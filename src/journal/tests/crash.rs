@@ -1,0 +1,323 @@
+//! Random writes, settles, errors of the disk and crashes, compared with a model.
+//!
+//! `JOURNAL_SEEDS` is the number of runs, `JOURNAL_SEED` the only one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::disk::Disk;
+use super::*;
+
+const ENDPOINTS: [&str; 3] = ["a", "b", "c"];
+
+/// What is known of an event at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It has to be there.
+    Waits,
+    /// It is settled when the journal says so.
+    Unsure,
+    /// It was settled before a crash, and may be there again or not.
+    Either,
+    /// It has to be gone.
+    Settled,
+}
+
+#[derive(Clone)]
+struct Written {
+    event: SharedEvent,
+    wanted: Vec<EndpointId>,
+    /// `None` if the journal said that it could not store it, or said nothing.
+    position: Option<u64>,
+    fates: HashMap<EndpointId, Fate>,
+}
+
+type Answers = Arc<Mutex<Vec<(usize, Option<u64>)>>>;
+
+struct Run {
+    random: fastrand::Rng,
+    disk: Disk,
+    journal: Option<Journal>,
+    ids: Vec<EndpointId>,
+    written: Vec<Written>,
+    /// Letters that were kept, by the ids of their events.
+    letters: Vec<String>,
+    /// Letters that may have been kept.
+    unsure_letters: Vec<String>,
+    answers: Answers,
+    instance: u64,
+    /// Whether calls of the disk have failed since the journal was opened.
+    failed: bool,
+}
+
+impl Run {
+    fn new(seed: u64, disk: Disk) -> Self {
+        let mut run = Self {
+            random: fastrand::Rng::with_seed(seed),
+            disk,
+            journal: None,
+            ids: Vec::new(),
+            written: Vec::new(),
+            letters: Vec::new(),
+            unsure_letters: Vec::new(),
+            answers: Arc::default(),
+            instance: 0,
+            failed: false,
+        };
+        run.open();
+        run
+    }
+
+    fn journal(&self) -> &Journal {
+        self.journal.as_ref().unwrap()
+    }
+
+    fn open(&mut self) {
+        let journal = Journal::manual(JournalOptions::default(), self.disk.opener()).unwrap();
+        self.instance += 1;
+        let instance = self.instance.to_string();
+        let queues = Arc::new(Queues::default());
+        let ids = journal.attach(attach(&ENDPOINTS), &instance, queues);
+        self.ids = ids.unwrap();
+        self.journal = Some(journal);
+        self.failed = false;
+    }
+
+    fn run(&mut self) {
+        for _ in 0..self.random.u32(5..25) {
+            match self.random.u32(0..100) {
+                0..35 => self.append(),
+                35..55 => self.settle(),
+                55..62 => self.bury(),
+                62..80 => self.turn(),
+                80..86 => self.flush(),
+                86..91 => self.read_some(),
+                91..94 => self
+                    .disk
+                    .fail_after(self.random.u64(0..30), self.random.u64(1..4)),
+                94..98 => self.crash(),
+                _ => self.restart(),
+            }
+        }
+        self.crash();
+        self.compare();
+    }
+
+    fn append(&mut self) {
+        for _ in 0..self.random.usize(1..12) {
+            let mut wanted = self.ids.clone();
+            wanted.retain(|_| self.random.u32(0..4) > 0);
+            let event = event(self.random.u64(0..6));
+            let index = self.written.len();
+            let answers = self.answers.clone();
+            let done = move |result: Result<u64, JournalError>| {
+                answers.lock().unwrap().push((index, result.ok()));
+            };
+            let set = wanted.iter().copied().collect();
+            self.journal().append(event.clone(), set, done).unwrap();
+            let fates = wanted.iter().map(|id| (*id, Fate::Waits)).collect();
+            self.written.push(Written {
+                event,
+                wanted,
+                position: None,
+                fates,
+            });
+        }
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..self.random.usize(1..20) {
+            if self.written.is_empty() {
+                return;
+            }
+            // The older ones first, mostly.
+            let most = self.random.usize(0..self.written.len()) + 1;
+            let index = self.random.usize(0..most);
+            let endpoint = self.ids[self.random.usize(0..self.ids.len())];
+            if let Some(position) = self.written[index].position {
+                self.journal().settle(endpoint, position);
+                let fate = self.written[index].fates.get_mut(&endpoint);
+                if let Some(fate) = fate.filter(|it| **it != Fate::Settled) {
+                    *fate = Fate::Unsure;
+                }
+            }
+        }
+    }
+
+    fn bury(&mut self) {
+        let event = event(0);
+        let letter = Arc::new(letter("a", &event));
+        let id = event.id().to_string();
+        let kept = self.journal().bury(&letter);
+        self.turn();
+        match futures_util::FutureExt::now_or_never(kept) {
+            Some(Ok(())) => self.letters.push(id),
+            _ => self.unsure_letters.push(id),
+        }
+    }
+
+    fn turn(&mut self) {
+        self.journal().turn();
+        for (index, position) in std::mem::take(&mut *self.answers.lock().unwrap()) {
+            self.written[index].position = position;
+        }
+    }
+
+    fn flush(&mut self) {
+        let journal = self.journal().clone();
+        let mut flush = Box::pin(async move { journal.flush().await });
+        let first = futures_util::FutureExt::now_or_never(&mut flush);
+        assert!(first.is_none());
+        self.turn();
+        // An error that a read has met may have to be noticed first.
+        let flushed = futures_util::FutureExt::now_or_never(&mut flush);
+        if matches!(flushed, Some(Ok(()))) {
+            for fate in self.fates().filter(|it| **it == Fate::Unsure) {
+                *fate = Fate::Settled;
+            }
+        }
+    }
+
+    fn fates(&mut self) -> impl Iterator<Item = &mut Fate> {
+        self.written.iter_mut().flat_map(|it| it.fates.values_mut())
+    }
+
+    fn read(&mut self, endpoint: EndpointId, from: u64, most: Most) -> Result<Page, JournalError> {
+        let (sender, answer) = mpsc::channel();
+        let reply = move |page| sender.send(page).unwrap();
+        self.journal().read(endpoint, from, most, reply);
+        self.turn();
+        answer.recv().unwrap()
+    }
+
+    fn read_some(&mut self) {
+        let endpoint = self.ids[self.random.usize(0..self.ids.len())];
+        let most = Most {
+            events: self.random.usize(1..8),
+            bytes: usize::MAX,
+        };
+        let from = self.random.u64(0..20);
+        if let Ok(page) = self.read(endpoint, from, most) {
+            self.check_page(endpoint, &page);
+        }
+    }
+
+    /// Whatever is read was written, is wanted and is not settled.
+    fn check_page(&self, endpoint: EndpointId, page: &Page) {
+        let positions = page.events.windows(2);
+        assert!(
+            positions
+                .into_iter()
+                .all(|it| it[0].position < it[1].position)
+        );
+        for stored in &page.events {
+            let mut written = self.written.iter();
+            let written = written.find(|it| it.event.id() == stored.event.id());
+            let written = written.expect("an event that nobody has written");
+            assert!(written.event == stored.event);
+            assert!(written.wanted.contains(&endpoint));
+            assert_ne!(written.fates[&endpoint], Fate::Settled);
+            if let Some(position) = written.position {
+                assert_eq!(position, stored.position);
+            }
+        }
+    }
+
+    fn crash(&mut self) {
+        self.disk.crash(&mut self.random);
+        // What the journal writes when it is dropped does not reach the disk.
+        self.disk.fail_after(0, u64::MAX / 2);
+        self.journal = None;
+        self.disk.work();
+        self.forget_unanswered();
+        self.open();
+    }
+
+    fn restart(&mut self) {
+        self.turn();
+        self.disk.work();
+        self.journal = None;
+        self.forget_unanswered();
+        self.open();
+    }
+
+    fn forget_unanswered(&mut self) {
+        self.answers.lock().unwrap().clear();
+        for fate in self.fates().filter(|it| **it == Fate::Unsure) {
+            *fate = Fate::Either;
+        }
+    }
+
+    /// After a restart, what is in the journal is what the model says.
+    fn compare(&mut self) {
+        for endpoint in self.ids.clone() {
+            let mut events = Vec::new();
+            let mut from = 0;
+            loop {
+                let most = Most {
+                    events: 5,
+                    bytes: usize::MAX,
+                };
+                let page = self.read(endpoint, from, most).unwrap();
+                self.check_page(endpoint, &page);
+                events.extend(page.events);
+                if page.at_end {
+                    break;
+                }
+                assert!(page.next > from);
+                from = page.next;
+            }
+            let found: BTreeMap<_, _> = events.iter().map(|it| (it.position, it)).collect();
+            assert_eq!(found.len(), events.len(), "an event came twice");
+            for written in &self.written {
+                let waits = written.fates.get(&endpoint) == Some(&Fate::Waits);
+                if let Some(position) = written.position.filter(|_| waits) {
+                    assert!(found.contains_key(&position), "event {position} is lost");
+                }
+            }
+            let status = self.journal().status();
+            let own = &status.endpoints[endpoint.0 as usize];
+            assert_eq!(own.waiting, events.len() as u64);
+            assert_eq!(status.damaged, 0);
+        }
+        let letters = self.journal().dead_letters(&LetterFilter::new());
+        let letters = letters.map(|it| it.unwrap().letter.event.id().to_string());
+        let letters: Vec<_> = letters.collect();
+        assert!(self.letters.iter().all(|it| letters.contains(it)));
+        let known = |it: &String| self.letters.contains(it) || self.unsure_letters.contains(it);
+        assert!(letters.iter().all(known));
+        let check = self.journal().check().unwrap();
+        assert!(check.is_intact(), "{check:?}");
+    }
+}
+
+fn simulate(seed: u64, disk: Disk) -> bool {
+    let run = || Run::new(seed, disk).run();
+    catch_unwind(AssertUnwindSafe(run)).is_ok()
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn nothing_that_was_accepted_is_lost_in_a_crash() {
+    if let Some(seed) = setting("JOURNAL_SEED") {
+        return Run::new(seed, Disk::default()).run();
+    }
+    let seeds = setting("JOURNAL_SEEDS").unwrap_or(400);
+    for seed in 0..seeds {
+        let repeat = "cargo test --all-features --lib nothing_that_was_accepted";
+        assert!(
+            simulate(seed, Disk::default()),
+            "seed {seed} fails; to repeat it: JOURNAL_SEED={seed} {repeat}"
+        );
+    }
+}
+
+/// Without this the test above might not notice anything.
+#[test]
+fn a_disk_whose_syncs_do_nothing_loses_events() {
+    let failed = (0..40).filter(|seed| !simulate(*seed, Disk::lying()));
+    assert!(failed.count() > 0);
+}
