@@ -194,9 +194,10 @@ impl Inbox {
             let mut notified = std::pin::pin!(self.room.notified());
             // Before the look at the queue, so that no wake-up is missed.
             notified.as_mut().enable();
-            let waiting = self.waiting();
-            let done = waiting.closing || !waiting.is_full();
-            drop(waiting);
+            let done = {
+                let waiting = self.waiting();
+                waiting.closing || !waiting.is_full()
+            };
             if done {
                 return;
             }

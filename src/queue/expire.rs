@@ -26,7 +26,8 @@ impl Queue {
         let mut state = self.state();
         let state = &mut *state;
         let (window, bounds, lanes) = (&mut state.window, &mut state.bounds, &mut state.lanes);
-        let before = std::mem::replace(&mut window.expired, window.expired.max(end));
+        let before = window.expired;
+        window.expired = before.max(end);
         let mut loaded: HashMap<Option<Position>, Entry> = lanes
             .expire(end)
             .into_iter()
