@@ -344,4 +344,4 @@ impl fmt::Debug for Journal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

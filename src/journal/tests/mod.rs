@@ -2,6 +2,9 @@
 
 mod crash;
 mod disk;
+mod simulated;
+
+pub(crate) use self::simulated::SimulatedDisk;
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
