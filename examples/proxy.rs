@@ -13,6 +13,8 @@ mod admin;
 mod flags;
 #[path = "support/pace.rs"]
 mod pace;
+#[path = "support/print.rs"]
+mod print;
 #[path = "support/proxy.rs"]
 mod proxy;
 #[path = "support/proxy_options.rs"]
@@ -26,25 +28,42 @@ mod start;
 #[path = "support/tls.rs"]
 mod tls;
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use bytes::Bytes;
+use http::header::HOST;
+use http::{Request, StatusCode};
+use http_body_util::Empty;
+use tokio::time::timeout;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::layer::TrustedProxies;
+use tower_registry_notifications::sink::{ChannelSink, Events};
 use tower_registry_notifications::{
-    Config, Endpoint, Format, NotificationLayer, Notifier, RequestBody, SourceRecord, StatBody,
+    Config, Endpoint, Format, NotificationLayer, Notifier, NotifierBuilder, RequestBody,
+    SourceRecord, StatBody,
 };
 
-use crate::proxy::{Place, Proxy};
+use crate::proxy::{NoAnswer, Place, Proxy};
 use crate::proxy_options::Options;
+use crate::serve::{Connections, Limits};
+use crate::signal::Signals;
 use crate::start::{listen, reachable};
 
 /// How long requests, and after them deliveries, have to end.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long the registry has to answer before the proxy says that it does not.
+const CHECK: Duration = Duration::from_secs(5);
+/// What ends sooner at a shutdown is not worth a line.
+const SOON: Duration = Duration::from_millis(200);
+/// How long a client may take for the head of a request.
+const HEAD: Duration = Duration::from_secs(60);
+/// How long a connection may be silent after the longest that the registry may be.
+const IDLE: Duration = Duration::from_secs(60);
+/// Events that wait to be printed.
+const PRINTED: usize = 10_000;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -53,17 +72,24 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), BoxError> {
     let options = &options;
+    let mut signals = Signals::new()?;
     let listener = listen("--listen", &options.common.listen).await?;
     let address = listener.local_addr()?;
     // Before the notifier, which counts for the recorder that is there.
     let page = options.common.page.as_ref();
     let metrics = page.map(|_| admin::record()).transpose()?;
-    let notifier = notifier(address, options)?;
-    if let (Some(address), Some(metrics)) = (page, metrics) {
-        let listener = listen("--page", address).await?;
-        eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));
-        admin::serve(listener, metrics, notifier.clone());
-    }
+    let (notifier, deadline) = notifier(options)?;
+    let notifier = notifier.or_source(SourceRecord::new(address.to_string()));
+    let (notifier, events) = with_printer(notifier);
+    let notifier = notifier.build()?;
+    let page = match page.zip(metrics) {
+        Some((address, metrics)) => {
+            let listener = listen("--page", address).await?;
+            eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));
+            Some(admin::serve(listener, metrics, notifier.clone()))
+        }
+        None => None,
+    };
     let tls = match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
         _ => None,
@@ -75,41 +101,65 @@ async fn run(options: Options) -> Result<(), BoxError> {
         https: tls.is_some(),
         trust_forwarded: options.trust_forwarded,
     };
-
+    check(&place, &options.api()).await?;
+    if events.is_some() {
+        eprintln!(
+            "No endpoint is configured: events are printed here \
+             (--endpoint, --config or REGISTRY_NOTIFICATIONS_ENDPOINTS post them)."
+        );
+    }
     let upstream = &options.upstream;
-    eprintln!("Proxy on {address}, before {upstream}. Ctrl-C stops.");
-    let stop = signal::interrupted();
-    let ended = if options.without_layer {
+    eprintln!("Listening on {address}, forwarding to {upstream}. Ctrl-C stops.");
+    let printer = events.map(|events| tokio::spawn(print::print(events, options.json)));
+    let limits = Limits {
+        connections: options.max_connections,
+        head: HEAD,
+        idle: options.timeout + IDLE,
+    };
+    let stop = signals.next();
+    let connections = if options.without_layer {
         let proxy = Arc::new(Proxy::new(&place)?);
         let service = service_fn(move |request| proxy.forward(request));
-        let service = service.map_request(proxy::end_to_end);
-        serve::serve(listener, tls, BoxCloneService::new(service), stop, DRAIN).await
+        let service = BoxCloneService::new(service.map_request(proxy::end_to_end));
+        serve::serve(listener, tls, service, limits, stop).await
     } else {
         let proxy = Arc::new(Proxy::new(&place)?);
-        let upstream = proxy.clone();
+        let registry = proxy.clone();
         let stat = service_fn(move |request: Request<StatBody>| {
-            upstream.forward(request.map(|_| RequestBody::empty()))
+            registry.forward(request.map(|_| RequestBody::empty()))
         });
-        let service = service_fn(move |request| proxy.forward(request));
         let layer = layer(options, tls.is_some(), &notifier).stat_with(stat);
-        let service = layer.layer(service);
-        let service = service.map_request(proxy::end_to_end);
-        serve::serve(listener, tls, BoxCloneService::new(service), stop, DRAIN).await
+        let service = layer.layer(service_fn(move |request| proxy.forward(request)));
+        let service = BoxCloneService::new(service.map_request(proxy::end_to_end));
+        serve::serve(listener, tls, service, limits, stop).await
     };
-    if !ended {
-        eprintln!("Some requests did not end in time.");
+    shut_down(
+        connections,
+        &notifier,
+        deadline.unwrap_or(DRAIN),
+        &mut signals,
+    )
+    .await;
+    if let Some(page) = page {
+        page.abort();
     }
-    eprintln!("{}", notifier.shutdown(DRAIN).await);
+    // With the last notifier the sink of the printed events goes.
+    drop(notifier);
+    if let Some(printer) = printer {
+        // Nobody may read them.
+        let _ = timeout(SOON, printer).await;
+    }
     Ok(())
 }
 
-/// Where events go.
-fn notifier(address: SocketAddr, options: &Options) -> Result<Notifier, BoxError> {
+/// Where events go, and how long that may take at the end if the configuration says so.
+fn notifier(options: &Options) -> Result<(NotifierBuilder, Option<Duration>), BoxError> {
     let format = if options.v1 { Format::V1 } else { Format::V2 };
-    let mut notifier = match &options.config {
-        Some(file) => Config::from_file(file)?.override_from_env()?.notifier()?,
-        None => Notifier::builder().source(SourceRecord::new(address.to_string())),
+    let config = match &options.config {
+        Some(file) => Config::from_file(file)?.override_from_env()?,
+        None => Config::from_env()?,
     };
+    let mut notifier = config.notifier()?;
     if options.common.include_references {
         notifier = notifier.include_references(true);
     }
@@ -117,17 +167,107 @@ fn notifier(address: SocketAddr, options: &Options) -> Result<Notifier, BoxError
         let endpoint = Endpoint::new(format!("endpoint-{}", number + 1), url);
         notifier = notifier.endpoint(endpoint.format(format));
     }
-    Ok(notifier.build()?)
+    Ok((notifier, config.shutdown_deadline()))
+}
+
+/// Prints events that would go nowhere.
+fn with_printer(notifier: NotifierBuilder) -> (NotifierBuilder, Option<Events>) {
+    if notifier.has_endpoints() {
+        return (notifier, None);
+    }
+    let (sink, events) = ChannelSink::new(PRINTED);
+    (notifier.sink(sink), Some(events))
+}
+
+/// Says so if there is no registry behind the proxy. It may be there later: the parts
+/// of a deployment start in any order.
+async fn check(place: &Place<'_>, api: &str) -> Result<(), BoxError> {
+    let upstream = place.upstream;
+    match ask(place, api).await? {
+        None => eprintln!("{upstream} does not answer yet: clients get 502 until it does."),
+        Some(status) if status.is_success() || status == StatusCode::UNAUTHORIZED => {}
+        Some(status) => eprintln!(
+            "{upstream} answers {status} to {api}: if its API is below another path, \
+             name that with --prefix, or there will be no events."
+        ),
+    }
+    Ok(())
+}
+
+/// Asks the registry for `path`, as a client would. `None` if it does not answer soon;
+/// the log says why.
+async fn ask(place: &Place<'_>, path: &str) -> Result<Option<StatusCode>, BoxError> {
+    let proxy = Proxy::new(place)?;
+    let host = place
+        .upstream
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
+    let request = Request::get(path).header(HOST, host);
+    let request = request.body(Empty::<Bytes>::new())?;
+    let Ok(Ok(answer)) = timeout(CHECK.min(place.patience), proxy.forward(request)).await else {
+        return Ok(None);
+    };
+    let is_own = answer.extensions().get::<NoAnswer>().is_some();
+    Ok((!is_own).then_some(answer.status()))
 }
 
 /// What makes events of requests.
 fn layer(options: &Options, https: bool, notifier: &Notifier) -> NotificationLayer {
     NotificationLayer::new(notifier.clone())
+        .prefix(&options.api())
         .https(https)
+        .bearer_actor(options.bearer_actor)
         .untag_lookup(options.untag_lookup)
         .trusted_proxies(if options.trust_forwarded {
             TrustedProxies::all()
         } else {
             TrustedProxies::none()
         })
+}
+
+/// Ends requests, then deliveries. A signal ends the waiting.
+async fn shut_down(
+    connections: Connections,
+    notifier: &Notifier,
+    deadline: Duration,
+    signals: &mut Signals,
+) {
+    let mut ending = std::pin::pin!(connections.end(DRAIN));
+    let ended = match timeout(SOON, &mut ending).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            eprintln!("Waiting for requests to end, Ctrl-C again to stop now.");
+            tokio::select! {
+                ended = ending => ended,
+                () = signals.next() => return stop_now(notifier, signals).await,
+            }
+        }
+    };
+    if !ended {
+        eprintln!("Some requests did not end in time.");
+    }
+    let waiting: u64 = notifier
+        .status()
+        .endpoints
+        .iter()
+        .map(|it| it.pending)
+        .sum();
+    if waiting > 0 {
+        eprintln!("Waiting for {waiting} events, Ctrl-C again to stop now.");
+    }
+    tokio::select! {
+        report = notifier.shutdown(deadline) => eprintln!("{report}"),
+        () = signals.next() => stop_now(notifier, signals).await,
+    }
+}
+
+/// Gives up what waits, and says what that was. Dead letters are still kept, unless
+/// there is one more signal.
+async fn stop_now(notifier: &Notifier, signals: &mut Signals) {
+    tokio::select! {
+        report = notifier.shutdown(Duration::ZERO) => eprintln!("{report}"),
+        () = signals.next() => eprintln!("Stopped without an account of what waited."),
+    }
 }

@@ -30,6 +30,7 @@ use tower_registry_notifications::{Endpoint, Notifier, NotifierBuilder, SourceRe
 
 use crate::image::Image;
 use crate::options::Options;
+use crate::signal::Signals;
 use crate::start::{listen, reachable};
 
 /// How long requests and deliveries that are under way may take at the end.
@@ -41,6 +42,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), BoxError> {
+    let mut signals = Signals::new()?;
     let listener = listen("--listen", &options.common.listen).await?;
     let address = reachable(listener.local_addr()?);
 
@@ -74,22 +76,37 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let mut server = tokio::spawn(server.into_future());
 
     tokio::select! {
-        result = signal::interrupted() => result?,
+        () = signals.next() => {}
         // Nobody reads the events any longer, as in `… | head`.
         result = &mut printer => return Ok(result??),
     }
     let deadline = Instant::now() + DRAIN;
-    eprintln!("\nStopping: requests and deliveries have {DRAIN:?} to end.");
+    eprintln!("\nStopping: requests and deliveries have {DRAIN:?} to end. Ctrl-C again stops now.");
     let _server_is_there = stop.send(());
-    if timeout_at(deadline, &mut server).await.is_err() {
-        server.abort();
-        eprintln!("Some requests did not end in time.");
-    }
+    let hurry = tokio::select! {
+        ended = timeout_at(deadline, &mut server) => {
+            if ended.is_err() {
+                eprintln!("Some requests did not end in time.");
+            }
+            false
+        }
+        () = signals.next() => true,
+    };
+    server.abort();
     if let Some(admin) = admin {
         admin.abort();
     }
-    // Its notifier is the last to hold the channel's sink: the printer ends.
-    deliver(notifier, deadline).await;
+    let left = if hurry {
+        Duration::ZERO
+    } else {
+        deadline - Instant::now()
+    };
+    tokio::select! {
+        report = notifier.shutdown(left) => eprintln!("{report}"),
+        () = signals.next() => eprintln!("{}", notifier.shutdown(Duration::ZERO).await),
+    }
+    // It is the last to hold the channel's sink: the printer ends.
+    drop(notifier);
     match timeout_at(deadline, printer).await {
         Ok(result) => Ok(result??),
         Err(_) => Ok(()),
@@ -106,11 +123,6 @@ fn notifier(address: SocketAddr, options: &Options) -> NotifierBuilder {
         notifier = notifier.endpoint(Endpoint::new(name, url));
     }
     notifier
-}
-
-/// Delivers the events that wait, and says what is left of them.
-async fn deliver(notifier: Notifier, deadline: Instant) {
-    eprintln!("{}", notifier.shutdown(deadline - Instant::now()).await);
 }
 
 /// What to type next. On stderr, so that stdout has nothing but events.

@@ -32,12 +32,15 @@ pub(crate) fn parse<F: Flags>(
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let mut parser = Parser::from_args(arguments);
     let mut flags = F::default();
-    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+    while let Some(argument) = parser.next().map_err(without_value)? {
         let name = match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(None),
             Arg::Long(name) => format!("--{name}"),
             Arg::Short(name) => format!("-{name}"),
-            Arg::Value(text) => text.to_string_lossy().into_owned(),
+            // It may be the secret of an option that was mistyped.
+            Arg::Value(_) => {
+                return Err("a value without an option before it (try --help)".into());
+            }
         };
         let mut value = Value {
             parser: &mut parser,
@@ -49,6 +52,20 @@ pub(crate) fn parse<F: Flags>(
     }
     flags.check()?;
     Ok(Some(flags))
+}
+
+/// Says what is wrong without values, which may be secrets.
+fn without_value(error: lexopt::Error) -> String {
+    match error {
+        lexopt::Error::UnexpectedValue { option, .. } => format!("{option} takes no value"),
+        lexopt::Error::NonUnicodeValue(_) => "an argument is not UTF-8".into(),
+        error => error.to_string(),
+    }
+}
+
+/// A value as messages show it: one that may have a password in it is not.
+fn shown(value: &str) -> &str {
+    if value.contains('@') { "…" } else { value }
 }
 
 /// The value of an option: `--name value` or `--name=value`.
@@ -64,11 +81,23 @@ impl Value<'_> {
         let value = self.parser.value().map_err(missing)?;
         value
             .into_string()
-            .map_err(|value| format!("{name} needs UTF-8, not {}", value.to_string_lossy()))
+            .map_err(|_| format!("{name} needs UTF-8"))
     }
 
     pub(crate) fn file(&mut self) -> Result<PathBuf, String> {
         self.text().map(PathBuf::from)
+    }
+
+    /// A whole number, at least 1.
+    pub(crate) fn count(&mut self) -> Result<usize, String> {
+        let (text, name) = (self.text()?, self.name);
+        match text.parse() {
+            Ok(count @ 1..) => Ok(count),
+            _ => Err(format!(
+                "{name} needs a number, at least 1, not {}",
+                shown(&text)
+            )),
+        }
     }
 
     /// A whole number of seconds, at least 1.
@@ -77,7 +106,8 @@ impl Value<'_> {
         match text.parse() {
             Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
             _ => Err(format!(
-                "{name} needs a number of seconds, at least 1, not {text}"
+                "{name} needs a number of seconds, at least 1, not {}",
+                shown(&text)
             )),
         }
     }
@@ -85,6 +115,7 @@ impl Value<'_> {
     pub(crate) fn address(&mut self) -> Result<HostPort, String> {
         let (text, name) = (self.text()?, self.name);
         HostPort::parse(&text).ok_or_else(|| {
+            let text = shown(&text);
             format!("{name} needs HOST:PORT, for example 127.0.0.1:5000, not {text}")
         })
     }

@@ -50,9 +50,9 @@ pub(crate) struct Place<'a> {
     /// How long the upstream may take to answer when it has got the request,
     /// and to take more of a request body.
     pub(crate) patience: Duration,
-    /// Does the proxy itself speak TLS to clients?
+    /// Whether the proxy itself speaks TLS to clients.
     pub(crate) https: bool,
-    /// Does a proxy before this one say who the client is?
+    /// Whether a proxy before this one says who the client is.
     pub(crate) trust_forwarded: bool,
 }
 
@@ -72,6 +72,10 @@ where
 {
     pub(crate) fn new(place: &Place<'_>) -> Result<Self, BoxError> {
         let upstream = place.upstream;
+        if upstream.contains('@') {
+            let message = "--upstream takes no user and password: those of clients pass through";
+            return Err(message.into());
+        }
         let wrong = || format!("--upstream needs http(s)://host:port, not {upstream}");
         let parts = upstream.parse::<Uri>().map_err(|_| wrong())?.into_parts();
         let known = |it: &Scheme| *it == Scheme::HTTP || *it == Scheme::HTTPS;
@@ -88,6 +92,8 @@ where
                 .pool_timer(TokioTimer::new())
                 .http1_max_headers(HEADERS)
                 .http1_max_buf_size(HEAD_BYTES as usize)
+                .http1_preserve_header_case(true)
+                .http1_title_case_headers(true)
                 .http2_adaptive_window(true)
                 .http2_max_header_list_size(HEAD_BYTES)
                 .build(tls::connector(place.upstream_ca, tcp)?),
@@ -251,12 +257,17 @@ pub(crate) fn end_to_end<B>(mut request: Request<B>) -> Request<B> {
 
 /// Tells the layer that the registry may have acted although no response came.
 fn lost(mut refusal: Response<ProxyBody>, may_have_acted: bool) -> Response<ProxyBody> {
+    refusal.extensions_mut().insert(NoAnswer);
     if may_have_acted {
         let facts = ResponseFacts::new().outcome_unknown();
         refusal.extensions_mut().insert(facts);
     }
     refusal
 }
+
+/// Marks a response that is the proxy's own because the upstream gave none.
+#[derive(Clone)]
+pub(crate) struct NoAnswer;
 
 /// Removes what concerns one connection only (RFC 9110, section 7.6.1).
 fn hop_by_hop(headers: &mut HeaderMap) {

@@ -16,9 +16,27 @@ pub(crate) struct Options {
     pub(crate) tls_key: Option<PathBuf>,
     pub(crate) config: Option<PathBuf>,
     pub(crate) v1: bool,
+    pub(crate) json: bool,
+    pub(crate) prefix: String,
+    pub(crate) bearer_actor: bool,
     pub(crate) untag_lookup: bool,
     pub(crate) trust_forwarded: bool,
+    pub(crate) max_connections: usize,
     pub(crate) without_layer: bool,
+}
+
+impl Options {
+    /// The path that the distribution API begins with.
+    pub(crate) fn api(&self) -> String {
+        let prefix = self.prefix.trim_matches('/');
+        let before = prefix
+            .strip_suffix("v2")
+            .map_or(prefix, |it| it.trim_end_matches('/'));
+        match before {
+            "" => "/v2/".into(),
+            before => format!("/{before}/v2/"),
+        }
+    }
 }
 
 impl Flags for Options {
@@ -35,9 +53,14 @@ Options:
   --timeout SECONDS     How long the registry may take to answer (default: 60)
   --tls-cert FILE       Serve https with this certificate chain (PEM)
   --tls-key FILE        and its key
-  --config FILE         Read the notifications section of this file, as distribution has it,
-                        and the REGISTRY_NOTIFICATIONS_… variables
+  --prefix PATH         Path before the registry's /v2/, as in distribution's http.prefix
+  --max-connections N   Connections of clients that are open at a time (default: 400)
+  --config FILE         Read the notifications section of this file, as distribution has it.
+                        REGISTRY_NOTIFICATIONS_… variables are read in any case
   --v1                  Post the format of distribution 2.8 to each --endpoint
+  --json                Print events as JSON. They are printed where there is no endpoint
+  --bearer-actor        The actor is the subject of the bearer token. Only before a registry
+                        that checks the tokens of all requests: the proxy checks none
   --untag-lookup        Deletions by digest also tell which tags went with it
   --trust-forwarded     A proxy before this one says who the client is
   --without-layer       Only forward, to measure what the layer costs
@@ -55,6 +78,10 @@ Options:
             "--tls-key" => self.tls_key = Some(value.file()?),
             "--config" => self.config = Some(value.file()?),
             "--v1" => self.v1 = true,
+            "--json" => self.json = true,
+            "--prefix" => self.prefix = value.text()?,
+            "--bearer-actor" => self.bearer_actor = true,
+            "--max-connections" => self.max_connections = value.count()?,
             "--untag-lookup" => self.untag_lookup = true,
             "--trust-forwarded" => self.trust_forwarded = true,
             "--without-layer" => self.without_layer = true,
@@ -85,6 +112,10 @@ impl Default for Options {
             tls_key: None,
             config: None,
             v1: false,
+            json: false,
+            prefix: String::new(),
+            bearer_actor: false,
+            max_connections: 400,
             untag_lookup: false,
             trust_forwarded: false,
             without_layer: false,

@@ -1,8 +1,12 @@
-//! A hyper server: HTTP/1.1 and HTTP/2, with or without TLS, that ends
-//! gracefully.
+//! A hyper server: HTTP/1.1 and HTTP/2, with or without TLS, that bounds what
+//! clients can use up and ends gracefully.
+
+#[path = "idle.rs"]
+mod idle;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,11 +19,14 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::util::BoxCloneService;
 use tower::{BoxError, ServiceExt as _};
 use tower_registry_notifications::layer::PeerAddr;
+
+use self::idle::Idle;
 
 /// What answers the requests of all connections.
 pub(crate) type Service<R> = BoxCloneService<Request<Incoming>, Response<R>, Infallible>;
@@ -34,44 +41,123 @@ pub(crate) const HEAD_BYTES: u32 = 256 << 10;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait when the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
+/// How often the log says that there is no room.
+const LOG: Duration = Duration::from_secs(60);
 
-/// Serves until `stop` resolves. Connections that are open then get `drain` to
-/// finish their requests; true if all of them have.
+/// What clients can use up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Connections that are open at a time. Others wait to be accepted.
+    pub(crate) connections: usize,
+    /// How long a client may take for the head of a request. Over HTTP/1.1 that
+    /// includes the time since the request before.
+    pub(crate) head: Duration,
+    /// How long a connection may be open without a byte in either direction.
+    pub(crate) idle: Duration,
+}
+
+/// The connections that are open when a server has stopped.
+#[allow(dead_code, reason = "not every test stops its server")]
+pub(crate) struct Connections(GracefulShutdown);
+
+#[allow(dead_code, reason = "not every test stops its server")]
+impl Connections {
+    /// Waits until each connection has finished its requests; false if some have not
+    /// after `drain`.
+    pub(crate) async fn end(self, drain: Duration) -> bool {
+        timeout(drain, self.0.shutdown()).await.is_ok()
+    }
+}
+
+/// Serves until `stop` resolves.
 pub(crate) async fn serve<R>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     service: Service<R>,
+    limits: Limits,
     stop: impl Future,
-    drain: Duration,
-) -> bool
+) -> Connections
 where
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let connections = GracefulShutdown::new();
+    let mut door = Door::new(limits.connections);
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = door.accept(&listener) => accepted,
             _ = &mut stop => break,
         };
-        match accepted {
-            Ok((stream, peer)) => {
-                let (tls, service) = (tls.clone(), service.clone());
-                let watcher = connections.watcher();
-                tokio::spawn(async move {
-                    if let Err(error) = connection(stream, peer, tls, service, watcher).await {
-                        tracing::debug!(%peer, error, "connection ended");
-                    }
-                });
+        let Some((stream, peer, place)) = accepted else {
+            continue;
+        };
+        let (tls, service) = (tls.clone(), service.clone());
+        let watcher = connections.watcher();
+        tokio::spawn(async move {
+            let served = connection(stream, peer, tls, service, limits, watcher);
+            if let Err(error) = served.await {
+                tracing::debug!(%peer, error, "connection ended");
             }
+            drop(place);
+        });
+    }
+    drop(listener);
+    Connections(connections)
+}
+
+/// Lets in as many connections as there are places.
+struct Door {
+    places: Arc<Semaphore>,
+    limit: usize,
+    logged: Option<Instant>,
+}
+
+impl Door {
+    fn new(limit: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(limit)),
+            limit,
+            logged: None,
+        }
+    }
+
+    /// The next connection, once there is a place for it. `None` if the system has no
+    /// room for it. Nothing is lost if this is dropped.
+    async fn accept(
+        &mut self,
+        listener: &TcpListener,
+    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        if self.places.available_permits() == 0 && self.may_log() {
+            let limit = self.limit;
+            tracing::warn!(
+                "{limit} connections are open, as many as --max-connections allows: \
+                 new ones wait until one ends"
+            );
+        }
+        let place = self.places.clone().acquire_owned().await.ok()?;
+        match listener.accept().await {
+            Ok((stream, peer)) => Some((stream, peer, place)),
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                if self.may_log() {
+                    tracing::warn!(
+                        %error,
+                        "cannot accept a connection: if there are too many open files, \
+                         raise the limit (ulimit -n) or lower --max-connections"
+                    );
+                }
                 tokio::time::sleep(NO_ROOM).await;
+                None
             }
         }
     }
-    drop(listener);
-    timeout(drain, connections.shutdown()).await.is_ok()
+
+    fn may_log(&mut self) -> bool {
+        let may = self.logged.is_none_or(|at| at.elapsed() >= LOG);
+        if may {
+            self.logged = Some(Instant::now());
+        }
+        may
+    }
 }
 
 async fn connection<R>(
@@ -79,22 +165,25 @@ async fn connection<R>(
     peer: SocketAddr,
     tls: Option<TlsAcceptor>,
     service: Service<R>,
+    limits: Limits,
     watcher: Watcher,
 ) -> Result<(), BoxError>
 where
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     stream.set_nodelay(true)?;
+    let stream = Idle::new(stream, limits.head, limits.idle);
     // The layer tells of it in events.
     let service = service.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
         request
     });
+    let service = BoxCloneService::new(service);
     match tls {
-        None => requests(stream, BoxCloneService::new(service), watcher).await,
+        None => requests(stream, service, limits, watcher).await,
         Some(tls) => {
             let stream = timeout(HANDSHAKE, tls.accept(stream)).await??;
-            requests(stream, BoxCloneService::new(service), watcher).await
+            requests(stream, service, limits, watcher).await
         }
     }
 }
@@ -102,24 +191,28 @@ where
 async fn requests<R>(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     service: Service<R>,
+    limits: Limits,
     watcher: Watcher,
 ) -> Result<(), BoxError>
 where
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    // HTTP/1.1 or HTTP/2, as the client's first bytes say. The timers end
-    // connections whose clients never finish a head, or are gone.
+    // HTTP/1.1 or HTTP/2, as the client's first bytes say.
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
         .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
         .max_headers(HEADERS)
-        .max_buf_size(HEAD_BYTES as usize);
+        .max_buf_size(HEAD_BYTES as usize)
+        // Names are passed on in the case in which they came, for clients that look
+        // for one case only. Those that the proxy adds are written as Go does.
+        .preserve_header_case(true)
+        .title_case_headers(true);
     server
         .http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(HEAD_BYTES)
-        .keep_alive_interval(Some(Duration::from_secs(30)));
+        .max_header_list_size(HEAD_BYTES);
     let service = TowerToHyperService::new(service);
     let connection = server.serve_connection(TokioIo::new(stream), service);
     watcher.watch(connection.into_owned()).await

@@ -1,18 +1,47 @@
 //! When the operator wants the program to end.
 
+#![allow(dead_code, reason = "not every example waits for a second signal")]
+
 use std::io;
 
-/// Resolves at Ctrl-C, and where there are signals at SIGTERM.
-pub(crate) async fn interrupted() -> io::Result<()> {
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Ctrl-C, and where there are signals SIGTERM, again and again. Noticed from the
+/// time when this is made, also while nobody waits.
+pub(crate) struct Signals {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminated = signal(SignalKind::terminate())?;
+    interrupt: Signal,
+    #[cfg(unix)]
+    terminate: Signal,
+}
+
+impl Signals {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt())?,
+            #[cfg(unix)]
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Resolves at the next signal.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
         tokio::select! {
-            result = tokio::signal::ctrl_c() => result,
-            _ = terminated.recv() => Ok(()),
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+}
+
+/// Resolves at the first signal.
+pub(crate) async fn interrupted() -> io::Result<()> {
+    Signals::new()?.next().await;
+    Ok(())
 }

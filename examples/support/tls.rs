@@ -1,5 +1,8 @@
 //! TLS on both sides of the proxy, from PEM files.
 
+#[path = "../../src/endpoint/delivery/self_signed.rs"]
+mod self_signed;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,13 +38,15 @@ pub(crate) fn connector(
     let builder = match authorities {
         None => builder.with_provider_and_native_roots(default_provider())?,
         Some(file) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(file)? {
-                roots.add(certificate)?;
+            let (mut roots, own) = (RootCertStore::empty(), certificates(file)?);
+            for certificate in &own {
+                roots.add(certificate.clone())?;
             }
-            let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            let provider = Arc::new(default_provider());
+            let config = ClientConfig::builder_with_provider(provider.clone())
                 .with_safe_default_protocol_versions()?
-                .with_root_certificates(roots)
+                .dangerous()
+                .with_custom_certificate_verifier(self_signed::verifier(roots, own, provider)?)
                 .with_no_client_auth();
             builder.with_tls_config(config)
         }

@@ -88,6 +88,7 @@ const KEY: &str = "notifications";
 /// | `include.mediatypes`, `include.actions`, `include.kinds` | lists: only these | all | [`Filter`] |
 /// | `format` | `v2`, `v1`, `cloudevents`, `azure`, `harbor` or `imageupdater` | `v2` | [`Format`](crate::Format) |
 /// | `eventtype` | text | `registry.image.pushed.v1` | [`event_type`](crate::Endpoint::event_type) |
+/// | `sequence` | boolean: whether requests tell the number of each event | `false` | [`sequence`](crate::Endpoint::sequence) |
 /// | `compact` | boolean | `false` | [`compact`](crate::Endpoint::compact) |
 /// | `retry` | `breaker`, or `backoff`, or its settings | `breaker` | [`retry`](crate::Endpoint::retry) |
 /// | `retry.base`, `retry.cap` | durations | `1s`, `5m` | [`Backoff`] |

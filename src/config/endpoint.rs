@@ -61,6 +61,7 @@ pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endp
     it = it.filter(filter::filter(&mut fields));
     it = fields.set(it, "format", |it| it.word(&FORMATS), Endpoint::format);
     it = fields.set(it, "eventtype", Item::owned, Endpoint::event_type);
+    it = fields.set(it, "sequence", Item::flag, Endpoint::sequence);
     it = fields.set(it, "compact", Item::flag, Endpoint::compact);
     it = delivery::settings(it, &mut fields, files);
     it = connection::settings(it, &mut fields, files);

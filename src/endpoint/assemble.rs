@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::dead_letter::{DeadLetterSink, DeadLetterWriter};
-use super::delivery::{BodySigner, Delivery, Poster, Secrets, Signer, client, headers, target};
+use super::delivery::{
+    BodySigner, Delivery, Poster, Secrets, Sequence, Signer, client, headers, target,
+};
 use super::endpoint::Endpoint;
 use super::running::{Leftover, Running};
 use super::status::Counts;
@@ -27,6 +29,9 @@ pub(crate) struct Backing {
     /// The wall clock.
     pub(crate) clock: fn() -> SystemTime,
 }
+
+/// How many numbers of events fit into a header that every receiver takes (8 KiB).
+const MOST_NUMBERS: usize = 100;
 
 /// An endpoint in which nothing is wrong.
 pub(crate) struct Checked {
@@ -85,6 +90,10 @@ impl Endpoint {
         } = &self.encoding;
         if self.batch.events > 1 && !format.takes_batches() {
             let remedy = "the format carries one event in a request: remove the batch";
+            mistakes.add(self.wrong("batch events", self.batch.events, remedy));
+        }
+        if self.sequence && !format.is_cloud_events() && self.batch.events > MOST_NUMBERS {
+            let remedy = "with sequence, at most 100: their numbers are in a header";
             mistakes.add(self.wrong("batch events", self.batch.events, remedy));
         }
         if let Some(event_type) = event_type {
@@ -161,6 +170,7 @@ impl Endpoint {
             headers,
             signer,
             body_signers,
+            sequence: self.sequence.then(|| Sequence::new(&self.name)),
             retry: self.retry.clone(),
         })
     }
@@ -182,6 +192,7 @@ impl Endpoint {
             ("headers", self.headers.len().to_string()),
             ("signatures", self.signing_secrets.len().to_string()),
             ("hmac_signatures", self.hmac_signatures.len().to_string()),
+            ("sequence", self.sequence.to_string()),
             ("timeout", format!("{:?}", self.timeout)),
             ("retry", format!("{:?}", self.retry.policy)),
             ("on_status", format!("{:?}", self.retry.rules)),

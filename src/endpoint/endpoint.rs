@@ -79,6 +79,7 @@ pub struct Endpoint {
     pub(super) headers: Vec<(String, String)>,
     pub(super) encoding: Encoding,
     pub(super) signing_secrets: Vec<String>,
+    pub(super) sequence: bool,
     /// Header names, each with its secret.
     pub(super) hmac_signatures: Vec<(String, String)>,
     pub(super) timeout: Duration,
@@ -127,6 +128,7 @@ impl Endpoint {
             headers: Vec::new(),
             encoding: Encoding::of(Format::V2),
             signing_secrets: Vec::new(),
+            sequence: false,
             hmac_signatures: Vec::new(),
             timeout: Duration::from_secs(5),
             retry: Retry::default(),
@@ -177,6 +179,35 @@ impl Endpoint {
     /// for. Defaults to `registry.image.pushed.v1`.
     pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
         self.encoding.event_type = Some(event_type.into().into());
+        self
+    }
+
+    /// Sets whether requests tell the number of each event, so that a receiver notices
+    /// when one is missing. Defaults to `false`.
+    ///
+    /// The endpoint numbers the events that are written to it, after its filter, from 1
+    /// for each instance of the [source](crate::SourceRecord::instance_id). A receiver
+    /// that has the numbers up to 17 of an instance has all of its events up to then. A
+    /// number that is missing belongs to an event that is still tried, to a dead letter,
+    /// or to an event that is counted as lost. A repetition has the number that the event
+    /// had before, and so has a dead letter that is
+    /// [sent again](crate::Notifier::send_again).
+    ///
+    /// | format | number | what it counts |
+    /// | --- | --- | --- |
+    /// | `CloudEvents`, `ImageUpdater` | attribute `sequence`, 20 digits | attribute `partitionkey` |
+    /// | all others | header `notification-sequence`; of several events, separated by commas, in the order of the body | header `notification-partition`; if they differ, as many, separated by commas |
+    ///
+    /// What a number counts is `<instance id>/<name of the endpoint>`, both
+    /// percent-encoded. The headers are not part of what [`sign`](Self::sign) and
+    /// [`sign_hmac`](Self::sign_hmac) sign. In formats `V2` and `V1` a batch has at most
+    /// 100 events then.
+    ///
+    /// This is for events of the notifier's own source. An event of an unknown instance
+    /// has no number, and neither has one that was accepted while a journal was not
+    /// available.
+    pub fn sequence(mut self, sequence: bool) -> Self {
+        self.sequence = sequence;
         self
     }
 
@@ -371,6 +402,7 @@ impl fmt::Debug for Endpoint {
             .field("encoding", &self.encoding)
             .field("signing_secrets", &self.signing_secrets.len())
             .field("hmac_signatures", &self.hmac_signatures.len())
+            .field("sequence", &self.sequence)
             .field("timeout", &self.timeout)
             .field("retry", &self.retry)
             .field("concurrency", &self.concurrency)

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::dead_letter::{Burial, DeadLetterWriter, Fate, Fates, Reason};
+use super::dead_letter::{Burial, DeadLetter, DeadLetterWriter, Fate, Fates, Reason};
 use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
 use crate::event::{Format, SharedEvent};
-use crate::queue::{Overflow, Position, Queue, Refused, Waiter};
+use crate::queue::{Admission, Numbering, Overflow, Position, Queue, Refused, Waiter};
 use crate::sink::{Acceptance, Destination, Filter, Sink, SinkError};
 
 /// The side of an endpoint that events are written to.
@@ -126,7 +126,7 @@ impl Running {
     pub(crate) fn accept_in_memory(&self, event: &SharedEvent) -> Acceptance {
         match self.queue.push(event) {
             Ok(()) => Acceptance::accepted(),
-            Err(refused) => self.bury_refused(event, refused),
+            Err(refused) => self.bury_refused(event.into(), refused),
         }
     }
 
@@ -144,7 +144,7 @@ impl Running {
             return Ok(());
         }
         // Letters of events that made room go on in the background.
-        self.push(event).map(drop)
+        self.push(event.into()).map(drop)
     }
 
     /// Gives up an event that was refused: it becomes a dead letter. Resolves
@@ -152,15 +152,18 @@ impl Running {
     /// nothing if the filter does not want the event.
     pub(crate) fn refuse(&self, event: &SharedEvent, refused: Refused) -> Acceptance {
         match self.filter.wants(event) {
-            true => self.bury_refused(event, refused),
+            true => self.bury_refused(event.into(), refused),
             false => Acceptance::accepted(),
         }
     }
 
-    /// Takes an event back that was a dead letter, whatever the filter says.
-    pub(crate) fn accept_again(&self, event: &SharedEvent) -> Acceptance {
+    /// Takes an event back that was a dead letter, whatever the filter says. It
+    /// keeps its number.
+    pub(crate) fn accept_again(&self, letter: &DeadLetter) -> Acceptance {
+        let event = &letter.event;
+        let numbering = Numbering::Kept(letter.number);
         match self.check_again(event) {
-            Ok(()) => self.accept(event),
+            Ok(()) => self.accept(Admission { event, numbering }),
             Err(error) => Acceptance::failed(error),
         }
     }
@@ -174,15 +177,15 @@ impl Running {
     }
 
     /// Takes the event, whatever the filter says.
-    pub(crate) fn accept(&self, event: &SharedEvent) -> Acceptance {
+    fn accept(&self, write: Admission<'_>) -> Acceptance {
         if self.overflow == Overflow::Wait {
-            return match self.queue.push_or_wait(event) {
+            return match self.queue.push_or_wait(write) {
                 Ok(None) => Acceptance::accepted(),
-                Ok(Some(waiter)) => self.wait(event.clone(), waiter),
-                Err(refused) => self.bury_refused(event, refused),
+                Ok(Some(waiter)) => self.wait(write, waiter),
+                Err(refused) => self.bury_refused(write, refused),
             };
         }
-        match self.push(event) {
+        match self.push(write) {
             Ok(burials) if burials.is_empty() => Acceptance::accepted(),
             Ok(burials) => {
                 let queue = self.queue.clone();
@@ -195,25 +198,21 @@ impl Running {
                     Ok(())
                 })
             }
-            Err(refused) => self.bury_refused(event, refused),
+            Err(refused) => self.bury_refused(write, refused),
         }
     }
 
     /// Puts the event into the queue, and returns the undecided letters of the
     /// events that made room for it.
-    fn push(&self, event: &SharedEvent) -> Result<Vec<(Option<Position>, Burial)>, Refused> {
+    fn push(&self, write: Admission<'_>) -> Result<Vec<(Option<Position>, Burial)>, Refused> {
         if self.overflow != Overflow::DropOldest {
-            return self.queue.push(event).map(|()| Vec::new());
+            return self.queue.push(write).map(|()| Vec::new());
         }
         let mut dropped = Vec::new();
-        let answer = self.queue.push_dropping(event, &mut dropped);
+        let answer = self.queue.push_dropping(write, &mut dropped);
         let mut burials = Vec::new();
         for entry in dropped {
-            match self
-                .dead_letters
-                .bury(&entry.event, Reason::Overflow)
-                .fate()
-            {
+            match self.dead_letters.bury(&entry, Reason::Overflow).fate() {
                 Ok(Fate::Kept) => self.queue.settle_forgotten(entry.position()),
                 Ok(Fate::Lost) => {}
                 Err(burial) => burials.push((entry.position(), burial)),
@@ -222,17 +221,18 @@ impl Running {
         answer.map(|()| burials)
     }
 
-    fn wait(&self, event: SharedEvent, waiter: Waiter) -> Acceptance {
+    fn wait(&self, write: Admission<'_>, waiter: Waiter) -> Acceptance {
         let mut waiting = WaitingWrite {
             dead_letters: self.dead_letters.clone(),
-            event,
+            queue: self.queue.clone(),
+            event: write.event.clone(),
+            numbering: write.numbering,
             waiter,
         };
         Acceptance::pending(async move {
             let answer = (&mut waiting.waiter).await;
             if let Err(refused) = answer {
-                let reason = reason(refused);
-                waiting.dead_letters.refuse(&waiting.event, reason).await;
+                waiting.bury(refused).await;
             }
             answer.map_err(SinkError::from)
         })
@@ -240,7 +240,8 @@ impl Running {
 
     /// Makes a dead letter of an event that was refused. Resolves when it is kept
     /// or lost, with the reason of the refusal as error.
-    pub(crate) fn bury_refused(&self, event: &SharedEvent, refused: Refused) -> Acceptance {
+    pub(crate) fn bury_refused(&self, write: Admission<'_>, refused: Refused) -> Acceptance {
+        let Admission { event, numbering } = write;
         if let Refused::TooLarge { bytes, most } = refused
             && self.counts.too_large()
         {
@@ -252,7 +253,9 @@ impl Running {
                 "an event is refused: it alone is larger than the queue's byte limit"
             );
         }
-        match self.dead_letters.refuse(event, reason(refused)).fate() {
+        let number = self.queue.number_refused(numbering);
+        let burial = self.dead_letters.refuse(event, number, reason(refused));
+        match burial.fate() {
             Ok(_) => Acceptance::failed(refused.into()),
             Err(burial) => Acceptance::pending(async move {
                 burial.await;
@@ -288,15 +291,25 @@ pub(crate) struct Account {
 /// already, and else becomes a dead letter in the background.
 struct WaitingWrite {
     dead_letters: Arc<DeadLetterWriter>,
+    queue: Arc<Queue>,
     event: SharedEvent,
+    numbering: Numbering,
     waiter: Waiter,
+}
+
+impl WaitingWrite {
+    fn bury(&self, refused: Refused) -> Burial {
+        let number = self.queue.number_refused(self.numbering);
+        self.dead_letters
+            .refuse(&self.event, number, reason(refused))
+    }
 }
 
 impl Drop for WaitingWrite {
     fn drop(&mut self) {
         if let Err(refused) = self.waiter.cancel() {
             // Its own drop lets it go on.
-            drop(self.dead_letters.refuse(&self.event, reason(refused)));
+            drop(self.bury(refused));
         }
     }
 }
@@ -321,7 +334,7 @@ impl From<Refused> for SinkError {
 impl Sink for Running {
     fn write(&self, event: &SharedEvent) -> Acceptance {
         match self.wants(event) {
-            true => self.accept(event),
+            true => self.accept(event.into()),
             false => Acceptance::accepted(),
         }
     }

@@ -33,6 +33,7 @@ pub enum Format {
     /// | `subject` | `<repository>:<tag>`; without a tag `<repository>@<digest>`; without either `<repository>` |
     /// | `time` | the event's timestamp |
     /// | `traceparent` | the trace of the request, if it has one ([Distributed Tracing]) |
+    /// | `sequence`, `partitionkey` | the event's number, if the endpoint [sends it](crate::Endpoint::sequence) |
     /// | `datacontenttype` | `application/json` |
     /// | `data` | the whole event as in format v2 |
     ///
@@ -140,6 +141,11 @@ impl Format {
             Scope::All => false,
             Scope::Some { on_request, .. } => on_request.contains(&action),
         }
+    }
+
+    /// Whether events are CloudEvents, which have attributes.
+    pub(crate) fn is_cloud_events(self) -> bool {
+        matches!(self, Self::CloudEvents | Self::ImageUpdater)
     }
 
     /// Whether a request may carry several events.

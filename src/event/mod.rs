@@ -50,7 +50,7 @@ pub use self::descriptor::{Descriptor, Platform};
 pub use self::encoding::Format;
 pub(crate) use self::encoding::{Encoding, content_type};
 pub use self::envelope::Envelope;
-pub(crate) use self::format::{envelope, is_event_type};
+pub(crate) use self::format::{envelope, is_event_type, number_cloud_event};
 pub(crate) use self::go_json::push_lossy;
 pub use self::manifest::{MANIFEST_LIMIT, Manifest, ParseManifestError};
 pub use self::records::{ActorRecord, RequestRecord, SourceRecord};

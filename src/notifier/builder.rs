@@ -118,6 +118,11 @@ impl NotifierBuilder {
         self
     }
 
+    /// Whether there is an endpoint that is not disabled.
+    pub fn has_endpoints(&self) -> bool {
+        self.endpoints.iter().any(|it| !it.is_disabled())
+    }
+
     /// Builds the notifier and spawns a task for each endpoint that is not
     /// disabled. A metrics recorder must be installed before.
     ///
@@ -130,7 +135,7 @@ impl NotifierBuilder {
     pub fn build(self) -> Result<Notifier, BuildError> {
         let mut mistakes = Mistakes::default();
         let runtime = Handle::try_current();
-        if runtime.is_err() && self.endpoints.iter().any(|it| !it.is_disabled()) {
+        if runtime.is_err() && self.has_endpoints() {
             let remedy = "build the notifier inside of a Tokio runtime";
             let error = BuildError::new("runtime", "none", remedy);
             mistakes.add(error.with_kind(Kind::NoRuntime));

@@ -225,7 +225,8 @@ impl Notifier {
     }
 
     /// Gives a dead letter back to its endpoint, whatever the endpoint's filter.
-    /// The event goes to the end of the queue and is tried like a new one.
+    /// The event goes to the end of the queue and is tried like a new one. It keeps
+    /// its [number](DeadLetter::number).
     ///
     /// The write fails with [`SinkError::is_no_endpoint`] if there is no endpoint
     /// of that name, and with [`SinkError::is_unsupported`] if its format was changed
@@ -236,7 +237,7 @@ impl Notifier {
                 Ok(()) => journal.write_to(endpoint, &letter.event),
                 Err(error) => Acceptance::failed(error),
             },
-            (Some(endpoint), None) => endpoint.accept_again(&letter.event),
+            (Some(endpoint), None) => endpoint.accept_again(letter),
             (None, _) => Acceptance::failed(SinkError::no_endpoint(&letter.endpoint)),
         }
     }

@@ -1,5 +1,6 @@
 //! Writes to a queue: events that are in memory only.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -10,19 +11,50 @@ use super::queue::{Queue, State};
 use super::waiter::{self, Waiter};
 use crate::event::SharedEvent;
 
+/// An event that is written to a queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Admission<'a> {
+    pub(crate) event: &'a SharedEvent,
+    pub(crate) numbering: Numbering,
+}
+
+/// Which number an event gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Numbering {
+    /// The next one of the queue.
+    Next,
+    /// The one that it had when it was accepted before.
+    Kept(Option<NonZeroU64>),
+}
+
+impl<'a> From<&'a SharedEvent> for Admission<'a> {
+    fn from(event: &'a SharedEvent) -> Self {
+        let numbering = Numbering::Next;
+        Self { event, numbering }
+    }
+}
+
 impl Queue {
+    /// Numbers an event that is refused for good, so that a receiver notices that
+    /// it is missing.
+    pub(crate) fn number_refused(&self, numbering: Numbering) -> Option<NonZeroU64> {
+        let has_store = self.store.is_some();
+        self.state().window.number(numbering, has_store)
+    }
+
     /// Accepts the event if there is room and no other writer waits for it.
     ///
     /// Where the queue has a store, the event is in memory only, and comes after
     /// everything that the store has offered.
-    pub(crate) fn push(&self, event: &SharedEvent) -> Result<(), Refused> {
+    pub(crate) fn push<'a>(&self, write: impl Into<Admission<'a>>) -> Result<(), Refused> {
+        let Admission { event, numbering } = write.into();
         let mut state = self.state();
         state.check_open(event)?;
         if !state.waiting.is_empty() {
             return Err(Refused::Full);
         }
         state.bounds.check(memory_of(event))?;
-        self.admit(&mut state, event.clone(), Instant::now());
+        self.admit(&mut state, event.clone(), numbering, Instant::now());
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -30,11 +62,12 @@ impl Queue {
 
     /// Accepts the event and drops the oldest ones that wait until it fits; none
     /// if it would not fit without all of them.
-    pub(crate) fn push_dropping(
+    pub(crate) fn push_dropping<'a>(
         &self,
-        event: &SharedEvent,
+        write: impl Into<Admission<'a>>,
         dropped: &mut Vec<Entry>,
     ) -> Result<(), Refused> {
+        let Admission { event, numbering } = write.into();
         let mut state = self.state();
         state.check_open(event)?;
         if !state.bounds.can_make_room(memory_of(event)) {
@@ -48,7 +81,7 @@ impl Queue {
             state.window.ends(&oldest);
             dropped.push(oldest);
         }
-        self.admit(&mut state, event.clone(), Instant::now());
+        self.admit(&mut state, event.clone(), numbering, Instant::now());
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -59,28 +92,30 @@ impl Queue {
     ///
     /// The place in the order is taken by this call, not by the first poll of
     /// the waiter: a later write that finds room must not overtake it.
-    pub(crate) fn push_or_wait(
+    pub(crate) fn push_or_wait<'a>(
         self: &Arc<Self>,
-        event: &SharedEvent,
+        write: impl Into<Admission<'a>>,
     ) -> Result<Option<Waiter>, Refused> {
+        let Admission { event, numbering } = write.into();
         let mut state = self.state();
         state.check_open(event)?;
         if state.waiting.is_empty() && state.bounds.check(memory_of(event)).is_ok() {
-            self.admit(&mut state, event.clone(), Instant::now());
+            self.admit(&mut state, event.clone(), numbering, Instant::now());
             drop(state);
             self.changed.notify_one();
             return Ok(None);
         }
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        let (waiting, waiter) = waiter::pair(self.clone(), ticket, event.clone());
+        let (waiting, waiter) = waiter::pair(self.clone(), ticket, event.clone(), numbering);
         state.waiting.push_back(waiting);
         Ok(Some(waiter))
     }
 
-    fn admit(&self, state: &mut State, event: SharedEvent, since: Instant) {
+    fn admit(&self, state: &mut State, event: SharedEvent, numbering: Numbering, since: Instant) {
         state.bounds.add(memory_of(&event));
-        let entry = state.window.accept(event, since, self.store.is_some());
+        let number = state.window.number(numbering, self.store.is_some());
+        let entry = state.window.accept(event, number, since);
         if let Some(entry) = entry {
             state.lanes.push(entry);
         }
@@ -98,7 +133,12 @@ impl Queue {
             let Some(waiting) = state.waiting.pop_front() else {
                 break;
             };
-            self.admit(state, waiting.event.clone(), waiting.since);
+            self.admit(
+                state,
+                waiting.event.clone(),
+                waiting.numbering,
+                waiting.since,
+            );
             waiting.answer(Ok(()));
             any = true;
         }

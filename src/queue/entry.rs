@@ -68,10 +68,9 @@ impl Entry {
         self.place.after == 0
     }
 
-    /// The number of the event among those that its endpoint accepted, from 1
-    /// and without gaps. `None` if the event was accepted while its store was
-    /// not available, so that nobody numbers it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no format shows it yet"))]
+    /// The number of the event among those that were written to its endpoint,
+    /// from 1 and without gaps. `None` if the event was accepted while its store
+    /// was not available, so that nobody numbers it.
     pub(crate) fn number(&self) -> Option<NonZeroU64> {
         self.number
     }

@@ -31,6 +31,7 @@ mod store;
 mod waiter;
 mod window;
 
+pub(crate) use self::admission::{Admission, Numbering};
 pub(crate) use self::bounds::{Limits, Refused};
 pub(crate) use self::entry::Entry;
 pub use self::overflow::Overflow;

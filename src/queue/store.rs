@@ -47,7 +47,7 @@
 //! Each endpoint counts the events that it accepts, from 1 and without gaps, so
 //! that a receiver notices a missing one. The store gives the number when it
 //! accepts the event, and keeps it with the event; without a store the queue
-//! counts. Ages count on the process's monotonic clock, which changes of the wall
+//! counts, and an event that it refuses for good takes a number too. Ages count on the process's monotonic clock, which changes of the wall
 //! clock do not disturb: the time of acceptance is converted once, when the
 //! entry is made.
 

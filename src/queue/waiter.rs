@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Queue, Refused};
+use super::{Numbering, Queue, Refused};
 use crate::event::SharedEvent;
 
 /// The queue's side of a writer that waits.
@@ -15,6 +15,7 @@ use crate::event::SharedEvent;
 pub(super) struct Waiting {
     pub(super) ticket: u64,
     pub(super) event: SharedEvent,
+    pub(super) numbering: Numbering,
     pub(super) since: Instant,
     answer: oneshot::Sender<Result<(), Refused>>,
 }
@@ -36,11 +37,17 @@ pub(crate) struct Waiter {
     done: bool,
 }
 
-pub(super) fn pair(queue: Arc<Queue>, ticket: u64, event: SharedEvent) -> (Waiting, Waiter) {
+pub(super) fn pair(
+    queue: Arc<Queue>,
+    ticket: u64,
+    event: SharedEvent,
+    numbering: Numbering,
+) -> (Waiting, Waiter) {
     let (sender, receiver) = oneshot::channel();
     let waiting = Waiting {
         ticket,
         event,
+        numbering,
         since: Instant::now(),
         answer: sender,
     };

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::admission::Numbering;
 use super::entry::{Entry, Place, memory_of};
 use super::queue::Queue;
 use super::store::{Page, Position, Refill, Reload, Room, Store, Stored};
@@ -53,6 +54,8 @@ pub(super) struct Window {
     unoffered: Vec<Range<Position>>,
     /// How many events were accepted in memory only, ever and not ended.
     accepted: u64,
+    /// The last number that an event got.
+    numbered: u64,
     in_memory: usize,
 }
 
@@ -81,18 +84,29 @@ impl Window {
         self.unoffered.iter().any(|range| range.contains(&position))
     }
 
+    /// The number of an event that the store does not have. A store numbers its own
+    /// events, and does not know of this one.
+    pub(super) fn number(&mut self, numbering: Numbering, has_store: bool) -> Option<NonZeroU64> {
+        match numbering {
+            Numbering::Kept(number) => number,
+            Numbering::Next if has_store => None,
+            Numbering::Next => {
+                self.numbered += 1;
+                NonZeroU64::new(self.numbered)
+            }
+        }
+    }
+
     /// Gives an event in memory only its place. Returns `None` if it has to wait
     /// for those before it.
     pub(super) fn accept(
         &mut self,
         event: SharedEvent,
+        number: Option<NonZeroU64>,
         since: Instant,
-        has_store: bool,
     ) -> Option<Entry> {
         self.accepted += 1;
         self.in_memory += 1;
-        // The store numbers its own events, and does not know of this one.
-        let number = NonZeroU64::new(self.accepted).filter(|_| !has_store);
         let place = Place::in_memory(self.end.max(self.next), self.accepted);
         let entry = Entry::new(place, number, since, event);
         if self.is_behind() {

@@ -20,7 +20,7 @@ use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody, Sta
 
 use crate::certificate::Certificate;
 use crate::proxy::{Place, Proxy};
-use crate::serve::{self, Service};
+use crate::serve::{self, Limits, Service};
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
@@ -52,7 +52,15 @@ impl Front {
         let port = listener.local_addr().unwrap().port();
         let (stop, stopped) = oneshot::channel();
         let tls = certificate.map(Certificate::acceptor);
-        let server = serve::serve(listener, tls, service, stopped, MINUTE);
+        let limits = Limits {
+            connections: 1_000,
+            head: MINUTE,
+            idle: MINUTE,
+        };
+        let server = async move {
+            let connections = serve::serve(listener, tls, service, limits, stopped).await;
+            connections.end(MINUTE).await
+        };
         Self {
             port,
             stop,

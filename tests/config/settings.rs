@@ -32,6 +32,7 @@ fn every_setting_reaches_its_builder() {
     let backoff = Backoff::new().base(SECOND).factor(2.0).cap(300 * SECOND);
     let deployer = Endpoint::new("deployer", "https://deployer.example.com/hook")
         .format(Format::CloudEvents)
+        .sequence(true)
         .compact(true)
         .timeout(SECOND)
         .retry(backoff.attempts(20).age(24 * 3600 * SECOND))

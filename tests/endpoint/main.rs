@@ -13,6 +13,7 @@ mod logs;
 mod order;
 mod overflow;
 mod panics;
+mod sequence;
 mod shutdown;
 mod signature;
 mod transport;

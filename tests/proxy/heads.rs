@@ -209,3 +209,70 @@ async fn locations_lead_back_to_the_first_of_a_list_of_hosts() {
     let answer = send(request).await;
     assert_eq!(answer.headers()["location"], "https://r.example/v2/there");
 }
+
+/// Reads one head from a connection.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[tokio::test]
+async fn the_case_of_header_names_is_preserved_both_ways() {
+    let registry = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", registry.local_addr().unwrap());
+    let (proxy, _events) = proxy(&place(&upstream), None).await;
+    let mut client = TcpStream::connect(proxy).await.unwrap();
+    let request = "GET /v2/ HTTP/1.1\r\nHOST: r\r\nauthorization: Basic x\r\nX-oDD-cAse: 1\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    let (mut stream, _) = registry.accept().await.unwrap();
+    let asked = head(&mut stream).await;
+    for line in ["HOST: r", "authorization: Basic x", "X-oDD-cAse: 1"] {
+        assert!(asked.contains(&format!("\r\n{line}\r\n")), "{asked}");
+    }
+    // What the proxy adds is written as Go does.
+    assert!(
+        asked.contains("\r\nX-Forwarded-For: 127.0.0.1\r\n"),
+        "{asked}"
+    );
+    let answer = "HTTP/1.1 200 OK\r\nDocker-Distribution-Api-Version: registry/2.0\r\n\
+                  etag: \"1\"\r\nX-oDD-cAse: 2\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    let answered = head(&mut client).await;
+    for line in [
+        "Docker-Distribution-Api-Version: registry/2.0",
+        "etag: \"1\"",
+        "X-oDD-cAse: 2",
+        "Content-Length: 0",
+    ] {
+        assert!(answered.contains(&format!("\r\n{line}\r\n")), "{answered}");
+    }
+}
+
+/// Over HTTP/2 names are in lower case, so a client of HTTP/1.1 gets those of Go.
+#[tokio::test]
+async fn header_names_from_http_2_are_in_title_case() {
+    let certificate = Certificate::new();
+    let answer = async |_: Request<Incoming>| {
+        let response =
+            Response::builder().header("docker-distribution-api-version", "registry/2.0");
+        response.body(full("")).unwrap()
+    };
+    let upstream = upstream(Some(certificate.acceptor()), answer).await;
+    let upstream = format!("https://{upstream}");
+    let place = crate::proxy::Place {
+        upstream_ca: Some(&certificate.certificate),
+        ..place(&upstream)
+    };
+    let (proxy, _events) = proxy(&place, None).await;
+    let mut client = TcpStream::connect(proxy).await.unwrap();
+    let request = b"GET /v2/ HTTP/1.1\r\nhost: r\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    let answered = head(&mut client).await;
+    assert!(
+        answered.contains("\r\nDocker-Distribution-Api-Version: registry/2.0\r\n"),
+        "{answered}"
+    );
+}

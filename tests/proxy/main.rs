@@ -14,10 +14,14 @@ mod common;
 #[path = "../../examples/common/flags.rs"]
 mod flags;
 mod heads;
+mod limits;
 mod lost;
 mod operation;
 #[path = "../../examples/support/pace.rs"]
 mod pace;
+#[path = "../../examples/support/print.rs"]
+mod print;
+mod printed;
 mod protocols;
 #[path = "../../examples/support/proxy.rs"]
 mod proxy;

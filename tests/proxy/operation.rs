@@ -42,7 +42,10 @@ async fn under_way(stop: impl Future + Send + 'static, drain: Duration) -> Under
     let (service, _events) = service(&place);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let served = tokio::spawn(serve::serve(listener, None, service, stop, drain));
+    let served = tokio::spawn(async move {
+        let connections = serve::serve(listener, None, service, LIMITS, stop).await;
+        connections.end(drain).await
+    });
     let client = tokio::spawn(send(get(address, BLOB)));
     arrival.recv().await.unwrap();
     UnderWay {
@@ -148,6 +151,8 @@ fn every_documented_option_is_accepted() {
             "FILE" => "=a.pem",
             "SECONDS" => "=5",
             "HOST:PORT" => "=localhost:0",
+            "PATH" => "=/registry/",
+            "N" => "=5",
             _ => "",
         };
         // Certificate and key go together.
@@ -179,6 +184,48 @@ fn an_address_is_a_name_or_an_ip_address_with_a_port() {
 }
 
 #[test]
+fn a_prefix_is_that_of_distribution() {
+    for (prefix, api) in [
+        ("/registry/", "/registry/v2/"),
+        ("/registry", "/registry/v2/"),
+        ("registry/", "/registry/v2/"),
+        ("/registry/v2/", "/registry/v2/"),
+        ("/a/b/", "/a/b/v2/"),
+        ("/", "/v2/"),
+        ("/v2/", "/v2/"),
+    ] {
+        let options = parse(&format!("--upstream http://r --prefix {prefix}")).unwrap();
+        assert_eq!(options.api(), api, "{prefix}");
+    }
+    assert_eq!(parse("--upstream http://r").unwrap().api(), "/v2/");
+}
+
+#[test]
+fn secrets_in_wrong_options_are_not_shown() {
+    for line in [
+        "--upstrem=http://me:hush@r",
+        "--upstrem http://me:hush@r",
+        "--upstream http://r http://me:hush@r",
+        "--upstream http://r --v1=hush",
+        "--upstream http://r --listen http://me:hush@r",
+        "--upstream http://r --page http://me:hush@r:80000",
+        "--upstream http://r --timeout http://me:hush@r",
+        "--upstream http://r --max-connections me:hush@r",
+    ] {
+        let error = parse(line).expect_err(line);
+        assert!(!error.contains("hush"), "{line}: {error}");
+    }
+    for upstream in ["http://me:hush@r:5000", "me:hush@r", "ftp://me:hush@r"] {
+        let error = crate::proxy::Proxy::<Incoming>::new(&place(upstream)).err();
+        let error = error.expect(upstream).to_string();
+        assert!(
+            error.starts_with("--upstream ") && !error.contains("hush"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn wrong_options_are_named() {
     for (line, message) in [
         ("--listen 127.0.0.1:0", "--upstream URL is needed"),
@@ -194,11 +241,12 @@ fn wrong_options_are_named() {
         ("--upstream http://r --tls-cert c", "go together"),
         ("--upstream", "--upstream needs a value"),
         ("--downstream", "no such option: --downstream"),
-        ("--upstream http://r registry", "no such option: registry"),
+        ("--upstream http://r registry", "a value without an option"),
         (
-            "--upstream http://r --v1=no",
-            "unexpected argument for option '--v1'",
+            "--upstream http://r --max-connections 0",
+            "--max-connections needs a number, at least 1, not 0",
         ),
+        ("--upstream http://r --v1=no", "--v1 takes no value"),
     ] {
         let error = parse(line).expect_err(line);
         assert!(error.contains(message), "{line}: {error}");

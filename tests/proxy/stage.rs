@@ -36,6 +36,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// whenever all tasks wait, for the kernel too.
 pub(crate) const FOREVER: Duration = Duration::from_secs(1 << 31);
 
+/// None that a test would notice.
+pub(crate) const LIMITS: serve::Limits = serve::Limits {
+    connections: 1_000,
+    head: FOREVER,
+    idle: FOREVER,
+};
+
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 pub(crate) fn full(content: impl Into<Bytes>) -> Body {
@@ -58,7 +65,7 @@ where
     });
     let service = BoxCloneService::new(service);
     let never = std::future::pending::<()>();
-    tokio::spawn(serve::serve(listener, tls, service, never, FOREVER));
+    tokio::spawn(serve::serve(listener, tls, service, LIMITS, never));
     address
 }
 
@@ -94,7 +101,7 @@ pub(crate) async fn proxy(place: &Place<'_>, tls: Option<TlsAcceptor>) -> (Socke
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let never = std::future::pending::<()>();
-    tokio::spawn(serve::serve(listener, tls, service, never, FOREVER));
+    tokio::spawn(serve::serve(listener, tls, service, LIMITS, never));
     (address, events)
 }
 

@@ -1,5 +1,6 @@
 //! The dead letter: [`DeadLetter`].
 
+use std::num::NonZeroU64;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,11 @@ pub struct DeadLetter {
     pub endpoint: String,
     /// Why it will not be tried again.
     pub reason: Reason,
+    /// The number of the event at its endpoint, which receivers learn with
+    /// [`Endpoint::sequence`](crate::Endpoint::sequence). It is kept when the event is
+    /// sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<NonZeroU64>,
     /// What the last attempt came to: the receiver's status, or the error that
     /// kept it from answering.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,6 +103,7 @@ mod tests {
         let letter = DeadLetter {
             endpoint: "ci".into(),
             reason: Reason::GaveUp,
+            number: NonZeroU64::new(17),
             error: None,
             answer: String::new(),
             attempts: 3,
@@ -108,5 +115,10 @@ mod tests {
         let back: DeadLetter = serde_json::from_str(&text).unwrap();
         assert_eq!(back, letter, "{text}");
         assert_eq!(back.event.kind(), Kind::Blob);
+
+        // As it was before there were numbers.
+        let text = text.replace("\"number\":17,", "");
+        let back: DeadLetter = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.number, None, "{text}");
     }
 }

@@ -1,6 +1,7 @@
 //! Turns events into dead letters: [`DeadLetterWriter`].
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -57,19 +58,25 @@ impl DeadLetterWriter {
 
     /// Makes a dead letter of an event that the queue has refused: never tried,
     /// and not counted as written before.
-    pub(crate) fn refuse(self: &Arc<Self>, event: &SharedEvent, reason: Reason) -> Burial {
+    pub(crate) fn refuse(
+        self: &Arc<Self>,
+        event: &SharedEvent,
+        number: Option<NonZeroU64>,
+        reason: Reason,
+    ) -> Burial {
         if *self.ledger.undecided.borrow() >= MOST_UNDECIDED {
             let undecided = Undecided::new(self.ledger.clone(), event, reason, true);
             return Burial::decided(undecided.lost("too many dead letters wait for their sink"));
         }
         let (cause, tried) = (Cause::default(), Tried::default());
-        Burial::of(self.begin(event, reason, &cause, &tried, true))
+        Burial::of(self.begin(event, number, reason, (&cause, &tried), true))
     }
 
     /// Makes a dead letter of an event that the queue had accepted.
-    pub(crate) fn bury(self: &Arc<Self>, event: &SharedEvent, reason: Reason) -> Burial {
+    pub(crate) fn bury(self: &Arc<Self>, entry: &Entry, reason: Reason) -> Burial {
         let (cause, tried) = (Cause::default(), Tried::default());
-        Burial::of(self.begin(event, reason, &cause, &tried, false))
+        let (event, number) = (&entry.event, entry.number());
+        Burial::of(self.begin(event, number, reason, (&cause, &tried), false))
     }
 
     /// Makes dead letters of events that were taken from `queue`, in order, and
@@ -101,7 +108,8 @@ impl DeadLetterWriter {
             }
             let begin = |(entry, tried): (Entry, Tried)| {
                 queue.forget(&entry);
-                let begun = self.begin(&entry.event, reason, cause, &tried, false);
+                let (event, number) = (&entry.event, entry.number());
+                let begun = self.begin(event, number, reason, (cause, &tried), false);
                 (entry.position(), begun)
             };
             let begun: Vec<_> = entries.by_ref().take(concurrency).map(begin).collect();
@@ -127,9 +135,9 @@ impl DeadLetterWriter {
     fn begin(
         self: &Arc<Self>,
         event: &SharedEvent,
+        number: Option<NonZeroU64>,
         reason: Reason,
-        cause: &Cause,
-        tried: &Tried,
+        (cause, tried): (&Cause, &Tried),
         refused: bool,
     ) -> Begun {
         if self.ledger.counts.gives_up() {
@@ -150,6 +158,7 @@ impl DeadLetterWriter {
         let letter = Arc::new(DeadLetter {
             endpoint: self.ledger.endpoint.to_string(),
             reason,
+            number,
             error: Some(cause.error.clone()).filter(|error| !error.is_empty()),
             answer: cause.answer.clone(),
             attempts: tried.attempts,

@@ -20,6 +20,7 @@ mod response;
 mod secrets;
 #[cfg(feature = "client")]
 mod self_signed;
+mod sequence;
 #[cfg(feature = "client")]
 mod settings;
 mod signature;
@@ -37,6 +38,7 @@ pub(super) use self::request::{Outcome, Poster, status_text};
 pub use self::response::Delivery;
 pub(super) use self::response::of_client;
 pub(super) use self::secrets::Secrets;
+pub(super) use self::sequence::Sequence;
 pub(crate) use self::signature::Signer;
 pub(super) use self::target::headers;
 #[cfg(feature = "config")]

@@ -12,10 +12,12 @@ use tower::ServiceExt as _;
 use super::body_signature::BodySigner;
 use super::response::{Deadline, Delivery};
 use super::secrets::Secrets;
+use super::sequence::Sequence;
 use super::signature::Signer;
 use crate::endpoint::retry::{Retry, retry_after};
 use crate::error::with_causes;
-use crate::event::{Encoded, Encoding, content_type};
+use crate::event::{Encoded, Encoding, content_type, envelope};
+use crate::queue::Entry;
 
 /// Bytes of the response body that are kept for the dead letter.
 const ANSWER: usize = 1 << 10;
@@ -34,6 +36,8 @@ pub(crate) struct Poster {
     pub(crate) secrets: Secrets,
     pub(crate) signer: Option<Signer>,
     pub(crate) body_signers: Vec<BodySigner>,
+    /// Whether requests show the numbers of events.
+    pub(crate) sequence: Option<Sequence>,
     pub(crate) retry: Retry,
 }
 
@@ -52,25 +56,15 @@ pub(crate) enum Outcome {
 }
 
 impl Poster {
-    /// Returns the request that posts `events`, which are encoded already.
+    /// Returns the request that posts `events`, the encodings of `entries`.
     pub(crate) fn request(
         &self,
         events: &[Encoded],
+        entries: &[Entry],
         id: &str,
         trace_parent: Option<&str>,
     ) -> Request<Bytes> {
-        // An event that is alone is no batch, also where batches are allowed: many
-        // receivers of CloudEvents take no batches.
-        let (body, batch) = match events {
-            // The same bytes for every endpoint, without a copy.
-            [one] => (one.clone().into_bytes(), false),
-            many => {
-                let events = many.iter().map(Encoded::event);
-                let body = crate::event::envelope(&self.encoding, events);
-                (body.into(), true)
-            }
-        };
-        let mut request = Request::new(body);
+        let mut request = Request::new(self.body(events, entries));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         let signature = self
@@ -80,15 +74,18 @@ impl Poster {
         let signatures = self.body_signers.iter();
         let signatures = signatures.map(|signer| signer.sign(request.body()));
         let format = self.encoding.format;
-        let content_type = content_type(format, batch);
+        let content_type = content_type(format, events.len() > 1);
         let agent = format.user_agent().unwrap_or(AGENT);
         let ours = [
             (CONTENT_TYPE, HeaderValue::from_static(content_type)),
             (USER_AGENT, HeaderValue::from_static(agent)),
         ];
         let trace = trace_parent.and_then(|trace| HeaderValue::from_str(trace).ok());
+        let sequence = self.sequence.as_ref().filter(|_| !format.is_cloud_events());
+        let sequence = sequence.and_then(|sequence| sequence.headers(entries));
         let ours: Vec<_> = ours
             .into_iter()
+            .chain(sequence.into_iter().flatten())
             .chain(trace.map(|trace| (TRACE_PARENT, trace)))
             .chain(signature.into_iter().flatten())
             .chain(signatures)
@@ -101,6 +98,32 @@ impl Poster {
         }
         *request.headers_mut() = headers;
         request
+    }
+
+    /// The body of a request. An event that is alone is no batch, also where batches
+    /// are allowed: many receivers of CloudEvents take none.
+    fn body(&self, events: &[Encoded], entries: &[Entry]) -> Bytes {
+        let encoding = &self.encoding;
+        let sequence = self.sequence.as_ref();
+        match (
+            events,
+            sequence.filter(|_| encoding.format.is_cloud_events()),
+        ) {
+            // The same bytes for every endpoint, without a copy.
+            ([one], None) => one.clone().into_bytes(),
+            (many, None) => envelope(encoding, many.iter().map(Encoded::event)).into(),
+            ([one], Some(sequence)) => {
+                let entry = entries.first();
+                let numbered = entry.map(|entry| sequence.attributes(one.event(), entry));
+                numbered.unwrap_or_default().into()
+            }
+            (many, Some(sequence)) => {
+                let events = many.iter().zip(entries);
+                let number =
+                    |(event, entry): (&Encoded, _)| sequence.attributes(event.event(), entry);
+                envelope(encoding, events.map(number)).into()
+            }
+        }
     }
 
     /// Posts `request` within the timeout. A panic of a user's client is an

@@ -189,7 +189,10 @@ fn size(pem: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair};
+    use std::time::Duration;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+    use rustls::pki_types::UnixTime;
 
     use super::*;
 
@@ -212,5 +215,38 @@ mod tests {
         assert_eq!(roots("", system.clone(), &[]).unwrap().len(), 1);
         let more = two.der().clone();
         assert_eq!(roots("", system, &[more]).unwrap().len(), 2);
+    }
+
+    /// A certificate as `openssl req -x509 -addext subjectAltName=DNS:receiver`
+    /// makes it.
+    fn own(last_year: i32) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(["receiver".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(last_year, 12, 31);
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_self_signed_authority_is_a_receiver_if_it_is_given() {
+        let provider = Arc::new(ring::default_provider());
+        let (given, expired, other) = (own(2100), own(2021), own(2100));
+        let mut roots = RootCertStore::empty();
+        let given_ones = vec![given.clone(), expired.clone()];
+        given_ones
+            .iter()
+            .for_each(|it| roots.add(it.clone()).unwrap());
+        let verifier = self_signed::verifier(roots, given_ones, provider).unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
+        let verify = |certificate: &CertificateDer<'_>, name: &'static str| {
+            let name = ServerName::try_from(name).unwrap();
+            verifier.verify_server_cert(certificate, &[], &name, &[], now)
+        };
+        assert!(verify(&given, "receiver").is_ok());
+        let error = |certificate, name| format!("{:?}", verify(certificate, name).unwrap_err());
+        assert!(error(&given, "other").contains("NotValidForName"));
+        assert!(error(&expired, "receiver").contains("Expired"));
+        assert!(error(&other, "receiver").contains("CaUsedAsEndEntity"));
     }
 }

@@ -63,7 +63,7 @@ impl Worker {
         );
         let request = self
             .poster
-            .request(&encoded, &part.id(), part.trace_parent());
+            .request(&encoded, &part.entries, &part.id(), part.trace_parent());
         let (poster, delivery) = (self.poster.clone(), self.delivery.clone());
         let attempt = async move {
             let outcome = poster.post(delivery, request).await;

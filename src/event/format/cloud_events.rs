@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
+use std::num::NonZeroU64;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -72,6 +73,23 @@ pub(super) fn event(
         json.key(key!("data"));
         data(json);
     });
+}
+
+/// Returns an encoded event with the attributes `sequence` ([Sequence]) and
+/// `partitionkey` ([Partitioning]) before its others. The sequence is compared as text,
+/// so that it has as many digits as the largest. The partition needs no escaping.
+///
+/// [Sequence]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/sequence.md
+/// [Partitioning]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/partitioning.md
+pub(crate) fn number_cloud_event(event: &[u8], number: NonZeroU64, partition: &str) -> Vec<u8> {
+    let rest = event.strip_prefix(b"{").unwrap_or(event);
+    let (gap, space) = match rest.starts_with(b"\n") {
+        true => ("\n   ", " "),
+        false => ("", ""),
+    };
+    let sequence = format!("{{{gap}\"sequence\":{space}\"{number:020}\",");
+    let partition = format!("{gap}\"partitionkey\":{space}\"{partition}\",");
+    [sequence.as_bytes(), partition.as_bytes(), rest].concat()
 }
 
 /// The participle of the action, which the types of events end in.

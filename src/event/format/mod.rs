@@ -12,6 +12,7 @@ mod wire;
 
 use bytes::Bytes;
 
+pub(crate) use self::cloud_events::number_cloud_event;
 pub(super) use self::distribution::write as write_distribution;
 pub(crate) use self::image_updater::is_event_type;
 use self::json::Json;

@@ -144,7 +144,7 @@ impl Shared {
     }
 
     fn refuse_closed(&self, event: &SharedEvent, wanted: &Wanted) -> Acceptance {
-        let refuse = |it: &Arc<Running>| it.bury_refused(event, queue::Refused::Closed);
+        let refuse = |it: &Arc<Running>| it.bury_refused(event.into(), queue::Refused::Closed);
         Acceptance::all(self.wanting(wanted).map(refuse))
     }
 

@@ -13,7 +13,7 @@ use tower_registry_notifications::event::{
     media_types,
 };
 use tower_registry_notifications::sink::ChannelSink;
-use tower_registry_notifications::{Bridge, Format, SourceRecord};
+use tower_registry_notifications::{Bridge, Endpoint, Format, Notifier, SourceRecord};
 
 const FORMATS: [Format; 3] = [Format::V2, Format::V1, Format::CloudEvents];
 
@@ -178,6 +178,60 @@ proptest! {
             prop_assert_eq!(&data, event);
         }
     }
+}
+
+proptest! {
+    #[test]
+    fn events_for_image_updaters_are_cloud_events(event in event()) {
+        prop_assume!(!event.request.host.is_empty());
+        let envelope = Envelope::new([event.clone()]);
+        let indented = envelope.encode(Format::ImageUpdater);
+        let compact = envelope.encode_compact(Format::ImageUpdater);
+        prop_assert_eq!(compacted(&indented), compact);
+        let json: Value = serde_json::from_slice(&indented).unwrap();
+        if let Err(error) = SCHEMA.validate(&json) {
+            panic!("{error} in {json:#}");
+        }
+        let read: cloudevents::Event = serde_json::from_value(json.clone()).unwrap();
+        prop_assert!(read.ty().contains("image") && read.source().starts_with("http"));
+        let data: Event = serde_json::from_value(json["data"].clone()).unwrap();
+        prop_assert_eq!(&data, &event);
+        prop_assert_eq!(&json["data"]["registryUrl"], &event.request.host);
+
+        // The others are JSON, whatever the texts are.
+        for format in [Format::Azure, Format::Harbor] {
+            let indented = envelope.encode(format);
+            serde_json::from_slice::<Value>(&indented).unwrap();
+            prop_assert_eq!(compacted(&indented), envelope.encode_compact(format));
+        }
+    }
+}
+
+/// Events with numbers, as an endpoint posts them.
+#[tokio::test]
+async fn a_numbered_event_is_a_cloud_event() {
+    let (bodies, mut posted) = tokio::sync::mpsc::unbounded_channel();
+    let client = tower::service_fn(move |request: http::Request<bytes::Bytes>| {
+        bodies.send(request.into_body()).unwrap();
+        std::future::ready(Ok::<_, tower::BoxError>(http::Response::new(
+            http_body_util::Empty::new(),
+        )))
+    });
+    let endpoint = Endpoint::new("a \"name\" ü", "http://receiver").client(client);
+    let endpoint = endpoint.format(Format::CloudEvents).sequence(true);
+    let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
+    let bridge = notifier.bridge(RequestRecord::new("r", "DELETE"));
+    bridge.tag_deleted("a/b", "t").await.unwrap();
+    let report = notifier.shutdown(Duration::from_secs(60)).await;
+    assert!(report.is_drained());
+    let json: Value = serde_json::from_slice(&posted.recv().await.unwrap()).unwrap();
+    SCHEMA.validate(&json).unwrap();
+    let read: cloudevents::Event = serde_json::from_value(json).unwrap();
+    let extension = |name| read.extension(name).unwrap().to_string();
+    assert_eq!(extension("sequence"), "00000000000000000001");
+    let instance = &notifier.source().instance_id;
+    let partition = format!("{instance}/a%20%22name%22%20%C3%BC");
+    assert_eq!(extension("partitionkey"), partition);
 }
 
 #[test]

@@ -12,6 +12,7 @@ fn letter(answer: &str) -> Arc<DeadLetter> {
     Arc::new(DeadLetter {
         endpoint: "e".into(),
         reason: Reason::Rejected,
+        number: None,
         error: Some("400 Bad Request".into()),
         answer: answer.into(),
         attempts: 2,

@@ -1,0 +1,69 @@
+//! Numbers in requests, by which a receiver notices that events are missing:
+//! [`Sequence`].
+
+use std::num::NonZeroU64;
+
+use http::{HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::event::number_cloud_event;
+use crate::queue::Entry;
+
+/// The numbers of the events, in the order of the body.
+const SEQUENCE: HeaderName = HeaderName::from_static("notification-sequence");
+/// What they count.
+const PARTITION: HeaderName = HeaderName::from_static("notification-partition");
+
+/// What a partition is written in: needs no escaping in JSON and in headers.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Shows the numbers of one endpoint's events.
+#[derive(Clone, Debug)]
+pub(crate) struct Sequence {
+    /// The name of the endpoint, percent-encoded.
+    endpoint: String,
+}
+
+impl Sequence {
+    pub(crate) fn new(endpoint: &str) -> Self {
+        let endpoint = utf8_percent_encode(endpoint, RESERVED).to_string();
+        Self { endpoint }
+    }
+
+    /// The number of an event and what it counts: the events of a source instance at
+    /// this endpoint. `None` if the event has none.
+    fn of(&self, entry: &Entry) -> Option<(NonZeroU64, String)> {
+        let number = entry.number()?;
+        let instance = &*entry.event.source().instance_id;
+        if instance.is_empty() {
+            return None;
+        }
+        let instance = utf8_percent_encode(instance, RESERVED);
+        Some((number, format!("{instance}/{}", self.endpoint)))
+    }
+
+    /// Returns an encoded CloudEvent with its number as attributes.
+    pub(crate) fn attributes(&self, event: &[u8], entry: &Entry) -> Vec<u8> {
+        match self.of(entry) {
+            Some((number, partition)) => number_cloud_event(event, number, &partition),
+            None => event.to_vec(),
+        }
+    }
+
+    /// Returns the headers with the numbers of these events. Several partitions are
+    /// listed like the numbers. None if not all events have a number.
+    pub(crate) fn headers(&self, entries: &[Entry]) -> Option<[(HeaderName, HeaderValue); 2]> {
+        let numbered: Option<Vec<_>> = entries.iter().map(|entry| self.of(entry)).collect();
+        let (numbers, mut partitions): (Vec<_>, Vec<_>) = numbered?.into_iter().unzip();
+        let numbers: Vec<_> = numbers.iter().map(NonZeroU64::to_string).collect();
+        if partitions.windows(2).all(|pair| pair[0] == pair[1]) {
+            partitions.truncate(1);
+        }
+        let value = |list: Vec<String>| HeaderValue::try_from(list.join(",")).ok();
+        Some([(SEQUENCE, value(numbers)?), (PARTITION, value(partitions)?)])
+    }
+}

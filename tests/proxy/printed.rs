@@ -1,0 +1,40 @@
+//! Events as the examples print them.
+
+use tower_registry_notifications::event::{Action, Event};
+use tower_registry_notifications::sink::{ChannelSink, Sink as _};
+
+use crate::print;
+
+/// What is printed of an event whose texts clients have chosen.
+async fn printed(text: &str, json: bool) -> String {
+    let mut event = Event::new(Action::Push);
+    event.target.repository = text.into();
+    event.target.tag = text.into();
+    event.actor.name = text.into();
+    event.request.user_agent = text.into();
+    let (sink, events) = ChannelSink::new(1);
+    sink.write(&event.into()).await.unwrap();
+    drop(sink);
+    let mut out = Vec::new();
+    print::print_to(&mut out, events, json).await.unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_terminal_would_obey_is_escaped() {
+    let hostile = "a\u{1b}[2Jb\u{7}c\u{9b}d\u{7f}e\rf\u{202e}g";
+    for json in [false, true] {
+        let line = printed(hostile, json).await;
+        let line = line.strip_suffix('\n').unwrap();
+        assert!(!line.contains(char::is_control), "{line:?}");
+        assert!(!line.contains('\u{202e}'), "{line:?}");
+        let escaped = r"a\u001b[2Jb\u0007c\u009bd\u007fe";
+        assert!(line.contains(escaped), "{line:?}");
+    }
+    // JSON is the same when it is read back.
+    let json = printed(hostile, true).await;
+    let event: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(event["target"]["repository"], hostile);
+    // Other texts are as they are.
+    assert!(printed("équipe/事件", false).await.contains("équipe/事件"));
+}
