@@ -320,6 +320,9 @@ impl<'txn> Batch<'txn> {
                 return Ok(None);
             };
             let first = found.0;
+            if first < from {
+                return Err(JournalError::disordered());
+            }
             if let Some(row) = self.checked(Some(found))? {
                 return Ok(Some(row));
             }
@@ -381,8 +384,15 @@ impl<'txn> Batch<'txn> {
     }
 
     /// Makes the best of a chunk of which something is damaged.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such chunk: then the tree is wrong that has led to it.
     pub(super) fn mend(&mut self, first: u64) -> Result<(), JournalError> {
         let found = entry(self.index.range(first..=first)?.next())?;
+        if found.as_ref().is_none_or(|(it, _)| *it != first) {
+            return Err(JournalError::disordered());
+        }
         // Makes the row anew if it is the row that is damaged.
         let Some((_, row)) = self.checked(found)? else {
             return Ok(());

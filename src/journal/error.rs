@@ -83,6 +83,11 @@ impl JournalError {
         Self::build(Kind::Damaged, message, None, true)
     }
 
+    /// The keys of a table are not where they should be: pages are damaged.
+    pub(super) fn disordered() -> Self {
+        Self::build(Kind::Damaged, "has keys in wrong places".into(), None, true)
+    }
+
     /// The error of a write while the file is closed because of `cause`.
     pub(super) fn down(cause: &Self) -> Self {
         let message = "the journal is being opened again after an error";
@@ -100,10 +105,6 @@ impl JournalError {
         let message = format!("journal {location}: {}", inner.message);
         let source = self.0.source.is_some().then(|| Box::new(self.clone()) as _);
         Self::build(inner.kind, message, source, inner.fatal)
-    }
-
-    pub(super) fn kind(&self) -> Kind {
-        self.0.kind
     }
 
     /// Whether the handle of the file can be used no more.

@@ -194,15 +194,16 @@ impl Inbox {
             let mut notified = std::pin::pin!(self.room.notified());
             // Before the look at the queue, so that no wake-up is missed.
             notified.as_mut().enable();
-            let done = {
-                let waiting = self.waiting();
-                waiting.closing || !waiting.is_full()
-            };
-            if done {
+            if self.is_done_waiting() {
                 return;
             }
             notified.await;
         }
+    }
+
+    fn is_done_waiting(&self) -> bool {
+        let waiting = self.waiting();
+        waiting.closing || !waiting.is_full()
     }
 
     /// Events that an endpoint has settled, and that are not on disk as such.

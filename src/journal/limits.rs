@@ -1,6 +1,8 @@
 //! What has to go: delivered events that were kept long enough, and events beyond
 //! the limits.
 
+use std::num::NonZeroU64;
+
 use redb::ReadableTable as _;
 
 use crate::dead_letter::{DeadLetter, Reason};
@@ -161,6 +163,7 @@ impl Batch<'_> {
                 attempts: 0,
                 first_attempt: None,
                 last_attempt: None,
+                number: stored.number.and_then(NonZeroU64::new),
                 event: stored.event.clone(),
             };
             let letters: Vec<_> = events.iter().map(letter).collect();

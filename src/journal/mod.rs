@@ -1,8 +1,138 @@
 //! Events that survive the process: the [`Journal`].
+//!
+//! With a journal, an event is on disk before the client sees the response, and
+//! stays there until every endpoint that wants it has settled it: has delivered
+//! it, or has made a dead letter of it that is kept. Events that do not fit into
+//! the queues in memory wait on disk.
+//!
+//! ```no_run
+//! use tower_registry_notifications::journal::Journal;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let journal = Journal::open("/var/lib/registry/notifications")?;
+//! for endpoint in journal.status().endpoints {
+//!     println!("{}: {} events wait", endpoint.name, endpoint.waiting);
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # Promises
+//!
+//! - An event that was accepted survives a crash of the process (`kill -9`) and
+//!   of the machine (a power loss). It is delivered at least once, with the same
+//!   id each time.
+//! - Events of one repository reach an endpoint in the order in which they were
+//!   accepted, also across restarts.
+//! - An event that was delivered within the last second before a crash may be
+//!   delivered again. The [interval](JournalOptions::settle_interval) can be
+//!   shorter, at the cost of more syncs.
+//! - What is removed because of a [limit](#space) becomes a dead letter. What
+//!   damage of the file takes is counted ([`JournalStatus::damaged`]) and logged.
+//!
+//! The promises hold if the disk keeps what it has confirmed as synced. They rest
+//! on `fdatasync` for the file and on `fsync` for its folder when the file is
+//! created. Local file systems of Linux (ext4, XFS, Btrfs, ZFS) with their default
+//! settings keep to that. These do not, or not always:
+//!
+//! - Network file systems. NFS depends on the server's settings; locks may not
+//!   exclude a process on another machine.
+//! - Disks and controllers with a volatile cache that ignore flushes, and virtual
+//!   disks whose cache mode does (`unsafe` in QEMU).
+//! - File systems mounted without barriers, and `tmpfs`. The journal survives
+//!   `kill -9` there, and no power loss.
+//! - macOS, where `fdatasync` of Rust's standard library flushes the disk's cache
+//!   too (`F_FULLFSYNC`), is as good as Linux. Windows uses `FlushFileBuffers`.
+//!
+//! These are not promised at all:
+//!
+//! - Exactly one delivery. Receivers recognize an event that comes again by its
+//!   id.
+//! - That nothing is lost after a sync has failed. The kernel may have dropped
+//!   what it could not write, and reports that once. The journal tells the
+//!   writers of that commit that they have failed, opens the file again and
+//!   verifies all of it, but what it reads may come from the kernel's cache.
+//!   Replace a disk that fails.
+//! - That a file that somebody empties is noticed: it looks like a new one.
+//!
+//! # Layout
+//!
+//! The journal is one file, a [redb](https://docs.rs/redb) database. A thread
+//! writes: it takes all events that wait and commits them together, with one wait
+//! for the disk, so that many writers share each sync. The events of a commit are
+//! one or a few *chunks*: compressed with LZ4, with a checksum. An event is stored
+//! once for all endpoints.
+//!
+//! | table | content |
+//! | --- | --- |
+//! | `state` | format, counts, endpoints; for each endpoint a cursor: all before it is settled |
+//! | `index` | for each chunk, which of its events each endpoint has not settled |
+//! | `chunks` | the events, who wants them, and their numbers for each endpoint |
+//! | `retained` | chunks that are settled and kept for replay, by time |
+//! | `letters` | dead letters |
+//! | `damaged` | chunks that cannot be read, as they are |
+//!
+//! A chunk is freed when the last of its events is settled; an event that cannot
+//! be delivered keeps its own chunk and no other. Commits use redb's quick repair,
+//! so that opening takes milliseconds, also after a crash and with millions of
+//! events. Memory does not grow with the number of events: what is not in a queue
+//! is on disk only, and [`JournalOptions::cache_bytes`] of the file are cached.
+//!
+//! # Space
+//!
+//! [`JournalOptions::max_bytes`] bounds the events, and
+//! [`JournalOptions::max_letter_bytes`] the dead letters. The file grows in large
+//! steps that take no space on disk before they are used. Space that is free is
+//! used again. When the journal is opened, a file of 64 MiB or more that is less
+//! than a quarter full is made smaller.
+//!
+//! # Faults
+//!
+//! | fault | what happens |
+//! | --- | --- |
+//! | another process has the file open | opening fails, [`JournalError::is_locked`] |
+//! | a later release wrote the file | opening fails, [`JournalError::is_newer_format`] |
+//! | file or folder cannot be written | opening fails, [`JournalError::is_read_only`] |
+//! | the file is cut off, or no journal | opening fails, [`JournalError::is_damaged`]; the file is left as it is |
+//! | wrong bytes in an entry of the index | it is made anew from its chunk; events may be delivered again |
+//! | wrong bytes in a chunk | the chunk is set aside; its events are counted as damaged and logged |
+//! | wrong bytes in the tree itself | opening fails or the journal is down, [`JournalError::is_damaged`] |
+//! | any error of the disk, no space | the write fails; the journal is down |
+//! | redb panics, as it may on a damaged file | the same: the panic is caught |
+//!
+//! While the journal is *down*, writes fail at once. The file is opened again,
+//! verified as a whole, after 100 ms and then with pauses of up to 10 s.
+//!
+//! redb verifies its pages only when asked. [`Journal::check`] does that, and reads
+//! every event and dead letter.
+//!
+//! # Endpoints
+//!
+//! An endpoint's name is its identity in the journal. One that is no longer
+//! configured is *orphaned*: its events stay, are shown in the
+//! [status](JournalEndpoint::orphaned), and age out by
+//! [`JournalOptions::max_age`] into dead letters. They can be
+//! [purged](Journal::purge_endpoint) or [moved](Journal::move_endpoint).
+//!
+//! # Metrics
+//!
+//! They go to the recorder that is installed when the journal is opened.
+//!
+//! | metric | type | meaning |
+//! | --- | --- | --- |
+//! | `registry_notifications_journal_up` | gauge | 1, or 0 while the journal is down |
+//! | `registry_notifications_journal_bytes` | gauge | bytes that events take in the file |
+//! | `registry_notifications_journal_events` | gauge | events in the file |
+//! | `registry_notifications_journal_oldest_seconds` | gauge | age of the oldest event that an endpoint waits for |
+//! | `registry_notifications_journal_dead_letters` | gauge | dead letters in the file |
+//! | `registry_notifications_journal_damaged` | gauge | events that damage took, since the file was created |
+//! | `registry_notifications_journal_syncs_total` | counter | commits |
+//! | `registry_notifications_journal_sync_events` | histogram | events in a commit that stores any |
+//! | `registry_notifications_journal_sync_seconds` | histogram | duration of a commit |
 
-#![cfg_attr(
-    not(test),
-    allow(dead_code, unused_imports, reason = "the queues do not use it yet")
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the queues do not use all of it yet"
 )]
 
 mod batch;
@@ -14,6 +144,7 @@ mod error;
 mod inbox;
 mod letters;
 mod limits;
+mod metrics;
 mod operate;
 mod options;
 mod reader;
@@ -200,7 +331,7 @@ impl Journal {
     /// Whether an event would be taken now, and stored if nothing fails.
     pub(crate) fn is_ready(&self) -> bool {
         let shared = self.shared();
-        shared.inbox.has_room() && shared.database().is_ok()
+        shared.inbox.has_room() && shared.takes_events()
     }
 
     /// Resolves when an event would be taken, or the journal is closed.

@@ -170,6 +170,8 @@ impl Begin {
 
 struct Again {
     events: Vec<SharedEvent>,
+    /// The next chunk begins here or later.
+    least: u64,
     next: u64,
 }
 
@@ -182,12 +184,17 @@ fn settled_by(
 ) -> Result<Again, JournalError> {
     let mut page = Again {
         events: Vec::new(),
+        least: 0,
         next: positions.end,
     };
     let rows = snapshot.rows(positions.start)?;
     for (looked, found) in rows.enumerate() {
         let (first, row) = found?;
         let row = row?;
+        if first < page.least {
+            return Err(JournalError::disordered());
+        }
+        page.least = row.end(first);
         if first >= positions.end || looked == CHUNKS {
             page.next = first;
             break;

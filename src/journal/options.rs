@@ -29,6 +29,8 @@ pub struct JournalOptions {
     pub(super) wait_for_pulls: bool,
     pub(super) cache_bytes: usize,
     pub(super) settle_interval: Duration,
+    /// The length from which on a file is compacted that is mostly free.
+    pub(super) compact_from: u64,
 }
 
 impl Default for JournalOptions {
@@ -41,6 +43,7 @@ impl Default for JournalOptions {
             wait_for_pulls: true,
             cache_bytes: 16 << 20,
             settle_interval: Duration::from_secs(1),
+            compact_from: 64 << 20,
         }
     }
 }
@@ -109,7 +112,7 @@ impl JournalOptions {
     /// Opens the journal in the file at `path`, or creates it.
     ///
     /// Blocks while the file is opened: some milliseconds, also after a crash,
-    /// unless it is compacted.
+    /// unless it is [compacted](super#space).
     ///
     /// # Errors
     ///

@@ -221,8 +221,12 @@ fn page(database: &Database, read: &Read, settled: &HashSet<u64>) -> Result<Foun
             at_end: false,
         },
     };
+    let mut last = None;
     for (looked, found) in snapshot.rows(from)?.enumerate() {
         let (first, row) = found?;
+        if last.replace(first).is_some_and(|last| first <= last) {
+            return Err(JournalError::disordered());
+        }
         let damage = match row {
             Ok(_) if looked == MOST_ROWS => return Ok(Found::Page(filling.page)),
             Ok(row) if left_for(state, first, &row, read.endpoint).is_empty() => {

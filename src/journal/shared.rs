@@ -12,6 +12,8 @@ use crate::event::SharedEvent;
 use super::bits::EndpointId;
 use super::error::JournalError;
 use super::inbox::Inbox;
+use super::limits;
+use super::metrics::Metrics;
 use super::options::JournalOptions;
 use super::reader::Reads;
 use super::state::State;
@@ -59,6 +61,7 @@ pub(super) struct Shared {
     database: Mutex<Option<Arc<Database>>>,
     attached: Mutex<Option<Attached>>,
     published: Mutex<Published>,
+    metrics: Metrics,
     /// Without threads: a test calls for each turn.
     manual: bool,
 }
@@ -102,6 +105,7 @@ impl Shared {
             database: Mutex::default(),
             attached: Mutex::default(),
             published: Mutex::default(),
+            metrics: Metrics::register(),
             manual,
         }
     }
@@ -122,6 +126,12 @@ impl Shared {
             Some(cause) => JournalError::down(cause),
             None => JournalError::closed(),
         })
+    }
+
+    /// Whether the file is open and not full.
+    pub(super) fn takes_events(&self) -> bool {
+        let published = lock(&self.published);
+        published.error.is_none() && !limits::is_beyond(&self.options, published.state.bytes)
     }
 
     /// Passes on what was read. If the handle is dead, the writer opens the file
@@ -178,6 +188,8 @@ impl Shared {
         let mut published = lock(&self.published);
         published.state.clone_from(state);
         published.error = error.cloned();
+        drop(published);
+        self.metrics.publish(state, error.is_none());
     }
 
     pub(super) fn committed(&self, events: usize, duration: Duration) {
@@ -187,6 +199,8 @@ impl Shared {
         published.stored += events as u64;
         published.duration += duration;
         published.longest = published.longest.max(duration);
+        drop(published);
+        self.metrics.committed(events, duration);
     }
 
     pub(super) fn published(&self) -> Published {

@@ -33,6 +33,9 @@ use super::storage::{Mode, Opened, Opener};
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// A file is mostly free if less than this part of it is used.
+const MOSTLY_FREE: u64 = 4;
+
 /// How often limits are looked at when nothing happens.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
@@ -59,7 +62,8 @@ enum Handle {
 impl Writer {
     /// Opens the file.
     pub(super) fn open(shared: Arc<Shared>, mut opener: Opener) -> Result<Self, JournalError> {
-        let (database, state) = open(&mut opener, Mode::Plain)?;
+        let compact_from = shared.options.compact_from;
+        let (database, state) = guarded(|| open(&mut opener, Mode::Plain, compact_from))?;
         shared.set_database(Some(database.clone()));
         let writer = Self {
             shared,
@@ -120,6 +124,8 @@ impl Writer {
     fn commit(&mut self, work: &mut Work) -> Result<u64, JournalError> {
         let nothing = work.appends.is_empty() && work.letters.is_empty();
         if nothing && work.settled.is_empty() && !self.has_duties() {
+            // The age of the oldest event has grown.
+            self.publish(None);
             return Ok(self.state.next);
         }
         let first = self.state.next;
@@ -153,7 +159,8 @@ impl Writer {
         let options = &self.shared.options;
         let kept = self.state.retained > 0 || options.max_age.is_some();
         let too_many = self.state.bytes > options.max_bytes;
-        too_many || (kept && self.looked.elapsed() >= HOUSEKEEPING)
+        let due = self.shared.is_manual() || self.looked.elapsed() >= HOUSEKEEPING;
+        too_many || (kept && due)
     }
 
     /// Stores events, together with another change, and then hands them to the
@@ -287,9 +294,9 @@ impl Writer {
             }
         };
         let opener = &mut self.opener;
-        match guarded(|| open(opener, Mode::Verify)) {
+        match guarded(|| open(opener, Mode::Verify, u64::MAX)) {
             Ok((database, state)) => {
-                self.state = state;
+                self.state = self.without_less(state);
                 self.shared.set_database(Some(database.clone()));
                 self.handle = Handle::Open(database);
                 self.publish(None);
@@ -304,6 +311,22 @@ impl Writer {
                 self.go_down(error, (2 * pause).min(LONGEST_PAUSE));
             }
         }
+    }
+
+    /// The state of the file that was opened again. If less is in it than there
+    /// was, the storage has gone back to an earlier commit because the last one is
+    /// damaged: what that had is gone.
+    fn without_less(&self, mut state: State) -> State {
+        let events = self.state.next.saturating_sub(state.next);
+        let letters = self.state.next_letter.saturating_sub(state.next_letter);
+        if events > 0 || letters > 0 {
+            tracing::error!(events, letters, "the journal lacks what was written last");
+            state.damaged += events + letters;
+        }
+        // Neither a position nor an id is given twice.
+        state.next = state.next.max(self.state.next);
+        state.next_letter = state.next_letter.max(self.state.next_letter);
+        state
     }
 
     fn publish(&self, error: Option<&JournalError>) {
@@ -377,7 +400,9 @@ fn commit<R>(
     retention: u64,
     change: impl FnOnce(&mut Batch<'_>) -> Result<R, JournalError>,
 ) -> Result<(R, State), JournalError> {
-    let mut txn = database.begin_write()?;
+    // Nobody else writes. If a transaction is left that has not ended, because it
+    // panicked, waiting for it would take for ever.
+    let mut txn = database.try_begin_write()?;
     // Two syncs instead of one, but a crash costs milliseconds and not a walk over
     // all of the file.
     txn.set_quick_repair(true);
@@ -397,9 +422,17 @@ fn commit<R>(
     }
 }
 
-/// Opens the storage and reads the state, or writes the first one.
-fn open(opener: &mut Opener, mode: Mode) -> Result<(Arc<Database>, State), JournalError> {
-    let Opened { database, .. } = opener(mode)?;
+/// Opens the storage and reads the state, or writes the first one. A file of this
+/// length or more that is mostly free is made smaller.
+fn open(
+    opener: &mut Opener,
+    mode: Mode,
+    compact_from: u64,
+) -> Result<(Arc<Database>, State), JournalError> {
+    let Opened {
+        mut database,
+        length,
+    } = opener(mode)?;
     let state = match read_state(&database)? {
         Some(state) => state,
         None => {
@@ -407,6 +440,18 @@ fn open(opener: &mut Opener, mode: Mode) -> Result<(Arc<Database>, State), Journ
             commit(&database, State::default(), 0, create)?.1
         }
     };
+    let used = state.bytes + state.letter_bytes;
+    if length >= compact_from && used < length / MOSTLY_FREE {
+        tracing::info!(
+            length,
+            used,
+            "the journal's file is mostly free and is made smaller"
+        );
+        database.compact()?;
+        // From here on a crash costs milliseconds again.
+        let state = commit(&database, state, 0, |_| Ok(()))?.1;
+        return Ok((Arc::new(database), state));
+    }
     Ok((Arc::new(database), state))
 }
 

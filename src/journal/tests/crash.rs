@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::disk::Disk;
 use super::*;
+use crate::dead_letter::DeadLetterSink as _;
 
 const ENDPOINTS: [&str; 3] = ["a", "b", "c"];
 
@@ -146,7 +147,7 @@ impl Run {
 
     fn bury(&mut self) {
         let event = event(0);
-        let letter = Arc::new(letter("a", &event));
+        let letter = Arc::new(letter("a", Reason::GaveUp, &event));
         let id = event.id().to_string();
         let kept = self.journal().bury(&letter);
         self.turn();

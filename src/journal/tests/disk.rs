@@ -1,7 +1,7 @@
 //! A disk that crashes: what was not synced may be lost, in part.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
@@ -25,8 +25,18 @@ struct Content {
     calls: u64,
     /// The number of the call from which on calls fail, and how many do.
     failing: Option<(u64, u64)>,
+    how: How,
     /// Syncs do nothing.
     lies: bool,
+}
+
+/// How calls fail.
+#[derive(Clone, Copy, Debug, Default)]
+enum How {
+    #[default]
+    Error,
+    Full,
+    Panic,
 }
 
 #[derive(Clone, Debug)]
@@ -55,9 +65,11 @@ impl Content {
     fn call(&mut self) -> io::Result<()> {
         self.calls += 1;
         match self.failing {
-            Some((first, many)) if (first..first + many).contains(&self.calls) => {
-                Err(io::Error::other("injected"))
-            }
+            Some((first, many)) if (first..first + many).contains(&self.calls) => match self.how {
+                How::Error => Err(io::Error::other("injected")),
+                How::Full => Err(io::ErrorKind::StorageFull.into()),
+                How::Panic => panic!("injected"),
+            },
             _ => Ok(()),
         }
     }
@@ -77,7 +89,7 @@ impl Disk {
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn opener(&self) -> Opener {
@@ -93,6 +105,19 @@ impl Disk {
     pub(super) fn fail_after(&self, calls: u64, many: u64) {
         let mut content = self.content();
         content.failing = Some((content.calls + calls + 1, many));
+        content.how = How::Error;
+    }
+
+    /// Lets one call panic.
+    pub(super) fn panic_after(&self, calls: u64) {
+        self.fail_after(calls, 1);
+        self.content().how = How::Panic;
+    }
+
+    /// Lets all calls fail for want of space that may need any.
+    pub(super) fn fill(&self) {
+        self.fail_after(0, u64::MAX / 2);
+        self.content().how = How::Full;
     }
 
     pub(super) fn work(&self) {

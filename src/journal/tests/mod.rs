@@ -1,7 +1,10 @@
-//! The journal on a file, with its threads.
-
 mod crash;
 mod disk;
+mod faults;
+mod files;
+mod letters;
+mod limits;
+mod operate;
 mod simulated;
 
 pub(crate) use self::simulated::SimulatedDisk;
@@ -9,14 +12,26 @@ pub(crate) use self::simulated::SimulatedDisk;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
+use self::disk::Disk;
 use super::*;
-use crate::dead_letter::{DeadLetter, DeadLetterSink as _, Reason};
+use crate::dead_letter::{DeadLetter, Reason};
 use crate::event::{Action, Event};
 
-/// Keeps what is delivered.
+/// Keeps what is delivered, and what becomes dead letters.
 #[derive(Default)]
-pub(super) struct Queues {
-    pub(super) delivered: Mutex<Vec<(EndpointId, Stored)>>,
+struct Queues {
+    delivered: Mutex<Vec<(EndpointId, Stored)>>,
+    expired: Mutex<Vec<(EndpointId, u64, Reason)>>,
+    recovered: Mutex<usize>,
+}
+
+impl Queues {
+    /// Positions and numbers of what an endpoint got since this was called last.
+    fn take(&self, endpoint: EndpointId) -> Vec<(u64, Option<u64>)> {
+        let mut delivered = self.delivered.lock().unwrap();
+        let taken = delivered.extract_if(.., |(id, _)| *id == endpoint);
+        taken.map(|(_, it)| (it.position, it.number)).collect()
+    }
 }
 
 impl Consumer for Queues {
@@ -25,32 +40,123 @@ impl Consumer for Queues {
         delivered.extend(events.iter().map(|it| (endpoint, it.clone())));
     }
 
-    fn expire(&self, _: EndpointId, _: Vec<Stored>, _: Reason) {}
+    fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason) {
+        let mut expired = self.expired.lock().unwrap();
+        expired.extend(events.iter().map(|it| (endpoint, it.position, reason)));
+    }
 
-    fn recovered(&self, _: u64) {}
+    fn recovered(&self, _: u64) {
+        *self.recovered.lock().unwrap() += 1;
+    }
 }
 
-pub(super) fn event(number: u64) -> SharedEvent {
+/// A journal on a disk in memory, with a turn for each call.
+struct Stage {
+    disk: Disk,
+    journal: Journal,
+    queues: Arc<Queues>,
+    ids: Vec<EndpointId>,
+}
+
+impl Stage {
+    fn new(options: JournalOptions, endpoints: &[&str]) -> Self {
+        Self::on(Disk::default(), options, endpoints)
+    }
+
+    fn on(disk: Disk, options: JournalOptions, endpoints: &[&str]) -> Self {
+        let journal = Journal::manual(options, disk.opener()).unwrap();
+        let queues = Arc::new(Queues::default());
+        let ids = journal
+            .attach(attach(endpoints), "1", queues.clone())
+            .unwrap();
+        Self {
+            disk,
+            journal,
+            queues,
+            ids,
+        }
+    }
+
+    fn reopened(self, options: JournalOptions, endpoints: &[&str]) -> Self {
+        let Self { disk, journal, .. } = self;
+        drop(journal);
+        Self::on(disk, options, endpoints)
+    }
+
+    fn append(&self, event: &SharedEvent, wanted: &[EndpointId]) -> Result<u64, JournalError> {
+        let (sender, answer) = mpsc::channel();
+        let wanted = wanted.iter().copied().collect();
+        let done = move |result| sender.send(result).unwrap();
+        self.journal.append(event.clone(), wanted, done).unwrap();
+        self.journal.turn();
+        answer.recv().unwrap()
+    }
+
+    /// All pages from a position on, as one.
+    fn page(&self, endpoint: EndpointId, from: u64) -> Result<Page, JournalError> {
+        let mut all = Page {
+            events: Vec::new(),
+            next: from,
+            at_end: false,
+        };
+        while !all.at_end {
+            let (sender, answer) = mpsc::channel();
+            let reply = move |page| sender.send(page).unwrap();
+            self.journal.read(endpoint, all.next, ALL, reply);
+            // The reader may have something mended, and reads again then.
+            let page = loop {
+                self.journal.turn();
+                if let Ok(page) = answer.try_recv() {
+                    break page?;
+                }
+            };
+            assert!(page.at_end || page.next > all.next);
+            all.events.extend(page.events);
+            (all.next, all.at_end) = (page.next, page.at_end);
+        }
+        Ok(all)
+    }
+
+    fn positions(&self, endpoint: EndpointId) -> Vec<u64> {
+        let page = self.page(endpoint, 0).unwrap();
+        page.events.iter().map(|it| it.position).collect()
+    }
+
+    fn settle(&self, endpoint: EndpointId, positions: impl IntoIterator<Item = u64>) {
+        positions
+            .into_iter()
+            .for_each(|it| self.journal.settle(endpoint, it));
+        self.journal.turn();
+    }
+}
+
+fn event(number: u64) -> SharedEvent {
+    event_at(number, SystemTime::now())
+}
+
+/// An event that was accepted at this time.
+fn event_at(number: u64, time: SystemTime) -> SharedEvent {
     let mut event = Event::new(Action::Pull);
     event.target.repository = format!("library/{number}");
-    event.into()
+    SharedEvent::accepted(&event, event.source.clone(), time)
 }
 
 /// A letter of an endpoint that gave the event up.
-pub(super) fn letter(endpoint: &str, event: &SharedEvent) -> DeadLetter {
+fn letter(endpoint: &str, reason: Reason, event: &SharedEvent) -> DeadLetter {
     DeadLetter {
         endpoint: endpoint.into(),
-        reason: Reason::GaveUp,
+        reason,
         error: Some("503 Service Unavailable".into()),
         answer: String::new(),
         attempts: 7,
         first_attempt: None,
         last_attempt: None,
+        number: None,
         event: event.clone(),
     }
 }
 
-pub(super) fn attach(names: &[&str]) -> Vec<Attach> {
+fn attach(names: &[&str]) -> Vec<Attach> {
     let attach = |name: &&str| Attach {
         name: (*name).into(),
         start: Start::New,
@@ -59,87 +165,6 @@ pub(super) fn attach(names: &[&str]) -> Vec<Attach> {
 }
 
 const ALL: Most = Most {
-    events: 10_000,
+    events: 100_000,
     bytes: usize::MAX,
 };
-
-fn append(journal: &Journal, event: &SharedEvent, wanted: &[EndpointId]) -> u64 {
-    let (sender, answer) = mpsc::channel();
-    let wanted = wanted.iter().copied().collect();
-    let done = move |result| sender.send(result).unwrap();
-    journal.append(event.clone(), wanted, done).unwrap();
-    answer.recv().unwrap().unwrap()
-}
-
-fn read(journal: &Journal, endpoint: EndpointId, from: u64) -> Page {
-    let (sender, answer) = mpsc::channel();
-    journal.read(endpoint, from, ALL, move |page| sender.send(page).unwrap());
-    answer.recv().unwrap().unwrap()
-}
-
-fn positions(page: &Page) -> Vec<u64> {
-    page.events.iter().map(|it| it.position).collect()
-}
-
-#[test]
-fn events_are_delivered_read_settled_and_there_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("journal");
-    let journal = Journal::open(&path).unwrap();
-    let queues = Arc::new(Queues::default());
-    let ids = journal
-        .attach(attach(&["a", "b"]), "1", queues.clone())
-        .unwrap();
-    let [a, b] = ids[..] else { panic!() };
-    let events: Vec<_> = (0..10).map(event).collect();
-    for (index, event) in events.iter().enumerate() {
-        let wanted: &[_] = if index % 2 == 0 { &[a, b] } else { &[b] };
-        assert_eq!(append(&journal, event, wanted), index as u64 + 1);
-    }
-    let delivered = queues.delivered.lock().unwrap().clone();
-    let of = |id| {
-        delivered
-            .iter()
-            .filter(move |it| it.0 == id)
-            .map(|it| it.1.clone())
-    };
-    assert_eq!(
-        of(a).map(|it| it.number.unwrap()).collect::<Vec<_>>(),
-        [1, 2, 3, 4, 5]
-    );
-    assert_eq!(
-        of(b).map(|it| it.position).collect::<Vec<_>>(),
-        (1..=10).collect::<Vec<_>>()
-    );
-    let page = read(&journal, a, 0);
-    assert_eq!(positions(&page), [1, 3, 5, 7, 9]);
-    assert!(page.at_end && page.next == 11);
-    journal.settle(a, 3);
-    journal.settle(a, 9);
-    // Not on disk, but settled.
-    assert_eq!(positions(&read(&journal, a, 0)), [1, 5, 7]);
-    drop(journal);
-
-    let journal = Journal::open(&path).unwrap();
-    let ids = journal
-        .attach(attach(&["b", "a"]), "2", Arc::new(Queues::default()))
-        .unwrap();
-    assert_eq!(ids, [b, a]);
-    let page = read(&journal, a, 2);
-    assert_eq!(positions(&page), [5, 7]);
-    assert_eq!(page.events[1].event, events[6]);
-    assert_eq!(page.events[1].number, Some(4));
-    assert_eq!(read(&journal, b, 0).events.len(), 10);
-    assert_eq!(append(&journal, &event(11), &[a]), 11);
-    // A new source instance numbers from 1.
-    assert_eq!(read(&journal, a, 8).events[0].number, Some(1));
-    for position in 1..=11 {
-        journal.settle(a, position);
-        journal.settle(b, position);
-    }
-    drop(journal);
-    let journal = Journal::open(&path).unwrap();
-    let status = journal.status();
-    assert_eq!((status.events, status.bytes, status.damaged), (0, 0, 0));
-    assert!(status.endpoints.iter().all(|it| it.waiting == 0));
-}

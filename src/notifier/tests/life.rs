@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -70,7 +71,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn random(random: &mut Rng) -> Self {
-        let deadline = random.choice([Duration::ZERO, 10 * SECOND, HOUR]);
+        let deadline = random.choice([Duration::ZERO, 10 * SECOND, 600 * SECOND]);
         Self {
             writes: random.usize(0..30),
             calm: random.u8(0..4) == 0,
@@ -134,11 +135,15 @@ impl World {
 
     async fn life(&mut self, plan: Plan) -> bool {
         let journal = self.disk.open().unwrap();
+        // How long the disk takes. At the end it is slower, for a run that is faster.
+        let slowest = Arc::new(AtomicU64::new(400));
         let turns = {
             let (journal, mut random) = (journal.clone(), self.random.fork());
+            let slowest = slowest.clone();
             tokio::spawn(async move {
                 loop {
-                    sleep(Duration::from_millis(random.u64(1..400))).await;
+                    let pause = random.u64(1..slowest.load(Ordering::Relaxed));
+                    sleep(Duration::from_millis(pause)).await;
                     journal.turn();
                 }
             })
@@ -152,9 +157,10 @@ impl World {
             return false;
         };
         self.disk.work();
+        slowest.store(5_000, Ordering::Relaxed);
         let report = notifier.shutdown(deadline).await;
         check_report(&notifier, &report);
-        let flushed = timeout(SECOND, journal.flush()).await;
+        let flushed = timeout(HOUR, journal.flush()).await;
         turns.abort();
         matches!(flushed, Ok(Ok(())))
     }
@@ -168,7 +174,7 @@ impl World {
         for (name, repositories) in ENDPOINTS {
             let random = &mut self.random;
             let client = receiver(name, life, plan.calm, random.fork(), &self.accepted);
-            let retry = Backoff::new().cap(20 * SECOND).age(2 * HOUR);
+            let retry = Backoff::new().cap(20 * SECOND).age(300 * SECOND);
             let wanted = (0..repositories).map(|it| format!("r{it}"));
             let batch = Batch::of(random.usize(1..6)).linger(SECOND * random.u32(0..2));
             let endpoint = Endpoint::new(name, "http://receiver")

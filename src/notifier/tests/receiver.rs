@@ -131,8 +131,8 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut all = self.all.lock().unwrap();
-        self.own
-            .iter()
-            .for_each(|repository| drop(all.remove(repository)));
+        for repository in &self.own {
+            all.remove(repository);
+        }
     }
 }
