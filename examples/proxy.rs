@@ -11,6 +11,8 @@
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
+#[path = "support/journal.rs"]
+mod journal;
 #[path = "support/pace.rs"]
 mod pace;
 #[path = "support/print.rs"]
@@ -81,6 +83,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let (notifier, deadline) = notifier(options)?;
     let notifier = notifier.or_source(SourceRecord::new(address.to_string()));
     let (notifier, events) = with_printer(notifier);
+    let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
     let notifier = notifier.build()?;
     let page = match page.zip(metrics) {
         Some((address, metrics)) => {

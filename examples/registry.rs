@@ -7,6 +7,8 @@ mod admin;
 mod flags;
 #[path = "support/image.rs"]
 mod image;
+#[path = "support/journal.rs"]
+mod journal;
 #[path = "support/options.rs"]
 mod options;
 #[path = "support/print.rs"]
@@ -50,7 +52,11 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let page = options.common.page.as_ref();
     let metrics = page.map(|_| admin::record()).transpose()?;
     let (sink, events) = ChannelSink::new(10_000);
-    let notifier = notifier(address, &options).sink(sink).build()?;
+    let notifier = journal::with_journal(
+        notifier(address, &options).sink(sink),
+        options.common.journal.as_deref(),
+    )?;
+    let notifier = notifier.build()?;
     let admin = match page.zip(metrics) {
         Some((address, metrics)) => {
             let listener = listen("--page", address).await?;

@@ -63,7 +63,7 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// | `user_agent` | it is longer than 8 KiB |
 ///
 /// Every event that passes an endpoint's filter ends once. Whenever no write is
-/// in progress, for each endpoint:
+/// in progress, and no dead letter is on its way to its sink, for each endpoint:
 ///
 /// - `Events` = `Successes` + dead letters of all reasons + pending. An event
 ///   that the queue refuses counts as one of `Events` and as a dead letter. A
