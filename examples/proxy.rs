@@ -13,6 +13,8 @@ mod admin;
 mod flags;
 #[path = "support/journal.rs"]
 mod journal;
+#[path = "common/nats.rs"]
+mod nats;
 #[path = "support/pace.rs"]
 mod pace;
 #[path = "support/print.rs"]
@@ -82,7 +84,11 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let metrics = page.map(|_| admin::record()).transpose()?;
     let (notifier, deadline) = notifier(options)?;
     let notifier = notifier.or_source(SourceRecord::new(address.to_string()));
-    let (notifier, events) = with_printer(notifier);
+    let (notifier, stream) = options.nats.add_to(notifier).await?;
+    let (notifier, events) = match stream {
+        Some(_) => (notifier, None),
+        None => with_printer(notifier),
+    };
     let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
     let notifier = notifier.build()?;
     let page = match page.zip(metrics) {
@@ -152,6 +158,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
         // Nobody may read them.
         let _ = timeout(SOON, printer).await;
     }
+    nats::finish(stream, DRAIN).await;
     Ok(())
 }
 

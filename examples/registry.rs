@@ -9,6 +9,8 @@ mod flags;
 mod image;
 #[path = "support/journal.rs"]
 mod journal;
+#[path = "common/nats.rs"]
+mod nats;
 #[path = "support/options.rs"]
 mod options;
 #[path = "support/print.rs"]
@@ -52,10 +54,9 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let page = options.common.page.as_ref();
     let metrics = page.map(|_| admin::record()).transpose()?;
     let (sink, events) = ChannelSink::new(10_000);
-    let notifier = journal::with_journal(
-        notifier(address, &options).sink(sink),
-        options.common.journal.as_deref(),
-    )?;
+    let notifier = notifier(address, &options).sink(sink);
+    let (notifier, stream) = options.nats.add_to(notifier).await?;
+    let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
     let notifier = notifier.build()?;
     let admin = match page.zip(metrics) {
         Some((address, metrics)) => {
@@ -111,6 +112,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
         report = notifier.shutdown(left) => eprintln!("{report}"),
         () = signals.next() => eprintln!("{}", notifier.shutdown(Duration::ZERO).await),
     }
+    nats::finish(stream, left.min(deadline - Instant::now())).await;
     // It is the last to hold the channel's sink: the printer ends.
     drop(notifier);
     match timeout_at(deadline, printer).await {

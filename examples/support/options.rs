@@ -1,11 +1,13 @@
 //! The command line of the registry.
 
 use crate::flags::{Common, Flags, Value};
+use crate::nats::Nats;
 
 /// What the user asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     pub(crate) common: Common,
+    pub(crate) nats: Nats,
     pub(crate) json: bool,
 }
 
@@ -19,7 +21,8 @@ Usage: cargo run --example registry -- [options]
 
 Options:
   --json                Print events as JSON, one a line
-{}",
+{}{}",
+            Nats::HELP,
             Common::HELP
         )
     }
@@ -27,7 +30,7 @@ Options:
     fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
         match name {
             "--json" => self.json = true,
-            _ => return self.common.take(name, value),
+            _ => return Ok(self.nats.take(name, value)? || self.common.take(name, value)?),
         }
         Ok(true)
     }

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::flags::{Common, Flags, Value};
+use crate::nats::Nats;
 
 /// What the user asked for.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) common: Common,
+    pub(crate) nats: Nats,
     pub(crate) upstream: String,
     pub(crate) upstream_ca: Option<PathBuf>,
     pub(crate) timeout: Duration,
@@ -64,7 +66,8 @@ Options:
   --untag-lookup        Deletions by digest also tell which tags went with it
   --trust-forwarded     A proxy before this one says who the client is
   --without-layer       Only forward, to measure what the layer costs
-{}",
+{}{}",
+            Nats::HELP,
             Common::HELP
         )
     }
@@ -85,7 +88,7 @@ Options:
             "--untag-lookup" => self.untag_lookup = true,
             "--trust-forwarded" => self.trust_forwarded = true,
             "--without-layer" => self.without_layer = true,
-            _ => return self.common.take(name, value),
+            _ => return Ok(self.nats.take(name, value)? || self.common.take(name, value)?),
         }
         Ok(true)
     }
@@ -105,6 +108,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             common: Common::default(),
+            nats: Nats::default(),
             upstream: String::new(),
             upstream_ca: None,
             timeout: Duration::from_secs(60),

@@ -209,6 +209,10 @@ impl Endpoint {
 }
 
 impl Checked {
+    pub(crate) fn name(&self) -> &str {
+        &self.endpoint.name
+    }
+
     /// The endpoint's own part of a notifier, and its worker to be spawned.
     /// Applies the layers, which may need a runtime.
     pub(crate) fn start(
@@ -229,10 +233,8 @@ impl Checked {
             let counts = counts.clone();
             move |events| counts.written(events)
         };
-        let queue = match backing.store {
-            Some(store) => Queue::over(store, endpoint.limits, backing.clock, accepted),
-            None => Queue::new(endpoint.limits, accepted),
-        };
+        let (store, clock) = (backing.store, backing.clock);
+        let queue = Queue::of(endpoint.limits, store, clock, accepted);
         let sink = endpoint.dead_letters.or(backing.dead_letters);
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());

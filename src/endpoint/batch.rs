@@ -101,6 +101,28 @@ impl Forming {
         Ok(())
     }
 
+    /// Moves the events that are not kept to `given`.
+    pub(super) fn retain(&mut self, keeps: impl Fn(&Entry) -> bool, given: &mut Vec<Entry>) {
+        let entries = std::mem::take(&mut self.entries);
+        let encoded = std::mem::take(&mut self.encoded);
+        let mut encoded = encoded.into_iter();
+        for entry in entries {
+            let own = encoded.next();
+            if keeps(&entry) {
+                self.entries.push(entry);
+                self.encoded.extend(own);
+                continue;
+            }
+            self.bytes -= own.map_or(0, |own| own.event().len());
+            self.full = false;
+            given.push(entry);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// When the batch must go out.
     pub(super) fn due(&self, batch: &Batch) -> Instant {
         match self.full {
@@ -251,6 +273,19 @@ impl Part {
             }
         }
         ours
+    }
+
+    /// Moves the events that are not kept to `given`.
+    pub(super) fn retain(&mut self, keeps: impl Fn(&Entry) -> bool, given: &mut Vec<Entry>) {
+        let (kept, others) = std::mem::take(&mut self.entries)
+            .into_iter()
+            .partition(keeps);
+        self.entries = kept;
+        let others: Vec<_> = others;
+        if !others.is_empty() {
+            self.encoded = Vec::new();
+        }
+        given.extend(others);
     }
 
     /// Begins an attempt and returns the encodings of the events.

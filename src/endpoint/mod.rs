@@ -22,6 +22,7 @@ mod delivery;
 mod endpoint;
 mod retry;
 mod running;
+mod signing;
 mod status;
 mod switch;
 mod worker;

@@ -49,6 +49,26 @@ impl Running {
         self.queue.close();
     }
 
+    /// Takes events that the store of the queue lends. `new` of them were never
+    /// here before.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn borrow_events(&self, events: Vec<crate::queue::Stored>, new: usize) {
+        self.queue.borrow_events(events, new);
+    }
+
+    /// Asks for events back that must not be delivered any more.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn revoke(&self) {
+        self.queue.revoke();
+    }
+
+    /// Makes a dead letter of something that is not an event. Resolves when the
+    /// letter is kept or lost.
+    #[cfg(feature = "jetstream")]
+    pub(crate) async fn reject(&self, event: &SharedEvent, error: String) {
+        self.dead_letters.reject(event, error).await;
+    }
+
     /// Gives up what is not delivered.
     pub(crate) fn stop(&self) {
         self.queue.close();

@@ -18,9 +18,9 @@ use crate::event::{SharedEvent, stored};
 /// The media type of a message's body.
 pub(super) const CONTENT_TYPE: &str = "application/vnd.tower-registry-notifications.event+json";
 
-const MESSAGE_ID: &str = "Nats-Msg-Id";
-const CONTENT_TYPE_HEADER: &str = "Content-Type";
-const REPOSITORY: &str = "Repository";
+pub(super) const MESSAGE_ID: &str = "Nats-Msg-Id";
+pub(super) const CONTENT_TYPE_HEADER: &str = "Content-Type";
+pub(super) const REPOSITORY: &str = "Repository";
 const TRACE_PARENT: &str = "traceparent";
 
 /// An event on its way to the stream.

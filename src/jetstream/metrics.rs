@@ -6,6 +6,8 @@ const PUBLISHED: &str = "registry_notifications_jetstream_published_total";
 const DUPLICATES: &str = "registry_notifications_jetstream_duplicates_total";
 const RETRIES: &str = "registry_notifications_jetstream_retries_total";
 const WAITING: &str = "registry_notifications_jetstream_waiting";
+const LAG: &str = "registry_notifications_jetstream_lag";
+const AGED_OUT: &str = "registry_notifications_jetstream_aged_out_total";
 
 /// Describes the metrics of a sink, and registers them at zero.
 pub(super) fn register() {
@@ -34,4 +36,27 @@ pub(super) fn retried() {
 pub(super) fn waiting(events: usize) {
     #[allow(clippy::cast_precision_loss, reason = "of far fewer events than 2^52")]
     gauge!(WAITING).set(events as f64);
+}
+
+/// Describes the metrics of a worker.
+pub(super) fn register_worker() {
+    describe_gauge!(
+        LAG,
+        "Events of a partition that an endpoint does not have yet"
+    );
+    let aged = "Times that events were too old for the stream before an endpoint had them";
+    describe_counter!(AGED_OUT, aged);
+}
+
+pub(super) fn lag(endpoint: &str, partition: usize, events: u64) {
+    let labels = [
+        ("endpoint", endpoint.to_owned()),
+        ("partition", partition.to_string()),
+    ];
+    #[allow(clippy::cast_precision_loss, reason = "of far fewer events than 2^52")]
+    gauge!(LAG, &labels).set(events as f64);
+}
+
+pub(super) fn aged_out(endpoint: &str) {
+    counter!(AGED_OUT, "endpoint" => endpoint.to_owned()).increment(1);
 }

@@ -44,6 +44,9 @@ pub struct JetStream {
     pub(super) duplicate_window: Duration,
     pub(super) queue_events: usize,
     pub(super) queue_bytes: usize,
+    pub(super) ack_wait: Duration,
+    pub(super) keep_acknowledged: bool,
+    pub(super) upkeep: Duration,
 }
 
 /// How to prove to the server who connects.
@@ -56,6 +59,10 @@ pub(super) enum Auth {
     Password(String, String),
     NKey(String),
 }
+
+/// A pin lasts for two thirds of the wait, and a request for 3 s.
+const SHORTEST_WAIT: Duration = Duration::from_secs(6);
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// The most partitions of a stream.
 const MOST_PARTITIONS: u16 = 1024;
@@ -83,6 +90,9 @@ impl JetStream {
             duplicate_window: Duration::from_secs(30 * 60),
             queue_events: 10_000,
             queue_bytes: 64 << 20,
+            ack_wait: Duration::from_secs(15),
+            keep_acknowledged: false,
+            upkeep: Duration::from_secs(30),
         }
     }
 
@@ -115,6 +125,14 @@ impl JetStream {
         if window < second || window > max_age {
             let remedy = "use one second or more, and not more than max_age";
             return Err(wrong("duplicate_window", &format!("{window:?}"), remedy));
+        }
+        if !(SHORTEST_WAIT..=LONGEST_WAIT).contains(&self.ack_wait) {
+            let value = format!("{:?}", self.ack_wait);
+            return Err(wrong("ack_wait", &value, "use 6 seconds to 10 minutes"));
+        }
+        if self.upkeep < second {
+            let value = format!("{:?}", self.upkeep);
+            return Err(wrong("upkeep_interval", &value, "use one second or more"));
         }
         if self.queue_events == 0 {
             return Err(wrong("queue_events", &0, "use 1 or more"));
@@ -287,6 +305,34 @@ impl JetStream {
     }
 }
 
+/// # Worker
+impl JetStream {
+    /// Sets after what time without a sign of a worker the server delivers an event
+    /// again. A dead worker delays its partitions by about as long. All workers must
+    /// have the same. Defaults to 15 s.
+    #[must_use]
+    pub fn ack_wait(mut self, wait: Duration) -> Self {
+        self.ack_wait = wait;
+        self
+    }
+
+    /// Whether events that every endpoint has stay in the stream until they are too
+    /// old, for example to be replayed. Defaults to `false`: workers remove them.
+    #[must_use]
+    pub fn keep_acknowledged(mut self, keep: bool) -> Self {
+        self.keep_acknowledged = keep;
+        self
+    }
+
+    /// Sets how often a worker removes what every endpoint has, and looks for events
+    /// that were too old before an endpoint had them. Defaults to 30 s.
+    #[must_use]
+    pub fn upkeep_interval(mut self, interval: Duration) -> Self {
+        self.upkeep = interval;
+        self
+    }
+}
+
 /// Shows no credentials.
 impl fmt::Debug for JetStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -357,6 +403,8 @@ mod tests {
             ("max_age", new().max_age(Duration::MAX)),
             ("duplicate_window", new().duplicate_window(Duration::MAX)),
             ("duplicate_window", new().max_age(Duration::from_secs(60))),
+            ("ack_wait", new().ack_wait(Duration::from_secs(5))),
+            ("upkeep_interval", new().upkeep_interval(Duration::ZERO)),
             ("queue_events", new().queue_events(0)),
             ("queue_bytes", new().queue_bytes(0)),
         ];

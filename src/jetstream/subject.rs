@@ -33,7 +33,6 @@ pub(super) fn of_all(prefix: &str) -> String {
 }
 
 /// Returns the subjects of a partition's events.
-#[cfg_attr(not(test), expect(dead_code, reason = "for consumers"))]
 pub(super) fn of_partition(prefix: &str, partition: u16) -> String {
     format!("{prefix}.{partition}.*.*")
 }
@@ -62,7 +61,6 @@ pub(super) fn to_header(text: &str) -> Cow<'_, str> {
 }
 
 /// Reads what [`to_header`] has written.
-#[cfg_attr(not(test), expect(dead_code, reason = "for consumers"))]
 pub(super) fn from_header(value: &str) -> Cow<'_, str> {
     percent_decode_str(value).decode_utf8_lossy()
 }

@@ -16,11 +16,12 @@ use std::time::SystemTime;
 
 use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
 
-use crate::event::{SharedEvent, stored};
+use crate::event::stored;
 
-use super::bits::{Bits, EndpointId, Wanted};
-use super::chunk::{self, Chunk, Draft, Member};
+use super::bits::{Bits, EndpointId};
+use super::chunk::{self, Chunk, Draft};
 use super::codec::Damage;
+use super::entry::Entry;
 use super::error::JournalError;
 use super::row::Row;
 use super::state::{self, State};
@@ -116,17 +117,19 @@ impl<'txn> Batch<'txn> {
     }
 
     /// Stores events at the next positions.
-    pub(super) fn append<'a>(
-        &mut self,
-        events: impl IntoIterator<Item = (&'a SharedEvent, &'a Wanted)>,
-    ) -> Result<(), JournalError> {
+    pub(super) fn append(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
         let mut draft = Draft::default();
         let mut times = Times::default();
-        for (event, wanted) in events {
+        for Entry {
+            event,
+            wanted,
+            number,
+        } in entries
+        {
             let bytes = stored::to_bytes(event);
-            if !draft.add(&bytes, wanted) {
+            if !draft.add(&bytes, wanted, *number) {
                 self.store(&std::mem::take(&mut draft), std::mem::take(&mut times))?;
-                draft.add(&bytes, wanted);
+                draft.add(&bytes, wanted, *number);
             }
             times.add(millis(event.accepted_at()));
         }
@@ -142,16 +145,9 @@ impl<'txn> Batch<'txn> {
         self.state.next += u64::from(count);
         let mut members = Vec::new();
         for endpoint in &mut self.state.endpoints {
-            let wants = draft.wanted_by(endpoint.id);
-            let wanted = u64::from(wants.len(count));
-            if wanted > 0 {
-                members.push(Member {
-                    endpoint: endpoint.id,
-                    number: endpoint.next_number,
-                    wants,
-                });
-                endpoint.next_number += wanted;
-                endpoint.waiting += wanted;
+            if let Some(member) = draft.member(endpoint.id, &mut endpoint.next_number) {
+                endpoint.waiting += u64::from(member.wants.len(count));
+                members.push(member);
             }
         }
         if members.is_empty() {
@@ -461,14 +457,14 @@ pub(super) fn left_for<'a>(
 
 pub(super) type Found = (u64, Result<Row, Damage>);
 
-type Entry<'a> = (
+type Pair<'a> = (
     redb::AccessGuard<'a, u64>,
     redb::AccessGuard<'a, &'static [u8]>,
 );
 
 /// Reads an entry of the index.
 pub(super) fn entry(
-    entry: Option<Result<Entry<'_>, redb::StorageError>>,
+    entry: Option<Result<Pair<'_>, redb::StorageError>>,
 ) -> Result<Option<Found>, JournalError> {
     let Some((key, value)) = entry.transpose()? else {
         return Ok(None);

@@ -15,6 +15,7 @@ use super::error::{JournalError, Kind};
 use super::letters;
 use super::reader::Snapshot;
 use super::shared::guarded;
+use super::storage::OpenFile;
 use super::writer::Writer;
 
 /// How long a check waits for readers of the file.
@@ -76,7 +77,7 @@ impl Journal {
         read: impl FnOnce(&Snapshot, &Database) -> Result<R, JournalError>,
     ) -> Result<R, JournalError> {
         let database = self.shared().database()?;
-        let read = guarded(|| read(&Snapshot::of(&database)?, &database));
+        let read = guarded(|| read(&Snapshot::of(database.get()?)?, database.get()?));
         self.shared().watched(read)
     }
 }
@@ -147,7 +148,7 @@ impl Writer {
         let until = Instant::now() + PATIENCE;
         loop {
             match Arc::try_unwrap(database) {
-                Ok(database) => return Ok(database),
+                Ok(file) => return file.into_database(),
                 Err(shared) if Instant::now() < until => {
                     database = shared;
                     thread::sleep(Duration::from_millis(1));
@@ -164,6 +165,6 @@ impl Writer {
     }
 
     fn put_database(&mut self, database: Database) {
-        self.restore(Arc::new(database));
+        self.restore(OpenFile::new(database));
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | version | 1 |
 //! | count | number of events; their positions follow one another |
-//! | members | for each endpoint that wants any: its id, the number of its first event here, and which it wants |
+//! | members | for each endpoint that wants any: its id, which it wants, and their numbers |
 //! | events | each with its length before it, compressed together |
 //! | checksum | see [`codec`](super::codec) |
 
@@ -12,6 +12,7 @@ use crate::event::{SharedEvent, stored};
 
 use super::bits::{Bits, EndpointId, Wanted};
 use super::codec::{self, Damage, Input, Table};
+use super::entry::Number;
 
 const VERSION: u8 = 1;
 
@@ -25,28 +26,65 @@ pub(super) const MOST_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) endpoint: EndpointId,
-    /// The number of the first event that it wants. Those after it follow one
-    /// another. 0 if they have no numbers.
-    pub(super) number: u64,
     pub(super) wants: Bits,
+    pub(super) numbers: Numbers,
+}
+
+/// The numbers of the events that an endpoint wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Numbers {
+    /// They follow one another, from this one on, which is not 0.
+    From(u64),
+    /// Each has its own, or none, which is 0.
+    Each(Vec<u64>),
+}
+
+impl Numbers {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::From(first) => codec::put(out, *first),
+            Self::Each(numbers) => {
+                codec::put(out, 0);
+                numbers.iter().for_each(|it| codec::put(out, *it));
+            }
+        }
+    }
+
+    fn read(input: &mut Input<'_>, count: u32) -> Result<Self, Damage> {
+        match input.number()? {
+            0 => {
+                let numbers = (0..count).map(|_| input.number());
+                Ok(Self::Each(numbers.collect::<Result<_, _>>()?))
+            }
+            first => Ok(Self::From(first)),
+        }
+    }
+
+    fn get(&self, rank: u32) -> Option<u64> {
+        let number = match self {
+            Self::From(first) => first + u64::from(rank),
+            Self::Each(numbers) => *numbers.get(rank as usize)?,
+        };
+        Some(number).filter(|it| *it > 0)
+    }
 }
 
 /// A chunk that is being put together.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    wanted: Vec<Wanted>,
+    wanted: Vec<(Wanted, Number)>,
     events: Vec<u8>,
 }
 
 impl Draft {
-    /// Adds an event, unless it belongs into the next chunk.
-    pub(super) fn add(&mut self, event: &[u8], wanted: &Wanted) -> bool {
+    /// Adds an event in its stored form, unless it belongs into the next chunk.
+    pub(super) fn add(&mut self, event: &[u8], wanted: &Wanted, number: Number) -> bool {
         let full = self.wanted.len() >= MOST_EVENTS;
         if !self.is_empty() && (full || self.events.len() + event.len() > MOST_BYTES) {
             return false;
         }
         codec::put_bytes(&mut self.events, event);
-        self.wanted.push(wanted.clone());
+        self.wanted.push((wanted.clone(), number));
         true
     }
 
@@ -59,10 +97,28 @@ impl Draft {
         self.wanted.len() as u32
     }
 
-    /// Which of its events an endpoint wants.
-    pub(super) fn wanted_by(&self, endpoint: EndpointId) -> Bits {
-        let wanted = &self.wanted;
-        Bits::of(self.count(), |it| wanted[it as usize].contains(endpoint))
+    /// What an endpoint wants of it. `next` is the number of the next event that
+    /// the endpoint wants.
+    pub(super) fn member(&self, endpoint: EndpointId, next: &mut u64) -> Option<Member> {
+        let count = self.count();
+        let wants = Bits::of(count, |it| self.wanted[it as usize].0.contains(endpoint));
+        let wanted = { self.wanted.iter() }.filter(|(wanted, _)| wanted.contains(endpoint));
+        let mut all_next = true;
+        let first = *next;
+        let numbers = wanted.map(|(_, number)| {
+            all_next &= *number == Number::Next;
+            number.take(next)
+        });
+        let numbers: Vec<_> = numbers.collect();
+        let numbers = match all_next {
+            true => Numbers::From(first),
+            false => Numbers::Each(numbers),
+        };
+        (!wants.is_empty()).then_some(Member {
+            endpoint,
+            wants,
+            numbers,
+        })
     }
 
     /// The stored form of a chunk whose first event is at `first`.
@@ -72,8 +128,8 @@ impl Draft {
         codec::put(&mut out, members.len() as u64);
         for member in members {
             codec::put(&mut out, member.endpoint.0.into());
-            codec::put(&mut out, member.number);
             member.wants.put(&mut out, self.count());
+            member.numbers.put(&mut out);
         }
         codec::put_compressed(&mut out, &self.events);
         codec::seal(Table::Chunks, first, out)
@@ -98,10 +154,13 @@ impl Chunk {
         let count = input.small()?;
         let mut members = Vec::new();
         for _ in 0..input.size()? {
+            let endpoint = EndpointId(input.small()?);
+            let wants = Bits::read(&mut input, count)?;
+            let numbers = Numbers::read(&mut input, wants.len(count))?;
             members.push(Member {
-                endpoint: EndpointId(input.small()?),
-                number: input.number()?,
-                wants: Bits::read(&mut input, count)?,
+                endpoint,
+                wants,
+                numbers,
             });
         }
         let events = codec::decompressed(input)?;
@@ -121,9 +180,8 @@ impl Chunk {
     /// The number of an event of an endpoint. `None` if it has none.
     pub(super) fn number(&self, endpoint: EndpointId, index: u32) -> Option<u64> {
         let mut members = self.members.iter();
-        let member = members.find(|it| it.endpoint == endpoint)?;
-        let numbered = member.number > 0 && member.wants.has(index);
-        numbered.then(|| member.number + u64::from(member.wants.rank(index)))
+        let member = members.find(|it| it.endpoint == endpoint && it.wants.has(index))?;
+        member.numbers.get(member.wants.rank(index))
     }
 }
 
@@ -134,6 +192,8 @@ pub(super) fn event(bytes: &[u8]) -> Result<SharedEvent, Damage> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
     use crate::event::{Action, Event};
 
@@ -153,13 +213,18 @@ mod tests {
         let mut draft = Draft::default();
         for (index, event) in events.iter().enumerate() {
             let ids: &[u32] = if index % 2 == 0 { &[0, 3] } else { &[0] };
-            assert!(draft.add(&stored::to_bytes(event), &wanted(ids)));
+            // The last one is sent again.
+            let number = match index {
+                4 => Number::Kept(NonZeroU64::new(7)),
+                _ => Number::Next,
+            };
+            assert!(draft.add(&stored::to_bytes(event), &wanted(ids), number));
         }
-        let members = [(0, 10), (3, 1)].map(|(id, number)| Member {
-            endpoint: EndpointId(id),
-            number,
-            wants: draft.wanted_by(EndpointId(id)),
-        });
+        let mut next = [10, 5, 1];
+        let members = [0, 1, 3].into_iter().zip(&mut next);
+        let members = members.filter_map(|(id, next)| draft.member(EndpointId(id), next));
+        let members: Vec<_> = members.collect();
+        assert_eq!((members.len(), next), (2, [14, 5, 3]));
         let value = draft.encode(42, &members);
         let chunk = Chunk::decode(42, &value).unwrap();
         let back: Vec<_> = chunk
@@ -169,12 +234,12 @@ mod tests {
         assert_eq!(back, events);
         let numbers = |id| (0..5).map(move |it| (id, it));
         let number = |(id, index)| chunk.number(EndpointId(id), index);
-        let expected = [10, 11, 12, 13, 14].map(Some);
+        let expected = [10, 11, 12, 13, 7].map(Some);
         assert!(numbers(0).map(number).eq(expected));
         assert!(
             numbers(3)
                 .map(number)
-                .eq([Some(1), None, Some(2), None, Some(3)])
+                .eq([Some(1), None, Some(2), None, Some(7)])
         );
         assert!(numbers(1).map(number).eq([None; 5]));
         assert!(matches!(Chunk::decode(43, &value), Err(Damage::Checksum)));
@@ -183,11 +248,11 @@ mod tests {
     #[test]
     fn a_chunk_is_bounded_in_events_and_bytes_but_takes_one_of_any_size() {
         let mut draft = Draft::default();
-        assert!(draft.add(&vec![0; 2 * MOST_BYTES], &wanted(&[0])));
-        assert!(!draft.add(&[0], &wanted(&[0])));
+        assert!(draft.add(&vec![0; 2 * MOST_BYTES], &wanted(&[0]), Number::Next));
+        assert!(!draft.add(&[0], &wanted(&[0]), Number::Next));
         let mut draft = Draft::default();
         let added = (0..)
-            .take_while(|_| draft.add(b"{}", &wanted(&[0])))
+            .take_while(|_| draft.add(b"{}", &wanted(&[0]), Number::Next))
             .count();
         assert_eq!(added, MOST_EVENTS);
     }

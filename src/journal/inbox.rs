@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use crate::dead_letter::DeadLetter;
-use crate::event::SharedEvent;
 
-use super::bits::{EndpointId, Wanted};
+use super::bits::EndpointId;
+use super::entry::Entry;
 use super::error::JournalError;
 use super::writer::Writer;
 
@@ -31,8 +31,7 @@ pub(super) type Answer<T> = Box<dyn FnOnce(Result<T, JournalError>) + Send>;
 
 /// An event that is to be stored.
 pub(super) struct Append {
-    pub(super) event: SharedEvent,
-    pub(super) wanted: Wanted,
+    pub(super) entry: Entry,
     pub(super) done: Answer<u64>,
 }
 
@@ -113,7 +112,7 @@ impl Inbox {
         if waiting.is_full() {
             return Err(Refused::Full);
         }
-        waiting.bytes += append.event.memory();
+        waiting.bytes += append.entry.event.memory();
         waiting.appends.push_back(append);
         let first = waiting.appends.len() == 1;
         drop(waiting);
@@ -239,7 +238,7 @@ impl Inbox {
     fn taken(&self, mut waiting: MutexGuard<'_, Waiting>) -> Work {
         let (mut events, mut bytes) = (0, 0);
         for append in waiting.appends.iter().take(COMMIT_EVENTS) {
-            bytes += append.event.memory();
+            bytes += append.entry.event.memory();
             events += 1;
             if bytes >= COMMIT_BYTES {
                 break;

@@ -22,6 +22,7 @@ use crate::sink::{Acceptance, SinkError};
 use super::Journal;
 use super::batch::{Batch, LETTERS};
 use super::codec::{self, Damage, Input, Table};
+use super::entry::Entry;
 use super::error::{JournalError, Kind};
 use super::inbox::{Letter, Refused};
 use super::shared::guarded;
@@ -252,15 +253,16 @@ impl Journal {
         self.each_page(filter, |letters| {
             sent += self.run(move |writer| {
                 let mut ids = Vec::new();
-                let mut events = Vec::new();
+                let mut entries = Vec::new();
                 for letter in letters {
                     if let Some(endpoint) = writer.state().named(&letter.letter.endpoint) {
                         ids.push(letter.id);
-                        events.push((letter.letter.event, [endpoint.id].into_iter().collect()));
+                        let DeadLetter { event, number, .. } = letter.letter;
+                        entries.push(Entry::again(event, endpoint.id, number));
                     }
                 }
                 // In one commit: a crash neither loses nor doubles a letter.
-                let sent = writer.store(&events, |batch| batch.unbury(&ids))?;
+                let sent = writer.store(&entries, |batch| batch.unbury(&ids))?;
                 Ok(sent)
             })?;
             Ok(())
@@ -309,7 +311,7 @@ impl Journal {
     fn letter_page(&self, filter: &LetterFilter, from: u64) -> Result<LetterPage, JournalError> {
         let database = self.shared().database()?;
         self.shared().watched(guarded(|| {
-            let txn = database.begin_read()?;
+            let txn = database.get()?.begin_read()?;
             let table = txn.open_table(LETTERS)?;
             let mut page = LetterPage::default();
             for entry in table.range(from..)? {

@@ -158,6 +158,7 @@ impl Batch<'_> {
             let letter = |stored: &Stored| DeadLetter {
                 endpoint: name.to_string(),
                 reason,
+                number: stored.number.and_then(NonZeroU64::new),
                 error: None,
                 answer: String::new(),
                 attempts: 0,

@@ -112,22 +112,6 @@
 //! [status](JournalEndpoint::orphaned), and age out by
 //! [`JournalOptions::max_age`] into dead letters. They can be
 //! [purged](Journal::purge_endpoint) or [moved](Journal::move_endpoint).
-//!
-//! # Metrics
-//!
-//! They go to the recorder that is installed when the journal is opened.
-//!
-//! | metric | type | meaning |
-//! | --- | --- | --- |
-//! | `registry_notifications_journal_up` | gauge | 1, or 0 while the journal is down |
-//! | `registry_notifications_journal_bytes` | gauge | bytes that events take in the file |
-//! | `registry_notifications_journal_events` | gauge | events in the file |
-//! | `registry_notifications_journal_oldest_seconds` | gauge | age of the oldest event that an endpoint waits for |
-//! | `registry_notifications_journal_dead_letters` | gauge | dead letters in the file |
-//! | `registry_notifications_journal_damaged` | gauge | events that damage took, since the file was created |
-//! | `registry_notifications_journal_syncs_total` | counter | commits |
-//! | `registry_notifications_journal_sync_events` | histogram | events in a commit that stores any |
-//! | `registry_notifications_journal_sync_seconds` | histogram | duration of a commit |
 
 #![allow(
     dead_code,
@@ -140,12 +124,12 @@ mod bits;
 mod check;
 mod chunk;
 mod codec;
+mod entry;
 mod error;
 mod inbox;
 mod letters;
 mod limits;
 mod list;
-mod metrics;
 mod operate;
 mod options;
 mod reader;
@@ -157,6 +141,7 @@ mod storage;
 mod writer;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -167,6 +152,7 @@ use crate::event::SharedEvent;
 
 pub(crate) use self::bits::{EndpointId, Wanted};
 pub use self::check::JournalCheck;
+use self::entry::{Entry, Number};
 pub use self::error::JournalError;
 use self::error::Kind;
 use self::inbox::Append;
@@ -323,11 +309,35 @@ impl Journal {
         wanted: Wanted,
         done: impl FnOnce(Result<u64, JournalError>) + Send + 'static,
     ) -> Result<(), Refused> {
-        self.shared().inbox.append(Append {
-            event,
-            wanted,
-            done: Box::new(done),
-        })
+        self.enqueue(
+            Entry {
+                event,
+                wanted,
+                number: Number::Next,
+            },
+            done,
+        )
+    }
+
+    /// Stores an event for an endpoint that had it before, with the number that it
+    /// had there.
+    pub(crate) fn append_again(
+        &self,
+        event: SharedEvent,
+        endpoint: EndpointId,
+        number: Option<NonZeroU64>,
+        done: impl FnOnce(Result<u64, JournalError>) + Send + 'static,
+    ) -> Result<(), Refused> {
+        self.enqueue(Entry::again(event, endpoint, number), done)
+    }
+
+    fn enqueue(
+        &self,
+        entry: Entry,
+        done: impl FnOnce(Result<u64, JournalError>) + Send + 'static,
+    ) -> Result<(), Refused> {
+        let done = Box::new(done);
+        self.shared().inbox.append(Append { entry, done })
     }
 
     /// Whether an event would be taken now, and stored if nothing fails.

@@ -1,11 +1,13 @@
 //! What operators do with endpoints and their events.
 
+use std::num::NonZeroU64;
 use std::time::SystemTime;
 
 use super::Journal;
 use super::batch::{Batch, left_for, millis};
 use super::bits::{Bits, EndpointId, Wanted};
 use super::chunk::{self, Chunk};
+use super::entry::{Entry, Number};
 use super::error::{JournalError, Kind};
 use super::reader::Snapshot;
 use super::row::Row;
@@ -56,11 +58,9 @@ impl Journal {
             let page =
                 self.snapshot(|snapshot| settled_by(snapshot, endpoint, next..end, &mut from))?;
             next = page.next;
-            let events: Vec<_> = { page.events.into_iter() }
-                .map(|event| (event, Wanted::from_iter([endpoint])))
-                .collect();
-            sent += events.len() as u64;
-            self.run(move |writer| writer.store(&events, |_| Ok(())))?;
+            let entries = page.events;
+            sent += entries.len() as u64;
+            self.run(move |writer| writer.store(&entries, |_| Ok(())))?;
         }
         match from {
             Begin::Id(id) => {
@@ -128,7 +128,7 @@ impl Journal {
         read: impl FnOnce(&Snapshot) -> Result<R, JournalError>,
     ) -> Result<R, JournalError> {
         let database = self.shared().database()?;
-        let read = guarded(|| read(&Snapshot::of(&database)?));
+        let read = guarded(|| read(&Snapshot::of(database.get()?)?));
         self.shared().watched(read)
     }
 }
@@ -169,7 +169,7 @@ impl Begin {
 }
 
 struct Again {
-    events: Vec<SharedEvent>,
+    events: Vec<Entry>,
     /// The next chunk begins here or later.
     least: u64,
     next: u64,
@@ -208,7 +208,8 @@ fn settled_by(
         for (index, bytes) in (0..).zip(chunk.events()) {
             let event = chunk::event(bytes?)?;
             if from.has_come(&event) && wanted.has(index) && !left.has(index) {
-                page.events.push(event);
+                let number = chunk.number(endpoint, index).and_then(NonZeroU64::new);
+                page.events.push(Entry::again(event, endpoint, number));
             }
         }
     }
@@ -239,14 +240,19 @@ fn remove_some(
         return Err(JournalError::new(Kind::Invalid, message));
     }
     let rows = writer.write(0, |batch| left_rows(batch, endpoint, next))?;
-    let mut events = Vec::new();
+    let mut entries = Vec::new();
     if let Some(to) = to {
+        // The numbers were those of the other endpoint.
         let moved = rows.found.iter().flat_map(|(_, _, events)| events);
-        events.extend(moved.map(|it| (it.clone(), Wanted::from_iter([to]))));
+        entries.extend(moved.map(|event| Entry {
+            event: event.clone(),
+            wanted: Wanted::from_iter([to]),
+            number: Number::Next,
+        }));
     }
     let next = rows.next;
     // In one commit: a crash neither loses nor doubles an event.
-    let count = writer.store(&events, |batch| {
+    let count = writer.store(&entries, |batch| {
         let mut count = 0;
         for (first, mut row, _) in rows.found {
             let left = left_for(&batch.state, first, &row, endpoint);

@@ -131,7 +131,7 @@ fn serve(shared: &Arc<Shared>, read: Read) {
     // settled after that is the business of whoever settles it.
     let settled = shared.inbox.unwritten(read.endpoint);
     let found = shared.database();
-    let found = found.and_then(|database| guarded(|| page(&database, &read, &settled)));
+    let found = found.and_then(|database| guarded(|| page(database.get()?, &read, &settled)));
     match shared.watched(found) {
         Ok(Found::Page(page)) => (read.reply)(Ok(page)),
         Ok(Found::Damage(first, damage)) => repair(shared, read, first, damage),

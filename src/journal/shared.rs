@@ -4,8 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redb::Database;
-
 use crate::dead_letter::Reason;
 use crate::event::SharedEvent;
 
@@ -13,10 +11,10 @@ use super::bits::EndpointId;
 use super::error::JournalError;
 use super::inbox::Inbox;
 use super::limits;
-use super::metrics::Metrics;
 use super::options::JournalOptions;
 use super::reader::Reads;
 use super::state::State;
+use super::storage::OpenFile;
 
 /// An event of an endpoint as the journal has it.
 #[derive(Clone, Debug)]
@@ -58,10 +56,9 @@ pub(super) struct Shared {
     pub(super) inbox: Inbox,
     pub(super) reads: Reads,
     /// `None` while the journal is down.
-    database: Mutex<Option<Arc<Database>>>,
+    database: Mutex<Option<Arc<OpenFile>>>,
     attached: Mutex<Option<Attached>>,
     published: Mutex<Published>,
-    metrics: Metrics,
     /// Without threads: a test calls for each turn.
     manual: bool,
 }
@@ -105,7 +102,6 @@ impl Shared {
             database: Mutex::default(),
             attached: Mutex::default(),
             published: Mutex::default(),
-            metrics: Metrics::register(),
             manual,
         }
     }
@@ -114,13 +110,13 @@ impl Shared {
         self.manual
     }
 
-    pub(super) fn set_database(&self, database: Option<Arc<Database>>) {
+    pub(super) fn set_database(&self, database: Option<Arc<OpenFile>>) {
         // Dropped without the lock: closing the file may take a while.
         let old = std::mem::replace(&mut *lock(&self.database), database);
         drop(old);
     }
 
-    pub(super) fn database(&self) -> Result<Arc<Database>, JournalError> {
+    pub(super) fn database(&self) -> Result<Arc<OpenFile>, JournalError> {
         let database = lock(&self.database).clone();
         database.ok_or_else(|| match &lock(&self.published).error {
             Some(cause) => JournalError::down(cause),
@@ -188,8 +184,6 @@ impl Shared {
         let mut published = lock(&self.published);
         published.state.clone_from(state);
         published.error = error.cloned();
-        drop(published);
-        self.metrics.publish(state, error.is_none());
     }
 
     pub(super) fn committed(&self, events: usize, duration: Duration) {
@@ -199,8 +193,6 @@ impl Shared {
         published.stored += events as u64;
         published.duration += duration;
         published.longest = published.longest.max(duration);
-        drop(published);
-        self.metrics.committed(events, duration);
     }
 
     pub(super) fn published(&self) -> Published {

@@ -3,11 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, StorageBackend};
 
 use super::error::JournalError;
+use super::shared::guarded;
 
 /// Opens the storage, each time that it has to be opened.
 pub(super) type Opener = Box<dyn FnMut(Mode) -> Result<Opened, JournalError> + Send>;
@@ -33,6 +35,36 @@ impl std::fmt::Debug for Opened {
         f.debug_struct("Opened")
             .field("length", length)
             .finish_non_exhaustive()
+    }
+}
+
+/// A database that is open. Closing it may panic within redb if the file is
+/// damaged, and is guarded wherever the last handle is dropped.
+pub(super) struct OpenFile(Option<Database>);
+
+impl OpenFile {
+    pub(super) fn new(database: Database) -> Arc<Self> {
+        Arc::new(Self(Some(database)))
+    }
+
+    pub(super) fn get(&self) -> Result<&Database, JournalError> {
+        self.0.as_ref().ok_or_else(JournalError::closed)
+    }
+
+    pub(super) fn into_database(mut self) -> Result<Database, JournalError> {
+        self.0.take().ok_or_else(JournalError::closed)
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        let Some(database) = self.0.take() else {
+            return;
+        };
+        if let Err(error) = guarded(|| Ok(database.close()?)) {
+            let error = crate::error::with_causes(&error);
+            tracing::warn!(error, "the journal was not closed as it should be");
+        }
     }
 }
 

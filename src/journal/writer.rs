@@ -17,17 +17,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::event::SharedEvent;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableError};
 
 use super::batch::{self, Batch, millis};
-use super::bits::{EndpointId, Wanted};
+use super::bits::EndpointId;
+use super::entry::Entry;
 use super::error::{JournalError, Kind};
 use super::inbox::Work;
 use super::limits::{self, Expired, Expiring};
 use super::shared::{Consumer, Shared, Stored, guarded};
 use super::state::{self, State};
-use super::storage::{Mode, Opened, Opener};
+use super::storage::{Mode, OpenFile, Opened, Opener};
 
 /// The pause before the file is opened again, and the longest one.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -51,7 +51,7 @@ pub(super) struct Writer {
 }
 
 enum Handle {
-    Open(Arc<Database>),
+    Open(Arc<OpenFile>),
     Down {
         cause: JournalError,
         next: Instant,
@@ -94,7 +94,7 @@ impl Writer {
                 break;
             }
         }
-        self.close();
+        self.shared.set_database(None);
     }
 
     /// Does what there is to do, in one commit if possible.
@@ -124,18 +124,13 @@ impl Writer {
     fn commit(&mut self, work: &mut Work) -> Result<u64, JournalError> {
         let nothing = work.appends.is_empty() && work.letters.is_empty();
         if nothing && work.settled.is_empty() && !self.has_duties() {
-            // The age of the oldest event has grown.
-            self.publish(None);
             return Ok(self.state.next);
         }
         let first = self.state.next;
-        let appends = work.appends.iter_mut();
-        let events: Vec<_> = appends
-            .map(|it| (it.event.clone(), std::mem::take(&mut it.wanted)))
-            .collect();
+        let entries: Vec<_> = work.appends.iter().map(|it| it.entry.clone()).collect();
         let shared = self.shared.clone();
         let mut expiring = self.expiring.clone();
-        let expired = self.store(&events, |batch| {
+        let expired = self.store(&entries, |batch| {
             let letters = work.letters.iter().map(|it| &*it.letter);
             batch.bury(letters, shared.options.max_letter_bytes)?;
             batch.settle(&mut work.settled)?;
@@ -167,7 +162,7 @@ impl Writer {
     /// endpoints in the order of their positions.
     pub(super) fn store<R>(
         &mut self,
-        events: &[(SharedEvent, Wanted)],
+        entries: &[Entry],
         change: impl FnOnce(&mut Batch<'_>) -> Result<R, JournalError>,
     ) -> Result<R, JournalError> {
         let first = self.state.next;
@@ -177,12 +172,12 @@ impl Writer {
             .iter()
             .map(|it| (it.id, it.next_number));
         let numbers: Vec<_> = numbers.collect();
-        let result = self.write(events.len(), |batch| {
-            batch.append(events.iter().map(|(event, wanted)| (event, wanted)))?;
+        let result = self.write(entries.len(), |batch| {
+            batch.append(entries)?;
             change(batch)
         })?;
         for (endpoint, number) in numbers {
-            let stored = stored(events, first, endpoint, number);
+            let stored = stored(entries, first, endpoint, number);
             if !stored.is_empty() {
                 self.tell(|consumer| consumer.deliver(endpoint, &stored));
             }
@@ -240,7 +235,7 @@ impl Writer {
         let retention = self.shared.options.retention.as_millis();
         let retention = u64::try_from(retention).unwrap_or(u64::MAX);
         let began = Instant::now();
-        let written = guarded(|| commit(&database, state, retention, change));
+        let written = guarded(|| commit(database.get()?, state, retention, change));
         drop(database);
         match written {
             Ok((result, state)) => {
@@ -274,12 +269,7 @@ impl Writer {
         self.publish(Some(&cause));
         let next = Instant::now() + pause;
         let down = Handle::Down { cause, next, pause };
-        let old = std::mem::replace(&mut self.handle, down);
-        // redb may panic once more when the handle is dropped.
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(old)));
-        if dropped.is_err() {
-            tracing::error!("the journal's storage panicked while it was closed");
-        }
+        self.handle = down;
     }
 
     /// Opens the file again if it is time to.
@@ -334,7 +324,7 @@ impl Writer {
     }
 
     /// Takes the file from the readers that come.
-    pub(super) fn withdraw(&mut self) -> Result<Arc<Database>, JournalError> {
+    pub(super) fn withdraw(&mut self) -> Result<Arc<OpenFile>, JournalError> {
         let cause = JournalError::new(Kind::Down, "the journal is being verified");
         let (next, pause) = (Instant::now(), PAUSE);
         if let Handle::Down { cause, .. } = &self.handle {
@@ -349,7 +339,7 @@ impl Writer {
     }
 
     /// Gives the file back.
-    pub(super) fn restore(&mut self, database: Arc<Database>) {
+    pub(super) fn restore(&mut self, database: Arc<OpenFile>) {
         self.shared.set_database(Some(database.clone()));
         self.handle = Handle::Open(database);
     }
@@ -361,37 +351,22 @@ impl Writer {
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
-
-    fn close(self) {
-        self.shared.set_database(None);
-        if let Handle::Open(database) = self.handle
-            && let Ok(database) = Arc::try_unwrap(database)
-        {
-            let closed = catch_unwind(AssertUnwindSafe(|| database.close()));
-            if !matches!(closed, Ok(Ok(()))) {
-                tracing::warn!("the journal was not closed as it should be");
-            }
-        }
-    }
 }
 
-/// The events of a commit that an endpoint wants.
-fn stored(
-    events: &[(SharedEvent, Wanted)],
-    first: u64,
-    endpoint: EndpointId,
-    number: u64,
-) -> Vec<Stored> {
-    let all = (first..).zip(events);
-    let wanted = all.filter(|(_, (_, wanted))| wanted.contains(endpoint));
-    let numbered = wanted
-        .zip(number..)
-        .map(|((position, (event, _)), number)| Stored {
+/// The events of a commit that an endpoint wants. `next` is the number of its next
+/// event.
+fn stored(entries: &[Entry], first: u64, endpoint: EndpointId, mut next: u64) -> Vec<Stored> {
+    let all = (first..).zip(entries);
+    let wanted = all.filter(|(_, it)| it.wanted.contains(endpoint));
+    let stored = wanted.map(|(position, entry)| {
+        let number = entry.number.take(&mut next);
+        Stored {
             position,
-            number: Some(number),
-            event: event.clone(),
-        });
-    numbered.collect()
+            number: Some(number).filter(|it| *it > 0),
+            event: entry.event.clone(),
+        }
+    });
+    stored.collect()
 }
 
 fn commit<R>(
@@ -428,7 +403,7 @@ fn open(
     opener: &mut Opener,
     mode: Mode,
     compact_from: u64,
-) -> Result<(Arc<Database>, State), JournalError> {
+) -> Result<(Arc<OpenFile>, State), JournalError> {
     let Opened {
         mut database,
         length,
@@ -450,9 +425,9 @@ fn open(
         database.compact()?;
         // From here on a crash costs milliseconds again.
         let state = commit(&database, state, 0, |_| Ok(()))?.1;
-        return Ok((Arc::new(database), state));
+        return Ok((OpenFile::new(database), state));
     }
-    Ok((Arc::new(database), state))
+    Ok((OpenFile::new(database), state))
 }
 
 /// The state, or `None` in a file without tables.

@@ -14,6 +14,7 @@ use crate::error::{BuildError, Kind, Mistakes};
 use crate::event::SourceRecord;
 use crate::host::is_valid_in_url;
 use crate::in_flight::InFlight;
+use crate::queue::Store;
 use crate::sink::{Broadcaster, Counted, Destination, Plain, Sink, Unaccepted};
 
 /// Configures a [`Notifier`].
@@ -118,6 +119,19 @@ impl NotifierBuilder {
         self
     }
 
+    /// The names of the endpoints that are not disabled.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn endpoint_names(&self) -> Vec<String> {
+        let enabled = self.endpoints.iter().filter(|it| !it.is_disabled());
+        enabled.map(|it| it.name().to_owned()).collect()
+    }
+
+    /// Whether there are sinks besides the endpoints.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn has_sinks(&self) -> bool {
+        !self.sinks.is_empty()
+    }
+
     /// Whether there is an endpoint that is not disabled.
     pub fn has_endpoints(&self) -> bool {
         self.endpoints.iter().any(|it| !it.is_disabled())
@@ -133,6 +147,15 @@ impl NotifierBuilder {
     /// has a notifier already. All mistakes are reported at
     /// once, each with field, value and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
+        self.build_over(|_| None)
+    }
+
+    /// Builds a notifier whose endpoints have their events in these stores, by name,
+    /// or in memory. With a journal all of them are in the journal.
+    pub(crate) fn build_over(
+        self,
+        store: impl FnMut(&str) -> Option<Box<dyn Store>>,
+    ) -> Result<Notifier, BuildError> {
         let mut mistakes = Mistakes::default();
         let runtime = Handle::try_current();
         if runtime.is_err() && self.has_endpoints() {
@@ -160,7 +183,7 @@ impl NotifierBuilder {
             checked.extend(mistakes.take(endpoint.checked()));
         }
         mistakes.or(())?;
-        let parts = Parts::start(self.journal, self.clock, checked, &source)?;
+        let parts = Parts::start(self.journal, self.clock, store, checked, &source)?;
         let mut sinks = self.sinks;
         let plain = sinks.iter().map(|sink| Arc::new(Plain(sink.clone())) as _);
         let mut destinations: Vec<Arc<dyn Destination>> = plain.collect();
@@ -201,18 +224,21 @@ impl Parts {
     fn start(
         journal: Option<Journal>,
         clock: fn() -> SystemTime,
+        mut store: impl FnMut(&str) -> Option<Box<dyn Store>>,
         checked: Vec<Checked>,
         source: &SourceRecord,
     ) -> Result<Self, BuildError> {
         let mut starting = journal.map(|it| Starting::new(it, clock));
-        let in_memory = || Backing {
-            store: None,
-            dead_letters: None,
-            clock,
-        };
         let (mut endpoints, mut workers) = (Vec::new(), Vec::new());
         for endpoint in checked {
-            let backing = starting.as_mut().map_or_else(in_memory, Starting::backing);
+            let backing = match &mut starting {
+                Some(journal) => journal.backing(),
+                None => Backing {
+                    store: store(endpoint.name()),
+                    dead_letters: None,
+                    clock,
+                },
+            };
             let (running, worker) = endpoint.start(backing);
             endpoints.push(running);
             workers.push(worker);

@@ -42,6 +42,16 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | time from an event's timestamp to its acceptance by the receiver |
 /// | `registry_notifications_batch_events` | histogram | `endpoint` | events in one request |
 /// | `registry_notifications_not_durable_total` | counter | | with a journal: events that it could not store, so that the queues took them into memory only |
+/// | `registry_notifications_journal_up` | gauge | | with a journal: 1 if it works, 0 while it is being opened again after an error |
+/// | `registry_notifications_journal_bytes` | gauge | | bytes that events take in the journal |
+/// | `registry_notifications_journal_events` | gauge | | events in the journal: waiting, or kept for replay |
+/// | `registry_notifications_journal_age_seconds` | gauge | | age of the oldest event in the journal that an endpoint waits for |
+/// | `registry_notifications_journal_dead_letters` | gauge | | dead letters in the journal |
+/// | `registry_notifications_journal_dead_letters_dropped_total` | counter | | dead letters that the journal's limit removed, since the file was created |
+/// | `registry_notifications_journal_damaged_total` | counter | | events that damage of the file took, since the file was created |
+/// | `registry_notifications_journal_syncs_total` | counter | | commits, each with its sync |
+/// | `registry_notifications_journal_stored_total` | counter | | events that were stored |
+/// | `registry_notifications_journal_sync_seconds` | gauge | | duration of a commit, on average since the start |
 /// | `registry_notifications_unaccepted_total` | counter | | events that at least one sink did not accept |
 /// | `registry_notifications_missing_facts_total` | counter | `fact` | facts omitted from events; see below |
 /// | `registry_notifications_unknown_outcomes_total` | counter | | requests that may or may not have changed the registry, so that an event may be missing: the registry's service failed or panicked, or a proxy lost its response |
@@ -62,8 +72,9 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// | `base_url` | no valid URL can be made of the request, so that the event's URL is relative |
 /// | `user_agent` | it is longer than 8 KiB |
 ///
-/// Every event that passes an endpoint's filter ends once. Whenever no write is
-/// in progress, and no dead letter is on its way to its sink, for each endpoint:
+/// Every event that passes an endpoint's filter, and that its format can carry,
+/// ends once. Whenever no write is in progress, and no dead letter is on its way to
+/// its sink, for each endpoint:
 ///
 /// - `Events` = `Successes` + dead letters of all reasons + pending. An event
 ///   that the queue refuses counts as one of `Events` and as a dead letter. A
@@ -75,8 +86,8 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// - With a journal, `Events` includes those that an endpoint found in the journal
 ///   when the notifier was built.
 ///
-/// Gauges are updated with each attempt, and every 10 s while events wait. With the
-/// feature `journal`, the docs of the module `journal` list the metrics of a journal.
+/// Gauges are updated with each attempt, and every 10 s while events wait; those of
+/// the journal every 10 s.
 /// Counters are registered at zero, so that `rate()` sees their first increment,
 /// except those with the labels `code` and `fact`.
 ///
@@ -171,6 +182,12 @@ impl Notifier {
     /// Requests whose clients have hung up.
     pub(crate) fn in_flight(&self) -> &InFlight {
         &self.0.in_flight
+    }
+
+    /// The endpoints that are not disabled.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn endpoints(&self) -> &[Arc<Running>] {
+        &self.0.endpoints
     }
 
     /// Returns the bridge for one request, for a registry that reports what

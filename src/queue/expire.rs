@@ -28,8 +28,9 @@ impl Queue {
         let (window, bounds, lanes) = (&mut state.window, &mut state.bounds, &mut state.lanes);
         let before = window.expired;
         window.expired = before.max(end);
+        let is_expired = |entry: &Entry| entry.position().is_some_and(|it| it < end);
         let mut loaded: HashMap<Option<Position>, Entry> = lanes
-            .expire(end)
+            .remove(is_expired)
             .into_iter()
             .map(|entry| (entry.position(), entry))
             .collect();

@@ -337,25 +337,17 @@ impl Lanes {
         })
     }
 
-    /// Removes the events in memory that are not under way and that a store has
-    /// below `end`.
-    pub(super) fn expire(&mut self, end: Position) -> Vec<Entry> {
-        let is_below = |entry: &Entry| entry.position().is_some_and(|it| it < end);
-        let (mut expired, mut fresh) = (Vec::new(), VecDeque::new());
-        while self.fresh.front().is_some_and(|it| it.place.end <= end)
-            && let Some(entry) = self.fresh.pop_front()
-        {
-            match is_below(&entry) {
-                true => expired.push(entry),
-                false => fresh.push_back(entry),
+    /// Removes events that are in memory and not under way.
+    pub(super) fn remove(&mut self, is_removed: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut removed = Vec::new();
+        let fresh = std::mem::take(&mut self.fresh);
+        for entry in fresh {
+            match is_removed(&entry) {
+                true => removed.push(entry),
+                false => self.fresh.push_back(entry),
             }
         }
-        fresh.append(&mut self.fresh);
-        self.fresh = fresh;
-        let of_slot = |slot: &Slot| matches!(slot, Slot::Loaded(entry) if is_below(entry));
-        let lanes = self.lanes.iter();
-        let lanes = lanes.filter(|(_, lane)| lane.aside.iter().any(of_slot));
-        let repositories: Vec<_> = lanes.map(|(repository, _)| repository.clone()).collect();
+        let repositories: Vec<_> = self.lanes.keys().cloned().collect();
         for repository in repositories {
             self.unindex(&repository);
             let Some(lane) = self.lanes.get_mut(&repository) else {
@@ -363,17 +355,17 @@ impl Lanes {
             };
             for slot in std::mem::take(&mut lane.aside) {
                 match slot {
-                    Slot::Loaded(entry) if is_below(&entry) => {
+                    Slot::Loaded(entry) if is_removed(&entry) => {
                         self.aside_events -= 1;
                         self.aside_bytes -= entry.memory();
-                        expired.push(entry);
+                        removed.push(entry);
                     }
                     slot => lane.aside.push_back(slot),
                 }
             }
             self.index_or_remove(&repository);
         }
-        expired
+        removed
     }
 
     /// Drops the oldest event in memory that is not under way.

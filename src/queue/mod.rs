@@ -11,6 +11,7 @@
 //! | `queue.rs` | the queue: the reader's side, and how an event ends |
 //! | `admission.rs`, `waiter.rs` | writes to a queue, and writers that wait for room |
 //! | `window.rs` | events that a store hands over; how far the queue has read its store |
+//! | `leased.rs` | events that a store lends, and gets back |
 //! | `store.rs` | the contract of a store |
 //! | `lanes.rs`, `entry.rs` | the order; an event with its place in it |
 //! | `expire.rs` | events that a store gives up |
@@ -21,6 +22,7 @@ mod bounds;
 mod entry;
 mod expire;
 mod lanes;
+mod leased;
 mod overflow;
 #[expect(
     clippy::module_inception,

@@ -24,6 +24,8 @@ pub(crate) struct Queue {
     pub(super) store: Option<Box<dyn Store>>,
     /// Wakes the reader.
     pub(super) changed: Notify,
+    /// Wakes the reader to give events back.
+    pub(super) revoked: Notify,
     /// Called with the number of accepted events, with the lock held.
     pub(super) accepted: Box<dyn Fn(usize) + Send + Sync>,
     /// The wall clock.
@@ -71,6 +73,7 @@ impl Queue {
     /// called with the number of events that the queue accepts, also if their
     /// writer has stopped waiting for the answer. It must not block and must not
     /// call the queue.
+    #[cfg(test)]
     pub(crate) fn new(
         limits: Limits,
         accepted: impl Fn(usize) + Send + Sync + 'static,
@@ -94,7 +97,8 @@ impl Queue {
         Self::of(limits, Some(store), clock, accepted)
     }
 
-    fn of(
+    /// A queue over a store, or without one.
+    pub(crate) fn of(
         limits: Limits,
         store: Option<Box<dyn Store>>,
         clock: fn() -> SystemTime,
@@ -111,6 +115,7 @@ impl Queue {
             }),
             store,
             changed: Notify::new(),
+            revoked: Notify::new(),
             accepted: Box::new(accepted),
             clock,
         })
@@ -183,7 +188,9 @@ impl Queue {
     /// Ends an event that was taken: it was delivered. There is room again.
     pub(crate) fn settle(&self, entry: &Entry) {
         self.forget(entry);
-        self.settle_forgotten(entry.position());
+        if let (Some(store), Some(position)) = (&self.store, entry.position()) {
+            store.settle(position);
+        }
     }
 
     /// Makes room for others, and leaves the event to the store.
@@ -203,7 +210,14 @@ impl Queue {
     /// was kept.
     pub(crate) fn settle_forgotten(&self, position: Option<Position>) {
         if let (Some(store), Some(position)) = (&self.store, position) {
-            store.settle(position);
+            store.bury(position);
+        }
+    }
+
+    /// The dead letter of an event that was forgotten is lost.
+    pub(crate) fn lose_forgotten(&self, position: Option<Position>) {
+        if let (Some(store), Some(position)) = (&self.store, position) {
+            store.lose(position);
         }
     }
 

@@ -37,6 +37,7 @@
 //!   once. A store may settle lazily: after a crash, an event that was settled
 //!   shortly before may come again. An event that is never settled (its dead
 //!   letter was lost, the process ended) stays in the store.
+//! - **Loans.** A store may [lend](super::leased) events for a time only.
 //! - **Removal.** A store that ends events itself, by limits of its own, accounts
 //!   for them, and tells the queue with [`removed`](super::Queue::removed).
 //! - **Shutdown.** The events that a store has are left where they are. Those
@@ -122,6 +123,26 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     /// Ends the event at `position`: it was delivered, or its dead letter was
     /// kept.
     fn settle(&self, position: Position);
+
+    /// Ends the event at `position`: its dead letter was kept. Settles it by
+    /// default.
+    fn bury(&self, position: Position) {
+        self.settle(position);
+    }
+
+    /// The event at `position` will not be tried again, and its dead letter is lost.
+    /// Does nothing by default: the event stays in the store.
+    fn lose(&self, _position: Position) {}
+
+    /// Whether the event at `position` may be delivered now. It always may by
+    /// default.
+    fn may_deliver(&self, _position: Position) -> bool {
+        true
+    }
+
+    /// Takes back the event at `position`, which must not be delivered any more.
+    /// Does nothing by default.
+    fn give_back(&self, _position: Position) {}
 
     /// Where the events are kept when the process ends, in words for people
     /// ("the journal /var/lib/…").

@@ -16,6 +16,8 @@ mod flags;
 mod heads;
 mod limits;
 mod lost;
+#[path = "../../examples/common/nats.rs"]
+mod nats;
 mod operation;
 #[path = "../../examples/support/pace.rs"]
 mod pace;

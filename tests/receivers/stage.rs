@@ -109,7 +109,7 @@ pub(crate) async fn posted(configuration: &str) -> Posted {
     let bridge = notifier
         .bridge(request)
         .actor("alice")
-        .base_url(&format!("http://{INSIDE}"));
+        .base_url(format!("http://{INSIDE}"));
     write(&bridge).await;
     assert!(notifier.shutdown(MINUTE).await.is_drained());
     let mut requests = Vec::new();

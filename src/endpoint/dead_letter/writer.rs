@@ -72,6 +72,14 @@ impl DeadLetterWriter {
         Burial::of(self.begin(event, number, reason, (&cause, &tried), true))
     }
 
+    /// Makes a dead letter of an event that no queue has, for a reason of its own.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn reject(self: &Arc<Self>, event: &SharedEvent, error: String) -> Burial {
+        let answer = String::new();
+        let (cause, tried) = (Cause { error, answer }, Tried::default());
+        Burial::of(self.begin(event, None, Reason::Rejected, (&cause, &tried), true))
+    }
+
     /// Makes a dead letter of an event that the queue had accepted.
     pub(crate) fn bury(self: &Arc<Self>, entry: &Entry, reason: Reason) -> Burial {
         let (cause, tried) = (Cause::default(), Tried::default());
@@ -125,7 +133,10 @@ impl DeadLetterWriter {
                         queue.settle_forgotten(position);
                         fates.kept += 1;
                     }
-                    Fate::Lost => fates.lost += 1,
+                    Fate::Lost => {
+                        queue.lose_forgotten(position);
+                        fates.lost += 1;
+                    }
                 }
             }
             tell(fates);

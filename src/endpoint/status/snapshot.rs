@@ -67,8 +67,8 @@ pub struct EndpointStatus {
     /// How long the oldest of them has waited.
     #[serde(rename = "oldest_pending_seconds", serialize_with = "seconds")]
     pub oldest_pending: Option<Duration>,
-    /// Events that were written to the endpoint: those that its filter wants,
-    /// whether its queue accepted or refused them. Each of them ends once, so
+    /// Events that were written to the endpoint: those that its filter wants and its
+    /// format can carry, whether its queue accepted or refused them. Each of them ends once, so
     /// that `events` = `successes` + `dead_letters` + `pending` whenever nothing
     /// is being written.
     pub events: u64,

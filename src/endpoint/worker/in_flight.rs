@@ -91,6 +91,35 @@ impl InFlight {
         Some(first.2)
     }
 
+    /// The batches that wait for an attempt.
+    pub(super) fn parked_ids(&self) -> Vec<u64> {
+        self.parked.iter().map(|(_, _, id)| *id).collect()
+    }
+
+    /// Moves the events of a parked batch that are not kept to `given`. A batch
+    /// without events ends.
+    pub(super) fn retain(
+        &mut self,
+        id: u64,
+        keeps: impl Fn(&Entry) -> bool,
+        given: &mut Vec<Entry>,
+        queue: &Queue,
+    ) {
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
+        batch.sealed.parts.retain_mut(|part| {
+            part.retain(&keeps, given);
+            !part.entries.is_empty()
+        });
+        if batch.sealed.parts.is_empty() {
+            self.parked.retain(|(_, _, parked)| *parked != id);
+            self.advance(id, queue, Instant::now());
+        } else {
+            self.update_age(id);
+        }
+    }
+
     /// When the next parked batch is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.parked.first().map(|(due, _, _)| *due)

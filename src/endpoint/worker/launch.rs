@@ -17,7 +17,11 @@ impl Worker {
             let Some(id) = parked.or_else(|| self.formed(now)) else {
                 return;
             };
-            self.begin(id);
+            if self.may_deliver(id) {
+                self.begin(id);
+            } else {
+                self.give_back_batch(id);
+            }
         }
     }
 

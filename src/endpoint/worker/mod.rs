@@ -15,6 +15,7 @@
 
 mod close;
 mod gate;
+mod give_back;
 mod in_flight;
 mod judge;
 mod launch;

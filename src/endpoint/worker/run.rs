@@ -45,6 +45,7 @@ impl Worker {
                 self.in_flight.advance(id, &self.queue, Instant::now());
             }
             () = self.switch.changed() => {}
+            () = self.queue.revoked() => self.give_back(),
             () = self.queue.changed(), if listens => {}
             () = sleep_until(wake) => {}
         }

@@ -63,6 +63,8 @@ fn letters_are_sent_again_once_and_those_of_unknown_endpoints_stay() {
     assert_eq!(delivered.len(), 599);
     assert!(delivered.is_sorted());
     let events = stage.page(stage.ids[0], 0).unwrap().events;
+    // They keep the number that they had.
+    assert!(events.iter().all(|it| it.number == Some(3)));
     assert_eq!(events[300].event.repository(), "library/301");
     assert_eq!(stage.journal.send_letters_again(&all).unwrap(), 0);
 }

@@ -146,6 +146,7 @@ fn letter(endpoint: &str, reason: Reason, event: &SharedEvent) -> DeadLetter {
     DeadLetter {
         endpoint: endpoint.into(),
         reason,
+        number: NonZeroU64::new(3),
         error: Some("503 Service Unavailable".into()),
         answer: String::new(),
         attempts: 7,

@@ -44,8 +44,17 @@ fn settled_events_are_sent_again_from_a_time_or_an_id() {
     assert!(unknown.unwrap_err().is_not_found());
     let unknown = stage.journal.replay("nobody", &ReplayFrom::Oldest);
     assert!(unknown.unwrap_err().is_not_found());
-    // They are delivered like new ones.
-    assert_eq!(stage.queues.take(a).len(), 5 + 7);
+    // They are delivered like new ones, with the numbers that they had.
+    let numbers = stage.queues.take(a).into_iter().map(|it| it.1.unwrap());
+    let expected = [1, 2, 3, 4, 5, 3, 4, 4, 1, 2, 3, 4];
+    assert_eq!(numbers.collect::<Vec<_>>(), expected);
+    let stored = stage.page(a, 0).unwrap().events;
+    let stored = stored.iter().map(|it| it.number.unwrap());
+    assert_eq!(stored.collect::<Vec<_>>(), expected[4..]);
+    // New ones go on where they were.
+    let position = stage.append(&event(9), &[a]).unwrap();
+    let expected = [(position, Some(6))];
+    assert_eq!(stage.queues.take(a), expected);
 }
 
 #[test]

@@ -87,6 +87,7 @@ impl Starting {
         }
         let endpoints = ids.into_iter().zip(endpoints.iter().cloned()).collect();
         let sink = JournalSink::new(self.journal.clone(), endpoints);
+        metrics::watch(&sink);
         Ok(Journaled {
             journal: self.journal,
             sink,

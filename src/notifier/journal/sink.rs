@@ -1,7 +1,7 @@
 //! Writes events to the journal: [`JournalSink`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use ::metrics::Counter;
 use tokio::sync::{oneshot, watch};
@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use super::metrics;
 use crate::endpoint::Running;
 use crate::event::{Action, SharedEvent};
-use crate::journal::{EndpointId, Journal, JournalError, Refused, Wanted};
+use crate::journal::{EndpointId, Journal, JournalError, JournalStatus, Refused, Wanted};
 use crate::queue;
 use crate::sink::{Acceptance, Destination, Sink, SinkError};
 
@@ -77,6 +77,14 @@ impl JournalSink {
         let _decided = undecided.wait_for(|writes| *writes == 0).await;
     }
 
+    pub(super) fn status(&self) -> JournalStatus {
+        self.0.journal.status()
+    }
+
+    pub(super) fn downgrade(&self) -> WeakSink {
+        WeakSink(Arc::downgrade(&self.0))
+    }
+
     /// The endpoints that want an event. Their filters are asked here and nowhere
     /// else.
     fn wanted(&self, event: &SharedEvent) -> Wanted {
@@ -115,6 +123,16 @@ impl JournalSink {
                 .unwrap_or_else(|_| Acceptance::accepted())
                 .await
         })
+    }
+}
+
+/// Keeps no journal open.
+pub(super) struct WeakSink(Weak<Shared>);
+
+impl WeakSink {
+    /// `None` if there is no notifier any more.
+    pub(super) fn status(&self) -> Option<JournalStatus> {
+        Some(self.0.upgrade()?.journal.status())
     }
 }
 

@@ -73,7 +73,7 @@ impl Plan {
     pub(super) fn random(random: &mut Rng) -> Self {
         let deadline = random.choice([Duration::ZERO, 10 * SECOND, 600 * SECOND]);
         Self {
-            writes: random.usize(0..30),
+            writes: random.usize(0..14),
             calm: random.u8(0..4) == 0,
             faulty: random.u8(0..4) == 0,
             shutdown: deadline.filter(|_| random.bool()),
@@ -136,7 +136,7 @@ impl World {
     async fn life(&mut self, plan: Plan) -> bool {
         let journal = self.disk.open().unwrap();
         // How long the disk takes. At the end it is slower, for a run that is faster.
-        let slowest = Arc::new(AtomicU64::new(400));
+        let slowest = Arc::new(AtomicU64::new(800));
         let turns = {
             let (journal, mut random) = (journal.clone(), self.random.fork());
             let slowest = slowest.clone();

@@ -20,7 +20,7 @@ fn run(seed: u64) {
     let mut world = World::new(seed);
     // The jitter between attempts follows it too.
     fastrand::seed(seed);
-    for _ in 0..world.random.usize(1..4) {
+    for _ in 0..world.random.usize(1..3) {
         let plan = Plan::random(&mut world.random);
         world.live(plan);
     }

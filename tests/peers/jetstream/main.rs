@@ -5,6 +5,10 @@
 
 mod cable;
 mod contents;
+mod program;
 mod publisher;
+mod receiver;
 mod server;
+mod soak;
 mod stream;
+mod worker;

@@ -86,7 +86,10 @@ impl Account {
             let place = place.unwrap_or_else(|| panic!("{repeat}: {operation:?} was invented"));
             assert_eq!(state.seen.get(operation), Some(id), "{repeat}: another id");
             if came.insert(operation) {
-                places.entry(&operation.repository).or_default().push(*place);
+                places
+                    .entry(&operation.repository)
+                    .or_default()
+                    .push(*place);
             }
         }
         for (repository, places) in places {

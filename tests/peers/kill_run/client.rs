@@ -44,8 +44,18 @@ pub(crate) async fn run(
         let push = format!("{base}/uploads/?digest={digest}");
         let all = [
             (Method::POST, push, content.clone(), Action::Push),
-            (Method::GET, format!("{base}/{digest}"), String::new(), Action::Pull),
-            (Method::DELETE, format!("{base}/{digest}"), String::new(), Action::Delete),
+            (
+                Method::GET,
+                format!("{base}/{digest}"),
+                String::new(),
+                Action::Pull,
+            ),
+            (
+                Method::DELETE,
+                format!("{base}/{digest}"),
+                String::new(),
+                Action::Delete,
+            ),
         ];
         for (method, uri, body, action) in all {
             let operation = of(action);

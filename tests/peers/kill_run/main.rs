@@ -84,7 +84,10 @@ async fn run(victim: Victim) {
         sleep(Duration::from_millis(50)).await;
     }
     let said = registry.stop();
-    println!("{victim:?}, seed {seed}, {kills} kills: {}", account.summary());
+    println!(
+        "{victim:?}, seed {seed}, {kills} kills: {}",
+        account.summary()
+    );
     account.check(&format!("KILL_RUN_SEED={seed}"));
     assert!(said.contains("All events were delivered."), "{said}");
 }

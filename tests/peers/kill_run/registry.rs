@@ -110,7 +110,10 @@ impl Drop for Registry {
 fn spawn(arguments: &[String]) -> Child {
     // Little is said on stderr: the pipe holds it.
     let mut command = Command::new(&*PROGRAM);
-    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 

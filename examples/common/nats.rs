@@ -1,0 +1,135 @@
+//! The options of examples that pass events through NATS JetStream.
+
+#![allow(dead_code, reason = "no example uses all of it")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::flags::Value;
+
+/// What the user asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Nats {
+    servers: Option<String>,
+    credentials: Option<PathBuf>,
+    partitions: Option<u16>,
+    replicas: Option<usize>,
+    max_bytes: Option<u64>,
+    ack_wait: Option<Duration>,
+}
+
+impl Nats {
+    /// Their lines in the text of `--help`.
+    pub(crate) const HELP: &str = "  \
+  --nats URL            NATS servers with JetStream, separated by commas
+  --nats-creds FILE     Credentials for them
+  --partitions N        Partitions of the stream (default: 16)
+  --replicas N          Servers that keep each event (default: 1)
+  --max-bytes N         Size of the stream (default: 1 GiB)
+";
+
+    /// As `Flags::take`.
+    pub(crate) fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
+        match name {
+            "--nats" => self.servers = Some(value.text()?),
+            "--nats-creds" => self.credentials = Some(value.file()?),
+            "--partitions" => self.partitions = Some(number(name, value)?),
+            "--replicas" => self.replicas = Some(number(name, value)?),
+            "--max-bytes" => self.max_bytes = Some(number(name, value)?),
+            "--ack-wait" => self.ack_wait = Some(value.seconds()?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Whether events pass through JetStream.
+    pub(crate) fn is_set(&self) -> bool {
+        self.servers.is_some()
+    }
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: &mut Value<'_>) -> Result<T, String> {
+    let text = value.text()?;
+    text.parse()
+        .map_err(|_| format!("{name} needs a number, not {text}"))
+}
+
+#[cfg(feature = "jetstream")]
+mod enabled {
+    use tower::BoxError;
+    use tower_registry_notifications::NotifierBuilder;
+    use tower_registry_notifications::jetstream::{JetStream, JetStreamSink};
+
+    use super::Nats;
+
+    impl Nats {
+        /// The settings, if `--nats` was given.
+        pub(crate) fn settings(&self) -> Option<JetStream> {
+            let mut settings = JetStream::new(self.servers.as_ref()?);
+            if let Some(file) = &self.credentials {
+                settings = settings.credentials_file(file);
+            }
+            if let Some(partitions) = self.partitions {
+                settings = settings.partitions(partitions);
+            }
+            if let Some(replicas) = self.replicas {
+                settings = settings.replicas(replicas);
+            }
+            if let Some(bytes) = self.max_bytes {
+                settings = settings.max_bytes(bytes);
+            }
+            if let Some(wait) = self.ack_wait {
+                settings = settings.ack_wait(wait);
+            }
+            Some(settings)
+        }
+
+        /// Adds a sink that writes to the stream, if `--nats` was given.
+        pub(crate) async fn add_to(
+            &self,
+            notifier: NotifierBuilder,
+        ) -> Result<(NotifierBuilder, Option<JetStreamSink>), BoxError> {
+            let Some(settings) = self.settings() else {
+                return Ok((notifier, None));
+            };
+            let sink = settings.sink().await?;
+            Ok((notifier.sink(sink.clone()), Some(sink)))
+        }
+    }
+
+    /// Publishes what waits, and says what is left of it.
+    pub(crate) async fn finish(sink: Option<JetStreamSink>, deadline: std::time::Duration) {
+        if let Some(sink) = sink {
+            match sink.shutdown(deadline).await {
+                0 => {}
+                left => eprintln!("Events that JetStream did not acknowledge: {left}."),
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "jetstream"))]
+mod enabled {
+    use tower::BoxError;
+    use tower_registry_notifications::NotifierBuilder;
+
+    use super::Nats;
+
+    impl Nats {
+        /// Fails if `--nats` was given.
+        pub(crate) async fn add_to(
+            &self,
+            notifier: NotifierBuilder,
+        ) -> Result<(NotifierBuilder, Option<()>), BoxError> {
+            match self.is_set() {
+                true => Err("--nats needs `--features jetstream`".into()),
+                false => Ok((notifier, None)),
+            }
+        }
+    }
+
+    /// There is nothing to finish.
+    pub(crate) async fn finish(_: Option<()>, _: std::time::Duration) {}
+}
+
+pub(crate) use self::enabled::finish;

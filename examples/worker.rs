@@ -1,0 +1,118 @@
+//! Delivers events that registries have written to NATS JetStream.
+//!
+//! ```text
+//! cargo run --features config,jetstream --example worker -- --config notifications.yml --nats nats://127.0.0.1:4222
+//! ```
+//!
+//! Start as many as you like: they share the work.
+
+#[path = "support/admin.rs"]
+mod admin;
+#[path = "common/flags.rs"]
+mod flags;
+#[path = "common/nats.rs"]
+mod nats;
+#[path = "support/signal.rs"]
+mod signal;
+#[path = "common/start.rs"]
+mod start;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tower::BoxError;
+use tower_registry_notifications::{Config, Endpoint, Notifier, NotifierBuilder};
+
+use crate::flags::{Flags, HostPort, Value};
+use crate::nats::Nats;
+use crate::start::{listen, reachable};
+
+/// How long attempts that are under way have to end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    start::start("worker", run).await
+}
+
+async fn run(options: Options) -> Result<(), BoxError> {
+    // Before the worker, which counts for the recorder that is there.
+    let metrics = { &options.page }.as_ref().map(|_| admin::record());
+    let metrics = metrics.transpose()?;
+    let settings = options.nats.settings().ok_or("--nats URL is needed")?;
+    let worker = settings.worker(endpoints(&options)?).await?;
+    if let (Some(address), Some(metrics)) = (&options.page, metrics) {
+        let listener = listen("--page", address).await?;
+        eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));
+        admin::serve(listener, metrics, worker.notifier().clone());
+    }
+    let status = worker.status();
+    eprintln!(
+        "Worker {} on stream {} of nats-server {}. Ctrl-C stops.",
+        status.id, status.stream, status.server_version
+    );
+    signal::interrupted().await?;
+    eprintln!("{}", worker.shutdown(DRAIN).await);
+    Ok(())
+}
+
+/// Where events go.
+fn endpoints(options: &Options) -> Result<NotifierBuilder, BoxError> {
+    let mut endpoints = match &options.config {
+        Some(file) => Config::from_file(file)?.override_from_env()?.notifier()?,
+        None => Notifier::builder(),
+    };
+    for (number, url) in options.endpoints.iter().enumerate() {
+        let name = format!("endpoint-{}", number + 1);
+        endpoints = endpoints.endpoint(Endpoint::new(name, url));
+    }
+    Ok(endpoints)
+}
+
+/// What the user asked for.
+#[derive(Debug, Default)]
+struct Options {
+    nats: Nats,
+    config: Option<PathBuf>,
+    endpoints: Vec<String>,
+    page: Option<HostPort>,
+}
+
+impl Flags for Options {
+    fn help() -> String {
+        format!(
+            "\
+Delivers events that registries have written to NATS JetStream.
+
+Usage: cargo run --features config,jetstream --example worker -- --nats URL [options]
+
+Options:
+{}  --ack-wait SECONDS    After what time without a sign of a worker others go on (default: 15)
+  --config FILE         Read the notifications section of this file, as distribution has it,
+                        and the REGISTRY_NOTIFICATIONS_… variables
+  --endpoint URL        Post events to this URL; may be given several times
+  --page HOST:PORT      Serve /metrics and /debug/notifications there
+  --help                Print this text
+",
+            Nats::HELP
+        )
+    }
+
+    fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
+        match name {
+            "--config" => self.config = Some(value.file()?),
+            "--endpoint" => self.endpoints.push(value.text()?),
+            "--page" => self.page = Some(value.address()?),
+            _ => return self.nats.take(name, value),
+        }
+        Ok(true)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !self.nats.is_set() {
+            return Err("--nats URL is needed (try --help)".into());
+        }
+        Ok(())
+    }
+}

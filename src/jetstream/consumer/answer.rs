@@ -1,0 +1,54 @@
+//! What the server answers to the questions of a worker.
+
+use async_nats::{Message, StatusCode};
+use tokio::time::Instant;
+
+use super::slot::{Phase, Slot};
+use super::wire::{self, Question};
+
+/// A status instead of an answer.
+pub(super) fn status_of(
+    slot: &mut Slot,
+    now: Instant,
+    question: Question,
+    status: StatusCode,
+    message: &Message,
+) {
+    if question != Question::Messages {
+        return;
+    }
+    match status {
+        StatusCode::IDLE_HEARTBEAT => slot.poll.lives(now),
+        StatusCode::PIN_ID_MISMATCH => {
+            slot.partition.lost_pin();
+            slot.poll.ended(now, true);
+        }
+        // It expired, or brought all that it may.
+        StatusCode::TIMEOUT | StatusCode::NOT_FOUND => slot.poll.ended(now, true),
+        _ => {
+            let description = message.description.as_deref().unwrap_or_default();
+            tracing::debug!(consumer = slot.consumer, "{status}: {description}");
+            slot.poll.ended(now, false);
+        }
+    }
+}
+
+/// An answer to a question for a partition.
+pub(super) fn answer(slot: &mut Slot, base: Instant, question: Question, payload: &[u8]) {
+    match question {
+        Question::Messages => {}
+        Question::Info(asked) => {
+            if let Some(progress) = wire::read_info(payload) {
+                slot.partition.answered(base + asked, progress);
+            }
+        }
+        Question::Progress(sequence, told) => slot.partition.progressed(sequence, base + told),
+        Question::End(sequence) => slot.partition.acknowledged(sequence),
+        Question::Unpin => {
+            if let Phase::Unpinning { .. } = slot.phase {
+                slot.phase = Phase::Leaving;
+                slot.partition.lost_pin();
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The events of a stream that are with an endpoint's queue: [`Ledger`].
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use super::lease::Lease;
+use crate::event::SharedEvent;
+use crate::queue::{Position, Stored};
+
+/// How an event came back from the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was delivered.
+    Delivered,
+    /// It will not be tried again: its dead letter is kept, or lost.
+    Dead,
+    /// It was not delivered, because its lease has ended.
+    Returned,
+}
+
+/// An event of a partition that has come back from the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) partition: usize,
+    pub(super) sequence: u64,
+    pub(super) end: End,
+}
+
+/// What the queue has, and under which lease.
+///
+/// Positions are given when events are admitted, and count them: the partitions of
+/// a stream have no order between them that a queue could follow. An event that
+/// comes back and is admitted again gets another.
+pub(crate) struct Ledger {
+    state: Mutex<State>,
+    ended: UnboundedSender<Ended>,
+    kept_in: String,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    admitted: HashMap<Position, Admitted>,
+}
+
+#[derive(Debug)]
+struct Admitted {
+    partition: usize,
+    sequence: u64,
+    lease: Lease,
+}
+
+impl Ledger {
+    pub(super) fn new(kept_in: String, ended: UnboundedSender<Ended>) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            ended,
+            kept_in,
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the events are when the process ends, in words for people.
+    pub(crate) fn kept_in(&self) -> &str {
+        &self.kept_in
+    }
+
+    /// Gives an event its position.
+    pub(super) fn admit(
+        &self,
+        partition: usize,
+        sequence: u64,
+        lease: Lease,
+        event: SharedEvent,
+    ) -> Stored {
+        let mut state = self.state();
+        state.next += 1;
+        let position = Position(state.next);
+        let stored = Stored {
+            position,
+            number: 0,
+            accepted_at: event.accepted_at(),
+            event,
+        };
+        let admitted = Admitted {
+            partition,
+            sequence,
+            lease,
+        };
+        state.admitted.insert(position, admitted);
+        stored
+    }
+
+    /// Whether an event may be delivered now.
+    pub(crate) fn is_leased(&self, position: Position) -> bool {
+        let state = self.state();
+        let admitted = state.admitted.get(&position);
+        admitted.is_some_and(|admitted| admitted.lease.is_valid(Instant::now()))
+    }
+
+    /// An event has come back.
+    pub(super) fn end(&self, position: Position, end: End) {
+        let Some(admitted) = self.state().admitted.remove(&position) else {
+            return;
+        };
+        let Admitted {
+            partition,
+            sequence,
+            ..
+        } = admitted;
+        // Without the consumer, nobody needs to know.
+        let _gone = self.ended.send(Ended {
+            partition,
+            sequence,
+            end,
+        });
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger")
+            .field("kept_in", &self.kept_in)
+            .field("admitted", &self.state().admitted.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,143 @@
+//! Consumes the events of a stream on behalf of endpoints.
+//!
+//! | file | its job |
+//! | --- | --- |
+//! | `partition.rs` | the gate and the lease: who may deliver, and in which order |
+//! | `lease.rs`, `ledger.rs`, `store.rs` | what is lent to the queue, and how it comes back |
+//! | `poll.rs`, `slot.rs`, `clock.rs` | when to ask for more; a partition as it is served; when messages came |
+//! | `wire.rs`, `held.rs` | requests, addresses and messages |
+//! | `ensure.rs` | consumers of the server, created or compared |
+//! | `run.rs`, `answer.rs` | the loop; what the server answers |
+
+mod answer;
+mod clock;
+mod ensure;
+mod held;
+mod lag;
+mod lease;
+mod ledger;
+mod partition;
+mod poll;
+mod run;
+mod slot;
+mod store;
+mod wire;
+
+use std::sync::Arc;
+
+use async_nats::Client;
+use async_nats::jetstream::stream::Stream;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub(crate) use self::ensure::Waits;
+pub(crate) use self::lag::Lag;
+use self::ledger::{Ended, Ledger};
+pub(crate) use self::run::{Assignment, Consumer};
+use self::slot::Slot;
+use self::store::LentEvents;
+pub(crate) use self::wire::consumer_name;
+use super::connection::is_at_least;
+use super::error::{JetStreamError, Kind};
+use crate::endpoint::Running;
+use crate::queue::Store;
+
+/// The consumers of an endpoint, before there is the endpoint.
+pub(crate) struct Prepared {
+    ledger: Arc<Ledger>,
+    ended: UnboundedReceiver<Ended>,
+    slots: Vec<Slot>,
+    pins: bool,
+}
+
+impl Prepared {
+    /// Makes sure that an endpoint has a consumer for each partition.
+    pub(crate) async fn new(
+        stream: &Stream,
+        version: &str,
+        prefix: &str,
+        (endpoint, partitions): (&str, u16),
+        waits: Waits,
+    ) -> Result<Self, JetStreamError> {
+        let (sender, ended) = mpsc::unbounded_channel();
+        let name = &stream.cached_info().config.name;
+        let kept_in = format!("the JetStream stream {name}");
+        let mut slots = Vec::new();
+        let mut pins = None;
+        for partition in 0..partitions {
+            let consumer = (endpoint, partition);
+            let pinned = ensure::ensure(stream, version, prefix, consumer, waits).await?;
+            if *pins.get_or_insert(pinned) != pinned {
+                let message = format!(
+                    "some consumers of the endpoint {endpoint:?} are pinned and some are not: \
+                     delete those that are not, if their events may be delivered again"
+                );
+                return Err(JetStreamError::new(Kind::Mismatch, message));
+            }
+            let name = consumer_name(endpoint, partition);
+            slots.push(Slot::new(name, waits.ack, pinned, Instant::now()));
+        }
+        let pins = pins.unwrap_or(false);
+        if !pins {
+            let can_pin = is_at_least(version, 2, 11);
+            tracing::warn!(
+                endpoint,
+                version,
+                can_pin,
+                "the consumers have no pin, which servers have from 2.11 on: each partition has \
+                 one event under way at a time"
+            );
+        }
+        Ok(Self {
+            ledger: Ledger::new(kept_in, sender),
+            ended,
+            slots,
+            pins,
+        })
+    }
+
+    /// The store of the endpoint's queue.
+    pub(crate) fn store(&self) -> Box<dyn Store> {
+        Box::new(LentEvents(self.ledger.clone()))
+    }
+
+    /// Begins to listen, for an endpoint whose queue has the store.
+    pub(crate) async fn into_consumer(
+        self,
+        client: Client,
+        stream: String,
+        endpoint: Arc<Running>,
+        assignment: watch::Receiver<Assignment>,
+    ) -> Result<(Consumer, Arc<Lag>), JetStreamError> {
+        let inbox = client.new_inbox();
+        let subscriber = client
+            .subscribe(format!("{inbox}.>"))
+            .await
+            .map_err(|error| {
+                JetStreamError::new(Kind::Unreachable, "cannot subscribe to NATS").because(error)
+            })?;
+        let names = self.slots.iter().enumerate();
+        let names = names
+            .map(|(number, slot)| (slot.consumer.clone(), number))
+            .collect();
+        let lag = Arc::new(Lag::new(self.slots.len()));
+        let consumer = Consumer {
+            endpoint,
+            client,
+            stream,
+            inbox,
+            subscriber,
+            names,
+            slots: self.slots,
+            pins: self.pins,
+            ledger: self.ledger,
+            ended: self.ended,
+            assignment,
+            base: Instant::now(),
+            lag: lag.clone(),
+            next_report: Instant::now(),
+        };
+        Ok((consumer, lag))
+    }
+}

@@ -1,0 +1,115 @@
+//! What is due for a partition: leases that end, the gate, progress.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Action, Gate, PROGRESS, Partition, Progress, State};
+
+/// The pause between two questions to the server.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+impl<T> Partition<T> {
+    /// Does what is due. Call it after whatever was told, and now and then.
+    pub(in crate::jetstream::consumer) fn act(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.lapse(now);
+        if std::mem::take(&mut self.revoked) {
+            actions.push(Action::Revoke);
+        }
+        self.open(now, actions);
+        if self.gate == Gate::Open {
+            for (sequence, held) in &mut self.held {
+                if held.state == State::Gathered {
+                    held.state = State::Admitted;
+                    self.admitted += 1;
+                    actions.push(Action::Admit(*sequence));
+                }
+            }
+        }
+        self.tell(now, actions);
+        let leased = self.held.values().filter(|it| it.state == State::Admitted);
+        self.lease.set(leased.map(|held| held.until).min());
+    }
+
+    /// Drops what was held for too long.
+    fn lapse(&mut self, now: Instant) {
+        let mut lapsed = false;
+        self.held.retain(|_, held| {
+            let over = now >= held.until;
+            match held.state {
+                State::Gathered if over => {
+                    lapsed = true;
+                    return false;
+                }
+                State::Admitted if over => {
+                    lapsed = true;
+                    held.state = State::Lapsed;
+                }
+                _ => {}
+            }
+            true
+        });
+        if !lapsed {
+            return;
+        }
+        match self.gate {
+            Gate::Shut => self.renew(now),
+            _ if self.pins => self.gather(now),
+            // At most one event is held.
+            _ => self.renew(now),
+        }
+    }
+
+    /// Opens the gate if everything is held that the server waits for.
+    fn open(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let settling = self.is_settling(now);
+        let Gate::Gathering { since, ask, told } = &mut self.gate else {
+            return;
+        };
+        // The events of an earlier opening have to come back first, and what the
+        // server says counts only when no acknowledgement is under way.
+        if self.admitted > 0 || settling {
+            *ask = now;
+            *told = None;
+            return;
+        }
+        if let Some(Progress { delivered, pending }) = *told {
+            let held = self.held.range(..=delivered);
+            let gathered = held.filter(|(_, it)| it.state == State::Gathered).count();
+            if gathered == pending {
+                self.gate = Gate::Open;
+                return;
+            }
+        }
+        // What is held may not be the server's to wait for any more: then the count
+        // never fits. It starts from nothing: the server delivers it again.
+        if now >= *since + self.ack_wait * 2 {
+            *since = now;
+            *told = None;
+            self.held.retain(|_, held| held.state != State::Gathered);
+        }
+        if now >= *ask {
+            *ask = now + ASK_AGAIN;
+            actions.push(Action::Ask);
+        }
+    }
+
+    /// Tells the server of progress and of ends.
+    fn tell(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        // Without the pin, the events go to the worker that has it.
+        let keeps = self.gate != Gate::Shut;
+        for (sequence, held) in &mut self.held {
+            if now < held.tell || now >= held.until {
+                continue;
+            }
+            match held.state {
+                State::Gathered | State::Admitted if keeps => {
+                    actions.push(Action::Progress(*sequence));
+                }
+                State::Settled => actions.push(Action::Acknowledge(*sequence)),
+                _ => continue,
+            }
+            held.tell = now + self.ack_wait / (2 * PROGRESS);
+        }
+    }
+}

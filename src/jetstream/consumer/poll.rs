@@ -1,0 +1,114 @@
+//! When to ask the server for more: [`Poll`].
+//!
+//! A worker that stops asking loses its pin, so there is always a request that the
+//! server has, also while as many events are under way as may be. A request ends by
+//! itself after [`EXPIRES`]. One that the server does not know, because it was
+//! restarted or the connection is another, is noticed by its missing heartbeats.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long the server keeps a request.
+pub(super) const EXPIRES: Duration = Duration::from_secs(3);
+
+/// How often it tells a client that it still has the request.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The events that one request may bring.
+pub(super) const BATCH: usize = 256;
+
+/// Without any sign for so long, the request counts as lost.
+const SILENCE: Duration = Duration::from_millis(2500);
+
+/// The pause before the next request after one that failed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(super) struct Poll {
+    /// Events that the request may still bring.
+    left: usize,
+    heard: Instant,
+    /// When to ask at the earliest.
+    next: Instant,
+    /// When the request ends by itself.
+    until: Instant,
+}
+
+impl Poll {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            left: 0,
+            heard: now,
+            next: now,
+            until: now,
+        }
+    }
+
+    /// Whether to ask now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let has_request = self.left > 0 && now < self.until && now < self.heard + SILENCE;
+        !has_request && now >= self.next
+    }
+
+    /// A request is sent.
+    pub(super) fn asked(&mut self, now: Instant) {
+        self.left = BATCH;
+        self.heard = now;
+        self.until = now + EXPIRES;
+    }
+
+    /// The request has brought an event.
+    pub(super) fn brought(&mut self, now: Instant) {
+        self.left = self.left.saturating_sub(1);
+        self.heard = now;
+    }
+
+    /// The server still has the request.
+    pub(super) fn lives(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// The request has ended. `at_once` says that this is no reason to wait.
+    pub(super) fn ended(&mut self, now: Instant, at_once: bool) {
+        self.left = 0;
+        if !at_once {
+            self.next = now + PAUSE;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_always_a_request() {
+        let mut now = Instant::now();
+        let mut poll = Poll::new(now);
+        assert!(poll.is_due(now));
+        poll.asked(now);
+        assert!(!poll.is_due(now));
+        for _ in 0..BATCH {
+            assert!(!poll.is_due(now));
+            poll.brought(now);
+        }
+        assert!(poll.is_due(now), "it has brought all that it may");
+        poll.asked(now);
+        for _ in 0..2 {
+            now += HEARTBEAT;
+            poll.lives(now);
+            assert!(!poll.is_due(now));
+        }
+        now += HEARTBEAT;
+        assert!(poll.is_due(now), "it has ended by itself");
+        poll.asked(now);
+        assert!(poll.is_due(now + SILENCE), "the server does not know it");
+        poll.ended(now, true);
+        assert!(poll.is_due(now));
+        poll.asked(now);
+        poll.ended(now, false);
+        assert!(!poll.is_due(now));
+        assert!(poll.is_due(now + PAUSE));
+    }
+}

@@ -1,0 +1,365 @@
+//! The loop of a worker for one endpoint: [`Consumer`].
+//!
+//! It is a pull loop of its own. The streams of the client stall now and then for
+//! seconds, and its single fetches do not take part in pins. Everything goes over
+//! one subscription, so that a delivery and an answer are seen in the order in which
+//! the server sent them: requests are published with the address of the answer, which
+//! says what was asked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, Message, Subscriber};
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::answer::{answer, status_of};
+use super::clock::Clock;
+use super::held::{Content, Held};
+use super::lag::Lag;
+use super::ledger::{End, Ended, Ledger};
+use super::partition::{Action, Delivered};
+use super::slot::{Departure, Phase, Slot};
+use super::wire::{self, Address, Question};
+use crate::endpoint::Running;
+use crate::jetstream::connection::is_connected;
+use crate::jetstream::metrics;
+use crate::queue::Stored;
+
+/// How often to look at what is due.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often to report.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// The most messages that are read in a row.
+const ROW: usize = 256;
+
+/// Which partitions a worker serves, by endpoint. `None` ends its consumers.
+pub(crate) type Assignment = Option<Arc<HashMap<String, Vec<bool>>>>;
+
+/// Consumes the events of a stream on behalf of an endpoint.
+pub(crate) struct Consumer {
+    pub(super) endpoint: Arc<Running>,
+    pub(super) client: Client,
+    pub(super) stream: String,
+    pub(super) inbox: String,
+    pub(super) subscriber: Subscriber,
+    pub(super) slots: Vec<Slot>,
+    /// The slots by the names of their consumers.
+    pub(super) names: HashMap<String, usize>,
+    pub(super) pins: bool,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) ended: UnboundedReceiver<Ended>,
+    pub(super) assignment: watch::Receiver<Assignment>,
+    pub(super) base: Instant,
+    pub(super) lag: Arc<Lag>,
+    pub(super) next_report: Instant,
+}
+
+impl Consumer {
+    /// Runs until the assignment ends, and all partitions are given up.
+    pub(crate) async fn run(mut self) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut clock = Clock::new(Instant::now());
+        let mut actions = Vec::new();
+        loop {
+            // In the other cases the subscription was looked at first.
+            let mut all_read = true;
+            tokio::select! {
+                biased;
+                message = self.subscriber.next() => {
+                    let Some(message) = message else { return };
+                    let came = clock.wakes(Instant::now());
+                    self.hear(came, message);
+                    all_read = self.hear_more(came);
+                }
+                Some(ended) = self.ended.recv() => {
+                    self.end(ended);
+                    while let Ok(ended) = self.ended.try_recv() {
+                        self.end(ended);
+                    }
+                }
+                _ = tick.tick() => {}
+            }
+            if all_read {
+                clock.idle(Instant::now());
+            }
+            let goes_on = self.assign();
+            self.act(&mut actions).await;
+            self.report(Instant::now());
+            if !goes_on && self.slots.iter().all(|slot| slot.phase == Phase::Away) {
+                return;
+            }
+        }
+    }
+
+    /// Reads what is here already, and returns whether that is all.
+    fn hear_more(&mut self, came: Instant) -> bool {
+        for _ in 0..ROW {
+            match self.subscriber.next().now_or_never() {
+                Some(Some(message)) => self.hear(came, message),
+                _ => return true,
+            }
+        }
+        false
+    }
+
+    /// Serves the partitions that are assigned. Returns false at the end.
+    fn assign(&mut self) -> bool {
+        let now = Instant::now();
+        let assignment = self.assignment.borrow_and_update().clone();
+        let own = assignment
+            .as_ref()
+            .and_then(|it| it.get(self.endpoint.name()));
+        for (number, slot) in self.slots.iter_mut().enumerate() {
+            let serve = own
+                .and_then(|own| own.get(number))
+                .copied()
+                .unwrap_or(false);
+            slot.serve(now, serve);
+        }
+        assignment.is_some()
+    }
+
+    fn hear(&mut self, came: Instant, message: Message) {
+        let now = Instant::now();
+        if let Some((number, question)) = Question::read(&message.subject, &self.inbox) {
+            if let Some(slot) = self.slots.get_mut(number) {
+                match message.status {
+                    Some(status) => status_of(slot, now, question, status, &message),
+                    None => answer(slot, self.base, question, &message.payload),
+                }
+            }
+            return;
+        }
+        let Some(reply) = message.reply.clone() else {
+            return;
+        };
+        let Some(address) = Address::read(&reply) else {
+            return;
+        };
+        let slot = self.names.get(address.consumer);
+        let Some(slot) = slot.and_then(|number| self.slots.get_mut(*number)) else {
+            return;
+        };
+        slot.poll.brought(now);
+        slot.left = address.left;
+        // Another worker gets it when its wait is over.
+        if slot.phase != Phase::Serving {
+            return;
+        }
+        let delivered = Delivered {
+            sequence: address.sequence,
+            number: address.number,
+            pin: wire::pin(&message),
+            came,
+            message: Held::new(reply.clone(), &message),
+        };
+        let renew = |held: &mut Held, again: Held| held.reply = again.reply;
+        slot.partition.delivered(now, delivered, renew);
+    }
+
+    fn end(&mut self, ended: Ended) {
+        let Ended {
+            partition,
+            sequence,
+            end,
+        } = ended;
+        let Some(slot) = self.slots.get_mut(partition) else {
+            return;
+        };
+        match end {
+            End::Returned => slot.partition.returned(sequence),
+            End::Delivered | End::Dead => {
+                if let Some(held) = slot.partition.message(sequence) {
+                    held.is_dead = end == End::Dead;
+                }
+                slot.partition.settled(Instant::now(), sequence);
+            }
+        }
+    }
+
+    /// Tells how many events wait in the partitions that this worker serves.
+    fn report(&mut self, now: Instant) {
+        if now < self.next_report {
+            return;
+        }
+        self.next_report = now + REPORT;
+        for (number, slot) in self.slots.iter().enumerate() {
+            let serves = slot.phase != Phase::Away;
+            let lag = if serves {
+                slot.left + slot.partition.len() as u64
+            } else {
+                0
+            };
+            self.lag.set(number, serves.then_some(lag));
+            metrics::lag(self.endpoint.name(), number, lag);
+        }
+    }
+
+    /// Does what is due.
+    async fn act(&mut self, actions: &mut Vec<Action>) {
+        let mut admitted = Admitted::default();
+        let mut revoked = false;
+        for number in 0..self.slots.len() {
+            let now = Instant::now();
+            let Some(slot) = self.slots.get_mut(number) else {
+                return;
+            };
+            actions.clear();
+            slot.partition.act(now, actions);
+            for action in actions.iter() {
+                match *action {
+                    Action::Revoke => revoked = true,
+                    Action::Admit(sequence) => self.admit(number, sequence, &mut admitted),
+                    Action::Ask => {
+                        let question = Question::Info(now - self.base);
+                        self.ask_info(number, question).await;
+                    }
+                    Action::Progress(sequence) => {
+                        let question = Question::Progress(sequence, now - self.base);
+                        self.tell(number, sequence, question).await;
+                    }
+                    Action::Acknowledge(sequence) => {
+                        self.tell(number, sequence, Question::End(sequence)).await;
+                    }
+                }
+            }
+            self.depart(number, now).await;
+            self.poll(number, now).await;
+        }
+        if !admitted.events.is_empty() {
+            self.endpoint.borrow_events(admitted.events, admitted.new);
+        }
+        if revoked {
+            self.endpoint.revoke();
+        }
+    }
+
+    /// Puts an event into the queue. One that the endpoint does not want has ended,
+    /// and one that cannot be read becomes a dead letter.
+    fn admit(&mut self, number: usize, sequence: u64, admitted: &mut Admitted) {
+        let Some(slot) = self.slots.get_mut(number) else {
+            return;
+        };
+        let lease = slot.partition.lease().clone();
+        let Some(held) = slot.partition.message(sequence) else {
+            return;
+        };
+        match held.content.clone() {
+            Content::Event(event) if self.endpoint.wants(&event) => {
+                admitted.new += usize::from(!std::mem::replace(&mut held.was_admitted, true));
+                let stored = self.ledger.admit(number, sequence, lease, event);
+                admitted.events.push(stored);
+            }
+            Content::Event(_) => slot.partition.settled(Instant::now(), sequence),
+            Content::Unreadable(event, error) => {
+                tracing::error!(
+                    endpoint = self.endpoint.name(),
+                    sequence,
+                    error,
+                    "a message of the stream is not an event: it becomes a dead letter"
+                );
+                let stored = self.ledger.admit(number, sequence, lease, event);
+                let (ledger, endpoint) = (self.ledger.clone(), self.endpoint.clone());
+                tokio::spawn(async move {
+                    endpoint.reject(&stored.event, error).await;
+                    ledger.end(stored.position, End::Dead);
+                });
+            }
+        }
+    }
+
+    /// Goes on with giving up a partition.
+    async fn depart(&mut self, number: usize, now: Instant) {
+        let Some(slot) = self.slots.get_mut(number) else {
+            return;
+        };
+        match slot.departure(now, self.pins) {
+            Departure::Wait => {}
+            Departure::Unpin => {
+                let subject = format!("$JS.API.CONSUMER.UNPIN.{}.{}", self.stream, slot.consumer);
+                let group = format!(r#"{{"group":"{}"}}"#, wire::GROUP);
+                self.publish(subject, number, Question::Unpin, group.into())
+                    .await;
+            }
+            Departure::Abandon => {
+                // Not before the pin is given up: they would come back here.
+                for held in slot.abandon(now) {
+                    if is_connected(&self.client) {
+                        let _closed = self.client.publish(held.reply, "-NAK".into()).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks for more, if no request is open.
+    async fn poll(&mut self, number: usize, now: Instant) {
+        let connected = is_connected(&self.client);
+        let Some(slot) = self.slots.get_mut(number) else {
+            return;
+        };
+        if slot.phase != Phase::Serving || !connected || !slot.poll.is_due(now) {
+            return;
+        }
+        slot.poll.asked(now);
+        let request = wire::pull_request(self.pins, slot.partition.pin());
+        let subject = format!(
+            "$JS.API.CONSUMER.MSG.NEXT.{}.{}",
+            self.stream, slot.consumer
+        );
+        self.publish(subject, number, Question::Messages, request)
+            .await;
+    }
+
+    async fn ask_info(&self, number: usize, question: Question) {
+        let Some(slot) = self.slots.get(number) else {
+            return;
+        };
+        let subject = format!("$JS.API.CONSUMER.INFO.{}.{}", self.stream, slot.consumer);
+        self.publish(subject, number, question, Vec::new()).await;
+    }
+
+    /// Tells the server of the progress or the end of an event.
+    async fn tell(&mut self, number: usize, sequence: u64, question: Question) {
+        let slot = self.slots.get_mut(number);
+        let Some(held) = slot.and_then(|slot| slot.partition.message(sequence)) else {
+            return;
+        };
+        let word = match question {
+            Question::Progress(..) => "+WPI",
+            _ if held.is_dead => "+TERM",
+            _ => "+ACK",
+        };
+        let reply = held.reply.to_string();
+        self.publish(reply, number, question, word.into()).await;
+    }
+
+    /// Publishes something that is answered. Without a connection it is left out, and
+    /// due again soon: the client would keep it, and send all of it at once later.
+    async fn publish(&self, subject: String, number: usize, question: Question, payload: Vec<u8>) {
+        if is_connected(&self.client) {
+            let address = question.to_address(&self.inbox, number);
+            let publish = self
+                .client
+                .publish_with_reply(subject, address, payload.into());
+            if let Err(error) = publish.await {
+                tracing::debug!("not published: {error}");
+            }
+        }
+    }
+}
+
+/// Events for the queue.
+#[derive(Default)]
+struct Admitted {
+    events: Vec<Stored>,
+    /// Those of them that it did not have before.
+    new: usize,
+}

@@ -1,0 +1,95 @@
+//! A partition as a worker serves it: [`Slot`].
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::held::Held;
+use super::partition::Partition;
+use super::poll::Poll;
+
+/// A partition as a worker serves it.
+pub(super) struct Slot {
+    pub(super) consumer: String,
+    pub(super) partition: Partition<Held>,
+    pub(super) poll: Poll,
+    pub(super) phase: Phase,
+    /// Messages that the server had not delivered at the last delivery.
+    pub(super) left: u64,
+}
+
+/// Whether the worker serves the partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Another worker does.
+    Away,
+    Serving,
+    /// It gives the partition up, and waits for what is with the queue.
+    Leaving,
+    /// The server is told to give the pin to another.
+    Unpinning {
+        since: Instant,
+    },
+}
+
+/// How long the server may take to unpin.
+const UNPIN: Duration = Duration::from_secs(2);
+
+/// What is next for a partition that is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Departure {
+    Wait,
+    Unpin,
+    /// Give back what is held.
+    Abandon,
+}
+
+impl Slot {
+    pub(super) fn new(consumer: String, ack_wait: Duration, pins: bool, now: Instant) -> Self {
+        let mut partition = Partition::new(ack_wait, pins, now);
+        partition.leave(now);
+        Self {
+            consumer,
+            partition,
+            poll: Poll::new(now),
+            phase: Phase::Away,
+            left: 0,
+        }
+    }
+
+    /// Whether the worker is to serve it from now on.
+    pub(super) fn serve(&mut self, now: Instant, serve: bool) {
+        match (self.phase, serve) {
+            (Phase::Away, true) => {
+                self.phase = Phase::Serving;
+                self.poll = Poll::new(now);
+                self.partition.join();
+            }
+            (Phase::Serving, false) => {
+                self.phase = Phase::Leaving;
+                self.partition.leave(now);
+            }
+            // Once begun, it is given up: another worker may be told already.
+            _ => {}
+        }
+    }
+
+    pub(super) fn departure(&mut self, now: Instant, pins: bool) -> Departure {
+        match self.phase {
+            Phase::Leaving if !self.partition.has_left(now) => Departure::Wait,
+            Phase::Leaving if pins && self.partition.pin().is_some() => {
+                self.phase = Phase::Unpinning { since: now };
+                Departure::Unpin
+            }
+            Phase::Leaving => Departure::Abandon,
+            Phase::Unpinning { since } if now >= since + UNPIN => Departure::Abandon,
+            Phase::Away | Phase::Serving | Phase::Unpinning { .. } => Departure::Wait,
+        }
+    }
+
+    pub(super) fn abandon(&mut self, now: Instant) -> Vec<Held> {
+        self.phase = Phase::Away;
+        self.left = 0;
+        self.partition.abandon(now)
+    }
+}

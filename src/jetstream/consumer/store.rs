@@ -1,0 +1,48 @@
+//! JetStream as the store behind a queue: [`LentEvents`].
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::ledger::{End, Ledger};
+use crate::queue::{Position, Refill, Reload, Room, Store};
+
+/// The store of a worker's queue. It lends what a consumer holds, which is bounded by
+/// what the server has under way: the queue has all of it, and never asks for more.
+#[derive(Debug)]
+pub(super) struct LentEvents(pub(super) Arc<Ledger>);
+
+impl Store for LentEvents {
+    fn refill(&self, _: Position, _: Room, _: Refill) {}
+
+    fn reload(&self, _: &str, _: Range<Position>, _: Room, _: Reload) {}
+
+    fn can_reload(&self) -> bool {
+        false
+    }
+
+    fn settle(&self, position: Position) {
+        self.0.end(position, End::Delivered);
+    }
+
+    fn bury(&self, position: Position) {
+        self.0.end(position, End::Dead);
+    }
+
+    /// Nobody would try it again before its lease ends, and then it would be given up
+    /// again.
+    fn lose(&self, position: Position) {
+        self.0.end(position, End::Dead);
+    }
+
+    fn may_deliver(&self, position: Position) -> bool {
+        self.0.is_leased(position)
+    }
+
+    fn give_back(&self, position: Position) {
+        self.0.end(position, End::Returned);
+    }
+
+    fn kept_in(&self) -> &str {
+        self.0.kept_in()
+    }
+}

@@ -1,0 +1,113 @@
+//! Knows the other workers, and keeps what belongs to no single endpoint: [`Roster`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, Subscriber};
+use futures_util::StreamExt as _;
+use tokio::sync::watch;
+use tokio::time::{Instant, interval, timeout};
+
+use super::balance::{Members, PRESENCE, Presence};
+use super::connection::is_connected;
+use super::consumer::Assignment;
+use super::upkeep::Upkeep;
+
+/// How long a worker listens for others before it serves partitions.
+const LISTEN: Duration = Duration::from_millis(1500);
+
+/// Keeps the list of workers, assigns partitions, and looks after the stream.
+pub(super) struct Roster {
+    pub(super) client: Client,
+    pub(super) subject: String,
+    pub(super) heard: Subscriber,
+    pub(super) partitions: u16,
+    pub(super) members: Members,
+    pub(super) assignment: watch::Sender<Assignment>,
+    pub(super) upkeep: Upkeep,
+    pub(super) every: Duration,
+}
+
+impl Roster {
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let start = Instant::now();
+        let mut presence = interval(PRESENCE);
+        let mut look = start + self.every;
+        loop {
+            tokio::select! {
+                Some(message) = self.heard.next() => {
+                    if let Ok(heard) = serde_json::from_slice(&message.payload)
+                        && self.members.hear(Instant::now(), heard)
+                    {
+                        self.tell(false).await;
+                    }
+                }
+                _ = presence.tick() => self.tell(false).await,
+                () = stopped(&mut stop) => break,
+            }
+            let now = Instant::now();
+            self.members.expire(now);
+            // Whoever lives has answered by then.
+            if now >= start + LISTEN {
+                self.assign();
+            }
+            if now >= look {
+                look = now + self.every;
+                let own = self.looked_after();
+                // Bounded: while it lasts, nobody hears of this worker.
+                let _late = timeout(PRESENCE, self.upkeep.look(&own)).await;
+            }
+        }
+        self.assignment.send_replace(None);
+        self.tell(true).await;
+    }
+
+    async fn tell(&self, leaves: bool) {
+        let own = self.members.own().clone();
+        let presence = serde_json::to_vec(&Presence { leaves, ..own });
+        if let Ok(presence) = presence
+            && is_connected(&self.client)
+        {
+            let _closed = self
+                .client
+                .publish(self.subject.clone(), presence.into())
+                .await;
+        }
+    }
+
+    fn assign(&self) {
+        let endpoints = self.members.own().endpoints.iter();
+        let own = endpoints.map(|endpoint| {
+            let partitions = self.members.own_partitions(endpoint, self.partitions);
+            (endpoint.clone(), partitions)
+        });
+        let own = Some(Arc::new(own.collect::<HashMap<_, _>>()));
+        self.assignment.send_if_modified(|assignment| {
+            let changes = *assignment != own;
+            if changes {
+                assignment.clone_from(&own);
+            }
+            changes
+        });
+    }
+
+    /// The partitions that this worker looks after: those that it serves for its
+    /// first endpoint. Every partition has such a worker.
+    fn looked_after(&self) -> Vec<u16> {
+        let Some(first) = self.members.own().endpoints.first() else {
+            return Vec::new();
+        };
+        let own = self.members.own_partitions(first, self.partitions);
+        let numbered = (0..self.partitions).zip(own);
+        numbered
+            .filter(|(_, own)| *own)
+            .map(|(partition, _)| partition)
+            .collect()
+    }
+}
+
+/// Resolves when the worker is to stop, or is dropped.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _stopped = stop.wait_for(|stop| *stop).await;
+}

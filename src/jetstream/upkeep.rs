@@ -1,0 +1,141 @@
+//! Removes what every endpoint has, and notices what the stream lost by age.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use async_nats::jetstream::consumer::Info;
+use async_nats::jetstream::stream::Stream;
+use futures_util::TryStreamExt as _;
+
+use super::metrics;
+use super::subject;
+
+/// Looks after the stream on behalf of a worker.
+pub(super) struct Upkeep {
+    pub(super) stream: Stream,
+    pub(super) prefix: String,
+    /// Whether events that every endpoint has are kept until they are too old.
+    pub(super) keeps: bool,
+    /// The endpoints by the names of their consumers.
+    pub(super) endpoints: HashMap<String, String>,
+    /// The age at which the stream drops events.
+    pub(super) max_age: Duration,
+    /// The oldest event that a consumer did not have at the last look, and when it
+    /// was stored.
+    pub(super) oldest: HashMap<String, (u64, SystemTime)>,
+    /// How often that was noticed.
+    pub(super) aged_out: Arc<AtomicU64>,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+impl Upkeep {
+    /// Looks at the partitions of `own`, which this worker serves.
+    pub(super) async fn look(&mut self, own: &[u16]) {
+        if let Err(error) = self.try_look(own).await {
+            tracing::debug!(error, "the stream cannot be looked after");
+        }
+    }
+
+    async fn try_look(&mut self, own: &[u16]) -> Result<(), Failure> {
+        // Of all workers, and of whoever else consumes.
+        let consumers: Vec<_> = self.stream.consumers().try_collect().await?;
+        for partition in own {
+            let subject = subject::of_partition(&self.prefix, *partition);
+            let concerned = consumers
+                .iter()
+                .filter(|it| overlaps(it, &subject, &self.prefix));
+            let concerned: Vec<_> = concerned.collect();
+            for consumer in &concerned {
+                self.notice(consumer, &subject).await?;
+            }
+            let floor = concerned
+                .iter()
+                .map(|it| it.ack_floor.stream_sequence)
+                .min();
+            let Some(floor) = floor.filter(|floor| *floor > 0 && !self.keeps) else {
+                continue;
+            };
+            // Keeps what comes from this sequence on.
+            self.stream
+                .purge()
+                .filter(&subject)
+                .sequence(floor + 1)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Notices whether the stream has dropped, by age, an event that a consumer of
+    /// ours did not have.
+    ///
+    /// The server moves the floor of a consumer past what it drops, so that the floor
+    /// says nothing. But an event that was the oldest to wait at the last look, and is
+    /// gone at an age at which the stream drops it, was dropped, or acknowledged at
+    /// the last moment.
+    async fn notice(&mut self, consumer: &Info, subject: &str) -> Result<(), Failure> {
+        let Some(endpoint) = self.endpoints.get(&consumer.name) else {
+            return Ok(());
+        };
+        let floor = consumer.ack_floor.stream_sequence;
+        let waits = consumer.num_pending > 0 || consumer.num_ack_pending > 0;
+        let oldest = match waits {
+            true => self
+                .stream
+                .get_first_raw_message_by_subject(subject, floor + 1)
+                .await
+                .ok(),
+            false => None,
+        };
+        let nanos = oldest
+            .as_ref()
+            .map(|message| message.time.unix_timestamp_nanos());
+        let nanos = nanos
+            .and_then(|nanos| u64::try_from(nanos).ok())
+            .unwrap_or_default();
+        let stored = SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
+        let oldest = oldest.map(|message| message.sequence);
+        let before = match oldest {
+            Some(oldest) => self.oldest.insert(consumer.name.clone(), (oldest, stored)),
+            None => self.oldest.remove(&consumer.name),
+        };
+        let Some((before, stored)) = before else {
+            return Ok(());
+        };
+        let is_old = stored.elapsed().is_ok_and(|age| age >= self.max_age);
+        if is_old && oldest.is_none_or(|oldest| oldest > before) {
+            metrics::aged_out(endpoint);
+            self.aged_out.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(
+                endpoint,
+                consumer = consumer.name,
+                sequence = before,
+                "events are lost: they were too old for the stream before the endpoint had them"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Whether a consumer has events of a partition: those of its own filter, or, to be
+/// safe, of any filter that is not another partition's.
+fn overlaps(consumer: &Info, subject: &str, prefix: &str) -> bool {
+    let config = &consumer.config;
+    let filters = config
+        .filter_subjects
+        .iter()
+        .chain([&config.filter_subject]);
+    let mut filters = filters.filter(|it| !it.is_empty()).peekable();
+    let own: Vec<_> = subject.split('.').collect();
+    let depth = prefix.split('.').count();
+    filters.peek().is_none()
+        || filters.any(|filter| {
+            // The partition is the token after the prefix.
+            match filter.split('.').nth(depth) {
+                Some(token) => token.parse::<u16>().is_err() || own.get(depth) == Some(&token),
+                None => true,
+            }
+        })
+}

@@ -1,0 +1,81 @@
+//! Events that a store lends: it may want them back before they are delivered.
+//!
+//! A store that several processes share lends its events for a time. When that is
+//! over, another process may have them, and to deliver them here would break their
+//! order. So whoever is about to deliver an event asks whether it
+//! [may](Queue::may_deliver), and gives back what must not be. A store that
+//! [revokes](Queue::revoke) events gets them back at once, but for those with an
+//! attempt under way.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::entry::Entry;
+use super::queue::Queue;
+use super::store::Stored;
+use super::window::entry;
+
+impl Queue {
+    /// Takes events that a store lends, whatever their number and size: the store
+    /// bounds them. `new` of them were never here before.
+    #[cfg_attr(
+        not(feature = "jetstream"),
+        allow(dead_code, reason = "no other store lends its events")
+    )]
+    pub(crate) fn borrow_events(&self, events: Vec<Stored>, new: usize) {
+        let now = (Instant::now(), SystemTime::now());
+        let mut state = self.state();
+        for stored in events {
+            let entry = entry(stored, now);
+            state.bounds.add(entry.memory());
+            state.lanes.push(entry);
+        }
+        (self.accepted)(new);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Asks the reader to give back what must not be delivered any more.
+    #[cfg_attr(
+        not(feature = "jetstream"),
+        allow(dead_code, reason = "no other store lends its events")
+    )]
+    pub(crate) fn revoke(&self) {
+        self.revoked.notify_one();
+    }
+
+    /// Resolves when events are to be given back.
+    pub(crate) async fn revoked(&self) {
+        self.revoked.notified().await;
+    }
+
+    /// Whether an event may be delivered now.
+    pub(crate) fn may_deliver(&self, entry: &Entry) -> bool {
+        match (&self.store, entry.position()) {
+            (Some(store), Some(position)) => store.may_deliver(position),
+            _ => true,
+        }
+    }
+
+    /// Gives back an event that was taken.
+    pub(crate) fn give_back(&self, entry: &Entry) {
+        self.forget(entry);
+        if let (Some(store), Some(position)) = (&self.store, entry.position()) {
+            store.give_back(position);
+        }
+    }
+
+    /// Gives back what waits and must not be delivered any more.
+    pub(crate) fn give_back_waiting(self: &Arc<Self>) {
+        let mut state = self.state();
+        let given = state.lanes.remove(|entry| !self.may_deliver(entry));
+        for entry in &given {
+            // As if the reader had taken it: that it is forgotten undoes both.
+            state.bounds.take(entry.memory());
+        }
+        drop(state);
+        given.iter().for_each(|entry| self.give_back(entry));
+    }
+}
