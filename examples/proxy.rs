@@ -40,7 +40,9 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{Request, StatusCode};
 use http_body_util::Empty;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::layer::TrustedProxies;
@@ -120,35 +122,10 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let upstream = &options.upstream;
     eprintln!("Listening on {address}, forwarding to {upstream}. Ctrl-C stops.");
     let printer = events.map(|events| tokio::spawn(print::print(events, options.json)));
-    let limits = Limits {
-        connections: options.max_connections,
-        head: HEAD,
-        idle: options.timeout + IDLE,
-    };
-    let stop = signals.next();
-    let connections = if options.without_layer {
-        let proxy = Arc::new(Proxy::new(&place)?);
-        let service = service_fn(move |request| proxy.forward(request));
-        let service = BoxCloneService::new(service.map_request(proxy::end_to_end));
-        serve::serve(listener, tls, service, limits, stop).await
-    } else {
-        let proxy = Arc::new(Proxy::new(&place)?);
-        let registry = proxy.clone();
-        let stat = service_fn(move |request: Request<StatBody>| {
-            registry.forward(request.map(|_| RequestBody::empty()))
-        });
-        let layer = layer(options, tls.is_some(), &notifier).stat_with(stat);
-        let service = layer.layer(service_fn(move |request| proxy.forward(request)));
-        let service = BoxCloneService::new(service.map_request(proxy::end_to_end));
-        serve::serve(listener, tls, service, limits, stop).await
-    };
-    shut_down(
-        connections,
-        &notifier,
-        deadline.unwrap_or(DRAIN),
-        &mut signals,
-    )
-    .await;
+    let served = serve(listener, tls, &place, &notifier, options, signals.next());
+    let connections = served.await?;
+    let deadline = deadline.unwrap_or(DRAIN);
+    shut_down(connections, &notifier, deadline, &mut signals).await;
     if let Some(page) = page {
         page.abort();
     }
@@ -160,6 +137,37 @@ async fn run(options: Options) -> Result<(), BoxError> {
     }
     nats::finish(stream, DRAIN).await;
     Ok(())
+}
+
+/// Forwards requests, and makes events of them, until `stop` resolves.
+async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    place: &Place<'_>,
+    notifier: &Notifier,
+    options: &Options,
+    stop: impl Future,
+) -> Result<Connections, BoxError> {
+    let limits = Limits {
+        connections: options.max_connections,
+        head: HEAD,
+        idle: options.timeout + IDLE,
+    };
+    if options.without_layer {
+        let proxy = Arc::new(Proxy::new(place)?);
+        let service = service_fn(move |request| proxy.forward(request));
+        let service = BoxCloneService::new(service.map_request(proxy::end_to_end));
+        return Ok(serve::serve(listener, tls, service, limits, stop).await);
+    }
+    let proxy = Arc::new(Proxy::new(place)?);
+    let registry = proxy.clone();
+    let stat = service_fn(move |request: Request<StatBody>| {
+        registry.forward(request.map(|_| RequestBody::empty()))
+    });
+    let layer = layer(options, place.https, notifier).stat_with(stat);
+    let service = layer.layer(service_fn(move |request| proxy.forward(request)));
+    let service = BoxCloneService::new(service.map_request(proxy::end_to_end));
+    Ok(serve::serve(listener, tls, service, limits, stop).await)
 }
 
 /// Where events go, and how long that may take at the end if the configuration says so.

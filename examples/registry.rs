@@ -87,38 +87,41 @@ async fn run(options: Options) -> Result<(), BoxError> {
         // Nobody reads the events any longer, as in `… | head`.
         result = &mut printer => return Ok(result??),
     }
-    let deadline = Instant::now() + DRAIN;
+    let mut deadline = Instant::now() + DRAIN;
     eprintln!("\nStopping: requests and deliveries have {DRAIN:?} to end. Ctrl-C again stops now.");
     let _server_is_there = stop.send(());
-    let hurry = tokio::select! {
-        ended = timeout_at(deadline, &mut server) => {
-            if ended.is_err() {
-                eprintln!("Some requests did not end in time.");
-            }
+    let ended = tokio::select! {
+        ended = timeout_at(deadline, &mut server) => ended.is_ok(),
+        () = signals.next() => {
+            deadline = Instant::now();
             false
         }
-        () = signals.next() => true,
     };
+    if !ended {
+        eprintln!("Some requests did not end in time.");
+    }
     server.abort();
     if let Some(admin) = admin {
         admin.abort();
     }
-    let left = if hurry {
-        Duration::ZERO
-    } else {
-        deadline - Instant::now()
-    };
-    tokio::select! {
-        report = notifier.shutdown(left) => eprintln!("{report}"),
-        () = signals.next() => eprintln!("{}", notifier.shutdown(Duration::ZERO).await),
-    }
-    nats::finish(stream, left.min(deadline - Instant::now())).await;
+    deliver(&notifier, deadline, &mut signals).await;
+    nats::finish(stream, deadline - Instant::now()).await;
     // It is the last to hold the channel's sink: the printer ends.
     drop(notifier);
     match timeout_at(deadline, printer).await {
         Ok(result) => Ok(result??),
         Err(_) => Ok(()),
     }
+}
+
+/// Delivers the events that wait, unless a signal says not to, and says what is left of
+/// them.
+async fn deliver(notifier: &Notifier, deadline: Instant, signals: &mut Signals) {
+    let report = tokio::select! {
+        report = notifier.shutdown(deadline - Instant::now()) => report,
+        () = signals.next() => notifier.shutdown(Duration::ZERO).await,
+    };
+    eprintln!("{report}");
 }
 
 /// Where events go, but for the lines that are printed here.

@@ -203,7 +203,8 @@ impl Endpoint {
     /// [`sign_hmac`](Self::sign_hmac) sign. In formats `V2` and `V1` a batch has at most
     /// 100 events then.
     ///
-    /// This is for events of the notifier's own source. An event of an unknown instance
+    /// This is for events of the notifier's own source, and not for workers of a stream,
+    /// which share the events of an endpoint. An event of an unknown instance
     /// has no number, and neither has one that was accepted while a journal was not
     /// available.
     pub fn sequence(mut self, sequence: bool) -> Self {
@@ -358,6 +359,11 @@ impl Endpoint {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn has_sequence(&self) -> bool {
+        self.sequence
     }
 
     pub(crate) fn is_disabled(&self) -> bool {

@@ -83,6 +83,11 @@ impl JetStream {
             let message = "a worker has endpoints only: it can have no other sinks";
             return Err(JetStreamError::new(Kind::Setting, message));
         }
+        if endpoints.has_sequences() {
+            let message = "a worker cannot number events: other workers deliver some of \
+                           them. Remove `sequence` from its endpoints";
+            return Err(JetStreamError::new(Kind::Setting, message));
+        }
         let client = connection::connect(settings).await?;
         let name = stream::ensure(&client, settings).await?;
         let found = jetstream::new(client.clone()).get_stream(&name).await;
@@ -310,4 +315,21 @@ pub struct JetStreamLag {
     /// Events of each partition that are not delivered, as of the last delivery.
     /// `None` if another worker serves the partition.
     pub partitions: Vec<Option<u64>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Endpoint;
+
+    #[tokio::test]
+    async fn a_worker_numbers_no_events() {
+        let endpoint = Endpoint::new("e", "http://receiver").sequence(true);
+        let endpoints = Notifier::builder().endpoint(endpoint);
+        // Nobody listens there, and nobody is asked.
+        let stream = JetStream::new("nats://127.0.0.1:1");
+        let error = stream.worker(endpoints).await.unwrap_err();
+        assert!(error.is_setting(), "{error}");
+        assert!(error.to_string().contains("sequence"), "{error}");
+    }
 }

@@ -164,7 +164,6 @@ impl Batch<'_> {
                 attempts: 0,
                 first_attempt: None,
                 last_attempt: None,
-                number: stored.number.and_then(NonZeroU64::new),
                 event: stored.event.clone(),
             };
             let letters: Vec<_> = events.iter().map(letter).collect();

@@ -59,7 +59,8 @@ impl NotifierBuilder {
     /// their receivers compare it with the names of images.
     ///
     /// Defaults to the host of each request, and where a request has none, to the
-    /// address of the [source](Self::source).
+    /// address of the [source](Self::source). An event keeps the host of the notifier
+    /// that made it, also when another one delivers it.
     #[must_use]
     pub fn public_host(mut self, host: impl Into<String>) -> Self {
         self.public_host = Some(host.into());
@@ -124,6 +125,12 @@ impl NotifierBuilder {
     pub(crate) fn endpoint_names(&self) -> Vec<String> {
         let enabled = self.endpoints.iter().filter(|it| !it.is_disabled());
         enabled.map(|it| it.name().to_owned()).collect()
+    }
+
+    /// Whether an endpoint shows the numbers of events.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn has_sequences(&self) -> bool {
+        self.endpoints.iter().any(Endpoint::has_sequence)
     }
 
     /// Whether there are sinks besides the endpoints.

@@ -22,6 +22,7 @@ mod operation;
 #[path = "../../examples/support/pace.rs"]
 mod pace;
 #[path = "../../examples/support/print.rs"]
+#[allow(dead_code, reason = "what is printed is looked at, and not printed")]
 mod print;
 mod printed;
 mod protocols;

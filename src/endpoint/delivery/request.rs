@@ -24,6 +24,9 @@ const ANSWER: usize = 1 << 10;
 /// Bytes of an error's text that are kept.
 const ERROR: usize = 1 << 10;
 
+/// Room for the headers that are not configured, those of the client included.
+const OURS: usize = 8;
+
 /// Posts the events of one endpoint.
 pub(crate) struct Poster {
     pub(crate) timeout: Duration,
@@ -67,35 +70,33 @@ impl Poster {
         let mut request = Request::new(self.body(events, entries));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
-        let signature = self
-            .signer
-            .as_ref()
-            .map(|signer| signer.sign(id, SystemTime::now(), request.body()));
-        let signatures = self.body_signers.iter();
-        let signatures = signatures.map(|signer| signer.sign(request.body()));
-        let format = self.encoding.format;
-        let content_type = content_type(format, events.len() > 1);
-        let agent = format.user_agent().unwrap_or(AGENT);
-        let ours = [
-            (CONTENT_TYPE, HeaderValue::from_static(content_type)),
-            (USER_AGENT, HeaderValue::from_static(agent)),
-        ];
-        let trace = trace_parent.and_then(|trace| HeaderValue::from_str(trace).ok());
-        let sequence = self.sequence.as_ref().filter(|_| !format.is_cloud_events());
-        let sequence = sequence.and_then(|sequence| sequence.headers(entries));
-        let ours: Vec<_> = ours
-            .into_iter()
-            .chain(sequence.into_iter().flatten())
-            .chain(trace.map(|trace| (TRACE_PARENT, trace)))
-            .chain(signature.into_iter().flatten())
-            .chain(signatures)
-            .collect();
+        let (body, format) = (request.body(), self.encoding.format);
         // Configured headers replace ours. Of two with the same name, receivers look at
         // the first and proxies at either.
         let mut headers = self.headers.clone();
-        for (name, value) in ours {
+        headers.reserve(OURS);
+        let mut ours = |(name, value)| {
             headers.entry(name).or_insert(value);
+        };
+        let content_type = content_type(format, events.len() > 1);
+        ours((CONTENT_TYPE, HeaderValue::from_static(content_type)));
+        let agent = format.user_agent().unwrap_or(AGENT);
+        ours((USER_AGENT, HeaderValue::from_static(agent)));
+        if let Some(Ok(trace)) = trace_parent.map(HeaderValue::from_str) {
+            ours((TRACE_PARENT, trace));
         }
+        if let Some(sequence) = &self.sequence
+            && !format.is_cloud_events()
+        {
+            let numbers = sequence.headers(entries);
+            numbers.into_iter().flatten().for_each(&mut ours);
+        }
+        if let Some(signer) = &self.signer {
+            let signature = signer.sign(id, SystemTime::now(), body);
+            signature.into_iter().for_each(&mut ours);
+        }
+        let signers = self.body_signers.iter();
+        signers.map(|signer| signer.sign(body)).for_each(ours);
         *request.headers_mut() = headers;
         request
     }

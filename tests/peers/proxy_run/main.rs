@@ -7,6 +7,7 @@
 #[path = "../../common/mod.rs"]
 mod common;
 mod operator;
+mod setup;
 
 use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Read as _};

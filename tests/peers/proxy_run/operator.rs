@@ -15,7 +15,7 @@ async fn ready() -> String {
 }
 
 /// A port of this machine that nobody listens on.
-async fn closed() -> u16 {
+pub(crate) async fn closed() -> u16 {
     let listener = TcpListener::bind(ANY).await.unwrap();
     listener.local_addr().unwrap().port()
 }
@@ -34,7 +34,7 @@ async fn pull(address: &str, prefix: &str, token: Option<&str>) {
 }
 
 /// Runs what blocks until the program has said something.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     program: Program,
     wait: impl FnOnce(&mut Program) -> T + Send + 'static,
 ) -> (Program, T) {
