@@ -93,9 +93,12 @@ impl Running {
     /// What became of the events, once the worker has ended.
     pub(crate) fn account(&self) -> Account {
         let leftover = *self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
-        let Leftover { stored, letters } = leftover;
+        let (stored, letters) = (leftover.stored, leftover.letters);
         let (dead, lost) = self.counts.dead_and_lost();
-        let store = self.queue.kept_in().filter(|_| stored > 0);
+        let store = self.queue.kept_in();
+        // Events that were on their way into the store may have come since then.
+        let stored = store.map_or(stored, |_| self.queue.size().0);
+        let store = store.filter(|_| stored > 0);
         let location = self.dead_letters.location().filter(|_| letters.kept > 0);
         let kept_in = match (store, location) {
             (Some(store), Some(location)) if store != location => {
@@ -104,7 +107,7 @@ impl Running {
             (store, location) => store.map(str::to_owned).or(location),
         };
         Account {
-            leftover,
+            leftover: Leftover { stored, letters },
             // A worker that does not even end when it is aborted.
             stuck: match self.queue.kept_in() {
                 Some(_) => 0,

@@ -152,7 +152,6 @@ fn letter(endpoint: &str, reason: Reason, event: &SharedEvent) -> DeadLetter {
         attempts: 7,
         first_attempt: None,
         last_attempt: None,
-        number: None,
         event: event.clone(),
     }
 }

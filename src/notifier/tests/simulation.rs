@@ -3,8 +3,8 @@
 //! endpoint that wants it, in the order of its repository, and what is sent again
 //! had a restart in between.
 //!
-//! `SIMULATION_SEED=<seed> cargo test --all-features --lib simulation` repeats one
-//! run, and `SIMULATION_SEEDS=<number>` does more than the usual number.
+//! `RESTARTS_SEED=<seed> cargo test --all-features --lib notifier` repeats one
+//! run, and `RESTARTS_SEEDS=<number>` does more than the usual number.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -111,10 +111,10 @@ fn every_event_ends_once_and_in_order_through_restarts_and_faults() {
             .ok()
             .map(|it| it.parse::<u64>().unwrap())
     };
-    if let Some(seed) = number("SIMULATION_SEED") {
+    if let Some(seed) = number("RESTARTS_SEED") {
         return run(seed);
     }
-    let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let seeds = number("RESTARTS_SEEDS").unwrap_or(SEEDS);
     let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let work = || {
@@ -126,8 +126,8 @@ fn every_event_ends_once_and_in_order_through_restarts_and_faults() {
             if catch_unwind(AssertUnwindSafe(|| run(seed))).is_err() {
                 failed.store(true, Ordering::Relaxed);
                 eprintln!(
-                    "repeat with SIMULATION_SEED={seed} \
-                     cargo test --all-features --lib simulation"
+                    "repeat with RESTARTS_SEED={seed} \
+                     cargo test --all-features --lib notifier"
                 );
             }
         }
