@@ -177,7 +177,8 @@ fn notifier(options: &Options) -> Result<(NotifierBuilder, Option<Duration>), Bo
         Some(file) => Config::from_file(file)?.override_from_env()?,
         None => Config::from_env()?,
     };
-    let mut notifier = config.notifier()?;
+    // Deliveries take no time of the threads that serve clients.
+    let mut notifier = config.notifier()?.own_runtime(true);
     if options.common.include_references {
         notifier = notifier.include_references(true);
     }

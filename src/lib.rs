@@ -92,6 +92,7 @@ mod queue;
 mod redact;
 mod shutdown;
 pub mod sink;
+mod worker_runtime;
 
 pub use bridge::Bridge;
 #[cfg(feature = "config")]

@@ -6,9 +6,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use http::header::PROXY_AUTHORIZATION;
+
 use super::dead_letter::{DeadLetterSink, DeadLetterWriter};
 use super::delivery::{
-    BodySigner, Delivery, Poster, Secrets, Sequence, Signer, client, headers, target,
+    BodySigner, Poster, Secrets, Sequence, Signer, Transport, client, headers, proxy_authorization,
+    target,
 };
 use super::endpoint::Endpoint;
 use super::running::{Leftover, Running};
@@ -37,7 +40,7 @@ const MOST_NUMBERS: usize = 100;
 pub(crate) struct Checked {
     endpoint: Endpoint,
     poster: Poster,
-    client: Delivery,
+    client: Transport,
 }
 
 impl Endpoint {
@@ -123,14 +126,14 @@ impl Endpoint {
     }
 
     /// What makes the requests, and the client that sends them.
-    fn delivery(&self) -> Result<(Poster, Delivery), BuildError> {
+    fn delivery(&self) -> Result<(Poster, Transport), BuildError> {
         let mut mistakes = Mistakes::default();
         let poster = mistakes.take(self.poster());
         let url = poster.as_ref().map(|poster| &poster.url);
         let client = match (&self.client, url) {
             (Some(own), _) => {
                 mistakes.take(self.connection.check_unused(&self.of()));
-                Some(own.delivery())
+                Some(Transport::Own(own.delivery()))
             }
             (None, Some(url)) => {
                 mistakes.take(client(&self.connection, &self.of(), url, self.timeout))
@@ -161,12 +164,16 @@ impl Endpoint {
         };
         let keys = self.signing_secrets.iter();
         let keys = keys.chain(self.hmac_signatures.iter().map(|(_, secret)| secret));
+        let mut sent = headers.clone();
+        sent.extend(
+            proxy_authorization(&self.connection, &url).map(|it| (PROXY_AUTHORIZATION, it)),
+        );
         mistakes.or(Poster {
             timeout: self.timeout,
             encoding: self.encoding.clone(),
             url,
             shown_url,
-            secrets: Secrets::of(&headers, &self.url, keys.map(String::as_str)),
+            secrets: Secrets::of(&sent, &self.url, keys.map(String::as_str)),
             headers,
             signer,
             body_signers,
@@ -225,7 +232,7 @@ impl Checked {
             client,
         } = self;
         let layers = endpoint.layers.iter();
-        let delivery = layers.fold(client, |delivery, wrap| wrap(delivery));
+        let transport = layers.fold(client, |transport, wrap| transport.layered(|it| wrap(it)));
         let settings = endpoint.settings();
         let name: Arc<str> = endpoint.name.as_str().into();
         let counts = Arc::new(Counts::new(&name));
@@ -247,7 +254,7 @@ impl Checked {
             dead_letters: dead_letters.clone(),
             switch: switch.clone(),
             poster: Arc::new(poster),
-            delivery,
+            transport,
             retry: endpoint.retry,
             concurrency: endpoint.concurrency,
             batch: endpoint.batch,

@@ -29,6 +29,7 @@ pub struct JournalOptions {
     pub(super) wait_for_pulls: bool,
     pub(super) cache_bytes: usize,
     pub(super) settle_interval: Duration,
+    pub(super) verify: bool,
     /// The length from which on a file is compacted that is mostly free.
     pub(super) compact_from: u64,
 }
@@ -43,6 +44,7 @@ impl Default for JournalOptions {
             wait_for_pulls: true,
             cache_bytes: 16 << 20,
             settle_interval: Duration::from_secs(1),
+            verify: false,
             compact_from: 64 << 20,
         }
     }
@@ -106,6 +108,16 @@ impl JournalOptions {
     #[must_use]
     pub fn settle_interval(mut self, interval: Duration) -> Self {
         self.settle_interval = interval;
+        self
+    }
+
+    /// Whether all pages of the file are read and verified when it is opened, which
+    /// takes about a second for each gigabyte. A file that was damaged while it was
+    /// closed is then found at once. Defaults to `false`: events are verified when
+    /// they are read.
+    #[must_use]
+    pub fn verify(mut self, verify: bool) -> Self {
+        self.verify = verify;
         self
     }
 

@@ -63,7 +63,11 @@ impl Writer {
     /// Opens the file.
     pub(super) fn open(shared: Arc<Shared>, mut opener: Opener) -> Result<Self, JournalError> {
         let compact_from = shared.options.compact_from;
-        let (database, state) = guarded(|| open(&mut opener, Mode::Plain, compact_from))?;
+        let mode = match shared.options.verify {
+            true => Mode::Verify,
+            false => Mode::Plain,
+        };
+        let (database, state) = guarded(|| open(&mut opener, mode, compact_from))?;
         shared.set_database(Some(database.clone()));
         let writer = Self {
             shared,

@@ -3,19 +3,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::journal::{Journal, Journaled, Starting};
 use super::notifier::{Inner, Notifier};
 use crate::endpoint::{Backing, Checked, Endpoint, Running};
-use crate::error::{BuildError, Kind, Mistakes};
+use crate::error::{BuildError, Mistakes};
 use crate::event::SourceRecord;
 use crate::host::is_valid_in_url;
 use crate::in_flight::InFlight;
 use crate::queue::Store;
 use crate::sink::{Broadcaster, Counted, Destination, Plain, Sink, Unaccepted};
+use crate::worker_runtime::WorkerRuntime;
 
 /// Configures a [`Notifier`].
 #[derive(Clone)]
@@ -25,6 +25,7 @@ pub struct NotifierBuilder {
     include_references: bool,
     sinks: Vec<Arc<dyn Sink>>,
     endpoints: Vec<Endpoint>,
+    own_runtime: bool,
     journal: Option<Journal>,
     clock: fn() -> SystemTime,
 }
@@ -37,6 +38,7 @@ impl Default for NotifierBuilder {
             include_references: false,
             sinks: Vec::new(),
             endpoints: Vec::new(),
+            own_runtime: false,
             journal: None,
             clock: SystemTime::now,
         }
@@ -120,6 +122,20 @@ impl NotifierBuilder {
         self
     }
 
+    /// Sets whether deliveries run in a runtime of their own, on a thread of
+    /// their own, which ends when all endpoints have. Otherwise they run in the
+    /// runtime in which the notifier is built, between its other tasks, and wake
+    /// its threads. Where few threads serve many requests, responses come sooner
+    /// with a runtime for the deliveries. Defaults to `false`.
+    ///
+    /// A dead-letter sink, a layer and a client of your own run there too. With
+    /// it, a notifier can be built outside of a Tokio runtime.
+    #[must_use]
+    pub fn own_runtime(mut self, own: bool) -> Self {
+        self.own_runtime = own;
+        self
+    }
+
     /// The names of the endpoints that are not disabled.
     #[cfg(feature = "jetstream")]
     pub(crate) fn endpoint_names(&self) -> Vec<String> {
@@ -150,7 +166,8 @@ impl NotifierBuilder {
     /// # Errors
     ///
     /// If a setting of an endpoint is invalid, two endpoints have the same name,
-    /// there are endpoints but no Tokio runtime, or the journal cannot be written or
+    /// there are endpoints but no Tokio runtime and no
+    /// [own one](Self::own_runtime), or the journal cannot be written or
     /// has a notifier already. All mistakes are reported at
     /// once, each with field, value and remedy.
     pub fn build(self) -> Result<Notifier, BuildError> {
@@ -164,12 +181,7 @@ impl NotifierBuilder {
         store: impl FnMut(&str) -> Option<Box<dyn Store>>,
     ) -> Result<Notifier, BuildError> {
         let mut mistakes = Mistakes::default();
-        let runtime = Handle::try_current();
-        if runtime.is_err() && self.has_endpoints() {
-            let remedy = "build the notifier inside of a Tokio runtime";
-            let error = BuildError::new("runtime", "none", remedy);
-            mistakes.add(error.with_kind(Kind::NoRuntime));
-        }
+        let runtime = mistakes.take(WorkerRuntime::new(self.has_endpoints(), self.own_runtime));
         let mut source = self.source.unwrap_or_else(|| SourceRecord::new(""));
         source.public_host = self.public_host.unwrap_or(source.public_host);
         if !source.public_host.is_empty() && !is_valid_in_url(&source.public_host) {
@@ -189,8 +201,15 @@ impl NotifierBuilder {
             }
             checked.extend(mistakes.take(endpoint.checked()));
         }
-        mistakes.or(())?;
-        let parts = Parts::start(self.journal, self.clock, store, checked, &source)?;
+        let Some(runtime) = runtime.filter(|_| mistakes.is_empty()) else {
+            return mistakes.failed();
+        };
+        let under = Under {
+            journal: self.journal,
+            store,
+            clock: self.clock,
+        };
+        let parts = Parts::start(under, checked, &source, runtime)?;
         let mut sinks = self.sinks;
         let plain = sinks.iter().map(|sink| Arc::new(Plain(sink.clone())) as _);
         let mut destinations: Vec<Arc<dyn Destination>> = plain.collect();
@@ -227,21 +246,30 @@ struct Parts {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// What is below the endpoints.
+struct Under<S> {
+    journal: Option<Journal>,
+    /// The store of each endpoint, by name, where there is no journal.
+    store: S,
+    clock: fn() -> SystemTime,
+}
+
 impl Parts {
     fn start(
-        journal: Option<Journal>,
-        clock: fn() -> SystemTime,
-        mut store: impl FnMut(&str) -> Option<Box<dyn Store>>,
+        mut under: Under<impl FnMut(&str) -> Option<Box<dyn Store>>>,
         checked: Vec<Checked>,
         source: &SourceRecord,
+        runtime: WorkerRuntime,
     ) -> Result<Self, BuildError> {
-        let mut starting = journal.map(|it| Starting::new(it, clock));
+        let clock = under.clock;
+        let mut starting = under.journal.map(|it| Starting::new(it, clock));
         let (mut endpoints, mut workers) = (Vec::new(), Vec::new());
+        let inside = runtime.enter();
         for endpoint in checked {
             let backing = match &mut starting {
                 Some(journal) => journal.backing(),
                 None => Backing {
-                    store: store(endpoint.name()),
+                    store: (under.store)(endpoint.name()),
                     dead_letters: None,
                     clock,
                 },
@@ -254,12 +282,11 @@ impl Parts {
         let journal = starting
             .map(|it| it.attach(&endpoints, source))
             .transpose()?;
-        let runtime = Handle::try_current();
-        let spawn = |worker| Some(runtime.as_ref().ok()?.spawn(worker));
+        drop(inside);
         Ok(Self {
             endpoints,
             journal,
-            tasks: workers.into_iter().filter_map(spawn).collect(),
+            tasks: runtime.start(workers)?,
         })
     }
 }
@@ -271,6 +298,7 @@ impl fmt::Debug for NotifierBuilder {
             .field("public_host", &self.public_host)
             .field("include_references", &self.include_references)
             .field("endpoints", &self.endpoints)
+            .field("own_runtime", &self.own_runtime)
             .field("journal", &self.journal)
             .finish_non_exhaustive()
     }

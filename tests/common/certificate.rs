@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio_rustls::TlsAcceptor;
 
 use crate::tls;
@@ -18,16 +19,28 @@ pub(crate) struct Certificate {
 
 impl Certificate {
     pub(crate) fn new() -> Self {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        Self::with(IsCa::NoCa)
+    }
+
+    /// One that says that it is an authority, as `openssl req -x509` makes it.
+    pub(crate) fn of_openssl() -> Self {
+        Self::with(IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    fn with(is_ca: IsCa) -> Self {
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let signing_key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&signing_key).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let (certificate, key) = (
+        let (file, key) = (
             folder.path().join("cert.pem"),
             folder.path().join("key.pem"),
         );
-        std::fs::write(&certificate, made.cert.pem()).unwrap();
-        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        std::fs::write(&file, certificate.pem()).unwrap();
+        std::fs::write(&key, signing_key.serialize_pem()).unwrap();
         Self {
-            certificate,
+            certificate: file,
             key,
             _folder: folder,
         }

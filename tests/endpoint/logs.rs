@@ -306,7 +306,7 @@ async fn a_warning_has_the_url_the_causes_the_waiting_events_and_the_next_attemp
     let warning = captured.at(&LOUD).remove(0);
     for words in [
         r#"endpoint="ci""#,
-        "client error (Connect): tcp connect error: Connection refused (os error",
+        r#"error="tcp connect error: Connection refused (os error"#,
         &format!(r#"url="http://…@127.0.0.1:{port}/events""#),
         "waiting=3",
         r#"next_attempt_in=""#,

@@ -12,6 +12,7 @@ mod headers;
 mod logs;
 mod order;
 mod overflow;
+mod own_runtime;
 mod panics;
 mod sequence;
 mod shutdown;

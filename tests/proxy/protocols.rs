@@ -125,6 +125,20 @@ async fn an_upstream_must_present_a_trusted_certificate() {
     }
 }
 
+#[tokio::test]
+async fn an_upstream_may_have_a_certificate_as_openssl_makes_it() {
+    let certificate = Certificate::of_openssl();
+    let address = upstream(Some(certificate.acceptor()), echo).await;
+    let upstream = format!("https://{address}");
+    let place = Place {
+        upstream_ca: Some(&certificate.certificate),
+        ..place(&upstream)
+    };
+    let (address, _events) = proxy(&place, None).await;
+    let answer = send(get(address, MANIFEST)).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+}
+
 #[test]
 fn files_that_are_no_certificates_are_named() {
     let certificate = Certificate::new();

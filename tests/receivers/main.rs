@@ -183,3 +183,19 @@ fn every_configuration_of_the_page_belongs_to_a_test() {
         assert!(here.contains(&format!("\"{heading}\"")), "{heading}");
     }
 }
+
+#[test]
+fn every_link_within_the_page_leads_to_a_heading() {
+    let slugs: Vec<_> = page::headings().into_iter().map(page::slug).collect();
+    let links = page::links();
+    assert!(links.len() > 15, "{links:?}");
+    for link in &links {
+        assert!(slugs.iter().any(|slug| slug == link), "{link}");
+    }
+    for slug in slugs {
+        assert!(
+            links.contains(&&*slug),
+            "no row of the table leads to {slug}"
+        );
+    }
+}

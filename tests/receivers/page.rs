@@ -18,3 +18,16 @@ pub(crate) fn configuration(heading: &str) -> String {
     let (_, yaml) = part.split_once("```yaml\n").unwrap();
     yaml.split_once("```").unwrap().0.to_owned()
 }
+
+/// The anchor of a heading, as GitHub makes it.
+pub(crate) fn slug(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || " -".contains(*c);
+    let kept: String = heading.to_lowercase().chars().filter(kept).collect();
+    kept.replace(' ', "-")
+}
+
+/// The anchors that links within the page lead to.
+pub(crate) fn links() -> Vec<&'static str> {
+    let parts = PAGE.split("](#").skip(1);
+    parts.map(|part| part.split(')').next().unwrap()).collect()
+}

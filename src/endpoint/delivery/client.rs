@@ -4,47 +4,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::PROXY_AUTHORIZATION;
 use http::uri::Scheme;
-use http::{Extensions, Request, Response, StatusCode, Uri};
-use http_body::Body;
-use http_body_util::{Either, Empty, Full};
-use hyper_util::client::legacy::Client;
+use http::{HeaderValue, Uri};
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
-use hyper_util::client::legacy::connect::{
-    CaptureConnection, Connect, HttpConnector, capture_connection,
-};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tower::{BoxError, Service, service_fn};
+use tower::{BoxError, Service};
 
 use super::address::Denied;
+use super::connections::Connections;
 use super::connector::{allowed, checked, encrypted, plain, within};
 use super::proxies::{Proxies, routed};
-use super::response::{Delivery, of_client};
 pub(crate) use super::settings::ConnectionSettings;
-use super::status_line::{StatusLine, Watched};
+use super::status_line::Watched;
 use super::tls;
+use super::transport::Transport;
 use crate::error::{BuildError, Mistakes};
 
-/// How long an idle connection stays open.
-const IDLE: Duration = Duration::from_secs(90);
 /// The default limit of the time to connect.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Bytes of a response's head that are read before it is an error: the limit of
-/// most servers, times eight.
-const HEAD: usize = 64 << 10;
-/// Header fields of a response that are read before it is an error.
-const HEADER_FIELDS: usize = 1_000;
-/// Bytes of a response that may come over HTTP/2 before they are asked for.
-const STREAM: u32 = 64 << 10;
-/// How often an HTTP/2 connection is asked whether it is alive, and how long it
-/// may take to reply. A request that times out closes a connection of HTTP/1.1,
-/// but not one of HTTP/2.
-const PING: Duration = Duration::from_secs(10);
-const PONG: Duration = Duration::from_secs(5);
 
 /// Returns the client for `url`: keep-alive, no redirects, the proxies that the
 /// environment names, HTTP/2 where a receiver over TLS speaks it. `timeout` is that
@@ -59,12 +39,22 @@ pub(crate) fn client(
     of: &str,
     url: &Uri,
     timeout: Duration,
-) -> Result<Delivery, BuildError> {
-    let proxies = match settings.proxy_from_env {
+) -> Result<Transport, BuildError> {
+    let proxies = proxies(settings);
+    resolving(settings, of, url, timeout, GaiResolver::new(), proxies)
+}
+
+/// Returns the credentials that a proxy gets with each request for `url`, and may
+/// repeat.
+pub(crate) fn proxy_authorization(settings: &ConnectionSettings, url: &Uri) -> Option<HeaderValue> {
+    proxies(settings).authorization(url)
+}
+
+fn proxies(settings: &ConnectionSettings) -> Proxies {
+    match settings.proxy_from_env {
         true => Proxies::from_env(),
         false => Proxies::default(),
-    };
-    resolving(settings, of, url, timeout, GaiResolver::new(), proxies)
+    }
 }
 
 fn resolving<R>(
@@ -74,7 +64,7 @@ fn resolving<R>(
     timeout: Duration,
     resolver: R,
     proxies: Proxies,
-) -> Result<Delivery, BuildError>
+) -> Result<Transport, BuildError>
 where
     R: Service<Name, Response: Iterator<Item = SocketAddr> + Send, Error: Into<BoxError>>,
     R: Clone + Send + Sync + 'static,
@@ -102,14 +92,24 @@ where
     let routed = routed(tcp, proxies.clone(), addresses, proxy_tls.flatten());
     if url.scheme() != Some(&Scheme::HTTPS) {
         mistakes.take(settings.check_without_tls(of));
-        return mistakes.or(pooled(within(limit, plain(routed)), proxies));
+        return mistakes.or(kept(within(limit, plain(routed)), proxies));
     }
     mistakes.take(tls::check_server_name(of, url.host().unwrap_or_default()));
     let Some(config) = mistakes.take(tls::config(settings, of)) else {
         return mistakes.failed();
     };
     let encrypted = encrypted(routed, config.into());
-    mistakes.or(pooled(within(limit, encrypted), proxies))
+    mistakes.or(kept(within(limit, encrypted), proxies))
+}
+
+/// A client whose connections are made by `connector`.
+fn kept<C, T>(connector: C, proxies: Proxies) -> Transport
+where
+    C: Service<Uri, Response = TokioIo<Watched<T>>, Error = BoxError, Future: Send>,
+    C: Clone + Send + Sync + 'static,
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    Transport::Direct(Arc::new(Connections::new(connector, proxies)))
 }
 
 /// Checks the proxy for a URL, if there is one. Returns how to reach it over TLS, if
@@ -146,92 +146,6 @@ fn check_proxy(
     mistakes.or(config.map(Arc::new))
 }
 
-/// Keeps connections and uses them again. A connection that the receiver closed
-/// is replaced; a request that was already being sent on it is not sent again.
-fn pooled<C, T>(connector: C, proxies: Proxies) -> Delivery
-where
-    C: Service<Uri, Response = TokioIo<Watched<T>>, Error = BoxError, Future: Send + Unpin>,
-    C: Clone + Send + Sync + 'static,
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let client = Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .http1_max_buf_size(HEAD)
-        .http1_max_headers(HEADER_FIELDS)
-        // As Go writes them: some receivers look for a header in this case only.
-        .http1_title_case_headers(true)
-        // The status decides, whatever else the head says.
-        .http1_ignore_invalid_headers_in_responses(true)
-        .http1_allow_spaces_after_header_name_in_responses(true)
-        .http1_allow_obsolete_multiline_headers_in_responses(true)
-        .http2_max_header_list_size(HEAD as u32)
-        .http2_initial_stream_window_size(STREAM)
-        .http2_initial_connection_window_size(16 * STREAM)
-        .http2_keep_alive_interval(PING)
-        .http2_keep_alive_timeout(PONG)
-        .http2_keep_alive_while_idle(true)
-        .build::<_, Full<Bytes>>(connector);
-    of_client(service_fn(move |mut request: Request<Bytes>| {
-        if let Some(authorization) = proxies.authorization(request.uri()) {
-            let headers = request.headers_mut();
-            headers.entry(PROXY_AUTHORIZATION).or_insert(authorization);
-        }
-        exchange(client.clone(), request)
-    }))
-}
-
-/// Sends a request. If the response cannot be parsed but its status was read,
-/// the response is that status, with nothing else.
-async fn exchange<C>(
-    client: Client<C, Full<Bytes>>,
-    request: Request<Bytes>,
-) -> Result<Response<impl Body<Data = Bytes, Error = BoxError> + Send + use<C>>, BoxError>
-where
-    C: Connect + Clone + Send + Sync + 'static,
-{
-    let mut request = request.map(Full::new);
-    let exchange = Exchange(Some(capture_connection(&mut request)));
-    let response = client.request(request).await;
-    match (response, exchange.end()) {
-        (Ok(response), _) => Ok(response.map(Either::Left)),
-        (Err(_), Some(status)) => {
-            let mut response = Response::new(Either::Right(Empty::new()));
-            *response.status_mut() = status;
-            Ok(response)
-        }
-        (Err(error), None) => Err(error.into()),
-    }
-}
-
-/// A request under way, and the connection that it was given.
-///
-/// If it is dropped before the response, the attempt has timed out, and the
-/// connection is not used again: one of HTTP/2 may reply to pings and to no
-/// request, and all attempts would go its way.
-struct Exchange(Option<CaptureConnection>);
-
-impl Exchange {
-    /// Ends with a response or an error; returns the status that was read.
-    fn end(mut self) -> Option<StatusCode> {
-        let connection = self.0.take()?;
-        let connection = connection.connection_metadata();
-        let mut extras = Extensions::new();
-        connection.as_ref()?.get_extras(&mut extras);
-        extras.get::<StatusLine>()?.take()
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        let Some(connection) = &self.0 else { return };
-        if let Some(connection) = &*connection.connection_metadata() {
-            connection.poison();
-        }
-    }
-}
-
 #[cfg(test)]
 mod proxied;
 
@@ -242,15 +156,19 @@ mod tests {
     use std::net::IpAddr;
     use std::sync::Mutex;
 
-    use http::Response;
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper_util::rt::TokioExecutor;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use tokio::net::TcpListener;
     use tokio::sync::Notify;
     use tokio::time::{Instant, timeout};
 
-    use tower::ServiceExt as _;
+    use tower::service_fn;
 
     use super::super::address::AddressPolicy;
+    use super::super::http2::{PING, PONG};
     use super::*;
     use crate::error::with_causes;
 
@@ -279,7 +197,7 @@ mod tests {
     }
 
     /// A client for `http://receiver`, which resolves to each of these in turn.
-    fn resolving(port: u16, policy: AddressPolicy, answers: &[&[&str]]) -> Delivery {
+    fn resolving(port: u16, policy: AddressPolicy, answers: &[&[&str]]) -> Transport {
         let settings = ConnectionSettings {
             addresses: policy,
             ..ConnectionSettings::default()
@@ -301,9 +219,9 @@ mod tests {
         super::resolving(&settings, "", &url, MINUTE, resolver, Proxies::default()).unwrap()
     }
 
-    async fn post(client: &Delivery, url: String) -> Result<(), String> {
+    async fn post(client: &Transport, url: String) -> Result<(), String> {
         let request = Request::post(url).body(Bytes::new()).unwrap();
-        let answer = client.clone().oneshot(request).await;
+        let answer = client.clone().send(request, None).await;
         let answer = answer.map_err(|error| with_causes(&*error))?;
         assert_eq!(answer.status(), 200);
         Ok(())
@@ -406,7 +324,7 @@ mod tests {
             tokio::spawn(serve(theirs, freeze));
             ready(Ok::<_, BoxError>(Watched::new(ours, true)))
         });
-        let client = pooled(connector, Proxies::default());
+        let client = kept(connector, Proxies::default());
         let url = || "http://receiver/".to_owned();
         post(&client, url()).await.unwrap();
         post(&client, url()).await.unwrap();

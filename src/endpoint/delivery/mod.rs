@@ -10,9 +10,19 @@ mod client;
 #[path = "no_client.rs"]
 mod client;
 #[cfg(feature = "client")]
+mod connections;
+#[cfg(feature = "client")]
 mod connector;
 #[cfg(feature = "client")]
+mod http1;
+#[cfg(feature = "client")]
+mod http2;
+#[cfg(feature = "client")]
+mod idle;
+#[cfg(feature = "client")]
 mod no_proxy;
+#[cfg(feature = "client")]
+mod origin;
 #[cfg(feature = "client")]
 mod proxies;
 mod request;
@@ -29,11 +39,12 @@ mod status_line;
 mod target;
 #[cfg(feature = "client")]
 mod tls;
+mod transport;
 
 #[cfg(feature = "client")]
 pub use self::address::AddressPolicy;
 pub(crate) use self::body_signature::BodySigner;
-pub(super) use self::client::{ConnectionSettings, client};
+pub(super) use self::client::{ConnectionSettings, client, proxy_authorization};
 pub(super) use self::request::{Outcome, Poster, status_text};
 pub use self::response::Delivery;
 pub(super) use self::response::of_client;
@@ -44,3 +55,4 @@ pub(super) use self::target::headers;
 #[cfg(feature = "config")]
 pub(crate) use self::target::is_framing;
 pub(crate) use self::target::target;
+pub(super) use self::transport::Transport;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 
-use super::response::Delivery;
+use super::transport::Transport;
 use crate::error::BuildError;
 
 #[derive(Clone, Debug, Default)]
@@ -27,7 +27,12 @@ pub(crate) fn client(
     of: &str,
     _: &Uri,
     _: Duration,
-) -> Result<Delivery, BuildError> {
+) -> Result<Transport, BuildError> {
     let remedy = "give one with Endpoint::client, or enable the feature `client`";
     Err(BuildError::new(&format!("{of}client"), "none", remedy))
+}
+
+/// There is no proxy.
+pub(crate) fn proxy_authorization(_: &ConnectionSettings, _: &Uri) -> Option<HeaderValue> {
+    None
 }

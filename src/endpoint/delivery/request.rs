@@ -7,13 +7,13 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CONTENT_TYPE, HeaderMap, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use tower::ServiceExt as _;
+use tokio::time::Instant;
 
 use super::body_signature::BodySigner;
-use super::response::{Deadline, Delivery};
 use super::secrets::Secrets;
 use super::sequence::Sequence;
 use super::signature::Signer;
+use super::transport::Transport;
 use crate::endpoint::retry::{Retry, retry_after};
 use crate::error::with_causes;
 use crate::event::{Encoded, Encoding, content_type, envelope};
@@ -64,7 +64,7 @@ impl Poster {
         &self,
         events: &[Encoded],
         entries: &[Entry],
-        id: &str,
+        id: impl FnOnce() -> String,
         trace_parent: Option<&str>,
     ) -> Request<Bytes> {
         let mut request = Request::new(self.body(events, entries));
@@ -92,7 +92,7 @@ impl Poster {
             numbers.into_iter().flatten().for_each(&mut ours);
         }
         if let Some(signer) = &self.signer {
-            let signature = signer.sign(id, SystemTime::now(), body);
+            let signature = signer.sign(&id(), SystemTime::now(), body);
             signature.into_iter().for_each(&mut ours);
         }
         let signers = self.body_signers.iter();
@@ -127,13 +127,30 @@ impl Poster {
         }
     }
 
-    /// Posts `request` within the timeout. A panic of a user's client is an
-    /// outcome too, so that the worker goes on.
-    pub(crate) async fn post(&self, delivery: Delivery, mut request: Request<Bytes>) -> Outcome {
-        Deadline::set(&mut request, self.timeout);
-        let response = tokio::time::timeout(self.timeout, delivery.oneshot(request));
-        let Ok(response) = AssertUnwindSafe(response).catch_unwind().await else {
-            return Outcome::Failed("the client panicked".into());
+    /// When an attempt ends that began at `start`. `None` if that is too far away
+    /// to be represented.
+    pub(crate) fn deadline(&self, start: Instant) -> Option<Instant> {
+        start.checked_add(self.timeout)
+    }
+
+    /// Posts `request` until `deadline`. A panic of a user's client is an outcome
+    /// too, so that the worker goes on.
+    pub(crate) async fn post(
+        &self,
+        transport: Transport,
+        request: Request<Bytes>,
+        deadline: Option<Instant>,
+    ) -> Outcome {
+        let response = async move { transport.send(request, deadline).await };
+        let response = AssertUnwindSafe(response).catch_unwind();
+        let response = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, response).await,
+            None => Ok(response.await),
+        };
+        let response = match response {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(_)) => return Outcome::Failed("the client panicked".into()),
+            Err(elapsed) => Err(elapsed),
         };
         match response {
             Ok(Ok(response)) if self.retry.accepts(response.status()) => {

@@ -21,17 +21,7 @@ pub type Delivery = BoxCloneService<Request<Bytes>, Response<Bytes>, BoxError>;
 /// When an attempt ends, as an extension of its request. Reading the body of the
 /// response must not take so long that the status is lost with the attempt.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline(Instant);
-
-impl Deadline {
-    /// Notes that the attempt with this request ends after `timeout`.
-    pub(crate) fn set(request: &mut Request<Bytes>, timeout: Duration) {
-        // One that is too far away to be represented is none.
-        if let Some(end) = Instant::now().checked_add(timeout) {
-            request.extensions_mut().insert(Self(end));
-        }
-    }
-}
+pub(super) struct Deadline(pub(super) Instant);
 
 /// Bytes of a response's body that are kept.
 const KEPT: usize = 1 << 10;
@@ -53,7 +43,7 @@ where
     BoxCloneService::new(service_fn(move |request: Request<Bytes>| {
         let client = client.clone();
         async move {
-            let deadline = request.extensions().get::<Deadline>().copied();
+            let deadline = request.extensions().get().map(|Deadline(end)| *end);
             let response = client.oneshot(request).await.map_err(Into::into)?;
             Ok(with_first_bytes(response, deadline).await)
         }
@@ -61,13 +51,19 @@ where
 }
 
 /// The status decides: a body that breaks or is slow does not change it.
-async fn with_first_bytes<R>(response: Response<R>, deadline: Option<Deadline>) -> Response<Bytes>
+pub(super) async fn with_first_bytes<R>(
+    response: Response<R>,
+    deadline: Option<Instant>,
+) -> Response<Bytes>
 where
     R: Body<Data = Bytes>,
 {
     let (head, body) = response.into_parts();
+    if body.is_end_stream() {
+        return Response::from_parts(head, Bytes::new());
+    }
     let mut first = BytesMut::new();
-    let patience = deadline.map_or(PATIENCE, |Deadline(end)| {
+    let patience = deadline.map_or(PATIENCE, |end| {
         // Half of the time that is left, because the attempt must not end first.
         PATIENCE.min(end.saturating_duration_since(Instant::now()) / 2)
     });
@@ -148,7 +144,7 @@ mod tests {
         });
         let mut request = Request::new(Bytes::new());
         if let Some(deadline) = deadline {
-            Deadline::set(&mut request, deadline);
+            request.extensions_mut().insert(Deadline(start + deadline));
         }
         let answer = of_client(client).oneshot(request);
         let answer = match deadline {

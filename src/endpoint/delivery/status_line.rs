@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use http::StatusCode;
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -68,6 +67,11 @@ impl StatusLine {
 
     fn read(&self, bytes: &[u8]) {
         self.update(|mut state| {
+            let mut bytes = bytes;
+            // Most responses come in one piece.
+            if let (State::Line(_, 0), Some((line, rest))) = (state, bytes.split_first_chunk()) {
+                (state, bytes) = (State::of_line(line), rest);
+            }
             for byte in bytes {
                 // Most bytes belong to a response of which the status is known.
                 if !matches!(state, State::Line(..) | State::Informational(_)) {
@@ -137,16 +141,18 @@ impl<T> Watched<T> {
         watched.inner_mut().is_proxied = true;
         watched
     }
-}
 
-impl<T> Connection for Watched<T> {
-    fn connected(&self) -> Connected {
-        match self.is_http2 {
-            true => Connected::new().negotiated_h2(),
-            false => Connected::new()
-                .proxy(self.is_proxied)
-                .extra(self.status.clone()),
-        }
+    pub(super) fn is_proxied(&self) -> bool {
+        self.is_proxied
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+
+    /// The status lines of this connection.
+    pub(super) fn status(&self) -> StatusLine {
+        self.status.clone()
     }
 }
 

@@ -133,7 +133,8 @@ impl Counts {
         self.metrics.delivery.record(duration);
     }
 
-    pub(crate) fn accepted(&self, status: StatusCode, events: &[Entry]) {
+    /// The receiver accepted the events `now`.
+    pub(crate) fn accepted(&self, status: StatusCode, events: &[Entry], now: Instant) {
         let mut tally = self.tally();
         tally.successes += events.len() as u64;
         tally.last_success = Some(SystemTime::now());
@@ -141,7 +142,8 @@ impl Counts {
         drop(tally);
         self.metrics.successes.increment(events.len() as u64);
         for event in events {
-            self.metrics.end_to_end.record(event.since().elapsed());
+            let age = now.saturating_duration_since(event.since());
+            self.metrics.end_to_end.record(age);
         }
         let mut log = self.log();
         log.giving_up.ends();
@@ -190,10 +192,16 @@ impl Counts {
 
     /// `events` are not settled yet. `ours` and `queued` say since when the
     /// oldest of those exists that the worker has, and that the queue has.
-    pub(crate) fn pending(&self, events: usize, ours: Option<Instant>, queued: Option<Instant>) {
+    pub(crate) fn pending(
+        &self,
+        events: usize,
+        ours: Option<Instant>,
+        queued: Option<Instant>,
+        now: Instant,
+    ) {
         self.tally().oldest = ours;
         let oldest = ours.into_iter().chain(queued).min();
-        let age = oldest.map_or(Duration::ZERO, |since| since.elapsed());
+        let age = oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         self.metrics.pending.set(events as f64);
         self.metrics.queue_age.set(age.as_secs_f64());
     }

@@ -73,6 +73,6 @@ impl Worker {
         self.dead_letters
             .bury_all(queue, left, Reason::Shutdown, &cause, deadline, tell)
             .await;
-        self.refresh();
+        self.refresh(Instant::now());
     }
 }

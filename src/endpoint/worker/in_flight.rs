@@ -1,6 +1,7 @@
 //! Batches between the queue and their end: [`InFlight`].
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::queue::{Entry, Queue};
 #[derive(Default)]
 pub(in crate::endpoint) struct InFlight {
     pub(super) forming: Option<Forming>,
-    batches: HashMap<u64, Batch>,
+    batches: HashMap<u64, Batch, BuildHasherDefault<IdHasher>>,
     /// Batches that wait for an attempt, by when it is due. Those due at the
     /// same time take turns, so that one which fails again and again does not
     /// keep the others waiting.
@@ -42,12 +43,35 @@ struct Batch {
     since: Instant,
 }
 
+/// Hashes the id of a batch, cheaply: ids are counted, and nobody else chooses
+/// them.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // The table looks at the upper bits too.
+        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 /// An attempt that has ended.
 pub(super) struct Attempted {
     pub(super) id: u64,
     /// The epoch of the gate when it began.
     pub(super) epoch: u64,
     pub(super) took: Duration,
+    pub(super) ended: Instant,
     pub(super) outcome: Outcome,
 }
 

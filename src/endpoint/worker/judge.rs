@@ -28,13 +28,14 @@ impl Worker {
             id,
             epoch,
             took,
+            ended,
             outcome,
         } = attempted;
         self.counts.ended(took);
         match outcome {
             Outcome::Accepted(status) => {
                 self.endpoint_works(epoch);
-                self.delivered(id, status);
+                self.delivered(id, status, ended);
             }
             Outcome::Refused {
                 status,

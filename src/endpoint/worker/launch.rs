@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Worker;
-use super::in_flight::Attempted;
+use super::in_flight::{Attempted, Boxed};
 use crate::endpoint::batch::Forming;
 
 impl Worker {
@@ -18,7 +18,7 @@ impl Worker {
                 return;
             };
             if self.may_deliver(id) {
-                self.begin(id);
+                self.begin(id, now);
             } else {
                 self.give_back_batch(id);
             }
@@ -52,8 +52,8 @@ impl Worker {
     }
 
     /// Begins an attempt at the first part of a batch.
-    fn begin(&mut self, id: u64) {
-        let (epoch, started) = (self.in_flight.gate.epoch(), Instant::now());
+    fn begin(&mut self, id: u64, now: Instant) {
+        let epoch = self.in_flight.gate.epoch();
         let Some(part) = self.in_flight.part_mut(id) else {
             return;
         };
@@ -65,23 +65,28 @@ impl Worker {
             events = part.entries.len(),
             attempt = part.attempts
         );
-        let request = self
-            .poster
-            .request(&encoded, &part.entries, &part.id(), part.trace_parent());
-        let (poster, delivery) = (self.poster.clone(), self.delivery.clone());
+        let request =
+            self.poster
+                .request(&encoded, &part.entries, || part.id(), part.trace_parent());
+        let (poster, transport) = (self.poster.clone(), self.transport.clone());
+        let deadline = poster.deadline(now);
         let attempt = async move {
-            let outcome = poster.post(delivery, request).await;
+            let outcome = poster.post(transport, request, deadline).await;
             // Kept until now, so that endpoints which are as far share them.
             drop(encoded);
-            let took = started.elapsed();
+            let ended = Instant::now();
             Attempted {
                 id,
                 epoch,
-                took,
+                took: ended - now,
+                ended,
                 outcome,
             }
         };
-        let attempt = Box::pin(attempt.instrument(span));
+        let attempt: Boxed<_> = match span.is_disabled() {
+            true => Box::pin(attempt),
+            false => Box::pin(attempt.instrument(span)),
+        };
         self.in_flight.attempts.push(attempt);
     }
 }

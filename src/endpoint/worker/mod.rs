@@ -19,6 +19,7 @@ mod give_back;
 mod in_flight;
 mod judge;
 mod launch;
+mod repoll;
 mod retry;
 mod run;
 mod settle;
@@ -29,7 +30,7 @@ pub(crate) use self::close::BURIAL;
 pub(super) use self::in_flight::InFlight;
 use super::batch::Batch;
 use super::dead_letter::DeadLetterWriter;
-use super::delivery::{Delivery, Poster};
+use super::delivery::{Poster, Transport};
 use super::retry::Retry;
 use super::running::Leftover;
 use super::status::Counts;
@@ -44,7 +45,7 @@ pub(super) struct Worker {
     pub(super) dead_letters: Arc<DeadLetterWriter>,
     pub(super) switch: Arc<Switch>,
     pub(super) poster: Arc<Poster>,
-    pub(super) delivery: Delivery,
+    pub(super) transport: Transport,
     pub(super) retry: Retry,
     pub(super) concurrency: usize,
     pub(super) batch: Batch,

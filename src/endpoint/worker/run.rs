@@ -1,31 +1,38 @@
 //! The worker's loop: launches what is due, and waits for what is next.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Worker;
+use super::repoll::repolling;
 
 /// How often the metrics of waiting events are brought up to date.
 const REFRESH: Duration = Duration::from_secs(10);
 
 impl Worker {
     /// Runs until the queue is closed and all is delivered, or it is stopped.
-    pub(in crate::endpoint) async fn run(mut self) {
+    pub(in crate::endpoint) async fn run(self) {
+        repolling(self.work()).await;
+    }
+
+    async fn work(mut self) {
         let closing = self.closing();
-        while self.step().await {}
+        let mut alarm = Alarm::default();
+        while self.step(&mut alarm).await {}
         self.abandon(&closing).await;
     }
 
     /// Does what can be done, and waits for what is next. Returns false at the
     /// end.
-    async fn step(&mut self) -> bool {
+    async fn step(&mut self, alarm: &mut Alarm) -> bool {
         // One time for all: a gate that opens meanwhile would be shut for the
         // one and open for the other, and nobody would look again.
         let now = Instant::now();
         self.launch(now);
-        self.refresh();
+        self.refresh(now);
         // Looked at in this order, and once: events may come meanwhile.
         let closed = self.queue.is_closed();
         let done = self.is_done();
@@ -38,6 +45,9 @@ impl Worker {
         let listens = off || done || self.may_launch(now);
         let in_flight = &mut self.in_flight;
         tokio::select! {
+            // Nothing is kept waiting: what the later ones wake for is looked at
+            // in every step.
+            biased;
             Some(attempted) = in_flight.attempts.next(), if !in_flight.attempts.is_empty() => {
                 self.judge(attempted);
             }
@@ -47,7 +57,8 @@ impl Worker {
             () = self.switch.changed() => {}
             () = self.queue.revoked() => self.give_back(),
             () = self.queue.changed(), if listens => {}
-            () = sleep_until(wake) => {}
+            () = self.transport.watch() => {}
+            () = alarm.at(wake) => {}
         }
         true
     }
@@ -72,16 +83,29 @@ impl Worker {
         next.map_or(now + REFRESH, |next| next.min(now + REFRESH))
     }
 
-    pub(super) fn refresh(&self) {
+    pub(super) fn refresh(&self, now: Instant) {
         let (events, _) = self.queue.size();
         let (ours, queued) = (self.in_flight.oldest(), self.queue.oldest());
-        self.counts.pending(events, ours, queued);
+        self.counts.pending(events, ours, queued, now);
     }
 }
 
-async fn sleep_until(wake: Option<Instant>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(wake).await,
-        None => std::future::pending().await,
+/// A timer that is used again: to make one for each step costs as much as the
+/// rest of the step.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// Resolves at `time` at the latest, or never. May resolve early, when it was
+    /// to resolve earlier before.
+    async fn at(&mut self, time: Option<Instant>) {
+        let Some(time) = time else {
+            return std::future::pending().await;
+        };
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(time)));
+        if timer.is_elapsed() || time < timer.deadline() {
+            timer.as_mut().reset(time);
+        }
+        timer.await;
     }
 }

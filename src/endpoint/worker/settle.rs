@@ -8,12 +8,12 @@ use crate::endpoint::dead_letter::{Cause, Reason};
 
 impl Worker {
     /// Settles the events of a part that the receiver has accepted.
-    pub(super) fn delivered(&mut self, id: u64, status: StatusCode) {
+    pub(super) fn delivered(&mut self, id: u64, status: StatusCode, now: Instant) {
         if let Some(part) = self.in_flight.take_part(id) {
-            self.counts.accepted(status, &part.entries);
+            self.counts.accepted(status, &part.entries, now);
             part.entries.iter().for_each(|it| self.queue.settle(it));
         }
-        self.in_flight.advance(id, &self.queue, Instant::now());
+        self.in_flight.advance(id, &self.queue, now);
     }
 
     /// Makes dead letters of the first part of a batch, whose repositories stay

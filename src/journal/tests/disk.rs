@@ -192,8 +192,10 @@ impl StorageBackend for Disk {
         let mut content = self.content();
         content.call()?;
         if !content.lies {
-            content.durable = content.current.clone();
-            content.unsynced.clear();
+            let Content {
+                durable, unsynced, ..
+            } = &mut *content;
+            unsynced.drain(..).for_each(|change| change.apply(durable));
         }
         Ok(())
     }

@@ -45,6 +45,8 @@ pub(super) struct World {
     /// are on disk.
     pub(super) written: BTreeSet<String>,
     pub(super) durable: BTreeSet<String>,
+    /// Events whose writes were accepted.
+    pub(super) taken: BTreeSet<String>,
     pub(super) lives: Vec<Ended>,
     pub(super) tag: usize,
     pub(super) now: SystemTime,
@@ -99,6 +101,7 @@ impl World {
             accepted: Log::default(),
             written: BTreeSet::new(),
             durable: BTreeSet::new(),
+            taken: BTreeSet::new(),
             lives: Vec::new(),
             tag: 0,
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
@@ -226,6 +229,7 @@ impl World {
         }
         let quiet = Duration::from_secs(2);
         sleep(quiet).await;
+        self.taken.extend(certain.lock().unwrap().iter().cloned());
         if !plan.faulty {
             // A dead letter counts when the journal has it.
             let mut turns = 0;

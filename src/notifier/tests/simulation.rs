@@ -66,7 +66,7 @@ fn check(world: &World) {
             );
         }
         check_repeats(world, &own);
-        check_order(&own);
+        check_order(world, &own);
     }
 }
 
@@ -88,13 +88,16 @@ fn check_repeats(world: &World, accepted: &[&Accepted]) {
     }
 }
 
-/// In each life, the events of a repository come in the order of acceptance.
-fn check_order(accepted: &[&Accepted]) {
+/// In each life, the events of a repository come in the order of acceptance. A write
+/// that has failed with the disk may have succeeded nevertheless: its event comes when
+/// the journal works again, and has no place in the order.
+fn check_order(world: &World, accepted: &[&Accepted]) {
     let mut tags = BTreeMap::<_, Vec<usize>>::new();
     let mut seen = BTreeSet::new();
     for it in accepted {
         let (repository, tag) = it.event.split_once('/').unwrap();
-        if seen.insert((it.life, &it.event)) {
+        let has_place = !world.lives[it.life].faulty || world.taken.contains(&it.event);
+        if has_place && seen.insert((it.life, &it.event)) {
             let tags = tags.entry((it.life, repository)).or_default();
             tags.push(tag.parse().unwrap());
         }

@@ -283,6 +283,52 @@ async fn deliveries_go_through_the_proxy_of_the_environment() {
     }
 }
 
+/// A proxy that repeats what it was sent, also where that is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_a_proxy_repeats_are_hidden() {
+    let upstream = ready().await;
+    let listener = TcpListener::bind(ANY).await.unwrap();
+    let proxy = format!("http://me:hush-hush@{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = hyper::service::service_fn(async |request: Request<Incoming>| {
+                let given = request.headers()["proxy-authorization"].as_bytes();
+                let body = [b"not me:hush-hush, ", given].concat();
+                let response = Response::builder().status(400);
+                Ok::<_, Infallible>(response.body(Full::new(Bytes::from(body))).unwrap())
+            });
+            let server = hyper::server::conn::http1::Builder::new();
+            let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (file, letters) = (
+        folder.path().join("config.yml"),
+        folder.path().join("letters"),
+    );
+    let text = format!(
+        "notifications: {{endpoints: [{{name: a, url: 'http://receiver.example/', \
+         retry: backoff, deadletters: {{file: '{}'}}}}]}}",
+        letters.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let arguments = ["--upstream", &upstream, "--listen", ANY, "--config", file];
+    let program = Program::with(&[("HTTP_PROXY", &proxy)], &arguments);
+    let (program, address) = blocking(program, |it| it.address("Listening on ")).await;
+    pull(&address, "", None).await;
+    program.signal("-INT");
+    let (_, (_, said)) = blocking(program, Program::end).await;
+    let kept = std::fs::read_to_string(letters).unwrap();
+    assert!(kept.contains("not …, …"), "{kept}");
+    for text in [said, kept] {
+        assert!(
+            !text.contains("hush") && !text.contains("bWU6aHVzaC1odXNo"),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn secrets_of_the_command_line_are_not_printed() {
     for (arguments, wanted) in [

@@ -5,8 +5,13 @@ use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+use http::header::PROXY_AUTHORIZATION;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn as answer;
+use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use rustls::ServerConfig;
@@ -14,7 +19,7 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt as _;
+use tower::service_fn;
 
 use super::super::address::AddressPolicy;
 use super::*;
@@ -157,7 +162,7 @@ fn with_variables(
     settings: &ConnectionSettings,
     url: &str,
     variables: &[(&str, String)],
-) -> Result<Delivery, BuildError> {
+) -> Result<Transport, BuildError> {
     let proxies = Proxies::read(|name| {
         let found = variables.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.clone())
@@ -170,9 +175,9 @@ fn with_variables(
     super::resolving(settings, "", &url, MINUTE, resolver, proxies)
 }
 
-async fn post(client: &Delivery, url: &str) -> Result<StatusCode, String> {
+async fn post(client: &Transport, url: &str) -> Result<StatusCode, String> {
     let request = Request::post(url).body(Bytes::new()).unwrap();
-    let response = client.clone().oneshot(request).await;
+    let response = client.clone().send(request, None).await;
     let response = response.map_err(|error| with_causes(&*error))?;
     Ok(response.status())
 }

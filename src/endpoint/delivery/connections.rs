@@ -1,0 +1,165 @@
+//! Makes connections, and uses them again: [`Connections`].
+
+use std::sync::Arc;
+use std::task::Context;
+
+use bytes::Bytes;
+use http::header::PROXY_AUTHORIZATION;
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tower::{BoxError, Service, ServiceExt as _};
+
+use super::http1::{Held, Unanswered};
+use super::http2;
+use super::idle::{Idle, Next, Shared};
+use super::origin::Origin;
+use super::proxies::Proxies;
+use super::response::with_first_bytes;
+use super::status_line::Watched;
+use super::transport::{Client, Sent};
+
+/// A client that keeps its connections and uses them again. A connection that
+/// the receiver closed is replaced; a request that was already being sent on it
+/// is not sent again.
+///
+/// A connection of HTTP/1.1 belongs to the request that uses it, and is closed
+/// if that is dropped.
+pub(super) struct Connections<C, T>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    connector: C,
+    proxies: Proxies,
+    idle: Idle<T>,
+}
+
+impl<C, T> Connections<C, T>
+where
+    C: Service<Uri, Response = TokioIo<Watched<T>>, Error = BoxError, Future: Send>,
+    C: Clone + Send + Sync + 'static,
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    pub(super) fn new(connector: C, proxies: Proxies) -> Self {
+        Self {
+            connector,
+            proxies,
+            idle: Idle::new(),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Bytes>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<Bytes>, BoxError> {
+        let url = request.uri().clone();
+        let mut request = request.map(Full::new);
+        if let Some(authorization) = self.proxies.authorization(&url) {
+            let headers = request.headers_mut();
+            headers.entry(PROXY_AUTHORIZATION).or_insert(authorization);
+        }
+        loop {
+            let idle = self.idle.take(&url);
+            let is_new = idle.is_none();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => self.connect(&url).await?,
+            };
+            let response = match connection {
+                Next::Http1(held) => self.exchange_1(held, request, deadline).await,
+                Next::Http2(shared) => self.exchange_2(shared, request, deadline).await,
+            };
+            request = match response {
+                Ok(response) => return Ok(response),
+                Err(Unanswered::Unsent(mut unsent, _)) if !is_new => {
+                    *unsent.uri_mut() = url.clone();
+                    unsent
+                }
+                Err(Unanswered::Unsent(_, error) | Unanswered::Failed(error)) => {
+                    return Err(error.into());
+                }
+            };
+        }
+    }
+
+    async fn exchange_1(
+        &self,
+        held: Box<Held<T>>,
+        request: Request<Full<Bytes>>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<Bytes>, Unanswered> {
+        let (response, reusable) = held.exchange(request, deadline).await?;
+        if let Some(held) = reusable {
+            self.idle.put(held);
+        }
+        Ok(response)
+    }
+
+    async fn exchange_2(
+        &self,
+        mut shared: Shared,
+        request: Request<Full<Bytes>>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<Bytes>, Unanswered> {
+        let mut unanswered = GivesUp(Some((&self.idle, shared.number)));
+        let response = shared.sender.try_send_request(request).await;
+        unanswered.0 = None;
+        match response {
+            Ok(response) => Ok(with_first_bytes(response, deadline).await),
+            Err(mut error) => Err(match error.take_message() {
+                Some(request) => Unanswered::Unsent(request, error.into_error()),
+                None => Unanswered::Failed(error.into_error()),
+            }),
+        }
+    }
+
+    async fn connect(&self, url: &Uri) -> Result<Next<T>, BoxError> {
+        let origin = Origin::of(url)?;
+        let stream = self.connector.clone().oneshot(origin.url()).await?;
+        if stream.inner().is_http2() {
+            let sender = http2::open(stream).await?;
+            return Ok(Next::Http2(self.idle.share(origin, sender)));
+        }
+        let held = Held::open(stream, origin, self.idle.watcher()).await?;
+        Ok(Next::Http1(held))
+    }
+}
+
+/// Gives up a connection of HTTP/2 when it is dropped before the response: the
+/// attempt has timed out. The connection may reply to pings and to no request,
+/// and all attempts would go its way.
+struct GivesUp<'a, T>(Option<(&'a Idle<T>, u64)>)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+impl<T> Drop for GivesUp<'_, T>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    fn drop(&mut self) {
+        if let Some((idle, number)) = self.0 {
+            idle.give_up(number);
+        }
+    }
+}
+
+impl<C, T> Client for Connections<C, T>
+where
+    C: Service<Uri, Response = TokioIo<Watched<T>>, Error = BoxError, Future: Send>,
+    C: Clone + Send + Sync + 'static,
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    fn send(self: Arc<Self>, request: Request<Bytes>, deadline: Option<Instant>) -> Sent {
+        Box::pin(async move { self.exchange(request, deadline).await })
+    }
+
+    fn poll_idle(&self, cx: &mut Context<'_>) {
+        self.idle.poll(cx);
+    }
+}
+
+#[cfg(test)]
+mod tests;
