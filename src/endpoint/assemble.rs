@@ -246,7 +246,10 @@ impl Checked {
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());
         let leftover = Arc::new(Mutex::new(Leftover::default()));
-        let url = poster.shown_url.clone();
+        let url = match endpoint.destination {
+            Some(_) => String::new(),
+            None => poster.shown_url.clone(),
+        };
         let worker = Worker {
             name: name.clone(),
             queue: queue.clone(),
@@ -255,6 +258,7 @@ impl Checked {
             switch: switch.clone(),
             poster: Arc::new(poster),
             transport,
+            destination: endpoint.destination,
             retry: endpoint.retry,
             concurrency: endpoint.concurrency,
             batch: endpoint.batch,

@@ -22,6 +22,14 @@ pub(super) const MOST_EVENTS: usize = 512;
 /// Bytes of its events before compression, at most, if there is more than one.
 pub(super) const MOST_BYTES: usize = 256 << 10;
 
+/// Bytes of its stored form that are aimed at. A large value has pages of its own,
+/// and their size is a power of two: one that is slightly larger than 64 KiB would
+/// take 128 KiB.
+const AIM: usize = 60 << 10;
+
+/// The fewest bytes before compression that a chunk is filled up to.
+const LEAST_BYTES: usize = 64 << 10;
+
 /// Which events of a chunk an endpoint wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
@@ -78,14 +86,28 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Adds an event in its stored form, unless it belongs into the next chunk.
-    pub(super) fn add(&mut self, event: &[u8], wanted: &Wanted, number: Number) -> bool {
+    /// A chunk is filled up to so many bytes.
+    pub(super) fn add(
+        &mut self,
+        event: &[u8],
+        wanted: &Wanted,
+        number: Number,
+        most_bytes: usize,
+    ) -> bool {
         let full = self.wanted.len() >= MOST_EVENTS;
-        if !self.is_empty() && (full || self.events.len() + event.len() > MOST_BYTES) {
+        if !self.is_empty() && (full || self.events.len() + event.len() > most_bytes) {
             return false;
         }
         codec::put_bytes(&mut self.events, event);
         self.wanted.push((wanted.clone(), number));
         true
+    }
+
+    /// Up to how many bytes the next chunk is filled so that it fits into its pages,
+    /// if it can be compressed like this one, whose stored form has `length`.
+    pub(super) fn fitting(&self, length: usize) -> usize {
+        let fitting = self.events.len().saturating_mul(AIM) / length.max(1);
+        fitting.clamp(LEAST_BYTES, MOST_BYTES)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -218,7 +240,7 @@ mod tests {
                 4 => Number::Kept(NonZeroU64::new(7)),
                 _ => Number::Next,
             };
-            assert!(draft.add(&stored::to_bytes(event), &wanted(ids), number));
+            assert!(draft.add(&stored::to_bytes(event), &wanted(ids), number, MOST_BYTES));
         }
         let mut next = [10, 5, 1];
         let members = [0, 1, 3].into_iter().zip(&mut next);
@@ -248,11 +270,16 @@ mod tests {
     #[test]
     fn a_chunk_is_bounded_in_events_and_bytes_but_takes_one_of_any_size() {
         let mut draft = Draft::default();
-        assert!(draft.add(&vec![0; 2 * MOST_BYTES], &wanted(&[0]), Number::Next));
-        assert!(!draft.add(&[0], &wanted(&[0]), Number::Next));
+        assert!(draft.add(
+            &vec![0; 2 * MOST_BYTES],
+            &wanted(&[0]),
+            Number::Next,
+            MOST_BYTES
+        ));
+        assert!(!draft.add(&[0], &wanted(&[0]), Number::Next, MOST_BYTES));
         let mut draft = Draft::default();
         let added = (0..)
-            .take_while(|_| draft.add(b"{}", &wanted(&[0]), Number::Next))
+            .take_while(|_| draft.add(b"{}", &wanted(&[0]), Number::Next, MOST_BYTES))
             .count();
         assert_eq!(added, MOST_EVENTS);
     }

@@ -98,7 +98,7 @@
 //! | wrong bytes in the tree itself | opening fails or the journal is down, [`JournalError::is_damaged`] |
 //! | any error of the disk, no space | the write fails; the journal is down |
 //! | redb panics, as it may on a damaged file | the same: the panic is caught |
-//! | redb panics while it cleans up after a panic | the process ends; about one flipped bit in 1,000 has this effect |
+//! | redb panics while it cleans up after a panic | the process ends; about one flipped bit in 3,000 has this effect |
 //!
 //! While the journal is *down*, writes fail at once. The file is opened again,
 //! verified as a whole, after 100 ms and then with pauses of up to 10 s.
@@ -126,16 +126,19 @@ mod bits;
 mod check;
 mod chunk;
 mod codec;
+mod database;
 mod entry;
 mod error;
 mod inbox;
 mod letters;
 mod limits;
 mod list;
+mod mend;
 mod operate;
 mod options;
 mod reader;
 mod row;
+mod settle;
 mod shared;
 mod state;
 mod status;
@@ -415,44 +418,6 @@ impl Journal {
         answer
             .recv()
             .unwrap_or_else(|_| Err(JournalError::closed()))
-    }
-
-    /// Returns a snapshot: what waits, what it takes, and how the disk does.
-    pub fn status(&self) -> JournalStatus {
-        let shared = self.shared();
-        let published = shared.published();
-        let average = |total: Duration, count: u64| {
-            total
-                .checked_div(u32::try_from(count).unwrap_or(u32::MAX))
-                .unwrap_or_default()
-        };
-        let state = published.state;
-        JournalStatus {
-            path: shared.location.clone(),
-            error: published
-                .error
-                .map(|error| crate::error::with_causes(&error)),
-            bytes: state.bytes,
-            events: state.events,
-            oldest: { Some(state.oldest).filter(|it| *it > 0) }
-                .map(|it| SystemTime::UNIX_EPOCH + Duration::from_millis(it)),
-            dead_letters: state.letters,
-            dead_letter_bytes: state.letter_bytes,
-            dead_letters_dropped: state.letters_dropped,
-            damaged: state.damaged,
-            syncs: published.syncs,
-            stored: published.stored,
-            events_per_sync: published.stored as f64 / published.storing.max(1) as f64,
-            sync_duration: average(published.duration, published.syncs),
-            longest_sync: published.longest,
-            endpoints: { state.endpoints.iter() }
-                .map(|endpoint| JournalEndpoint {
-                    name: endpoint.name.to_string(),
-                    waiting: endpoint.waiting,
-                    orphaned: shared.is_orphan(endpoint.id),
-                })
-                .collect(),
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::bits::EndpointId;
+use super::chunk;
 use super::codec::{self, Damage, Input, Table};
 use super::error::{JournalError, Kind};
 
@@ -40,6 +41,8 @@ pub(super) struct State {
     /// endpoints that are gone.
     pub(super) next_endpoint: u32,
     pub(super) endpoints: Vec<EndpointState>,
+    /// Up to how many bytes chunks are filled. Not stored.
+    pub(super) fitting: usize,
 }
 
 /// One endpoint, whether it is configured or not.
@@ -84,6 +87,7 @@ impl Default for State {
             letters_dropped: 0,
             next_endpoint: 0,
             endpoints: Vec::new(),
+            fitting: chunk::MOST_BYTES,
         }
     }
 }
@@ -149,6 +153,7 @@ impl State {
             letters_dropped: input.number()?,
             next_endpoint: input.small()?,
             endpoints: Vec::new(),
+            fitting: chunk::MOST_BYTES,
         };
         for _ in 0..input.size()? {
             state.endpoints.push(EndpointState {

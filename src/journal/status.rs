@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::Journal;
+
 /// A snapshot of a [`Journal`](super::Journal).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -56,4 +58,44 @@ pub struct JournalEndpoint {
     /// Whether no endpoint of this name is configured. Always `true` while no
     /// notifier uses the journal.
     pub orphaned: bool,
+}
+
+impl Journal {
+    /// Returns a snapshot: what waits, what it takes, and how the disk does.
+    pub fn status(&self) -> JournalStatus {
+        let shared = self.shared();
+        let published = shared.published();
+        let average = |total: Duration, count: u64| {
+            total
+                .checked_div(u32::try_from(count).unwrap_or(u32::MAX))
+                .unwrap_or_default()
+        };
+        let state = published.state;
+        JournalStatus {
+            path: shared.location.clone(),
+            error: published
+                .error
+                .map(|error| crate::error::with_causes(&error)),
+            bytes: state.bytes,
+            events: state.events,
+            oldest: { Some(state.oldest).filter(|it| *it > 0) }
+                .map(|it| SystemTime::UNIX_EPOCH + Duration::from_millis(it)),
+            dead_letters: state.letters,
+            dead_letter_bytes: state.letter_bytes,
+            dead_letters_dropped: state.letters_dropped,
+            damaged: state.damaged,
+            syncs: published.syncs,
+            stored: published.stored,
+            events_per_sync: published.stored as f64 / published.storing.max(1) as f64,
+            sync_duration: average(published.duration, published.syncs),
+            longest_sync: published.longest,
+            endpoints: { state.endpoints.iter() }
+                .map(|endpoint| JournalEndpoint {
+                    name: endpoint.name.to_string(),
+                    waiting: endpoint.waiting,
+                    orphaned: shared.is_orphan(endpoint.id),
+                })
+                .collect(),
+        }
+    }
 }

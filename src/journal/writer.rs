@@ -15,26 +15,22 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableError};
-
-use super::batch::{self, Batch, millis};
+use super::batch::Batch;
 use super::bits::EndpointId;
+use super::database::{commit, open};
 use super::entry::Entry;
 use super::error::{JournalError, Kind};
 use super::inbox::Work;
 use super::limits::{self, Expired, Expiring};
 use super::shared::{Consumer, Shared, Stored, guarded};
-use super::state::{self, State};
-use super::storage::{Mode, OpenFile, Opened, Opener};
+use super::state::State;
+use super::storage::{Mode, OpenFile, Opener};
 
 /// The pause before the file is opened again, and the longest one.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// A file is mostly free if less than this part of it is used.
-const MOSTLY_FREE: u64 = 4;
 
 /// How often limits are looked at when nothing happens.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
@@ -371,90 +367,4 @@ fn stored(entries: &[Entry], first: u64, endpoint: EndpointId, mut next: u64) ->
         }
     });
     stored.collect()
-}
-
-fn commit<R>(
-    database: &Database,
-    state: State,
-    retention: u64,
-    change: impl FnOnce(&mut Batch<'_>) -> Result<R, JournalError>,
-) -> Result<(R, State), JournalError> {
-    // Nobody else writes. If a transaction is left that has not ended, because it
-    // panicked, waiting for it would take for ever.
-    let mut txn = database.try_begin_write()?;
-    // Two syncs instead of one, but a crash costs milliseconds and not a walk over
-    // all of the file.
-    txn.set_quick_repair(true);
-    let now = millis(SystemTime::now());
-    let mut batch = Batch::new(&txn, state, now, retention)?;
-    match change(&mut batch) {
-        Ok(result) => {
-            let state = batch.finish()?;
-            txn.commit()?;
-            Ok((result, state))
-        }
-        Err(error) => {
-            drop(batch);
-            txn.abort()?;
-            Err(error)
-        }
-    }
-}
-
-/// Opens the storage and reads the state, or writes the first one. A file of this
-/// length or more that is mostly free is made smaller.
-fn open(
-    opener: &mut Opener,
-    mode: Mode,
-    compact_from: u64,
-) -> Result<(Arc<OpenFile>, State), JournalError> {
-    let Opened {
-        mut database,
-        length,
-    } = opener(mode)?;
-    let state = match read_state(&database)? {
-        Some(state) => state,
-        None => {
-            let create = |batch: &mut Batch<'_>| batch.create();
-            commit(&database, State::default(), 0, create)?.1
-        }
-    };
-    let used = state.bytes + state.letter_bytes;
-    if length >= compact_from && used < length / MOSTLY_FREE {
-        tracing::info!(
-            length,
-            used,
-            "the journal's file is mostly free and is made smaller"
-        );
-        database.compact()?;
-        // From here on a crash costs milliseconds again.
-        let state = commit(&database, state, 0, |_| Ok(()))?.1;
-        return Ok((OpenFile::new(database), state));
-    }
-    Ok((OpenFile::new(database), state))
-}
-
-/// The state, or `None` in a file without tables.
-fn read_state(database: &Database) -> Result<Option<State>, JournalError> {
-    let txn = database.begin_read()?;
-    let table = match txn.open_table(batch::STATE) {
-        Ok(table) => table,
-        Err(TableError::TableDoesNotExist(_)) => {
-            return match txn.list_tables()?.next() {
-                None => Ok(None),
-                Some(_) => Err(JournalError::new(Kind::Damaged, "is no journal")),
-            };
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let value = table.get(state::KEY)?;
-    let value = value.ok_or_else(|| JournalError::new(Kind::Damaged, "has no state"))?;
-    let mut state = State::decode(value.value())?;
-    // Positions that events have are never given to others, whatever the state
-    // says.
-    let index = txn.open_table(batch::INDEX)?;
-    if let Some((first, Ok(row))) = batch::entry(index.iter()?.next_back())? {
-        state.next = state.next.max(row.end(first));
-    }
-    Ok(Some(state))
 }

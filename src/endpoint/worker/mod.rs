@@ -36,6 +36,7 @@ use super::running::Leftover;
 use super::status::Counts;
 use super::switch::Switch;
 use crate::queue::Queue;
+use crate::sink::Sink;
 
 /// Delivers the events of one endpoint.
 pub(super) struct Worker {
@@ -46,6 +47,8 @@ pub(super) struct Worker {
     pub(super) switch: Arc<Switch>,
     pub(super) poster: Arc<Poster>,
     pub(super) transport: Transport,
+    /// What events are written to instead of being posted.
+    pub(super) destination: Option<Arc<dyn Sink>>,
     pub(super) retry: Retry,
     pub(super) concurrency: usize,
     pub(super) batch: Batch,
