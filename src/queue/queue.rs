@@ -84,17 +84,14 @@ impl Queue {
     /// A queue that is a window over `store`. The store
     /// [announces](Self::announce) the events that it has already. `clock` is the
     /// wall clock.
-    #[cfg_attr(
-        not(test),
-        allow(dead_code, reason = "without stores, nobody hands over events")
-    )]
+    #[cfg(test)]
     pub(crate) fn over(
-        store: Box<dyn Store>,
+        store: impl Store + 'static,
         limits: Limits,
         clock: fn() -> SystemTime,
         accepted: impl Fn(usize) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Self::of(limits, Some(store), clock, accepted)
+        Self::of(limits, Some(Box::new(store)), clock, accepted)
     }
 
     /// A queue over a store, or without one.

@@ -61,7 +61,7 @@ impl Shelf {
     }
 
     pub(super) fn queue(&self, limits: Limits) -> Arc<Queue> {
-        Queue::over(Box::new(self.clone()), limits, SystemTime::now, |_| {})
+        Queue::over(self.clone(), limits, SystemTime::now, |_| {})
     }
 
     /// Stores an event. It is not offered yet.
