@@ -132,6 +132,7 @@ mod error;
 mod inbox;
 mod letters;
 mod limits;
+mod list;
 mod mend;
 mod operate;
 mod options;
@@ -162,6 +163,7 @@ use self::error::Kind;
 use self::inbox::Append;
 pub(crate) use self::inbox::Refused;
 pub use self::letters::{KeptLetter, LetterFilter};
+pub use self::list::WaitingEvent;
 pub use self::operate::ReplayFrom;
 pub use self::options::JournalOptions;
 use self::reader::Read;
@@ -383,6 +385,11 @@ impl Journal {
         flushed.unwrap_or_else(|_| Err(JournalError::closed()))
     }
 
+    /// The position that the next event gets.
+    pub(crate) fn end(&self) -> u64 {
+        self.shared().published().state.next
+    }
+
     /// Whether responses to pulls wait for the disk.
     pub(crate) fn waits_for_pulls(&self) -> bool {
         self.shared().options.wait_for_pulls
@@ -447,4 +454,4 @@ impl fmt::Debug for Journal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
