@@ -85,6 +85,16 @@
 //! used again. When the journal is opened, a file of 64 MiB or more that is less
 //! than a quarter full is made smaller.
 //!
+//! # Costs
+//!
+//! A write that is alone waits for two syncs of the disk. Many writers share them:
+//! 64 of them store 45,000 events a second on a disk that takes 0.28 ms for one
+//! append and sync, and 76,000 where a sync costs nothing. Ten million pulls that
+//! three endpoints wait for take 28 MiB of memory and 262 bytes each on disk, and
+//! are open after 2 ms, also after `kill -9`, and 4 ms with a cold cache. Events that
+//! come one by one take about 1 KB each on disk. One thread reads 250,000 events a
+//! second for the queues. `cargo bench --bench journal` measures it on your machine.
+//!
 //! # Faults
 //!
 //! | fault | what happens |
