@@ -11,6 +11,8 @@
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
+#[path = "support/journal.rs"]
+mod journal;
 #[path = "common/nats.rs"]
 mod nats;
 #[path = "support/pace.rs"]
@@ -90,6 +92,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
         Some(_) => (notifier, None),
         None => with_printer(notifier),
     };
+    let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
     let notifier = match &admin {
         Some(admin) => admin.watch(notifier).build()?,
         None => notifier.build()?,

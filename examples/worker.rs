@@ -41,12 +41,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     // Before the worker, which counts for the recorder that is there.
     let admin = options.page.as_ref().map(|_| Admin::new()).transpose()?;
     let settings = options.nats.settings().ok_or("--nats URL is needed")?;
-    let notifier = endpoints(&options)?;
-    let notifier = match &admin {
-        Some(admin) => admin.watch(notifier),
-        None => notifier,
-    };
-    let worker = settings.worker(notifier).await?;
+    let worker = settings.worker(endpoints(&options)?).await?;
     if let (Some(address), Some(admin)) = (&options.page, admin) {
         let listener = listen("--page", address).await?;
         eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));

@@ -174,6 +174,7 @@ pub(crate) struct Common {
     pub(crate) include_references: bool,
     pub(crate) page: Option<HostPort>,
     pub(crate) admin: bool,
+    pub(crate) journal: Option<PathBuf>,
 }
 
 impl Default for Common {
@@ -184,6 +185,7 @@ impl Default for Common {
             include_references: false,
             page: None,
             admin: false,
+            journal: None,
         }
     }
 }
@@ -194,6 +196,7 @@ impl Common {
   --listen HOST:PORT    Address to serve on (default: 127.0.0.1:5000)
   --endpoint URL        Post events to this URL; may be given several times
   --include-references  Events of manifests say what the manifest refers to
+  --journal FILE        Keep events on disk until they are delivered (needs --features journal)
   --page HOST:PORT      Serve a page for people, /metrics and /debug/notifications there
   --admin               Whoever reaches the page may send dead letters again and purge them
   --help                Print this text
@@ -205,6 +208,7 @@ impl Common {
             "--listen" => self.listen = value.address()?,
             "--endpoint" => self.endpoints.push(value.text()?),
             "--include-references" => self.include_references = true,
+            "--journal" => self.journal = Some(value.file()?),
             "--page" => self.page = Some(value.address()?),
             "--admin" => self.admin = true,
             _ => return Ok(false),

@@ -85,6 +85,16 @@
 //! used again. When the journal is opened, a file of 64 MiB or more that is less
 //! than a quarter full is made smaller.
 //!
+//! # Costs
+//!
+//! A write that is alone waits for two syncs of the disk. Many writers share them:
+//! 64 of them store 45,000 events a second on a disk that takes 0.28 ms for one
+//! append and sync, and 76,000 where a sync costs nothing. Ten million pulls that
+//! three endpoints wait for take 28 MiB of memory and 262 bytes each on disk, and
+//! are open after 2 ms, also after `kill -9`, and 4 ms with a cold cache. Events that
+//! come one by one take about 1 KB each on disk. One thread reads 250,000 events a
+//! second for the queues. `cargo bench --bench journal` measures it on your machine.
+//!
 //! # Faults
 //!
 //! | fault | what happens |
@@ -132,6 +142,7 @@ mod error;
 mod inbox;
 mod letters;
 mod limits;
+mod list;
 mod mend;
 mod operate;
 mod options;
@@ -162,6 +173,7 @@ use self::error::Kind;
 use self::inbox::Append;
 pub(crate) use self::inbox::Refused;
 pub use self::letters::{KeptLetter, LetterFilter};
+pub use self::list::WaitingEvent;
 pub use self::operate::ReplayFrom;
 pub use self::options::JournalOptions;
 use self::reader::Read;
@@ -383,6 +395,11 @@ impl Journal {
         flushed.unwrap_or_else(|_| Err(JournalError::closed()))
     }
 
+    /// The position that the next event gets.
+    pub(crate) fn end(&self) -> u64 {
+        self.shared().published().state.next
+    }
+
     /// Whether responses to pulls wait for the disk.
     pub(crate) fn waits_for_pulls(&self) -> bool {
         self.shared().options.wait_for_pulls
@@ -447,4 +464,4 @@ impl fmt::Debug for Journal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
