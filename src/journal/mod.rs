@@ -378,6 +378,7 @@ impl Journal {
             from,
             most,
             reply: Box::new(reply),
+            mended: (0, 0),
         });
     }
 
