@@ -11,6 +11,8 @@
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
+#[path = "support/journal.rs"]
+mod journal;
 #[path = "common/nats.rs"]
 mod nats;
 #[path = "support/pace.rs"]
@@ -89,6 +91,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
         Some(_) => (notifier, None),
         None => with_printer(notifier),
     };
+    let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
     let notifier = notifier.build()?;
     let page = match page.zip(metrics) {
         Some((address, metrics)) => {

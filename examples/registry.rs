@@ -7,6 +7,8 @@ mod admin;
 mod flags;
 #[path = "support/image.rs"]
 mod image;
+#[path = "support/journal.rs"]
+mod journal;
 #[path = "common/nats.rs"]
 mod nats;
 #[path = "support/options.rs"]
@@ -54,6 +56,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let (sink, events) = ChannelSink::new(10_000);
     let notifier = notifier(address, &options).sink(sink);
     let (notifier, stream) = options.nats.add_to(notifier).await?;
+    let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
     let notifier = notifier.build()?;
     let admin = match page.zip(metrics) {
         Some((address, metrics)) => {

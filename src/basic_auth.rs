@@ -16,6 +16,12 @@ pub(crate) fn decode(credentials: &str) -> Option<Vec<u8>> {
     STANDARD.decode(credentials).ok()
 }
 
+/// Decodes credentials into a buffer. `None` if they are invalid or may not fit.
+pub(crate) fn decode_into<'a>(credentials: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    let length = STANDARD.decode_slice(credentials, buffer).ok()?;
+    buffer.get(..length)
+}
+
 /// The `Authorization` of this name and password, marked as sensitive.
 pub(crate) fn authorization(name: &[u8], password: &[u8]) -> Option<HeaderValue> {
     let pair = STANDARD.encode([name, b":", password].concat());
@@ -38,5 +44,9 @@ mod tests {
         assert_eq!(credentials("Basic"), None);
         assert_eq!(credentials("bAsIc bWU6eA=="), Some("bWU6eA=="));
         assert_eq!(decode(" bWU6eA=="), None);
+        let mut buffer = [0; 6];
+        assert_eq!(decode_into("bWU6eA==", &mut buffer), Some(&b"me:x"[..]));
+        assert_eq!(decode_into(" bWU6eA==", &mut buffer), None);
+        assert_eq!(decode_into("bWU6eHl6eHl6", &mut buffer), None);
     }
 }

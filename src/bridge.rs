@@ -194,7 +194,7 @@ impl Bridge {
         self.emit(Draft {
             tag: tag.unwrap_or_default(),
             content: Content::from(&manifest.descriptor),
-            references: ReferencesOf::Descriptors(&manifest.references),
+            references: ReferencesOf::List(&manifest.references),
             ..Draft::new(action, Kind::Manifest, repository)
         })
     }

@@ -32,12 +32,23 @@ pub(crate) fn is_valid_in_url(host: &str) -> bool {
 
 fn is_name(name: &str) -> bool {
     let labels = name.strip_suffix('.').unwrap_or(name);
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let valid = |label: &str| !label.is_empty() && label.bytes().all(known);
+    // The length of the label so far, and whether it has digits only.
+    let (mut length, mut digits) = (0, true);
+    for byte in labels.bytes() {
+        match byte {
+            b'.' if length > 0 => (length, digits) = (0, true),
+            b'-' | b'_' => (length, digits) = (length + 1, false),
+            _ if byte.is_ascii_alphanumeric() => {
+                length += 1;
+                digits &= byte.is_ascii_digit();
+            }
+            _ => return false,
+        }
+    }
     // Browsers read a host that ends in a number as an IPv4 address, or reject it.
-    let last = labels.rsplit('.').next().unwrap_or_default();
-    let number = last.bytes().all(|it| it.is_ascii_digit()) || last.starts_with("0x");
-    labels.split('.').all(valid) && (!number || labels.parse::<Ipv4Addr>().is_ok())
+    let last = labels.get(labels.len() - length..).unwrap_or_default();
+    let number = digits || last.starts_with("0x");
+    length > 0 && (!number || labels.parse::<Ipv4Addr>().is_ok())
 }
 
 #[cfg(test)]

@@ -66,9 +66,9 @@ impl ShutdownReport {
             report.lost += account.earlier_lost;
             let left = Left {
                 endpoint: endpoint.into(),
-                kept: account.leftover.kept,
-                kept_in: account.kept_in.filter(|_| account.leftover.kept > 0),
-                lost: account.leftover.lost + account.stuck,
+                kept: account.leftover.stored + account.leftover.letters.kept,
+                kept_in: account.kept_in,
+                lost: account.leftover.letters.lost + account.stuck,
             };
             if left.events() > 0 {
                 report.left.push(left);

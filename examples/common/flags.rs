@@ -170,6 +170,7 @@ pub(crate) struct Common {
     pub(crate) endpoints: Vec<String>,
     pub(crate) include_references: bool,
     pub(crate) page: Option<HostPort>,
+    pub(crate) journal: Option<PathBuf>,
 }
 
 impl Default for Common {
@@ -179,6 +180,7 @@ impl Default for Common {
             endpoints: Vec::new(),
             include_references: false,
             page: None,
+            journal: None,
         }
     }
 }
@@ -189,6 +191,7 @@ impl Common {
   --listen HOST:PORT    Address to serve on (default: 127.0.0.1:5000)
   --endpoint URL        Post events to this URL; may be given several times
   --include-references  Events of manifests say what the manifest refers to
+  --journal FILE        Keep events on disk until they are delivered (needs --features journal)
   --page HOST:PORT      Serve /metrics and /debug/notifications there
   --help                Print this text
 ";
@@ -199,6 +202,7 @@ impl Common {
             "--listen" => self.listen = value.address()?,
             "--endpoint" => self.endpoints.push(value.text()?),
             "--include-references" => self.include_references = true,
+            "--journal" => self.journal = Some(value.file()?),
             "--page" => self.page = Some(value.address()?),
             _ => return Ok(false),
         }

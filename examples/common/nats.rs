@@ -132,4 +132,5 @@ mod enabled {
     pub(crate) async fn finish(_: Option<()>, _: std::time::Duration) {}
 }
 
+#[allow(unused_imports, reason = "the worker has no sink to finish")]
 pub(crate) use self::enabled::finish;

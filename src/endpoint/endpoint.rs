@@ -16,7 +16,7 @@ use super::retry::{Retry, RetryPolicy, StatusMeaning, Statuses};
 use crate::event::{Encoding, Format};
 use crate::queue::{Limits, Overflow};
 use crate::redact::without_user_info;
-use crate::sink::Filter;
+use crate::sink::{Filter, Sink};
 
 /// A named webhook target with its own filter, queue, retry policy and delivery.
 ///
@@ -94,6 +94,8 @@ pub struct Endpoint {
     pub(super) client: Option<OwnClient>,
     pub(super) connection: ConnectionSettings,
     pub(super) layers: Vec<Wrap>,
+    /// What events are written to instead of being posted.
+    pub(super) destination: Option<Arc<dyn Sink>>,
 }
 
 /// A layer around an endpoint's delivery.
@@ -113,6 +115,17 @@ impl OwnClient {
 }
 
 impl Endpoint {
+    /// Returns an endpoint whose events are written to a sink, one after the other in
+    /// each repository. An event is delivered when its write has resolved, however
+    /// long that takes.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn writing_to(name: impl Into<String>, sink: impl Sink) -> Self {
+        let unused = |_| async { Err::<Response<String>, _>("it posts nothing") };
+        let mut endpoint = Self::new(name, "http://localhost/").client(tower::service_fn(unused));
+        endpoint.destination = Some(Arc::new(sink));
+        endpoint
+    }
+
     /// Returns an endpoint with the defaults.
     ///
     /// The name identifies it in status, metrics and dead letters. The URL is
@@ -145,6 +158,7 @@ impl Endpoint {
             client: None,
             connection: ConnectionSettings::default(),
             layers: Vec::new(),
+            destination: None,
         }
     }
 

@@ -27,6 +27,7 @@ mod status;
 mod switch;
 mod worker;
 
+pub(crate) use self::assemble::{Backing, Checked};
 pub use self::batch::Batch;
 #[cfg(feature = "client")]
 pub use self::delivery::AddressPolicy;

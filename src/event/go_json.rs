@@ -8,7 +8,7 @@
 //! - Invalid UTF-8 and lone surrogates in strings become U+FFFD, the former one
 //!   for each byte.
 //! - Names of fields match in any case, and by Unicode's simple folding (`ſ`
-//!   is an `s`); see [`field`].
+//!   is an `s`); see [`fields`].
 //! - Values nest at most 10,000 deep.
 //!
 //! The scanner reads borrowed content and allocates only for strings with
@@ -37,6 +37,10 @@ pub(super) enum Fault {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scanner<'a> {
     content: &'a [u8],
+    /// The same, if it is UTF-8. It is checked once, because strings are many and short.
+    text: Option<&'a str>,
+    /// Whether the latest string has escapes.
+    escaped: bool,
     at: usize,
     depth: usize,
 }
@@ -45,6 +49,8 @@ impl<'a> Scanner<'a> {
     pub(super) fn new(content: &'a [u8]) -> Self {
         Self {
             content,
+            text: str::from_utf8(content).ok(),
+            escaped: false,
             at: 0,
             depth: 0,
         }
@@ -67,6 +73,11 @@ impl<'a> Scanner<'a> {
             None => Ok(()),
             Some(_) => Err(self.syntax()),
         }
+    }
+
+    /// Returns how many bytes are left.
+    pub(super) fn rest(&self) -> usize {
+        self.content.len().saturating_sub(self.at)
     }
 
     /// Whether the next value is `null`. If so, it is consumed.
@@ -95,11 +106,11 @@ impl<'a> Scanner<'a> {
 
     /// Returns the key of the next member of the object. Its value follows.
     /// `first` must be `true` initially.
-    pub(super) fn key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, Fault> {
-        if !self.member(first, b'}')? {
-            return Ok(None);
+    pub(super) fn key(&mut self, first: &mut bool) -> Result<Option<Key<'a>>, Fault> {
+        match self.member(first, b'}')? {
+            true => self.name().map(Some),
+            false => Ok(None),
         }
-        self.name().map(decode).map(Some)
     }
 
     fn member(&mut self, first: &mut bool, end: u8) -> Result<bool, Fault> {
@@ -125,15 +136,28 @@ impl<'a> Scanner<'a> {
     /// The next value, which must be a string.
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
         match self.peek() {
-            Some(b'"') => self.quoted().map(decode),
+            Some(b'"') => {
+                let start = self.at + 1;
+                let quoted = self.quoted()?;
+                // Its ends are those of characters, because they are quotes.
+                match self.text.and_then(|it| it.get(start..start + quoted.len())) {
+                    Some(text) if !self.escaped => Ok(Cow::Borrowed(text)),
+                    _ => Ok(decode(quoted)),
+                }
+            }
             _ => Err(self.mismatch()),
         }
     }
 
     /// The next value, which must be an integer in the range of `T`, without
     /// fraction and exponent.
-    pub(super) fn integer<T: FromStr>(&mut self) -> Result<T, Fault> {
+    pub(super) fn integer<T: FromStr + TryFrom<i64>>(&mut self) -> Result<T, Fault> {
         let start = *self;
+        if let Some(b'1'..=b'9') = self.peek()
+            && let Some(value) = self.whole()
+        {
+            return T::try_from(value).map_err(|_| start.mismatch());
+        }
         match self.peek() {
             Some(b'-' | b'0'..=b'9') => self.number()?.parse().map_err(|_| start.mismatch()),
             _ => Err(self.mismatch()),
@@ -218,8 +242,28 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// Reads a number of digits only, as nearly all are. Consumes nothing if it is
+    /// another one.
+    fn whole(&mut self) -> Option<i64> {
+        // So many digits always fit.
+        const MOST: usize = 18;
+        let (mut value, mut at) = (0, self.at);
+        while let Some(digit @ b'0'..=b'9') = self.content.get(at) {
+            if at - self.at == MOST {
+                return None;
+            }
+            value = 10 * value + i64::from(digit - b'0');
+            at += 1;
+        }
+        if let Some(b'.' | b'e' | b'E') = self.content.get(at) {
+            return None;
+        }
+        self.at = at;
+        Some(value)
+    }
+
     /// What is between the quotes of a key, and the colon after it.
-    fn name(&mut self) -> Result<&'a [u8], Fault> {
+    fn name(&mut self) -> Result<Key<'a>, Fault> {
         if self.peek() != Some(b'"') {
             return Err(self.syntax());
         }
@@ -228,18 +272,22 @@ impl<'a> Scanner<'a> {
             return Err(self.syntax());
         }
         self.at += 1;
-        Ok(name)
+        Ok(Key(name))
     }
 
     /// What is between quotes. Its escapes are well-formed.
     fn quoted(&mut self) -> Result<&'a [u8], Fault> {
         self.at += 1;
         let start = self.at;
+        self.escaped = false;
         loop {
+            self.at += plain_length(self.content.get(self.at..).unwrap_or_default());
             match self.content.get(self.at) {
                 Some(b'"') => break,
-                Some(b'\\') => self.escape()?,
-                Some(b' '..) => self.at += 1,
+                Some(b'\\') => {
+                    self.escaped = true;
+                    self.escape()?;
+                }
                 _ => return Err(self.syntax()),
             }
         }
@@ -295,18 +343,87 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The field among `names` that Go takes `key` for, or an empty string.
-///
-/// Go prefers the field of exactly that name. No two fields of a descriptor or
-/// a manifest differ in case alone, so the first that matches is the one.
-pub(super) fn field(key: &str, names: &[&'static str]) -> &'static str {
-    let mut names = names.iter();
-    let exact = names.clone().find(|name| **name == key);
-    let found = exact.or_else(|| names.find(|name| is_folded(key, name)));
-    found.copied().unwrap_or_default()
+/// The key of a member of an object, with its escapes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key<'a>(pub(super) &'a [u8]);
+
+impl<'a> Key<'a> {
+    pub(super) fn decode(self) -> Cow<'a, str> {
+        decode(self.0)
+    }
 }
 
-fn is_folded(key: &str, name: &str) -> bool {
+/// Returns how many bytes stand before a quote, a backslash or a control character, which
+/// all end the plain part of a string.
+fn plain_length(text: &[u8]) -> usize {
+    let is_end = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < b' ');
+    // Many bytes at a time, without a branch within them: strings are most of a manifest.
+    const BLOCK: usize = 16;
+    let mut rest = text;
+    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>()
+        && !block
+            .iter()
+            .fold(false, |found, byte| found | is_end(*byte))
+    {
+        rest = after;
+    }
+    while let Some((bytes, after)) = rest.split_first_chunk() {
+        let found = found_in(u64::from_le_bytes(*bytes));
+        if found != 0 {
+            return text.len() - rest.len() + found.trailing_zeros() as usize / 8;
+        }
+        rest = after;
+    }
+    let end = rest.iter().position(|byte| is_end(*byte));
+    text.len() - rest.len() + end.unwrap_or(rest.len())
+}
+
+/// Returns a word whose lowest bit that is set is in the first byte of `word` that is a
+/// quote, a backslash or a control character. Zero if there is none.
+fn found_in(word: u64) -> u64 {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let below = |word: u64, bound: u8| word.wrapping_sub(EACH * u64::from(bound)) & !word;
+    let equal = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+    (below(word, b' ') | equal(b'"') | equal(b'\\')) & HIGH
+}
+
+/// Makes an enum of the names of fields, and a function that tells which of them Go takes
+/// a key for.
+///
+/// Go prefers the field of exactly that name. No two fields of a descriptor or a manifest
+/// differ in case alone, so the first that matches is the one.
+macro_rules! fields {
+    ($of:ident: $($variant:ident = $name:literal)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum $of {
+            $($variant,)*
+        }
+
+        impl $of {
+            fn of(key: $crate::event::go_json::Key<'_>) -> Option<Self> {
+                // None of them has escapes.
+                $(if key.0 == $name.as_bytes() {
+                    return Some(Self::$variant);
+                })*
+                Self::folded(key)
+            }
+
+            #[cold]
+            fn folded(key: $crate::event::go_json::Key<'_>) -> Option<Self> {
+                let key = key.decode();
+                let fields = [$(($name, Self::$variant)),*];
+                let mut fields = fields.into_iter();
+                let found = fields.find(|(name, _)| $crate::event::go_json::is_folded(&key, name));
+                found.map(|(_, field)| field)
+            }
+        }
+    };
+}
+pub(super) use fields;
+
+/// Whether Go takes `key` for the field `name`.
+pub(super) fn is_folded(key: &str, name: &str) -> bool {
     let fold = |letter: char| match letter {
         'ſ' => 's',
         '\u{212a}' => 'k',
@@ -500,6 +617,12 @@ mod tests {
             ("-9223372036854775808", Some(i64::MIN)),
             ("1.0", None),
             ("1e2", None),
+            ("7", Some(7)),
+            ("10", Some(10)),
+            ("12.5", None),
+            ("12E5", None),
+            ("999999999999999999", Some(999_999_999_999_999_999)),
+            ("1000000000000000000", Some(1_000_000_000_000_000_000)),
             ("\"1\"", None),
             ("true", None),
         ] {
@@ -511,21 +634,46 @@ mod tests {
 
     #[test]
     fn names_match_in_any_case() {
-        let names = &["layers", "skip", "SKIP"];
+        fields! { Name:
+            Layers = "layers"
+            Skip = "skip"
+            Upper = "SKIP"
+        }
         for (key, name) in [
-            ("layers", "layers"),
-            ("LAYERS", "layers"),
-            ("layer\u{17f}", "layers"),
-            ("s\u{212a}ip", "skip"),
-            ("SKIP", "SKIP"),
-            ("Skip", "skip"),
-            ("", ""),
-            ("layer", ""),
-            ("layerss", ""),
-            ("layer\u{df}", ""),
-            ("\u{131}", ""),
+            ("layers", Some(Name::Layers)),
+            ("LAYERS", Some(Name::Layers)),
+            ("layer\u{17f}", Some(Name::Layers)),
+            ("s\u{212a}ip", Some(Name::Skip)),
+            ("SKIP", Some(Name::Upper)),
+            ("Skip", Some(Name::Skip)),
+            ("", None),
+            ("layer", None),
+            ("layerss", None),
+            ("layer\u{df}", None),
+            ("\u{131}", None),
+            (r"\u006cayers", Some(Name::Layers)),
+            (r"\u017fkip", Some(Name::Skip)),
         ] {
-            assert_eq!(field(key, names), name, "{key}");
+            assert_eq!(Name::of(Key(key.as_bytes())), name, "{key}");
+        }
+    }
+
+    #[test]
+    fn strings_end_at_the_first_byte_that_may_end_them() {
+        for length in 0..40 {
+            for at in 0..length {
+                for end in [0, 0x1f, b'\n', b'"', b'\\'] {
+                    for other in [
+                        b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0x9f, 0xa2, 0xdc, 0xff,
+                    ] {
+                        let mut text = vec![other; length];
+                        assert_eq!(plain_length(&text), length);
+                        text[at] = end;
+                        text[(at + 1).min(length - 1)] = end;
+                        assert_eq!(plain_length(&text), at);
+                    }
+                }
+            }
         }
     }
 

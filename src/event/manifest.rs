@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::Descriptor;
 use super::go_json::Fault;
 use super::manifest_decoder::{self, COUNT_LIMIT, MEMORY_LIMIT};
 use super::media_types::{self, ManifestKind};
-use super::reference::Reference;
+use super::{Descriptor, ReferenceList};
 
 /// Size in bytes of the largest manifest that is read: 4 MiB, the limit that the
 /// [distribution spec] lets registries set.
@@ -23,7 +22,7 @@ pub struct Manifest {
     pub descriptor: Descriptor,
     /// What it refers to: config, then layers, of an image; the manifests of
     /// an index or list. Its `subject` is not among them.
-    pub references: Vec<Descriptor>,
+    pub references: ReferenceList,
 }
 
 impl Manifest {
@@ -31,14 +30,14 @@ impl Manifest {
     pub fn new(descriptor: Descriptor) -> Self {
         Self {
             descriptor,
-            references: Vec::new(),
+            references: ReferenceList::default(),
         }
     }
 
     /// Sets its references.
     #[must_use]
-    pub fn references(mut self, references: Vec<Descriptor>) -> Self {
-        self.references = references;
+    pub fn references(mut self, references: impl Into<ReferenceList>) -> Self {
+        self.references = references.into();
         self
     }
 
@@ -63,9 +62,8 @@ impl Manifest {
     pub fn parse_references(
         media_type: &str,
         content: &[u8],
-    ) -> Result<Vec<Descriptor>, ParseManifestError> {
-        let references = Self::read(Some(media_type), content, true).references?;
-        Ok(references.into_iter().map(Descriptor::from).collect())
+    ) -> Result<ReferenceList, ParseManifestError> {
+        Self::read(Some(media_type), content, true).references
     }
 
     /// Reads what an event says about the manifest in `content`, in one pass
@@ -76,11 +74,11 @@ impl Manifest {
     /// none either, the type stays unknown: it is not guessed from the fields.
     /// Without `want_references` there are none, and content of a known type
     /// is not looked at.
-    pub(crate) fn read<'a>(
+    pub(crate) fn read(
         media_type: Option<&str>,
-        content: &'a [u8],
+        content: &[u8],
         want_references: bool,
-    ) -> ReadManifest<'a> {
+    ) -> ReadManifest {
         let failed = |media_type, kind: Kind| ReadManifest {
             media_type,
             references: Err(kind.into()),
@@ -104,7 +102,7 @@ impl Manifest {
         };
         let references = match want_references {
             true => manifest_decoder::read(content, Some(kind)).and_then(|body| body.references),
-            false => Ok(Vec::new()),
+            false => Ok(ReferenceList::default()),
         };
         ReadManifest {
             media_type,
@@ -115,11 +113,11 @@ impl Manifest {
 
 /// What an event says about a manifest.
 #[derive(Debug)]
-pub(crate) struct ReadManifest<'a> {
+pub(crate) struct ReadManifest {
     /// Its media type, in lower case and without parameters, if it is known.
     pub(crate) media_type: Option<Cow<'static, str>>,
     /// What it refers to, if that was wanted.
-    pub(crate) references: Result<Vec<Reference<'a>>, ParseManifestError>,
+    pub(crate) references: Result<ReferenceList, ParseManifestError>,
 }
 
 /// Why a manifest's references are not known.
@@ -194,7 +192,10 @@ impl std::error::Error for ParseManifestError {}
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
+    use crate::event::Platform;
 
     const IMAGE: &str = r#"{"mediaType":"TYPE","config":{"digest":"c"},"layers":[{"digest":"l"}]}"#;
 
@@ -202,9 +203,9 @@ mod tests {
         IMAGE.replace("TYPE", media_type).into_bytes()
     }
 
-    fn digests(read: ReadManifest<'_>) -> Option<Vec<String>> {
-        let references = read.references.ok()?.into_iter();
-        Some(references.map(|it| it.digest.into_owned()).collect())
+    fn digests(read: ReadManifest) -> Option<Vec<String>> {
+        let references = read.references.ok()?;
+        Some(references.iter().map(|it| it.digest().to_owned()).collect())
     }
 
     #[test]
@@ -218,10 +219,10 @@ mod tests {
         .unwrap();
         assert_eq!(
             references,
-            [
+            ReferenceList::from([
                 Descriptor::new("c", "sha256:1", 1),
                 Descriptor::new("l", "sha256:2", 2)
-            ]
+            ])
         );
     }
 
@@ -230,10 +231,13 @@ mod tests {
         let list = br#"{"manifests":[{"mediaType":"m","digest":"sha256:1","size":1}]}"#;
         let platform = |media_type| {
             let references = Manifest::parse_references(media_type, list).unwrap();
-            references[0].platform.clone()
+            references.iter().next().unwrap().platform()
         };
         assert_eq!(platform(media_types::OCI_INDEX), None);
-        assert_eq!(platform(media_types::DOCKER_LIST), Some(Box::default()));
+        assert_eq!(
+            platform(media_types::DOCKER_LIST),
+            Some(Platform::default())
+        );
     }
 
     #[test]
@@ -241,7 +245,8 @@ mod tests {
         let list = br#"{"manifests":[{"platform":{"os":"o"},"platform":null}]}"#;
         let platform = |media_type| {
             let references = Manifest::parse_references(media_type, list).unwrap();
-            references[0].platform.as_ref().map(|it| it.os.clone())
+            let platform = references.iter().next().unwrap().platform();
+            platform.map(|it| it.os)
         };
         assert_eq!(platform(media_types::OCI_INDEX), None);
         assert_eq!(platform(media_types::DOCKER_LIST).unwrap(), "o");
@@ -344,7 +349,7 @@ mod tests {
         let descriptor = |kind: &str| {
             let content = format!(r#"{{"manifests":[{{"mediaType":"{kind}"}}]}}"#);
             let references = Manifest::parse_references(media_types::OCI_INDEX, content.as_bytes());
-            references.unwrap().remove(0).media_type
+            references.unwrap().to_descriptors().remove(0).media_type
         };
         let common = descriptor(media_types::OCI_MANIFEST);
         assert!(matches!(common, Cow::Borrowed(media_types::OCI_MANIFEST)));

@@ -22,7 +22,8 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
-use super::go_json::{Fault, Scanner, field};
+use super::ReferenceList;
+use super::go_json::{Fault, Scanner, fields};
 use super::media_types::{self, ManifestKind};
 use super::reference::{Details, GoPlatform, Reference, Slice};
 
@@ -32,38 +33,43 @@ pub(super) const COUNT_LIMIT: usize = 10_000;
 /// Memory in bytes that the references of one manifest may take.
 pub(super) const MEMORY_LIMIT: usize = 1 << 20;
 
+/// Bytes that few references are shorter than in JSON.
+const SHORT_REFERENCE: usize = 160;
+
 /// Go pads its base64 and does not mind what is left in the last character.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-const MANIFEST: &[&str] = &[
-    "schemaVersion",
-    "mediaType",
-    "config",
-    "layers",
-    "manifests",
-    "annotations",
-];
-const DESCRIPTOR: &[&str] = &[
-    "mediaType",
-    "digest",
-    "size",
-    "platform",
-    "annotations",
-    "urls",
-    "data",
-    "artifactType",
-];
-const PLATFORM: &[&str] = &[
-    "architecture",
-    "os",
-    "variant",
-    "os.version",
-    "os.features",
-    "features",
-];
+fields! { Field:
+    SchemaVersion = "schemaVersion"
+    MediaType = "mediaType"
+    Config = "config"
+    Layers = "layers"
+    Manifests = "manifests"
+    Annotations = "annotations"
+}
+
+fields! { DescriptorField:
+    MediaType = "mediaType"
+    Digest = "digest"
+    Size = "size"
+    Platform = "platform"
+    Annotations = "annotations"
+    Urls = "urls"
+    Data = "data"
+    ArtifactType = "artifactType"
+}
+
+fields! { PlatformField:
+    Architecture = "architecture"
+    Os = "os"
+    Variant = "variant"
+    OsVersion = "os.version"
+    OsFeatures = "os.features"
+    Features = "features"
+}
 
 /// A manifest that is JSON, if nothing else.
 #[derive(Debug)]
@@ -73,7 +79,7 @@ pub(super) struct Body<'a> {
     pub(super) media_type: Cow<'a, str>,
     /// What it refers to as a manifest of the kind that was asked for. Empty if
     /// none was.
-    pub(super) references: Result<Vec<Reference<'a>>, Fault>,
+    pub(super) references: Result<ReferenceList, Fault>,
 }
 
 /// Reads the media type that a manifest names, and its references if it is to
@@ -130,10 +136,10 @@ impl<'a> Decoder<'a> {
         let mut first = true;
         while let Some(key) = self.json.key(&mut first)? {
             let start = self.json;
-            let name = field(&key, MANIFEST);
+            let field = Field::of(key);
             let outcome = match fault {
-                Some(_) if name != "mediaType" => self.json.skip(),
-                _ => self.field(name),
+                Some(_) if field != Some(Field::MediaType) => self.json.skip(),
+                _ => self.field(field),
             };
             match outcome {
                 Ok(()) => {}
@@ -148,39 +154,44 @@ impl<'a> Decoder<'a> {
         Ok(fault)
     }
 
-    fn field(&mut self, name: &str) -> Outcome {
-        if name == "mediaType" {
+    fn field(&mut self, field: Option<Field>) -> Outcome {
+        if field == Some(Field::MediaType) {
             return set_string(&mut self.json, &mut self.media_type);
         }
-        let Some(kind) = self.kind else {
+        let (Some(field), Some(kind)) = (field, self.kind) else {
             return self.json.skip();
         };
-        match name {
-            "schemaVersion" => set_integer(&mut self.json, &mut 0_i64),
+        match field {
+            Field::SchemaVersion => set_integer(&mut self.json, &mut 0_i64),
             // Docker's structs have no such field.
-            "annotations" if kind.is_oci() => self.unused_map(),
-            "config" if !kind.is_index() => {
+            Field::Annotations if kind.is_oci() => self.unused_map(),
+            Field::Config if !kind.is_index() => {
                 let mut config = std::mem::take(&mut self.config);
                 let outcome = self.reference(&mut config);
                 self.config = config;
                 outcome
             }
-            "layers" if !kind.is_index() => self.list(),
-            "manifests" if kind.is_index() => self.list(),
-            "config" | "layers" | "manifests" => {
+            Field::Layers if !kind.is_index() => self.list(),
+            Field::Manifests if kind.is_index() => self.list(),
+            Field::Config | Field::Layers | Field::Manifests => {
                 let is_null = self.json.null()?;
-                self.foreign[usize::from(name == "layers")] = !is_null;
+                self.foreign[usize::from(field == Field::Layers)] = !is_null;
                 match is_null {
                     true => Ok(()),
                     false => self.json.skip(),
                 }
             }
-            _ => self.json.skip(),
+            Field::Annotations | Field::MediaType => self.json.skip(),
         }
     }
 
     fn list(&mut self) -> Outcome {
         let mut list = std::mem::take(&mut self.list);
+        if list.items.capacity() == 0 {
+            // Room for all references of most manifests.
+            let references = self.json.rest() / SHORT_REFERENCE + 1;
+            list.items.reserve(references.min(64));
+        }
         let outcome = self.slice(&mut list, COUNT_LIMIT, Self::reference);
         self.list = list;
         outcome
@@ -193,27 +204,31 @@ impl<'a> Decoder<'a> {
         self.json.open(b'{')?;
         let mut first = true;
         while let Some(key) = self.json.key(&mut first)? {
-            match field(&key, DESCRIPTOR) {
-                "mediaType" => self.string(&mut reference.media_type)?,
-                "digest" => self.string(&mut reference.digest)?,
-                "size" => set_integer(&mut self.json, &mut reference.size)?,
-                "" => self.json.skip()?,
-                name => self.detail(name, &mut reference.details)?,
+            match DescriptorField::of(key) {
+                Some(DescriptorField::MediaType) => self.string(&mut reference.media_type)?,
+                Some(DescriptorField::Digest) => self.string(&mut reference.digest)?,
+                Some(DescriptorField::Size) => set_integer(&mut self.json, &mut reference.size)?,
+                Some(field) => self.detail(field, &mut reference.details)?,
+                None => self.json.skip()?,
             }
         }
         Ok(())
     }
 
-    fn detail(&mut self, name: &str, details: &mut Option<Box<Details<'a>>>) -> Outcome {
+    fn detail(
+        &mut self,
+        field: DescriptorField,
+        details: &mut Option<Box<Details<'a>>>,
+    ) -> Outcome {
         if details.is_none() {
             self.spend(size_of::<Details<'_>>())?;
         }
         let details = details.get_or_insert_default();
-        match name {
-            "platform" => self.platform(&mut details.platform),
-            "annotations" => self.map(&mut details.annotations),
-            "urls" => self.slice(&mut details.urls, usize::MAX, Self::string),
-            "data" => self.data(&mut details.data),
+        match field {
+            DescriptorField::Platform => self.platform(&mut details.platform),
+            DescriptorField::Annotations => self.map(&mut details.annotations),
+            DescriptorField::Urls => self.slice(&mut details.urls, usize::MAX, Self::string),
+            DescriptorField::Data => self.data(&mut details.data),
             _ => self.string(&mut details.artifact_type),
         }
     }
@@ -231,16 +246,16 @@ impl<'a> Decoder<'a> {
         self.json.open(b'{')?;
         let mut first = true;
         while let Some(key) = self.json.key(&mut first)? {
-            match field(&key, PLATFORM) {
-                "architecture" => self.string(&mut platform.architecture)?,
-                "os" => self.string(&mut platform.os)?,
-                "os.version" => self.string(&mut platform.os_version)?,
-                "os.features" => {
+            match PlatformField::of(key) {
+                Some(PlatformField::Architecture) => self.string(&mut platform.architecture)?,
+                Some(PlatformField::Os) => self.string(&mut platform.os)?,
+                Some(PlatformField::OsVersion) => self.string(&mut platform.os_version)?,
+                Some(PlatformField::OsFeatures) => {
                     self.slice(&mut platform.os_features, usize::MAX, Self::string)?;
                 }
-                "variant" => self.string(&mut platform.variant)?,
-                "features" if in_list => self.unused_strings()?,
-                _ => self.json.skip()?,
+                Some(PlatformField::Variant) => self.string(&mut platform.variant)?,
+                Some(PlatformField::Features) if in_list => self.unused_strings()?,
+                Some(PlatformField::Features) | None => self.json.skip()?,
             }
         }
         Ok(())
@@ -305,6 +320,7 @@ impl<'a> Decoder<'a> {
             // Unlike elsewhere, `null` does not leave what was there.
             let mut value = Cow::Borrowed("");
             self.string(&mut value)?;
+            let key = key.decode();
             self.spend(2 * size_of::<Cow<'_, str>>() + key.len())?;
             map.insert(key, value);
         }
@@ -350,7 +366,7 @@ impl<'a> Decoder<'a> {
     fn finish(mut self, fault: Option<Fault>) -> Body<'a> {
         let references = match (fault, self.kind) {
             (Some(fault), _) => Err(fault),
-            (None, None) => Ok(Vec::new()),
+            (None, None) => Ok(ReferenceList::default()),
             (None, Some(kind)) => self.references(kind),
         };
         Body {
@@ -359,7 +375,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn references(&mut self, kind: ManifestKind) -> Result<Vec<Reference<'a>>, Fault> {
+    fn references(&mut self, kind: ManifestKind) -> Result<ReferenceList, Fault> {
         let names_other = !self.media_type.is_empty()
             && media_types::essence(&self.media_type) != kind.media_type();
         // Distribution refuses these of OCI's kinds alone.
@@ -368,19 +384,24 @@ impl<'a> Decoder<'a> {
             return Err(Fault::Conflict);
         }
         let mut list = std::mem::take(&mut self.list).into_vec();
-        match kind {
-            ManifestKind::OciIndex => {}
+        let config = match kind {
+            ManifestKind::OciIndex => None,
             ManifestKind::DockerList => {
                 for reference in &mut list {
                     let details = reference.details.get_or_insert_default();
                     details.platform.get_or_insert_default();
                 }
+                None
             }
             // Distribution refuses an image whose configuration has no digest.
             _ if self.config.digest.is_empty() => return Err(self.json.mismatch()),
-            _ => list.insert(0, std::mem::take(&mut self.config)),
-        }
-        Ok(list)
+            _ => Some(&self.config),
+        };
+        let all = config.into_iter().chain(&list);
+        let bytes = all.clone().map(Reference::text_length).sum();
+        let mut references = ReferenceList::with_capacity(list.len() + 1, bytes);
+        all.for_each(|reference| references.push_reference(reference));
+        Ok(references)
     }
 }
 
@@ -391,7 +412,7 @@ fn set_string<'a>(json: &mut Scanner<'a>, string: &mut Cow<'a, str>) -> Outcome 
     Ok(())
 }
 
-fn set_integer<T: FromStr>(json: &mut Scanner<'_>, integer: &mut T) -> Outcome {
+fn set_integer<T: FromStr + TryFrom<i64>>(json: &mut Scanner<'_>, integer: &mut T) -> Outcome {
     if !json.null()? {
         *integer = json.integer()?;
     }
@@ -407,8 +428,7 @@ mod tests {
     use crate::event::{Descriptor, Platform};
 
     fn references(kind: ManifestKind, content: &[u8]) -> Result<Vec<Descriptor>, Fault> {
-        let references = read(content, Some(kind))?.references?;
-        Ok(references.into_iter().map(Descriptor::from).collect())
+        Ok(read(content, Some(kind))?.references?.to_descriptors())
     }
 
     /// The only layer, whose fields these are.

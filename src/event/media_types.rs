@@ -63,6 +63,10 @@ pub(crate) fn is_valid(media_type: &str) -> bool {
 
 /// Returns the media type in lower case, without parameters.
 pub(crate) fn essence(media_type: &str) -> Cow<'static, str> {
+    // Nearly always.
+    if let Some(common) = COMMON.iter().find(|common| **common == media_type) {
+        return Cow::Borrowed(common);
+    }
     let (essence, _) = media_type.split_once(';').unwrap_or((media_type, ""));
     let essence = essence.trim();
     match essence.bytes().any(|byte| byte.is_ascii_uppercase()) {

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::{Descriptor, Platform, media_types};
-
 /// What a manifest refers to: a descriptor that borrows from the manifest.
 #[derive(Debug, Default)]
 pub(crate) struct Reference<'a> {
@@ -21,6 +19,11 @@ impl Reference<'_> {
     /// means that it is not known.
     pub(crate) fn size(&self) -> u64 {
         self.size.try_into().unwrap_or_default()
+    }
+
+    /// Returns the bytes of text that most references of this digest take in an event.
+    pub(super) fn text_length(&self) -> usize {
+        self.digest.len()
     }
 }
 
@@ -41,40 +44,6 @@ pub(super) struct GoPlatform<'a> {
     pub(super) os_version: Cow<'a, str>,
     pub(super) os_features: Slice<Cow<'a, str>>,
     pub(super) variant: Cow<'a, str>,
-}
-
-impl From<Reference<'_>> for Descriptor {
-    fn from(reference: Reference<'_>) -> Self {
-        let size = reference.size();
-        let media_type = media_types::interned(reference.media_type);
-        let descriptor = Self::new(media_type, reference.digest, size);
-        let Some(details) = reference.details else {
-            return descriptor;
-        };
-        let annotations = details.annotations.into_iter();
-        Self {
-            urls: details.urls.into_strings(),
-            annotations: annotations
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-            data: details.data.into_vec(),
-            platform: details.platform.map(|it| Box::new(it.into())),
-            artifact_type: details.artifact_type.into(),
-            ..descriptor
-        }
-    }
-}
-
-impl From<GoPlatform<'_>> for Platform {
-    fn from(platform: GoPlatform<'_>) -> Self {
-        Self {
-            architecture: platform.architecture.into(),
-            os: platform.os.into(),
-            os_version: platform.os_version.into(),
-            os_features: platform.os_features.into_strings(),
-            variant: platform.variant.into(),
-        }
-    }
 }
 
 /// A slice as in Go: the elements beyond its length are hidden, not gone.
@@ -102,10 +71,9 @@ impl<T> Slice<T> {
         self.items.truncate(self.length);
         self.items
     }
-}
 
-impl Slice<Cow<'_, str>> {
-    fn into_strings(self) -> Vec<String> {
-        self.into_vec().into_iter().map(String::from).collect()
+    /// Returns the elements that are not hidden.
+    pub(super) fn as_slice(&self) -> &[T] {
+        self.items.get(..self.length).unwrap_or_default()
     }
 }

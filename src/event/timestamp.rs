@@ -44,20 +44,40 @@ pub(crate) mod optional {
     }
 }
 
-/// Appends `time`, in UTC. RFC 3339 has the years 0 to 9999. A time outside of
-/// them becomes the nearest one within.
+/// Appends `time`, in UTC.
 pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
-    let (seconds, nanoseconds) = since_1970(time);
+    write_since_1970(out, since_1970(time));
+}
+
+/// Appends a time, in UTC, of seconds and nanoseconds [since 1970](since_1970). RFC 3339
+/// has the years 0 to 9999. A time outside of them becomes the nearest one within.
+pub(super) fn write_since_1970(out: &mut Vec<u8>, (seconds, nanoseconds): (i64, u32)) {
+    let (seconds, nanoseconds) = match seconds {
+        ..FIRST => (FIRST, 0),
+        AFTER_LAST.. => (AFTER_LAST - 1, 999_999_999),
+        _ => (seconds, nanoseconds),
+    };
     let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY) as u32);
     let (year, month, day) = date(days);
     let mut text = *b"0000-00-00T00:00:00.000000000Z";
-    digits(&mut text[..4], year);
-    digits(&mut text[5..7], month);
-    digits(&mut text[8..10], day);
-    digits(&mut text[11..13], second / 3600);
-    digits(&mut text[14..16], second / 60 % 60);
-    digits(&mut text[17..19], second % 60);
-    digits(&mut text[20..29], nanoseconds);
+    for (at, pair) in [
+        (0, year / 100),
+        (2, year % 100),
+        (5, month),
+        (8, day),
+        (11, second / 3600),
+        (14, second / 60 % 60),
+        (17, second % 60),
+        (20, nanoseconds / 10_000_000),
+        (22, nanoseconds / 100_000 % 100),
+        (24, nanoseconds / 1_000 % 100),
+        (26, nanoseconds / 10 % 100),
+    ] {
+        let [tens, ones] = PAIRS[pair as usize % PAIRS.len()];
+        text[at] = tens;
+        text[at + 1] = ones;
+    }
+    text[28] = b'0' + (nanoseconds % 10) as u8;
     let mut end = text.len() - 1;
     while text[end - 1] == b'0' && end > 20 {
         end -= 1;
@@ -80,9 +100,9 @@ const MARCH_0: i64 = 719_468;
 const FIRST: i64 = -62_167_219_200;
 const AFTER_LAST: i64 = 253_402_300_800;
 
-/// Seconds and nanoseconds since 1970, within the years 0 to 9999.
-fn since_1970(time: SystemTime) -> (i64, u32) {
-    let (seconds, nanoseconds) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+/// Takes a time apart into seconds since 1970, negative before, and nanoseconds.
+pub(super) fn since_1970(time: SystemTime) -> (i64, u32) {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => {
             let seconds = i64::try_from(after.as_secs()).unwrap_or(i64::MAX);
             (seconds, after.subsec_nanos())
@@ -95,12 +115,18 @@ fn since_1970(time: SystemTime) -> (i64, u32) {
                 nanoseconds => (seconds.saturating_sub(1), 1_000_000_000 - nanoseconds),
             }
         }
-    };
-    match seconds {
-        ..FIRST => (FIRST, 0),
-        AFTER_LAST.. => (AFTER_LAST - 1, 999_999_999),
-        _ => (seconds, nanoseconds),
     }
+}
+
+/// Puts together what [`since_1970`] has taken apart. `None` if the system has no such
+/// time.
+pub(super) fn of((seconds, nanoseconds): (i64, u32)) -> Option<SystemTime> {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let whole = match seconds >= 0 {
+        true => SystemTime::UNIX_EPOCH.checked_add(whole),
+        false => SystemTime::UNIX_EPOCH.checked_sub(whole),
+    };
+    whole?.checked_add(Duration::from_nanos(nanoseconds.into()))
 }
 
 /// Year, month and day of a number of days since 1970, none before year 0. The
@@ -178,12 +204,7 @@ fn parse(text: &str) -> Option<SystemTime> {
     }
     let time = hour * 3600 + minute * 60 + second.min(59);
     let seconds = days(year, month, day) * DAY + time - offset;
-    let whole = Duration::from_secs(seconds.unsigned_abs());
-    let whole = match seconds >= 0 {
-        true => SystemTime::UNIX_EPOCH.checked_add(whole),
-        false => SystemTime::UNIX_EPOCH.checked_sub(whole),
-    };
-    whole?.checked_add(Duration::from_nanos(nanoseconds))
+    of((seconds, nanoseconds))
 }
 
 /// The number of `width` digits at a place in a text.
@@ -194,12 +215,12 @@ fn number(text: &str, at: usize, width: usize) -> Option<i64> {
 }
 
 /// Nanoseconds of the digits at the start of a text, and the rest of it.
-fn fraction(text: &str) -> Option<(u64, &str)> {
+fn fraction(text: &str) -> Option<(u32, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit());
     let (digits, rest) = text.split_at(end.unwrap_or(text.len()));
     let first = &digits[..digits.len().min(9)];
-    let scale = 10_u64.pow(9 - first.len() as u32);
-    Some((first.parse::<u64>().ok()? * scale, rest))
+    let scale = 10_u32.pow(9 - first.len() as u32);
+    Some((first.parse::<u32>().ok()? * scale, rest))
 }
 
 /// The seconds by which a zone is ahead of UTC.
@@ -215,14 +236,16 @@ fn zone(text: &str) -> Option<i64> {
     is_zone.then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// Writes `number` in decimal over `digits`, whose length it must fit.
-#[inline(always)]
-fn digits(digits: &mut [u8], mut number: u32) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
+/// The digits of the numbers below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
     }
-}
+    pairs
+};
 
 #[cfg(test)]
 mod tests {
@@ -232,10 +255,7 @@ mod tests {
 
     fn text(seconds: u64, nanoseconds: u32) -> String {
         let mut out = Vec::new();
-        super::write(
-            &mut out,
-            SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds),
-        );
+        super::write_since_1970(&mut out, (seconds.cast_signed(), nanoseconds));
         String::from_utf8(out).unwrap()
     }
 

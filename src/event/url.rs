@@ -51,7 +51,7 @@ pub(super) fn spelling(repository: &str, kind: &str, digest: &str) -> Spelling {
 
 /// Whether the text may be in a URL as it is: nearly all names and digests consist
 /// of the characters that are tested, and of `more`. Testing every byte is faster
-/// than stopping at the first.
+/// than stopping at the first, because many are tested at once.
 fn is_plain(text: &str, more: u8) -> bool {
     let known = |byte: u8| {
         byte.is_ascii_lowercase()

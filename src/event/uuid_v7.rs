@@ -8,6 +8,8 @@ use std::time::SystemTime;
 use fastrand::Rng;
 use uuid::Uuid;
 
+use super::timestamp::since_1970;
+
 /// The time in the last id, in 1/4096 of a millisecond.
 static LAST: AtomicU64 = AtomicU64::new(0);
 
@@ -24,10 +26,16 @@ thread_local! {
 /// the clock does: the time in 60 bits, as section 6.2, method 3 of the RFC has
 /// it, and 62 random bits.
 pub(crate) fn new() -> Uuid {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.unwrap_or_default();
-    let part = u64::from(now.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;
-    let now = (now.as_millis() as u64) << 12 | part;
+    of(since_1970(SystemTime::now()))
+}
+
+/// The same of a time in seconds and nanoseconds since 1970, for those who have read the
+/// clock already.
+pub(super) fn of((seconds, nanoseconds): (i64, u32)) -> Uuid {
+    let part = u64::from(nanoseconds % 1_000_000) * 4096 / 1_000_000;
+    let milliseconds = u64::try_from(seconds).unwrap_or_default() * 1_000;
+    let milliseconds = milliseconds + u64::from(nanoseconds / 1_000_000);
+    let now = milliseconds << 12 | part;
     let later = |last: u64| now.max(last + 1);
     let update = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |it| Some(later(it)));
     let time = later(update.unwrap_or_default());

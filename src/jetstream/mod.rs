@@ -41,6 +41,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! In a notifier with a journal, [`JetStreamSink::endpoint`] takes the place of the sink:
+//! an event waits in the journal until JetStream has acknowledged it.
+//!
 //! # What is stored
 //!
 //! An event is published to the subject `<prefix>.<partition>.<kind>.<action>`, by

@@ -144,7 +144,10 @@ impl Publisher {
                 Outcome::Refused(error) => {
                     let id = event.id();
                     tracing::error!(event = %id, error, "JetStream can never store an event");
-                    return Err(SinkError::other(JetStreamError::new(Kind::Other, error)));
+                    return Err(SinkError::permanent(JetStreamError::new(
+                        Kind::Other,
+                        error,
+                    )));
                 }
                 Outcome::Full(error) => {
                     self.fails(&error);

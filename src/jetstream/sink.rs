@@ -13,8 +13,12 @@ use super::publisher::{Publisher, Waiting};
 use super::settings::JetStream;
 use super::shared::Shared;
 use super::{connection, stream, subject};
+use crate::endpoint::Endpoint;
 use crate::event::SharedEvent;
 use crate::sink::{Acceptance, Sink, SinkError};
+
+/// How many repositories an endpoint writes for at a time.
+const UNDER_WAY: usize = 256;
 
 /// Writes events to a JetStream stream.
 ///
@@ -73,6 +77,19 @@ impl JetStream {
 }
 
 impl JetStreamSink {
+    /// Returns an endpoint that writes to this sink, for a notifier with a journal: an
+    /// event waits in the journal until JetStream has acknowledged it, so that it
+    /// survives a crash of the registry, and a stream that is full or away for longer
+    /// than memory lasts.
+    ///
+    /// The name is the endpoint's in the journal, in status and metrics. It has a
+    /// queue, a filter, retries and dead letters like others. An event that is larger
+    /// than the server's `max_payload` becomes a dead letter. Without a journal, give
+    /// the sink itself to the notifier.
+    pub fn endpoint(&self, name: impl Into<String>) -> Endpoint {
+        Endpoint::writing_to(name, self.clone()).concurrency(UNDER_WAY)
+    }
+
     /// Returns a snapshot for people and monitoring.
     pub fn status(&self) -> JetStreamSinkStatus {
         self.0.shared.status()

@@ -211,6 +211,9 @@ fn partitions_of(found: &Config) -> Option<u16> {
 mod tests {
     use super::*;
 
+    /// The name of a field, and what changes it.
+    type Change = (&'static str, fn(&mut Config));
+
     fn settings() -> JetStream {
         JetStream::new("nats://h")
     }
@@ -226,7 +229,7 @@ mod tests {
         answered.allow_direct = true;
         answered.max_consumers = -1;
         assert_eq!(differences(&wanted, &answered, 16), Vec::<String>::new());
-        let change: [(&str, fn(&mut Config)); 15] = [
+        let change: [Change; 15] = [
             ("partitions", |it| {
                 it.metadata
                     .insert(PARTITIONS.into(), "8".into())

@@ -312,7 +312,7 @@ pub struct JetStreamWorkerStatus {
 pub struct JetStreamLag {
     /// Name of the endpoint.
     pub endpoint: String,
-    /// Events of each partition that are not delivered, as of the last delivery.
+    /// Events of each partition that are not delivered, as of a few seconds ago.
     /// `None` if another worker serves the partition.
     pub partitions: Vec<Option<u64>>,
 }

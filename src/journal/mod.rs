@@ -142,6 +142,7 @@ mod error;
 mod inbox;
 mod letters;
 mod limits;
+mod list;
 mod mend;
 mod operate;
 mod options;
@@ -172,6 +173,7 @@ use self::error::Kind;
 use self::inbox::Append;
 pub(crate) use self::inbox::Refused;
 pub use self::letters::{KeptLetter, LetterFilter};
+pub use self::list::WaitingEvent;
 pub use self::operate::ReplayFrom;
 pub use self::options::JournalOptions;
 use self::reader::Read;
@@ -394,6 +396,11 @@ impl Journal {
         flushed.unwrap_or_else(|_| Err(JournalError::closed()))
     }
 
+    /// The position that the next event gets.
+    pub(crate) fn end(&self) -> u64 {
+        self.shared().published().state.next
+    }
+
     /// Whether responses to pulls wait for the disk.
     pub(crate) fn waits_for_pulls(&self) -> bool {
         self.shared().options.wait_for_pulls
@@ -458,4 +465,4 @@ impl fmt::Debug for Journal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

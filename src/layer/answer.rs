@@ -27,7 +27,7 @@ pub(super) enum Answer {
 /// that it shows. `looked_up` are the tags that pointed at a manifest before
 /// it was deleted.
 pub(super) fn answer<R>(
-    exchange: Exchange,
+    mut exchange: Box<Exchange>,
     response: &Response<R>,
     looked_up: Vec<String>,
 ) -> Answer {
@@ -47,7 +47,9 @@ pub(super) fn answer<R>(
     let (call, facts, repository) = match observed_call {
         Some((call, facts)) => {
             let stated = stated.and_then(|facts| facts.repository.as_deref());
-            let repository = observed.repository(stated);
+            let other = observed.other_repository(stated);
+            let requested = || exchange.route.as_mut()?.repository.take();
+            let repository = other.or_else(requested);
             if repository.is_none() {
                 missing_fact("repository");
                 if exchange.is_foreign_upload() {
@@ -85,7 +87,7 @@ pub(super) fn answer<R>(
 
 /// The bridge of the request, with the actor that the response names if it
 /// names one.
-fn bridge<R>(exchange: Exchange, response: &Response<R>) -> Bridge {
+fn bridge<R>(exchange: Box<Exchange>, response: &Response<R>) -> Bridge {
     let extensions = response.extensions();
     let actor = extensions
         .get::<ResponseFacts>()
@@ -93,7 +95,7 @@ fn bridge<R>(exchange: Exchange, response: &Response<R>) -> Bridge {
         .or_else(|| extensions.get::<ActorRecord>());
     let Exchange {
         origin, settings, ..
-    } = exchange;
+    } = *exchange;
     let notifier = &settings.notifier;
     Bridge::from_origin(settings.sink(), origin.with_actor(actor))
         .source(notifier.source())

@@ -116,8 +116,8 @@ pin_project! {
         inner: Option<B>,
         // The pull that this body is the content of.
         pull: Option<Box<Pull>>,
-        // What the layer itself responds.
-        refusal: Option<Bytes>,
+        // What the layer itself responds, if there is no inner body.
+        refusal: &'static [u8],
     }
 }
 
@@ -127,12 +127,12 @@ impl<B> ResponseBody<B> {
         Self {
             inner: Some(inner),
             pull: None,
-            refusal: None,
+            refusal: &[],
         }
     }
 
     /// Creates the body of the layer's own response. It is empty for HEAD.
-    pub(super) fn refusal(content: Option<Bytes>) -> Self {
+    pub(super) fn refusal(content: &'static [u8]) -> Self {
         Self {
             inner: None,
             pull: None,
@@ -147,7 +147,7 @@ impl<B: Body> ResponseBody<B> {
         Self {
             inner: Some(inner),
             pull: Some(Box::new(pull)),
-            refusal: None,
+            refusal: &[],
         }
     }
 }
@@ -165,7 +165,8 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
-        if let Some(content) = this.refusal.take() {
+        if !this.refusal.is_empty() {
+            let content = Bytes::from_static(std::mem::take(this.refusal));
             return Poll::Ready(Some(Ok(Frame::data(content))));
         }
         let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
@@ -186,17 +187,14 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.refusal.is_none()
+        self.refusal.is_empty()
             && self.pull.as_ref().is_none_or(|pull| !pull.holds_back())
             && self.inner.as_ref().is_none_or(B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        if let Some(content) = &self.refusal {
-            return SizeHint::with_exact(content.len() as u64);
-        }
         let Some(inner) = &self.inner else {
-            return SizeHint::with_exact(0);
+            return SizeHint::with_exact(self.refusal.len() as u64);
         };
         let hint = inner.size_hint();
         let held = self.pull.as_ref().map_or(0, |pull| pull.held_length());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 
 use super::facts::Facts;
 use super::headers;
@@ -21,6 +21,47 @@ use crate::metrics::missing_fact;
 /// Bytes of the largest form body that is searched for upload parameters.
 const FORM_LIMIT: usize = 1 << 20;
 
+/// Why the response to a request may matter.
+pub(super) enum Interest {
+    /// It may make an event. Without a route it is a DELETE, whose response may state that
+    /// the registry deleted a repository.
+    Event(Option<Route>),
+    /// The request brings a part of a blob.
+    Patch,
+    /// The request looks like one of the API under another prefix.
+    Stray,
+}
+
+impl Interest {
+    /// Returns `None`, without an allocation, for a request that passes untouched because
+    /// no response to it can make an event.
+    pub(super) fn of<B>(settings: &Settings, request: &Request<B>) -> Option<Self> {
+        let (method, uri) = (request.method(), request.uri());
+        let interest = if *method == Method::PATCH {
+            Self::Patch
+        } else {
+            let route = route::find(&settings.prefix, method, uri);
+            let counts = settings.head_pulls || *method != Method::HEAD;
+            match route {
+                Some(route) if counts => Self::Event(Some(route)),
+                None if *method == Method::DELETE => Self::Event(None),
+                _ if is_stray(settings, uri.path()) => Self::Stray,
+                _ => return None,
+            }
+        };
+        let is_own = request.extensions().get::<Internal>().is_some();
+        Some(interest).filter(|_| !is_own)
+    }
+}
+
+/// Whether a request without a route is to be watched for a success that hints at a wrong
+/// prefix.
+fn is_stray(settings: &Settings, path: &str) -> bool {
+    !path.starts_with(&settings.prefix)
+        && (path.contains("/manifests/") || path.contains("/blobs/"))
+        && settings.memory.would_log("prefix")
+}
+
 /// What the layer watches a request for.
 pub(super) enum Watch {
     /// It may become an event.
@@ -33,25 +74,16 @@ pub(super) enum Watch {
 }
 
 impl Watch {
-    /// Returns `None`, without an allocation, for a request that passes
-    /// untouched because no response to it can make an event.
-    pub(super) fn new(settings: &Arc<Settings>, parts: &Parts) -> Option<Self> {
-        if parts.extensions.get::<Internal>().is_some() {
-            return None;
+    pub(super) fn new(interest: Interest, settings: &Arc<Settings>, parts: &Parts) -> Self {
+        match interest {
+            Interest::Event(route) => Self::Exchange(Exchange::new(route, settings, parts)),
+            Interest::Patch => {
+                let uploads = &settings.memory.uploads;
+                let patch = PatchWatch::new(uploads, &settings.prefix, &parts.uri, &parts.headers);
+                Self::Patch(settings.clone(), patch)
+            }
+            Interest::Stray => Self::Stray(settings.clone(), parts.uri.clone()),
         }
-        if parts.method == Method::PATCH {
-            let uploads = &settings.memory.uploads;
-            let patch = PatchWatch::new(uploads, &settings.prefix, &parts.uri, &parts.headers);
-            return Some(Self::Patch(settings.clone(), patch));
-        }
-        if let Some(exchange) = Exchange::new(settings, parts) {
-            return Some(Self::Exchange(Box::new(exchange)));
-        }
-        let path = parts.uri.path();
-        let is_stray = !path.starts_with(&settings.prefix)
-            && (path.contains("/manifests/") || path.contains("/blobs/"))
-            && settings.memory.would_log("prefix");
-        is_stray.then(|| Self::Stray(settings.clone(), parts.uri.clone()))
     }
 
     /// The tap that the request body must pass, if any.
@@ -88,17 +120,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    fn new(settings: &Arc<Settings>, parts: &Parts) -> Option<Self> {
-        let route = route::find(&settings.prefix, &parts.method, &parts.uri);
-        let head = parts.method == Method::HEAD;
-        let may_be_event = match &route {
-            Some(_) => !head || settings.head_pulls,
-            // The registry may state that it deleted a repository.
-            None => parts.method == Method::DELETE,
-        };
-        if !may_be_event {
-            return None;
-        }
+    fn new(route: Option<Route>, settings: &Arc<Settings>, parts: &Parts) -> Box<Self> {
         let operation = route.as_ref().map(|route| &route.operation);
         let chunk = match operation {
             Some(Operation::FinishUpload(_) | Operation::FinishForeignUpload(_)) => {
@@ -109,10 +131,11 @@ impl Exchange {
         };
         // A type that is repeated, or that `Connection` names, may not be the one
         // that the registry sees. The body then tells what it is.
-        let content_type = EndToEnd::of(&parts.headers).single(&CONTENT_TYPE).text();
-        let form = FormType::of(&parts.headers);
+        let headers = EndToEnd::of(&parts.headers);
+        let content_type = headers.single(&CONTENT_TYPE);
+        let form = FormType::of(&content_type, &parts.headers);
         let content = match operation {
-            Some(Operation::PushManifest { .. }) => Facts::of_type(content_type),
+            Some(Operation::PushManifest { .. }) => Facts::of_type(content_type.text()),
             _ => Facts::default(),
         };
         let limit = operation.and_then(|operation| tap_limit(operation, form.is_some()));
@@ -121,14 +144,14 @@ impl Exchange {
         } else {
             None
         };
-        Some(Self {
+        Box::new(Self {
             origin: RequestOrigin::of(parts, settings.origin()),
             settings: settings.clone(),
             uri: parts.uri.clone(),
             plain: headers::is_plain(&parts.headers),
             tap: limit.map(SharedTap::new),
             route,
-            head,
+            head: parts.method == Method::HEAD,
             chunk,
             form,
             content,
@@ -201,18 +224,18 @@ pub(super) enum FormType {
 }
 
 impl FormType {
-    fn of(headers: &HeaderMap) -> Option<Self> {
+    fn of(content_type: &Single<'_>, headers: &HeaderMap) -> Option<Self> {
         // Go ignores an invalid parameter of the type.
-        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        match EndToEnd::of(headers).single(&CONTENT_TYPE) {
+        let text = |value: &HeaderValue| {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            route::form::is_form(&text).then(|| text.into_owned())
+        };
+        match content_type {
             Single::Absent => None,
-            Single::Value(value) => {
-                let form = Some(text(value)).filter(|it| route::form::is_form(it));
-                form.map(Self::Known)
-            }
+            Single::Value(value) => text(value).map(Self::Known),
             Single::Unclear => {
                 let mut values = headers.get_all(CONTENT_TYPE).iter();
-                let any = values.any(|value| route::form::is_form(&text(value)));
+                let any = values.any(|value| text(value).is_some());
                 any.then_some(Self::Unclear)
             }
         }

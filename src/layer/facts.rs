@@ -34,10 +34,9 @@ const BLOB_TYPE: &str = "application/octet-stream";
 impl Facts {
     /// Returns what the registry itself states.
     pub(super) fn stated(facts: Option<&ResponseFacts>) -> Self {
-        let references = facts.and_then(|facts| facts.references.as_ref());
         Self {
             descriptor: facts.and_then(|facts| facts.descriptor.clone()),
-            references: references.map(|references| references.iter().collect()),
+            references: facts.and_then(|facts| facts.references.clone()),
             ..Self::default()
         }
     }
@@ -66,12 +65,21 @@ impl Facts {
         }
     }
 
-    /// Returns what the headers of a response show of its content.
+    /// Returns what the headers of a response show of a blob.
+    pub(super) fn of_blob(status: StatusCode, headers: &HeaderMap) -> Self {
+        Self {
+            digest: headers::content_digest(headers).map(Into::into),
+            size: headers::content_size(status, headers),
+            ..Self::default()
+        }
+    }
+
+    /// Returns what the headers of a response show of a manifest.
     pub(super) fn of_content(status: StatusCode, headers: &HeaderMap) -> Self {
         Self {
             digest: headers::content_digest(headers).map(Into::into),
             size: headers::content_size(status, headers),
-            ..Self::of_type(headers::text(headers, CONTENT_TYPE))
+            ..Self::of_type(headers::text(headers, &CONTENT_TYPE))
         }
     }
 
@@ -125,8 +133,7 @@ impl Facts {
         let read = Manifest::read(media_type, content, true);
         match read.references {
             Ok(references) => {
-                self.references
-                    .get_or_insert_with(|| references.into_iter().collect());
+                self.references.get_or_insert(references);
             }
             Err(error) if include_references && self.references.is_none() => {
                 if !error.is_unknown_media_type() && memory.may_log("references") {

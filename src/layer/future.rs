@@ -98,7 +98,7 @@ where
                         }
                         Some(Watch::Exchange(exchange)) => {
                             let settings = exchange.settings.clone();
-                            match finish(*exchange, response, Vec::new()) {
+                            match finish(exchange, response, Vec::new()) {
                                 Finish::Now(response) => return Poll::Ready(Ok(response)),
                                 Finish::Later(later) => {
                                     let work = async move { Ok(later.await) };

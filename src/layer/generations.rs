@@ -1,7 +1,7 @@
 //! A map in bounded memory: [`Generations`].
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash, Hasher, RandomState};
 
 /// Identifies something by a keyed hash of 128 bits.
 ///
@@ -11,17 +11,59 @@ pub(super) type Key = u128;
 
 /// Makes [`Key`]s.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
-    low: RandomState,
-    high: RandomState,
-}
+pub(super) struct Keys(RandomState);
 
 impl Keys {
     pub(super) fn of(&self, name: impl Hash) -> Key {
-        let (low, high) = (self.low.hash_one(&name), self.high.hash_one(&name));
+        KeysWithin(self.0.build_hasher()).of(name)
+    }
+
+    /// Returns what makes keys of names within something that is named too.
+    pub(super) fn within(&self, outer: impl Hash) -> KeysWithin {
+        let mut hasher = self.0.build_hasher();
+        outer.hash(&mut hasher);
+        KeysWithin(hasher)
+    }
+}
+
+/// Makes [`Key`]s of names that are unique within something else.
+#[derive(Debug)]
+pub(super) struct KeysWithin(DefaultHasher);
+
+impl KeysWithin {
+    pub(super) fn of(&self, name: impl Hash) -> Key {
+        let mut hasher = self.0.clone();
+        name.hash(&mut hasher);
+        // Two names with the same key would have the same state of 256 bits here, or both
+        // halves would collide.
+        let low = hasher.finish();
+        hasher.write_u64(low);
+        let high = hasher.finish();
         u128::from(high) << 64 | u128::from(low)
     }
 }
+
+/// Hashes [`Key`]s, which are hashes already.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, key: Key) {
+        self.0 = key as u64;
+    }
+}
+
+type Map<V> = HashMap<Key, V, BuildHasherDefault<KeyHasher>>;
 
 /// A map that forgets, roughly, what has not been used for the longest time.
 ///
@@ -29,21 +71,25 @@ impl Keys {
 /// one is full, it becomes the older one, whose entries are forgotten.
 #[derive(Debug)]
 pub(super) struct Generations<V> {
-    younger: HashMap<Key, V>,
-    older: HashMap<Key, V>,
+    younger: Map<V>,
+    older: Map<V>,
     capacity: usize,
 }
 
 impl<V: Copy> Generations<V> {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            younger: HashMap::new(),
-            older: HashMap::new(),
+            younger: Map::default(),
+            older: Map::default(),
             capacity,
         }
     }
 
     pub(super) fn insert(&mut self, key: Key, value: V) {
+        if let Some(younger) = self.younger.get_mut(&key) {
+            *younger = value;
+            return;
+        }
         self.older.remove(&key);
         self.younger.insert(key, value);
         if self.younger.len() >= self.capacity {

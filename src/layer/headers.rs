@@ -6,21 +6,21 @@ use http::header::{
 use http::{HeaderMap, StatusCode};
 
 /// Returns the first value of a header, if it is visible ASCII.
-pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
 /// The number of bytes of the body as it is sent.
 pub(super) fn body_length(headers: &HeaderMap) -> Option<u64> {
-    if headers.contains_key(TRANSFER_ENCODING) {
+    if headers.contains_key(&TRANSFER_ENCODING) {
         return None;
     }
-    text(headers, CONTENT_LENGTH)?.parse().ok()
+    text(headers, &CONTENT_LENGTH)?.parse().ok()
 }
 
 /// Whether the body is the content as it is, not compressed.
 pub(super) fn is_plain(headers: &HeaderMap) -> bool {
-    headers.get_all(CONTENT_ENCODING).iter().all(|coding| {
+    headers.get_all(&CONTENT_ENCODING).iter().all(|coding| {
         coding
             .as_bytes()
             .trim_ascii()
@@ -71,7 +71,7 @@ impl ContentRange {
 /// Reads `bytes first-last/whole` (RFC 9110, section 14.4). A response with
 /// several ranges has no such header: each of its parts has one.
 fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
-    let (unit, range) = text(headers, CONTENT_RANGE)?.split_once(' ')?;
+    let (unit, range) = text(headers, &CONTENT_RANGE)?.split_once(' ')?;
     if !unit.eq_ignore_ascii_case("bytes") {
         return None;
     }
@@ -84,9 +84,11 @@ fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     })
 }
 
+static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
 /// Returns the canonical digest that the registry states.
 pub(super) fn content_digest(headers: &HeaderMap) -> Option<&str> {
-    let digest = text(headers, HeaderName::from_static("docker-content-digest"))?;
+    let digest = text(headers, &CONTENT_DIGEST)?;
     digest.contains(':').then_some(digest)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use http::header::LOCATION;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::exchange::{Exchange, FormType};
 use super::facts::Facts;
@@ -44,7 +44,7 @@ impl<'a> Observed<'a> {
                 Some((ListenerCall::ManifestPulled { tag }, facts))
             }
             Operation::PullBlob(digest) if is_content(self.status) => {
-                let mut facts = Facts::of_content(self.status, headers);
+                let mut facts = Facts::of_blob(self.status, headers);
                 if self.exchange.head {
                     facts.size = headers::stated_by_head(facts.size);
                 }
@@ -84,9 +84,9 @@ impl<'a> Observed<'a> {
         }
     }
 
-    /// The repository: the one that the registry `stated`, else the one that
-    /// its `Location` names, else the one in the path of the request.
-    pub(super) fn repository(&self, stated: Option<&str>) -> Option<String> {
+    /// Returns the repository that the registry `stated`, else the one that its
+    /// `Location` names. `None` if the one in the path of the request counts.
+    pub(super) fn other_repository(&self, stated: Option<&str>) -> Option<String> {
         if let Some(stated) = stated {
             return Some(stated.into());
         }
@@ -94,18 +94,14 @@ impl<'a> Observed<'a> {
         let requested = route.repository.as_deref();
         // Elsewhere `Location` says where to look, not what was written.
         let is_write = route.operation.mutates() && !route.operation.deletes();
-        let location = headers::text(self.headers, LOCATION);
+        let location = headers::text(self.headers, &LOCATION);
         let location = location.filter(|_| is_write && self.status.is_success());
         let prefix = &self.exchange.settings.prefix;
         let located =
             location.and_then(|it| route::location_repository(prefix, &self.exchange.uri, it));
-        match (requested, located) {
-            (Some(requested), Some(located)) if !route::same_name(requested, &located) => {
-                Some(located)
-            }
-            (None, located) => located,
-            (Some(requested), _) => Some(requested.into()),
-        }
+        located.filter(|located| {
+            requested.is_none_or(|requested| !route::same_name(requested, located))
+        })
     }
 
     fn manifest_pushed(&self, reference: &Reference, tags: &[String]) -> (ListenerCall, Facts) {
@@ -265,6 +261,8 @@ impl<'a> Observed<'a> {
     }
 }
 
+static OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+
 /// A form body with upload parameters.
 enum Form {
     None,
@@ -302,7 +300,7 @@ fn is_storage_redirect(status: StatusCode) -> bool {
 /// Returns those of the requested tags that the registry says it has set.
 fn accepted(headers: &HeaderMap, requested: &[String]) -> Vec<String> {
     let set: HashSet<_> = headers
-        .get_all("oci-tag")
+        .get_all(&OCI_TAG)
         .into_iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(',').map(str::trim))

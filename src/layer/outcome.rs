@@ -177,6 +177,16 @@ impl Outcome {
 
     fn add_body(&mut self, body: &BodyTap) {
         let references = self.settings.notifier.includes_references();
+        let known = |facts: &Facts| {
+            let Facts {
+                digest,
+                size,
+                references,
+                ..
+            } = facts;
+            (digest.is_some(), size.is_some(), references.is_some())
+        };
+        let before = known(&self.facts);
         let mut facts = std::mem::take(&mut self.facts);
         if let Some(content) = body.content().filter(|_| self.is_manifest_pull()) {
             facts = facts.read_manifest(content, &self.settings.memory, references);
@@ -184,7 +194,9 @@ impl Outcome {
         // If the body was cut off, its length says nothing about the content.
         facts.size = facts.size.or(body.whole_length());
         self.facts = facts;
-        self.learn_and_recall();
+        if known(&self.facts) != before {
+            self.learn_and_recall();
+        }
     }
 
     /// Writes an event for each thing that happened.

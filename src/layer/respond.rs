@@ -26,7 +26,7 @@ pub(super) enum Finish<R> {
 /// Waits for the inner service's response to a request that can change the
 /// registry, and reports what it did.
 pub(super) async fn complete<R, E>(
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     response: impl Future<Output = Result<Response<R>, E>>,
     untagged: Vec<String>,
 ) -> Result<Response<ResponseBody<R>>, E>
@@ -45,7 +45,7 @@ where
 
 /// Reports what a request did, or lets the response body do so.
 pub(super) fn finish<R>(
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     response: Response<R>,
     untagged: Vec<String>,
 ) -> Finish<R>
@@ -126,10 +126,8 @@ impl Refusal {
     }
 
     pub(super) fn response<R>(self) -> Response<ResponseBody<R>> {
-        let error = Bytes::from_static(
-            br#"{"errors":[{"code":"UNAVAILABLE","message":"the notification of this request could not be accepted","detail":null}]}"#,
-        );
-        let content = Some(error).filter(|_| !self.head);
+        const ERROR: &[u8] = br#"{"errors":[{"code":"UNAVAILABLE","message":"the notification of this request could not be accepted","detail":null}]}"#;
+        let content = if self.head { &[] } else { ERROR };
         let mut refusal = Response::new(ResponseBody::refusal(content));
         *refusal.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         *refusal.version_mut() = self.version;

@@ -1,6 +1,6 @@
 //! What a registry itself states about a request: [`ResponseFacts`].
 
-use crate::event::{ActorRecord, Descriptor};
+use crate::event::{ActorRecord, Descriptor, ReferenceList};
 
 /// Facts that a registry states about a request, as a response extension.
 ///
@@ -21,7 +21,7 @@ use crate::event::{ActorRecord, Descriptor};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseFacts {
     pub(super) descriptor: Option<Descriptor>,
-    pub(super) references: Option<Vec<Descriptor>>,
+    pub(super) references: Option<ReferenceList>,
     pub(super) repository: Option<String>,
     pub(super) actor: Option<ActorRecord>,
     pub(super) untagged: Vec<String>,
@@ -45,7 +45,7 @@ impl ResponseFacts {
 
     /// Sets what the manifest refers to.
     #[must_use]
-    pub fn references(mut self, references: impl Into<Vec<Descriptor>>) -> Self {
+    pub fn references(mut self, references: impl Into<ReferenceList>) -> Self {
         self.references = Some(references.into());
         self
     }

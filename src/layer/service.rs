@@ -11,7 +11,7 @@ use tower::{Layer, Service};
 
 use super::body::{RequestBody, ResponseBody};
 use super::detachable::Detachable;
-use super::exchange::{Exchange, Watch};
+use super::exchange::{Exchange, Interest, Watch};
 use super::future::ResponseFuture;
 use super::layer::NotificationLayer;
 use super::respond::{Refusal, complete};
@@ -77,30 +77,54 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (parts, body) = request.into_parts();
-        let Some(watch) = Watch::new(&self.settings, &parts) else {
-            let request = Request::from_parts(parts, RequestBody::new(body, None));
-            return ResponseFuture::pass(self.inner.call(request));
-        };
-        let body = RequestBody::new(body, watch.tap().cloned());
-        let request = Request::from_parts(parts, body);
-        match watch {
-            Watch::Exchange(exchange) if exchange.mutates() => {
-                ResponseFuture::work(self.mutate(*exchange, request))
+        match Interest::of(&self.settings, &request) {
+            Some(interest) => self.watch(interest, request),
+            None => {
+                let request = request.map(|body| RequestBody::new(body, None));
+                ResponseFuture::pass(self.inner.call(request))
             }
-            watch => ResponseFuture::watch(self.inner.call(request), watch),
         }
     }
 }
 
+/// What the service answers, with the inner service's body `R` and error `E`.
+type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
+
 impl<S> Notification<S> {
+    /// Passes on a request whose response matters. Not inlined, so that the requests that
+    /// make no event, which are many, have a short path of their own.
+    #[inline(never)]
+    fn watch<B, R>(
+        &mut self,
+        interest: Interest,
+        request: Request<B>,
+    ) -> ResponseFuture<S::Future, Answer<R, S::Error>>
+    where
+        S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        R: Body<Data = Bytes> + Send + 'static,
+    {
+        let (parts, body) = request.into_parts();
+        let watch = Watch::new(interest, &self.settings, &parts);
+        let body = RequestBody::new(body, watch.tap().cloned());
+        let request = Request::from_parts(parts, body);
+        match watch {
+            Watch::Exchange(exchange) if exchange.mutates() => {
+                ResponseFuture::work(self.mutate(exchange, request))
+            }
+            watch => ResponseFuture::watch(self.inner.call(request), watch),
+        }
+    }
+
     /// Passes on a request that can change the registry, as work that runs to
     /// completion.
     fn mutate<B, R>(
         &mut self,
-        exchange: Exchange,
+        exchange: Box<Exchange>,
         request: Request<RequestBody<B>>,
-    ) -> Detachable<Result<Response<ResponseBody<R>>, S::Error>>
+    ) -> Detachable<Answer<R, S::Error>>
     where
         S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone + Send + 'static,
         S::Future: Send + 'static,

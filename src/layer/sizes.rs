@@ -66,9 +66,10 @@ impl Sizes {
     /// Remembers the sizes in a manifest that the registry accepted or served in
     /// `repository`.
     pub(super) fn claim(&self, repository: &str, references: &ReferenceList) {
+        let keys = self.keys.within(repository);
         let mut remembered = self.lock();
         for reference in references {
-            let key = self.keys.of((repository, reference.digest()));
+            let key = keys.of(reference.digest());
             let claim = match remembered.claimed.get(key) {
                 Some(Claim::Size(size) | Claim::Settled(size)) if size == reference.size() => {
                     continue;
@@ -89,19 +90,22 @@ impl Sizes {
     pub(super) fn get(&self, repository: &str, digest: &str) -> Option<u64> {
         let mut remembered = self.lock();
         let known = remembered.known.get(self.keys.of(digest));
-        known.or_else(
-            || match remembered.claimed.get(self.keys.of((repository, digest)))? {
+        known.or_else(|| {
+            match remembered
+                .claimed
+                .get(self.keys.within(repository).of(digest))?
+            {
                 Claim::Settled(size) => Some(size),
                 Claim::Size(_) | Claim::Disputed => None,
-            },
-        )
+            }
+        })
     }
 
     /// Returns the size that manifests claim, for when the registry states none.
     /// From then on it counts as known, without another stat.
     pub(super) fn settle(&self, repository: &str, digest: &str) -> Option<u64> {
         let mut remembered = self.lock();
-        let key = self.keys.of((repository, digest));
+        let key = self.keys.within(repository).of(digest);
         match remembered.claimed.get(key)? {
             Claim::Size(size) | Claim::Settled(size) => {
                 remembered.claimed.insert(key, Claim::Settled(size));

@@ -74,7 +74,7 @@ impl Uploads {
         };
         // Only `Range` shows whether the registry has kept what was sent, unless it
         // agrees with both.
-        let has_range = text(headers, RANGE).is_some();
+        let has_range = text(headers, &RANGE).is_some();
         let is_clear = sent == 0 || (has_range && !end_agrees(headers, sent));
         if is_clear && end_agrees(headers, 0) {
             self.insert(prefix, &location, 0);
@@ -260,18 +260,18 @@ impl Hash for UploadUrl<'_> {
 }
 
 fn location(headers: &HeaderMap) -> Option<Uri> {
-    text(headers, LOCATION)?.parse().ok()
+    text(headers, &LOCATION)?.parse().ok()
 }
 
 /// Whether the first byte that a chunk says it brings, in the form of the spec or
 /// in that of HTTP, follows the bytes so far.
 fn start_agrees(headers: &HeaderMap, count: u64) -> bool {
-    agrees(text(headers, CONTENT_RANGE), |(first, _)| first, count)
+    agrees(text(headers, &CONTENT_RANGE), |(first, _)| first, count)
 }
 
 /// Whether the last byte that the registry says it has is that of the count.
 fn end_agrees(headers: &HeaderMap, count: u64) -> bool {
-    agrees(text(headers, RANGE), |(_, last)| last, count)
+    agrees(text(headers, &RANGE), |(_, last)| last, count)
 }
 
 /// Whether one position in `first-last` is the count, give or take one:

@@ -13,6 +13,11 @@ enum Kind {
     Closed,
     NoEndpoint(String),
     Unsupported(String),
+    #[cfg_attr(
+        not(feature = "jetstream"),
+        allow(dead_code, reason = "only JetStream has such events")
+    )]
+    Permanent(BoxError),
     Other(BoxError),
 }
 
@@ -45,6 +50,17 @@ impl SinkError {
         }
     }
 
+    /// Creates the error of an event that the sink will never accept.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn permanent(reason: impl Into<BoxError>) -> Self {
+        Self(Kind::Permanent(reason.into()))
+    }
+
+    /// Whether the sink will never accept the event.
+    pub(crate) fn is_permanent(&self) -> bool {
+        matches!(self.0, Kind::Permanent(_))
+    }
+
     /// Whether the sink holds as much as it may.
     pub fn is_full(&self) -> bool {
         matches!(self.0, Kind::Full)
@@ -75,6 +91,7 @@ impl fmt::Display for SinkError {
             Kind::Unsupported(name) => {
                 write!(f, "the format of endpoint {name:?} cannot carry the event")
             }
+            Kind::Permanent(_) => f.write_str("sink can never take the event"),
             Kind::Other(_) => f.write_str("sink failed"),
         }
     }
@@ -83,7 +100,7 @@ impl fmt::Display for SinkError {
 impl Error for SinkError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0 {
-            Kind::Other(reason) => Some(&**reason),
+            Kind::Permanent(reason) | Kind::Other(reason) => Some(&**reason),
             Kind::Full | Kind::Closed | Kind::NoEndpoint(_) | Kind::Unsupported(_) => None,
         }
     }

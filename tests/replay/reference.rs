@@ -104,7 +104,8 @@ fn tag(reference: String) -> String {
 }
 
 fn references(media_type: &str, content: &[u8]) -> Vec<Descriptor> {
-    Manifest::parse_references(media_type, content).unwrap_or_default()
+    let references = Manifest::parse_references(media_type, content);
+    references.unwrap_or_default().to_descriptors()
 }
 
 /// An event with the exchange's request record.

@@ -76,7 +76,7 @@ where
                 Ok(response) => return Ok(response),
                 Err(Unanswered::Unsent(mut unsent, _)) if !is_new => {
                     *unsent.uri_mut() = url.clone();
-                    unsent
+                    *unsent
                 }
                 Err(Unanswered::Unsent(_, error) | Unanswered::Failed(error)) => {
                     return Err(error.into());
@@ -110,7 +110,7 @@ where
         match response {
             Ok(response) => Ok(with_first_bytes(response, deadline).await),
             Err(mut error) => Err(match error.take_message() {
-                Some(request) => Unanswered::Unsent(request, error.into_error()),
+                Some(request) => Unanswered::Unsent(request.into(), error.into_error()),
                 None => Unanswered::Failed(error.into_error()),
             }),
         }

@@ -47,7 +47,7 @@ where
 /// A request without a response.
 pub(super) enum Unanswered {
     /// The connection was closed before any of the request was written.
-    Unsent(Request<Full<Bytes>>, hyper::Error),
+    Unsent(Box<Request<Full<Bytes>>>, hyper::Error),
     Failed(hyper::Error),
 }
 
@@ -111,7 +111,7 @@ where
             Err(error) => error,
         };
         match (error.take_message(), status) {
-            (Some(request), _) => Err(Unanswered::Unsent(request, error.into_error())),
+            (Some(request), _) => Err(Unanswered::Unsent(request.into(), error.into_error())),
             (None, Some(status)) => {
                 let mut response = Response::default();
                 *response.status_mut() = status;
@@ -168,12 +168,12 @@ where
 
     /// Closes the connection as its protocols demand: with a last message of
     /// TLS, as far as that can be written at once.
-    pub(super) fn close(self: Box<Self>) {
+    pub(super) fn close(self) {
         let Self {
             sender,
             mut connection,
             ..
-        } = *self;
+        } = self;
         drop(sender);
         let _closing = connection.poll_unpin(&mut Context::from_waker(Waker::noop()));
     }

@@ -1,11 +1,16 @@
 //! Begins attempts: takes events out of the queue, and posts them.
 
+use futures_util::future::Either;
+use http::StatusCode;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Worker;
 use super::in_flight::{Attempted, Boxed};
 use crate::endpoint::batch::Forming;
+use crate::endpoint::delivery::Outcome;
+use crate::error::with_causes;
+use crate::sink::Acceptance;
 
 impl Worker {
     /// Begins all attempts that are due. Nothing is taken from the queue before
@@ -65,13 +70,22 @@ impl Worker {
             events = part.entries.len(),
             attempt = part.attempts
         );
-        let request =
-            self.poster
-                .request(&encoded, &part.entries, || part.id(), part.trace_parent());
-        let (poster, transport) = (self.poster.clone(), self.transport.clone());
-        let deadline = poster.deadline(now);
+        let delivered = match &self.destination {
+            Some(sink) => {
+                let events = part.entries.iter().map(|entry| &entry.event);
+                let write = |event| Acceptance::catching(|| sink.write(event));
+                Either::Left(written(Acceptance::all(events.map(write))))
+            }
+            None => {
+                let (entries, trace) = (&part.entries, part.trace_parent());
+                let request = self.poster.request(&encoded, entries, || part.id(), trace);
+                let (poster, transport) = (self.poster.clone(), self.transport.clone());
+                let deadline = poster.deadline(now);
+                Either::Right(async move { poster.post(transport, request, deadline).await })
+            }
+        };
         let attempt = async move {
-            let outcome = poster.post(transport, request, deadline).await;
+            let outcome = delivered.await;
             // Kept until now, so that endpoints which are as far share them.
             drop(encoded);
             let ended = Instant::now();
@@ -88,5 +102,18 @@ impl Worker {
             false => Box::pin(attempt.instrument(span)),
         };
         self.in_flight.attempts.push(attempt);
+    }
+}
+
+/// What it means that a sink has accepted events or has not.
+async fn written(acceptance: Acceptance) -> Outcome {
+    match acceptance.await {
+        Ok(()) => Outcome::Accepted(StatusCode::OK),
+        Err(error) if error.is_permanent() => Outcome::Refused {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            retry_after: None,
+            answer: with_causes(&error),
+        },
+        Err(error) => Outcome::Failed(with_causes(&error)),
     }
 }

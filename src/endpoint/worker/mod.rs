@@ -29,12 +29,14 @@ use std::sync::{Arc, Mutex};
 pub(crate) use self::close::BURIAL;
 pub(super) use self::in_flight::InFlight;
 use super::batch::Batch;
-use super::dead_letter::{DeadLetterWriter, Fates};
+use super::dead_letter::DeadLetterWriter;
 use super::delivery::{Poster, Transport};
 use super::retry::Retry;
+use super::running::Leftover;
 use super::status::Counts;
 use super::switch::Switch;
 use crate::queue::Queue;
+use crate::sink::Sink;
 
 /// Delivers the events of one endpoint.
 pub(super) struct Worker {
@@ -45,11 +47,13 @@ pub(super) struct Worker {
     pub(super) switch: Arc<Switch>,
     pub(super) poster: Arc<Poster>,
     pub(super) transport: Transport,
+    /// What events are written to instead of being posted.
+    pub(super) destination: Option<Arc<dyn Sink>>,
     pub(super) retry: Retry,
     pub(super) concurrency: usize,
     pub(super) batch: Batch,
     pub(super) random: fastrand::Rng,
     pub(super) in_flight: InFlight,
     /// What became of the events that were left at the end.
-    pub(super) leftover: Arc<Mutex<Fates>>,
+    pub(super) leftover: Arc<Mutex<Leftover>>,
 }

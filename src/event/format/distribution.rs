@@ -46,9 +46,9 @@ pub(in crate::event) fn write(json: &mut Json, event: &SharedEvent, format: Form
 pub(super) fn fields(json: &mut Json, event: &SharedEvent, format: Format) {
     id(json, &event.id());
     json.bytes(key!("timestamp"), |out| {
-        timestamp::write(out, event.timestamp())
+        timestamp::write_since_1970(out, event.since_1970());
     });
-    json.string(key!("action"), event.action().as_str());
+    json.plain(key!("action"), &[event.action().as_str()]);
     json.key(key!("target"));
     json.object(|json| target(json, event, format));
     json.key(key!("request"));
@@ -56,7 +56,7 @@ pub(super) fn fields(json: &mut Json, event: &SharedEvent, format: Format) {
         id(json, &event.request_id());
         json.non_empty(key!("addr"), event.request_addr());
         json.non_empty(key!("host"), event.request_host());
-        json.string(key!("method"), event.request_method());
+        json.own(key!("method"), event.request_method());
         json.string(key!("useragent"), event.user_agent());
     });
     json.key(key!("actor"));
@@ -88,8 +88,8 @@ fn target(json: &mut Json, event: &SharedEvent, format: Format) {
         json.joined(key!("url"), &url);
     }
     json.non_empty(key!("tag"), event.tag());
-    let mut references = event.references().peekable();
-    if references.peek().is_some() {
+    let references = event.references();
+    if !references.is_empty() {
         json.key(key!("references"));
         // distribution 2.8 loses the platform of an index entry, not that of a layer.
         let platform = !media_types::is_index(content.media_type());
@@ -101,16 +101,23 @@ fn target(json: &mut Json, event: &SharedEvent, format: Format) {
 
 fn descriptor(json: &mut Json, descriptor: &DescriptorRef<'_>, format: Format, v1_platform: bool) {
     if format != Format::V1 {
-        json.string(key!("mediaType"), descriptor.media_type());
-        json.string(key!("digest"), descriptor.digest());
+        json.own(key!("mediaType"), descriptor.media_type());
+        json.own(key!("digest"), descriptor.digest());
         json.number(key!("size"), descriptor.size());
     } else {
-        json.non_empty(key!("mediaType"), descriptor.media_type());
+        if !descriptor.media_type().is_empty() {
+            json.own(key!("mediaType"), descriptor.media_type());
+        }
         json.not_zero(key!("size"), descriptor.size());
         json.non_empty(key!("digest"), descriptor.digest());
     }
-    if !descriptor.parts.is_empty() {
-        rare(json, descriptor, format, v1_platform);
+    let parts = descriptor.parts.rare();
+    if !parts.is_empty() {
+        let rest = DescriptorRef {
+            parts,
+            ..*descriptor
+        };
+        rare(json, &rest, format, v1_platform);
     }
 }
 

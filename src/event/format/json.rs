@@ -1,6 +1,8 @@
 //! JSON to the byte as Go's `encoding/json` writes it: indented by three
 //! spaces, or compact.
 
+use std::ops::Range;
+
 /// A JSON text that is being written.
 pub(in crate::event) struct Json {
     out: Vec<u8>,
@@ -8,8 +10,12 @@ pub(in crate::event) struct Json {
     depth: usize,
     /// Whether the innermost object or array is empty so far.
     empty: bool,
-    /// Whether no value needs escaping.
-    plain: bool,
+    /// The addresses of the text that most values are parts of.
+    own: Range<usize>,
+    /// The addresses of the bytes in it between the first and the last one which may need
+    /// escaping. Most texts have none, and in most others only the `User-Agent` has them,
+    /// so that nearly all values are copied without a look.
+    odd: Range<usize>,
 }
 
 /// The name of a field with the text around it.
@@ -17,10 +23,10 @@ pub(in crate::event) struct Json {
 /// Half of the time of encoding goes into copying short texts. So as few as
 /// possible are copied, in blocks of a length that the compiler knows. The bytes
 /// of a block that are too many are truncated.
-#[derive(Clone, Copy)]
 pub(in crate::event) struct Key {
-    /// [`SPACES`] spaces, the name, and the quote that a string begins with.
-    pub(in crate::event) indented: &'static str,
+    /// For each depth: a comma, a line end and its spaces, the name, and the quote that a
+    /// string begins with.
+    pub(in crate::event) indented: [&'static str; DEPTHS],
     /// A comma, the name, and the quote that a string begins with.
     pub(in crate::event) compact: &'static str,
     /// Bytes of the name.
@@ -31,25 +37,36 @@ pub(in crate::event) struct Key {
 /// more than a [`BLOCK`].
 macro_rules! key {
     ($name:literal) => {
-        $crate::event::format::json::Key {
-            indented: concat!(
-                "                              \"",
-                $name,
-                "\": \"                                                "
-            ),
-            compact: concat!(
-                ",\"",
-                $name,
-                "\":\"                                                "
-            ),
-            name: $name.len(),
+        $crate::event::format::json::key!(
+            $name: "" "   " "      " "         " "            " "               "
+            "                  " "                     " "                        "
+        )
+    };
+    ($name:literal: $($spaces:literal)*) => {
+        const {
+            &$crate::event::format::json::Key {
+                indented: [$(concat!(
+                    ",\n",
+                    $spaces,
+                    "\"",
+                    $name,
+                    "\": \"                                                 "
+                )),*],
+                compact: concat!(
+                    ",\"",
+                    $name,
+                    "\":\"                                                 "
+                ),
+                name: $name.len(),
+            }
         }
     };
 }
 pub(in crate::event) use key;
 
-/// Room for a comma and a line end, and for the deepest field of an event.
-const SPACES: usize = 30;
+/// How deep objects and arrays nest in an envelope, at most: the features of the platform
+/// of a reference are the innermost.
+const DEPTHS: usize = 9;
 /// Bytes that are copied at a time.
 const BLOCK: usize = 48;
 const INDENT: usize = 3;
@@ -57,20 +74,20 @@ const INDENT: usize = 3;
 impl Json {
     /// Creates an empty text that will be part of another one, in which `depth`
     /// objects and arrays enclose it.
-    pub(super) fn new(compact: bool, depth: usize, capacity: usize) -> Self {
+    ///
+    /// Values that are parts of `own` are searched for characters to escape here, all at
+    /// once.
+    pub(super) fn new(compact: bool, depth: usize, capacity: usize, own: &str) -> Self {
+        let start = own.as_ptr().addr();
+        let odd = odd(own.as_bytes());
         Self {
             out: Vec::with_capacity(capacity),
             compact,
             depth,
             empty: true,
-            plain: false,
+            own: start..start + own.len(),
+            odd: start + odd.start..start + odd.end,
         }
-    }
-
-    /// Promises that no value needs escaping, except those of [`Self::entry`], so
-    /// that none is searched.
-    pub(super) fn assume_plain(&mut self) {
-        self.plain = true;
     }
 
     /// Appends text as it is, without a comma or a line end.
@@ -118,33 +135,21 @@ impl Json {
     /// Begins the next item, or the end after the last.
     fn next(&mut self) {
         // A name of which nothing is used.
-        let Key {
-            indented, compact, ..
-        } = key!("");
-        self.before(indented, SPACES, compact, 1);
+        self.before(key!(""), 0, 0);
     }
 
-    /// Appends what is written before a field or item. In an indented text that is
-    /// a comma, unless it is the first, a line end, and `indented` up to its end
-    /// with the spaces of the depth. In a compact text it is `compact` up to its
-    /// end, without the comma if it is the first.
+    /// Appends what is written before a field or item: in an indented text a comma, unless
+    /// it is the first, a line end and the spaces of the depth, and `indented` bytes of
+    /// what follows in the key. In a compact text it is the comma and `compact` bytes.
     #[inline(always)]
-    fn before(&mut self, indented: &str, indented_end: usize, compact: &str, compact_end: usize) {
+    fn before(&mut self, key: &Key, indented: usize, compact: usize) {
         let first = usize::from(self.empty);
         self.empty = false;
         if self.compact {
-            return self.append(compact, first, compact_end);
+            return self.append(key.compact, first, 1 + compact);
         }
-        // The comma and the line end replace two spaces, which saves a copy.
-        let spaces = (2 - first + INDENT * self.depth).min(SPACES);
-        let start = self.out.len();
-        self.append(indented, SPACES - spaces, indented_end);
-        let appended = self.out.get_mut(start..).unwrap_or_default();
-        match (first, appended) {
-            (0, [comma, end, ..]) => (*comma, *end) = (b',', b'\n'),
-            (_, [end, ..]) => *end = b'\n',
-            _ => {}
-        }
+        let depth = self.depth.min(DEPTHS - 1);
+        self.append(key.indented[depth], first, 2 + INDENT * depth + indented);
     }
 
     #[inline(always)]
@@ -163,25 +168,26 @@ impl Json {
 
     /// Appends the name of a field. Its value must follow.
     #[inline(always)]
-    pub(in crate::event) fn key(&mut self, key: Key) {
+    pub(in crate::event) fn key(&mut self, key: &Key) {
         self.name(key, 0);
     }
 
     #[inline(always)]
-    fn name(&mut self, key: Key, quote: usize) {
-        let Key {
-            indented,
-            compact,
-            name,
-        } = key;
-        // Quotes, colon and, unless compact, a space; before it a comma.
-        let (indented_end, compact_end) = (SPACES + name + 4, 1 + name + 3);
-        self.before(indented, indented_end + quote, compact, compact_end + quote);
+    fn name(&mut self, key: &Key, quote: usize) {
+        // Quotes, colon and, unless compact, a space.
+        self.before(key, key.name + 4 + quote, key.name + 3 + quote);
     }
 
     #[inline(always)]
-    pub(in crate::event) fn string(&mut self, key: Key, value: &str) {
+    pub(in crate::event) fn string(&mut self, key: &Key, value: &str) {
         self.text(key, |json| json.value(value));
+    }
+
+    /// The same of a value that is a part of the text that was searched, or a known word,
+    /// which needs no escaping.
+    #[inline(always)]
+    pub(super) fn own(&mut self, key: &Key, value: &str) {
+        self.text(key, |json| json.own_value(value));
     }
 
     /// Appends a field whose name may need escaping.
@@ -193,37 +199,37 @@ impl Json {
     }
 
     #[inline(always)]
-    pub(in crate::event) fn non_empty(&mut self, key: Key, value: &str) {
+    pub(in crate::event) fn non_empty(&mut self, key: &Key, value: &str) {
         if !value.is_empty() {
             self.string(key, value);
         }
     }
 
     /// Appends a field with a string of these parts.
-    pub(super) fn joined(&mut self, key: Key, parts: &[&str]) {
+    pub(super) fn joined(&mut self, key: &Key, parts: &[&str]) {
         self.text(key, |json| parts.iter().for_each(|part| json.value(part)));
     }
 
     /// Appends a field with a string of these parts, which need no escaping.
-    pub(super) fn plain(&mut self, key: Key, parts: &[&str]) {
+    pub(super) fn plain(&mut self, key: &Key, parts: &[&str]) {
         self.text(key, |json| parts.iter().for_each(|part| json.raw(part)));
     }
 
     /// Appends a field with a string that `write` appends escaped.
     #[inline(always)]
-    pub(in crate::event) fn bytes(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(in crate::event) fn bytes(&mut self, key: &Key, write: impl FnOnce(&mut Vec<u8>)) {
         self.text(key, |json| write(&mut json.out));
     }
 
     #[inline(always)]
-    fn text(&mut self, key: Key, write: impl FnOnce(&mut Self)) {
+    fn text(&mut self, key: &Key, write: impl FnOnce(&mut Self)) {
         self.name(key, 1);
         write(self);
         self.out.push(b'"');
     }
 
     /// Appends a field with an array of strings, unless there are none.
-    pub(super) fn strings<'a>(&mut self, key: Key, values: impl Iterator<Item = &'a str>) {
+    pub(super) fn strings<'a>(&mut self, key: &Key, values: impl Iterator<Item = &'a str>) {
         let mut values = values.peekable();
         if values.peek().is_some() {
             self.key(key);
@@ -231,7 +237,7 @@ impl Json {
         }
     }
 
-    pub(in crate::event) fn number(&mut self, key: Key, value: u64) {
+    pub(in crate::event) fn number(&mut self, key: &Key, value: u64) {
         self.key(key);
         let mut digits = itoa::Buffer::new();
         self.out.extend_from_slice(digits.format(value).as_bytes());
@@ -239,28 +245,61 @@ impl Json {
 
     /// Appends a field with a number, unless it is 0.
     #[inline(always)]
-    pub(super) fn not_zero(&mut self, key: Key, value: u64) {
+    pub(super) fn not_zero(&mut self, key: &Key, value: u64) {
         if value > 0 {
             self.number(key, value);
         }
     }
 
     fn value(&mut self, text: &str) {
-        if self.plain {
-            self.out.extend_from_slice(text.as_bytes());
+        let start = text.as_ptr().addr();
+        // No other text can be at these addresses, because the borrowed event lives.
+        if self.own.start <= start && start + text.len() <= self.own.end {
+            self.own_value(text);
         } else {
             escape(&mut self.out, text);
         }
     }
+
+    fn own_value(&mut self, text: &str) {
+        let start = text.as_ptr().addr();
+        if start < self.odd.end && self.odd.start < start + text.len() {
+            let odd = self.odd.start.saturating_sub(start)..self.odd.end - start;
+            escape_in(&mut self.out, text.as_bytes(), odd);
+        } else {
+            self.out.extend_from_slice(text.as_bytes());
+        }
+    }
 }
 
-/// Whether no text contains a byte that may have to be escaped.
-pub(super) fn are_plain(texts: &[&str]) -> bool {
-    // Without a branch within a text, so that many bytes are read at once.
-    let look = |found, byte: &u8| found | needs_look(*byte);
-    texts
-        .iter()
-        .all(|text| !text.as_bytes().iter().fold(false, look))
+/// Returns where the first byte that may have to be escaped is, and the end of the last
+/// one.
+fn odd(text: &[u8]) -> Range<usize> {
+    const BLOCK: usize = 32;
+    let is_odd = |byte: &u8| may_need_look(*byte);
+    let mut rest = text;
+    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>()
+        && is_plain(block)
+    {
+        rest = after;
+    }
+    if rest.len() < BLOCK {
+        // With spaces, which are plain, it is a block too.
+        let mut block = [b' '; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        if is_plain(&block) {
+            return 0..0;
+        }
+    }
+    let before = text.len() - rest.len();
+    while let Some((before, block)) = rest.split_last_chunk::<BLOCK>()
+        && is_plain(block)
+    {
+        rest = before;
+    }
+    let first = rest.iter().position(is_odd).unwrap_or(rest.len());
+    let end = rest.iter().rposition(is_odd).map_or(first, |last| last + 1);
+    before + first..before + end
 }
 
 fn quoted(out: &mut Vec<u8>, text: &str) {
@@ -273,24 +312,23 @@ fn quoted(out: &mut Vec<u8>, text: &str) {
 /// `>`, `&`, U+2028 and U+2029 are written `\u…`, so that the text can stand in
 /// HTML and JavaScript.
 fn escape(out: &mut Vec<u8>, text: &str) {
-    const BLOCK: usize = 16;
-    let bytes = text.as_bytes();
+    let text = text.as_bytes();
+    escape_in(out, text, odd(text));
+}
+
+/// The same where no byte outside of a range needs escaping.
+fn escape_in(out: &mut Vec<u8>, text: &[u8], odd: Range<usize>) {
     let mut written = 0;
-    for (number, block) in bytes.chunks(BLOCK).enumerate() {
-        if <[u8; BLOCK]>::try_from(block).is_ok_and(is_plain) {
-            continue;
-        }
-        for (at, &byte) in (BLOCK * number..).zip(block) {
-            if NEEDS_LOOK[usize::from(byte)]
-                && let Some(length) = escaped_length(&bytes[at..])
-            {
-                out.extend_from_slice(&bytes[written..at]);
-                escape_one(out, &bytes[at..at + length]);
-                written = at + length;
-            }
+    for at in odd.start..odd.end.min(text.len()) {
+        if NEEDS_LOOK[usize::from(text[at])]
+            && let Some(length) = escaped_length(&text[at..])
+        {
+            out.extend_from_slice(&text[written..at]);
+            escape_one(out, &text[at..at + length]);
+            written = at + length;
         }
     }
-    out.extend_from_slice(&bytes[written..]);
+    out.extend_from_slice(&text[written..]);
 }
 
 /// Returns the length of the first character of `bytes`, if it is escaped.
@@ -329,10 +367,18 @@ fn escape_one(out: &mut Vec<u8>, character: &[u8]) {
 
 /// Whether no byte of a block needs a look, which is true of most. Has no branch,
 /// so that the compiler looks at all bytes at once.
-fn is_plain<const N: usize>(block: [u8; N]) -> bool {
+#[inline(always)]
+fn is_plain(block: &[u8]) -> bool {
     !block
         .iter()
-        .fold(false, |found, byte| found | needs_look(*byte))
+        .fold(false, |found, byte| found | may_need_look(*byte))
+}
+
+/// True for all bytes that need a look and for others that are not ASCII, which costs
+/// fewer instructions than to tell them apart.
+#[inline(always)]
+const fn may_need_look(byte: u8) -> bool {
+    ((byte as i8) < 0x20) | (byte & !4 == b'"') | (byte & !2 == b'<') | (byte == b'\\')
 }
 
 const NEEDS_LOOK: [bool; 256] = {
@@ -367,6 +413,45 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "\"a\\u003cb\\u003e\\u0026\\\"\\\\\\b\\f\\n\\r\\t\\u0000\\u001f\u{7f}\\u2028\\u2029\u{2027}é😀\""
         );
+    }
+
+    #[test]
+    fn no_byte_that_needs_a_look_is_overlooked() {
+        for byte in 0..=u8::MAX {
+            assert!(may_need_look(byte) || !needs_look(byte), "{byte}");
+            let is_rare = !byte.is_ascii() || byte < b' ' || b"\"&<>\\".contains(&byte);
+            assert_eq!(may_need_look(byte), is_rare, "{byte}");
+        }
+    }
+
+    #[test]
+    fn values_beside_odd_ones_are_copied_and_odd_ones_escaped() {
+        let plain = "abc".repeat(30);
+        for odd_one in ["\"", "a<b", "\u{2028}", "’", "&x&"] {
+            for (before, after) in [(0, 0), (1, 90), (31, 1), (32, 32), (33, 64), (90, 0)] {
+                let text = [&plain[..before], odd_one, &plain[..after]].concat();
+                let mut json = Json::new(true, 0, 0, &text);
+                let (first, rest) = text.split_at(before);
+                let (middle, last) = rest.split_at(odd_one.len());
+                json.object(|json| {
+                    for value in [first, middle, last] {
+                        json.string(key!("k"), value);
+                    }
+                    json.string(key!("k"), "<other>");
+                });
+                let mut expected = Vec::new();
+                for value in [first, middle, last, "<other>"] {
+                    expected.extend_from_slice(if expected.is_empty() {
+                        b"{\"k\":"
+                    } else {
+                        b",\"k\":"
+                    });
+                    quoted(&mut expected, value);
+                }
+                expected.push(b'}');
+                assert_eq!(json.into_bytes(), expected, "{text}");
+            }
+        }
     }
 
     #[test]

@@ -5,16 +5,16 @@ use std::iter::FusedIterator;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::text::{Entry, Part};
-use crate::event::{Descriptor, Platform};
+use super::text::{Part, Parts};
+use crate::event::{Descriptor, Platform, media_types};
 
 /// A descriptor in a [`SharedEvent`](super::SharedEvent): that of its target, or
 /// of something that its manifest refers to.
 #[derive(Clone, Copy)]
 pub struct DescriptorRef<'a> {
-    pub(super) media_type: &'a str,
-    pub(super) digest: &'a str,
-    pub(super) size: u64,
+    pub(in crate::event) media_type: &'a str,
+    pub(in crate::event) digest: &'a str,
+    pub(in crate::event) size: u64,
     pub(in crate::event) parts: Parts<'a>,
 }
 
@@ -72,7 +72,8 @@ impl<'a> DescriptorRef<'a> {
 
     /// Returns an owned descriptor with the same fields.
     pub fn to_descriptor(&self) -> Descriptor {
-        let mut descriptor = Descriptor::new(self.media_type.to_owned(), self.digest, self.size);
+        let media_type = media_types::interned(self.media_type.into());
+        let mut descriptor = Descriptor::new(media_type, self.digest, self.size);
         if !self.parts.is_empty() {
             let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
             descriptor.urls = self.urls().map(Into::into).collect();
@@ -96,24 +97,27 @@ impl fmt::Debug for DescriptorRef<'_> {
 #[derive(Clone, Debug)]
 pub struct References<'a>(pub(super) Parts<'a>);
 
+impl References<'_> {
+    /// Whether none are left.
+    pub(in crate::event) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the bytes of text that those that are left take.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.0.len()
+    }
+}
+
 impl<'a> Iterator for References<'a> {
     type Item = DescriptorRef<'a>;
 
     fn next(&mut self) -> Option<DescriptorRef<'a>> {
-        let (reference, rest) = self.0.entries.split_first()?;
-        let more = rest.iter().take_while(|it| it.part != Part::Reference);
-        let (own, others) = rest.split_at(more.count());
-        let parts = Parts {
-            entries: own,
-            start: reference.end,
-            ..self.0
-        };
-        let digest = self.0.text(self.0.start, reference.end);
-        self.0.start = own.last().unwrap_or(reference).end;
-        self.0.entries = others;
+        let reference = self.0.next()?;
+        let parts = self.0.split_own();
         Some(DescriptorRef {
-            media_type: parts.media_type(reference.media_type),
-            digest,
+            media_type: parts.media_type(reference.word),
+            digest: reference.text,
             size: reference.number,
             parts,
         })
@@ -121,44 +125,3 @@ impl<'a> Iterator for References<'a> {
 }
 
 impl FusedIterator for References<'_> {}
-
-/// Consecutive entries, and where the text of the first one begins.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::event) struct Parts<'a> {
-    pub(super) text: &'a str,
-    pub(super) entries: &'a [Entry],
-    pub(super) start: u32,
-}
-
-impl<'a> Parts<'a> {
-    pub(in crate::event) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    fn text(&self, start: u32, end: u32) -> &'a str {
-        self.text
-            .get(start as usize..end as usize)
-            .unwrap_or_default()
-    }
-
-    /// Returns the texts of one part, in order.
-    pub(in crate::event) fn of(self, part: Part) -> impl Iterator<Item = &'a str> + use<'a> {
-        let mut start = self.start;
-        self.entries.iter().filter_map(move |entry| {
-            let text = self.text(start, entry.end);
-            start = entry.end;
-            (entry.part == part).then_some(text)
-        })
-    }
-
-    pub(in crate::event) fn first(self, part: Part) -> Option<&'a str> {
-        self.of(part).next()
-    }
-
-    pub(super) fn media_type(self, word: super::word::Word) -> &'a str {
-        match word {
-            super::word::Word::OTHER => self.first(Part::MediaType).unwrap_or_default(),
-            known => known.media_type(),
-        }
-    }
-}

@@ -3,9 +3,10 @@ use std::time::SystemTime;
 
 use super::encoded::Encodings;
 use super::id::{Bits, NO_BITS, bits, new_bits};
-use super::text::{Buffers, FIELDS, Field, Measure, ORIGIN_FIELDS, Out, Part};
+use super::text::{FIELDS, Field, Measure, ORIGIN_FIELDS, Out, Part};
 use super::word::Word;
 use super::{Inner, Origin, ReferenceList, SharedEvent, Url};
+use crate::event::timestamp::since_1970;
 use crate::event::url::{self, Spelling};
 use crate::event::{Action, Descriptor, Event, Kind, SourceRecord};
 
@@ -77,7 +78,7 @@ impl<'a> Draft<'a> {
 
     /// Creates the event, with a new id and the present time.
     pub(crate) fn share(&self, origin: &Origin, source: Option<&Arc<SourceRecord>>) -> SharedEvent {
-        let now = SystemTime::now();
+        let now = since_1970(SystemTime::now());
         let (url, kind) = match self.kind {
             Kind::Manifest => (Url::Manifest, "manifests"),
             _ => (Url::Blob, "blobs"),
@@ -105,7 +106,7 @@ impl<'a> Draft<'a> {
         self.build(
             origin,
             Stamp {
-                id: new_bits(),
+                id: new_bits(now),
                 id_text: "",
                 timestamp: now,
                 accepted_at: now,
@@ -122,15 +123,15 @@ impl<'a> Draft<'a> {
         let media_type = Word::of_media_type(self.content.media_type);
         let mut measure = Measure::default();
         self.write(&mut measure, origin, &stamp, media_type);
-        let mut out = Buffers::of(&measure);
-        let ends = self.write(&mut out, origin, &stamp, media_type);
+        let mut text = String::with_capacity(measure.0);
+        let ends = self.write(&mut text, origin, &stamp, media_type);
+        let (seconds, nanoseconds) = stamp.timestamp;
         SharedEvent(Arc::new(Inner {
             source: stamp.source,
-            text: out.text.into_boxed_str(),
-            entries: out.entries.into_boxed_slice(),
+            text: text.into_boxed_str(),
             encodings: Encodings::default(),
-            timestamp: stamp.timestamp,
-            accepted_at: stamp.accepted_at,
+            seconds,
+            nanoseconds,
             size: self.content.size,
             id: stamp.id,
             request_id: origin.request_id,
@@ -163,7 +164,12 @@ impl<'a> Draft<'a> {
         out.part_unless_empty(Part::Id, stamp.id_text);
         out.part_unless_empty(Part::FromRepository, self.from_repository);
         if stamp.length != content.size {
-            out.entry(Part::Length, stamp.length, Word::EMPTY);
+            out.number(Part::Length, stamp.length);
+        }
+        if stamp.accepted_at != stamp.timestamp {
+            let (seconds, nanoseconds) = stamp.accepted_at;
+            out.number(Part::AcceptedSeconds, seconds.cast_unsigned());
+            out.number(Part::AcceptedNanoseconds, nanoseconds.into());
         }
         out.media_type(media_type, content.media_type);
         if let Some(descriptor) = content.rest {
@@ -173,7 +179,9 @@ impl<'a> Draft<'a> {
             ReferencesOf::Descriptors(references) => {
                 references.iter().for_each(|it| out.reference(it));
             }
-            ReferencesOf::List(list) => out.list(list.buffers()),
+            ReferencesOf::List(list) => {
+                out.text(list.text());
+            }
         }
         ends
     }
@@ -183,8 +191,9 @@ impl<'a> Draft<'a> {
 struct Stamp<'a> {
     id: Bits,
     id_text: &'a str,
-    timestamp: SystemTime,
-    accepted_at: SystemTime,
+    /// Seconds and nanoseconds since 1970.
+    timestamp: (i64, u32),
+    accepted_at: (i64, u32),
     source: Option<Arc<SourceRecord>>,
     owns_source: bool,
     knows_kind: bool,
@@ -225,8 +234,8 @@ impl SharedEvent {
             Stamp {
                 id,
                 id_text: if id == NO_BITS { &event.id } else { "" },
-                timestamp: event.timestamp,
-                accepted_at: at,
+                timestamp: since_1970(event.timestamp),
+                accepted_at: since_1970(at),
                 owns_source: source.is_some(),
                 source: source.map(Arc::new),
                 knows_kind: event.kind.is_some(),

@@ -2,8 +2,6 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
-use uuid::Uuid;
-
 use crate::event::uuid_v7;
 
 /// Id of an event or of a request, as text.
@@ -27,23 +25,66 @@ pub(super) type Bits = [u8; 16];
 /// The bits of an id that is not a UUID.
 pub(super) const NO_BITS: Bits = [0; 16];
 
+/// Where the two digits of each byte are in the spelling of a UUID.
+const DIGITS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
+/// The value of each lower-case hexadecimal digit, and [`NO_DIGIT`] for other bytes.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[HEX[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+const NO_DIGIT: u8 = 0xf0;
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// Returns the bits of `text` if it is a UUID in its usual spelling, so that
 /// [`Id::new`] spells the same text.
 pub(super) fn bits(text: &str) -> Bits {
-    if text.len() != LENGTH {
-        return NO_BITS;
-    }
-    let Ok(uuid) = Uuid::try_parse_ascii(text.as_bytes()) else {
+    let Ok(text) = <&[u8; LENGTH]>::try_from(text.as_bytes()) else {
         return NO_BITS;
     };
-    // `try_parse` also takes upper case.
-    let upper = text.bytes().any(|byte| byte.is_ascii_uppercase());
-    if upper { NO_BITS } else { uuid.into_bytes() }
+    let mut bits = NO_BITS;
+    let mut values = 0;
+    for (byte, at) in bits.iter_mut().zip(DIGITS) {
+        let (high, low) = (VALUES[text[at] as usize], VALUES[text[at + 1] as usize]);
+        values |= high | low;
+        *byte = high << 4 | low;
+    }
+    let hyphens = [8, 13, 18, 23].map(|at| text[at]);
+    if values & NO_DIGIT != 0 || hyphens != [b'-'; 4] {
+        return NO_BITS;
+    }
+    bits
 }
 
-/// Returns the bits of a new UUIDv7.
-pub(super) fn new_bits() -> Bits {
-    uuid_v7::new().into_bytes()
+/// The two digits of each byte.
+const SPELLED: [[u8; 2]; 256] = {
+    let mut spelled = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        spelled[byte] = [HEX[byte >> 4], HEX[byte & 15]];
+        byte += 1;
+    }
+    spelled
+};
+
+fn spelled(bits: Bits) -> [u8; LENGTH] {
+    let mut text = [b'-'; LENGTH];
+    for (byte, at) in bits.into_iter().zip(DIGITS) {
+        let [high, low] = SPELLED[usize::from(byte)];
+        text[at] = high;
+        text[at + 1] = low;
+    }
+    text
+}
+
+/// Returns the bits of a new UUIDv7 of this time.
+pub(super) fn new_bits(since_1970: (i64, u32)) -> Bits {
+    uuid_v7::of(since_1970).into_bytes()
 }
 
 impl<'a> Id<'a> {
@@ -52,11 +93,7 @@ impl<'a> Id<'a> {
         if bits == NO_BITS {
             return Self(Spelling::Text(text));
         }
-        let mut spelled = [0; LENGTH];
-        Uuid::from_bytes(bits)
-            .hyphenated()
-            .encode_lower(&mut spelled);
-        Self(Spelling::Uuid(spelled))
+        Self(Spelling::Uuid(spelled(bits)))
     }
 
     /// Returns the ASCII text of the id if it is a UUID.
@@ -143,7 +180,22 @@ impl From<Id<'_>> for String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn uuids_are_spelled_and_read_as_usual(number: u128, at in 0..LENGTH, other: char) {
+            let uuid = uuid::Uuid::from_u128(number);
+            let text = uuid.to_string();
+            prop_assert_eq!(bits(&text), uuid.into_bytes());
+            prop_assert_eq!(spelled(uuid.into_bytes()), text.as_bytes());
+            let mut odd = text.clone();
+            odd.replace_range(at..=at, other.encode_utf8(&mut [0; 4]));
+            prop_assert_eq!(&*Id::new(bits(&odd), &odd), &*odd);
+        }
+    }
 
     #[test]
     fn every_text_is_spelled_as_it_was() {

@@ -1,12 +1,12 @@
-use super::descriptor::Parts;
-use super::text::{Buffers, Out, Part};
-use super::word::Word;
+use std::fmt;
+
+use super::text::{Out, Parts};
 use super::{DescriptorRef, References};
 use crate::event::Descriptor;
 use crate::event::reference::Reference;
 
 /// References in the compact form in which events keep them: one text for all of
-/// them, and 16 bytes for each.
+/// them.
 ///
 /// ```
 /// use tower_registry_notifications::event::ReferenceList;
@@ -15,26 +15,33 @@ use crate::event::reference::Reference;
 /// references.push("application/vnd.oci.image.layer.v1.tar+gzip", "sha256:c0ff", 4);
 /// assert_eq!(references.iter().next().unwrap().size(), 4);
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct ReferenceList(Buffers);
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ReferenceList(String);
+
+/// Bytes that most references take beside their digest.
+const HEADER: usize = 16;
 
 impl ReferenceList {
     /// Creates an empty list with room for this many references, and for this many
     /// bytes of text in all: digests, and media types that are not well known.
     pub fn with_capacity(references: usize, bytes: usize) -> Self {
-        Self(Buffers {
-            text: String::with_capacity(bytes),
-            entries: Vec::with_capacity(references),
-        })
+        Self(String::with_capacity(bytes + HEADER * references))
     }
 
     /// Appends a reference with nothing but media type, digest and size in
     /// bytes.
     pub fn push(&mut self, media_type: &str, digest: &str, size: u64) {
-        let word = Word::of_media_type(media_type);
-        self.0.text(digest);
-        self.0.entry(Part::Reference, size, word);
-        self.0.media_type(word, media_type);
+        self.0.plain_reference(media_type, digest, size);
+    }
+
+    /// Appends a reference of a manifest that was read.
+    pub(in crate::event) fn push_reference(&mut self, reference: &Reference<'_>) {
+        let size = reference.size();
+        self.0
+            .plain_reference(&reference.media_type, &reference.digest, size);
+        if let Some(details) = &reference.details {
+            self.0.details(details);
+        }
     }
 
     /// Appends a reference with all fields of its descriptor.
@@ -44,30 +51,30 @@ impl ReferenceList {
 
     /// Returns the references, in order.
     pub fn iter(&self) -> References<'_> {
-        References(Parts {
-            text: &self.0.text,
-            entries: &self.0.entries,
-            start: 0,
-        })
+        References(Parts(&self.0))
+    }
+
+    /// Returns the references as owned descriptors.
+    pub fn to_descriptors(&self) -> Vec<Descriptor> {
+        self.iter().map(|it| it.to_descriptor()).collect()
     }
 
     /// Whether there are no references.
     pub fn is_empty(&self) -> bool {
-        self.0.entries.is_empty()
+        self.0.is_empty()
     }
 
     /// Returns how many references there are.
     pub fn len(&self) -> usize {
-        let references = self.0.entries.iter();
-        references.filter(|it| it.part == Part::Reference).count()
+        self.iter().count()
     }
 
     /// Returns the bytes that these references add to an event.
     pub fn bytes(&self) -> usize {
-        self.0.text.len() + size_of_val(&*self.0.entries)
+        self.0.len()
     }
 
-    pub(super) fn buffers(&self) -> &Buffers {
+    pub(super) fn text(&self) -> &str {
         &self.0
     }
 }
@@ -91,25 +98,36 @@ impl<'a> FromIterator<&'a Descriptor> for ReferenceList {
     }
 }
 
-impl<'a> FromIterator<Reference<'a>> for ReferenceList {
-    fn from_iter<I: IntoIterator<Item = Reference<'a>>>(references: I) -> Self {
+impl FromIterator<Descriptor> for ReferenceList {
+    fn from_iter<I: IntoIterator<Item = Descriptor>>(descriptors: I) -> Self {
         let mut list = Self::default();
-        for reference in references {
-            if reference.details.is_none() {
-                list.push(&reference.media_type, &reference.digest, reference.size());
-            } else {
-                list.push_descriptor(&reference.into());
-            }
+        for descriptor in descriptors {
+            list.push_descriptor(&descriptor);
         }
         list
     }
 }
 
-impl PartialEq for ReferenceList {
-    fn eq(&self, other: &Self) -> bool {
-        let owned = |list: &Self| -> Vec<_> { list.iter().map(|it| it.to_descriptor()).collect() };
-        self.0.text == other.0.text && owned(self) == owned(other)
+impl From<&[Descriptor]> for ReferenceList {
+    fn from(descriptors: &[Descriptor]) -> Self {
+        descriptors.iter().collect()
     }
 }
 
-impl Eq for ReferenceList {}
+impl From<Vec<Descriptor>> for ReferenceList {
+    fn from(descriptors: Vec<Descriptor>) -> Self {
+        descriptors.iter().collect()
+    }
+}
+
+impl<const N: usize> From<[Descriptor; N]> for ReferenceList {
+    fn from(descriptors: [Descriptor; N]) -> Self {
+        descriptors.iter().collect()
+    }
+}
+
+impl fmt::Debug for ReferenceList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}

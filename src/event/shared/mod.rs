@@ -1,9 +1,9 @@
 //! The compact form of events: [`SharedEvent`].
 //!
-//! All texts of an event are in one buffer, and offsets say where each of them
-//! ends. Words that nearly every event has are kept as one byte, ids that are
-//! UUIDs as 16 bytes. URLs are put together when an event is encoded. Fields that
-//! few events have take space only in those. See [`text`] for the layout.
+//! All texts of an event are one text. Words that nearly every event has are kept as
+//! one byte, ids that are UUIDs as 16 bytes. URLs are put together when an event is
+//! encoded. Fields that few events have take space only in those. See [`text`] for the
+//! layout.
 
 mod descriptor;
 mod draft;
@@ -20,7 +20,6 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
-use self::descriptor::Parts;
 pub use self::descriptor::{DescriptorRef, References};
 pub(crate) use self::draft::{Content, Draft, ReferencesOf};
 pub(crate) use self::encoded::Encoded;
@@ -30,9 +29,9 @@ use self::id::{Bits, NO_BITS};
 pub use self::list::ReferenceList;
 pub(crate) use self::origin::Origin;
 pub(in crate::event) use self::text::Part;
-use self::text::{Entry, FIELDS, Field};
+use self::text::{FIELDS, Field, Parts};
 use self::word::Word;
-use super::{Action, Event, Kind, RequestRecord, SourceRecord, Target};
+use super::{Action, Event, Kind, RequestRecord, SourceRecord, Target, timestamp};
 
 /// An [`Event`] on its way to the sinks: compact, immutable, and shared by all
 /// of them.
@@ -46,15 +45,15 @@ struct Inner {
     /// `None` if nothing is known about it.
     source: Option<Arc<SourceRecord>>,
     text: Box<str>,
-    entries: Box<[Entry]>,
     encodings: Encodings,
-    timestamp: SystemTime,
-    accepted_at: SystemTime,
+    /// The timestamp.
+    seconds: i64,
+    nanoseconds: u32,
+    /// Where the text of each [`Field`] ends.
+    ends: [u32; FIELDS],
     size: u64,
     id: Bits,
     request_id: Bits,
-    /// Where the text of each [`Field`] ends.
-    ends: [u32; FIELDS],
     action: Action,
     kind: Kind,
     /// Whether the kind was stated. If not, it follows from the rest.
@@ -91,21 +90,10 @@ impl Inner {
 
     /// Returns the parts of the target, and the references with theirs.
     fn parts(&self) -> (Parts<'_>, Parts<'_>) {
-        let references = self
-            .entries
-            .iter()
-            .position(|it| it.part == Part::Reference);
-        let (own, rest) = self
-            .entries
-            .split_at(references.unwrap_or(self.entries.len()));
-        let start = self.ends[Field::Digest as usize];
-        let parts = |entries, start| Parts {
-            text: &self.text,
-            entries,
-            start,
-        };
-        let end = own.last().map_or(start, |entry| entry.end);
-        (parts(own, start), parts(rest, end))
+        let start = self.ends[Field::Digest as usize] as usize;
+        let mut rest = Parts(self.text.get(start..).unwrap_or_default());
+        let own = rest.split_own();
+        (own, rest)
     }
 }
 
@@ -122,13 +110,28 @@ impl SharedEvent {
 
     /// Returns when it happened.
     pub fn timestamp(&self) -> SystemTime {
-        self.0.timestamp
+        time(self.since_1970())
+    }
+
+    /// Returns the timestamp in seconds since 1970 and nanoseconds.
+    pub(super) fn since_1970(&self) -> (i64, u32) {
+        (self.0.seconds, self.0.nanoseconds)
     }
 
     /// Returns when the event was first written to the sinks. An event keeps this
     /// time when it is stored and read again.
     pub fn accepted_at(&self) -> SystemTime {
-        self.0.accepted_at
+        let (parts, _) = self.0.parts();
+        match parts.number(Part::AcceptedSeconds) {
+            None => self.timestamp(),
+            Some(seconds) => {
+                let nanoseconds = parts.number(Part::AcceptedNanoseconds);
+                time((
+                    seconds.cast_signed(),
+                    nanoseconds.unwrap_or_default() as u32,
+                ))
+            }
+        }
     }
 
     /// Returns what was done.
@@ -184,8 +187,7 @@ impl SharedEvent {
     /// deletion it is 0.
     pub fn length(&self) -> u64 {
         let (parts, _) = self.0.parts();
-        let length = parts.entries.iter().find(|it| it.part == Part::Length);
-        length.map_or(self.0.size, |entry| entry.number)
+        parts.number(Part::Length).unwrap_or(self.0.size)
     }
 
     /// Returns the descriptor of the target.
@@ -232,16 +234,16 @@ impl SharedEvent {
         ]
     }
 
-    /// How many references and rare parts there are.
-    pub(super) fn entries(&self) -> usize {
-        self.0.entries.len()
+    /// Returns the one text that nearly all others are parts of. The others are known
+    /// words and the source.
+    pub(super) fn text(&self) -> &str {
+        &self.0.text
     }
 
-    /// Everything that is written into encodings and may need escaping.
-    pub(super) fn texts(&self) -> [&str; 4] {
-        let source = self.source();
-        let [addr, instance_id] = [&source.addr, &source.instance_id];
-        [&self.0.text, addr, instance_id, &source.public_host]
+    /// Returns the bytes of that text without the references, and those of the references.
+    pub(super) fn text_lengths(&self) -> (usize, usize) {
+        let references = self.references().bytes();
+        (self.0.text.len() - references, references)
     }
 
     /// Returns the id of the request.
@@ -314,8 +316,7 @@ impl SharedEvent {
     pub fn memory(&self) -> usize {
         // An `Arc` allocates its two counters with its content.
         const COUNTERS: usize = 2 * size_of::<usize>();
-        let Inner { text, entries, .. } = &*self.0;
-        let own = COUNTERS + size_of::<Inner>() + text.len() + size_of_val(&**entries);
+        let own = COUNTERS + size_of::<Inner>() + self.0.text.len();
         let source = match &self.0.source {
             Some(source) if self.0.owns_source => {
                 let texts = source.addr.capacity()
@@ -332,7 +333,7 @@ impl SharedEvent {
     pub fn to_event(&self) -> Event {
         Event {
             id: self.id().into(),
-            timestamp: self.0.timestamp,
+            timestamp: self.timestamp(),
             action: self.0.action,
             target: Target {
                 descriptor: self.descriptor().to_descriptor(),
@@ -359,6 +360,11 @@ impl SharedEvent {
             kind: self.known_kind(),
         }
     }
+}
+
+/// Returns the time that was taken apart.
+fn time(since_1970: (i64, u32)) -> SystemTime {
+    timestamp::of(since_1970).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Two events are equal if all that they say is, the time of acceptance

@@ -1,7 +1,10 @@
+use std::time::SystemTime;
+
 use super::id::{Bits, NO_BITS, bits, new_bits};
 use super::text::{Field, LIMIT, ORIGIN_FIELDS};
 use super::word::Word;
 use crate::event::RequestRecord;
+use crate::event::timestamp::since_1970;
 
 /// What all events of one request have in common: the request, the actor and
 /// what URLs begin with.
@@ -43,7 +46,7 @@ impl Origin {
     /// Gives the request a new id, a UUIDv7.
     pub(crate) fn set_new_request_id(&mut self) {
         self.set(Field::RequestId, "");
-        self.request_id = new_bits();
+        self.request_id = new_bits(since_1970(SystemTime::now()));
     }
 
     /// Sets the id of the request.
@@ -89,6 +92,18 @@ impl Origin {
         self.set(Field::Url, &base[..before_length.unwrap_or(base.len())]);
     }
 
+    /// The same, of what is before the host, the host, and the rest.
+    pub(crate) fn set_base_url_of(&mut self, [before, host, rest]: [&str; 3]) {
+        if host.is_empty() && rest.is_empty() {
+            return self.set_base_url(before);
+        }
+        self.host_in_url = rest.is_empty() && self.get(Field::Host) == host;
+        match self.host_in_url {
+            true => self.set(Field::Url, before),
+            false => self.set_base_url(&[before, host, rest].concat()),
+        }
+    }
+
     pub(crate) fn set_actor(&mut self, name: &str) {
         self.set(Field::Actor, name);
     }
@@ -115,13 +130,31 @@ impl Origin {
     }
 
     fn set(&mut self, field: Field, text: &str) {
-        let field = field as usize;
+        self.set_at(field as usize, text);
+    }
+
+    #[inline]
+    fn set_at(&mut self, field: usize, text: &str) {
         let start = field.checked_sub(1).map_or(0, |before| self.ends[before]) as usize;
         let end = self.ends[field] as usize;
         let rest = self.text.len() - (end - start);
         let text = if text.len() > LIMIT - rest { "" } else { text };
         if start == self.text.len() {
-            self.text.push_str(text);
+            // All that follow are empty, as they are while fields are set in order.
+            if !text.is_empty() {
+                self.text.push_str(text);
+                self.ends[field..].fill(self.text.len() as u32);
+            }
+            return;
+        }
+        self.replace(field, start, text);
+    }
+
+    #[inline(never)]
+    fn replace(&mut self, field: usize, start: usize, text: &str) {
+        let end = self.ends[field] as usize;
+        if start == end {
+            self.text.insert_str(start, text);
         } else {
             self.text.replace_range(start..end, text);
         }
@@ -135,20 +168,31 @@ impl Origin {
 
 impl From<&RequestRecord> for Origin {
     fn from(request: &RequestRecord) -> Self {
-        let texts = [
+        let request_id = bits(&request.id);
+        let method = Word::of_method(&request.method);
+        // In the order of the fields.
+        let fields = [
+            if request_id == NO_BITS {
+                &*request.id
+            } else {
+                ""
+            },
             &*request.addr,
             &*request.host,
             &*request.user_agent,
             &*request.trace_parent,
+            if method == Word::OTHER {
+                &*request.method
+            } else {
+                ""
+            },
         ];
-        let bytes: usize = texts.iter().map(|text| text.len()).sum();
-        let mut origin = Self::with_capacity(bytes + request.id.len() + ROOM);
-        origin.set_request_id(&request.id);
-        origin.set_addr(&request.addr);
-        origin.set_host(&request.host);
-        origin.set_user_agent(&request.user_agent);
-        origin.set_trace_parent(&request.trace_parent);
-        origin.set_method(&request.method);
+        let bytes: usize = fields.iter().map(|text| text.len()).sum();
+        let mut origin = Self::with_capacity(bytes.min(LIMIT) + ROOM);
+        (origin.request_id, origin.method) = (request_id, method);
+        for (field, text) in fields.into_iter().enumerate() {
+            origin.set_at(field, text);
+        }
         origin
     }
 }

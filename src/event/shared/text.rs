@@ -1,13 +1,23 @@
-//! The layout of an event's one buffer of text.
+//! The layout of an event's one text.
+//!
+//! First come the [`Field`]s that every event has a place for, one after the other. The
+//! event has a table of their ends. Behind them come the [`Part`]s that few events have,
+//! and the references with theirs. Each has a header of its own, which is text too: what
+//! it is, a word, a number and the length of the text that follows. References take a
+//! dozen bytes each beside their digest so, and a whole event one allocation.
+//!
+//! No character of a header needs escaping in JSON, so that the text as a whole can be
+//! searched for those that do.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::word::Word;
 use crate::event::Descriptor;
+use crate::event::reference::Details;
 
-/// Texts that every event has a place for, in their order in the buffer. Those of
-/// the [`Origin`](super::Origin) come first.
+/// Texts that every event has a place for, in their order. Those of the
+/// [`Origin`](super::Origin) come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(super) enum Field {
     /// Id of the request, if it is not a UUID.
@@ -38,87 +48,262 @@ pub(super) const LIMIT: usize = if cfg!(test) {
     u32::MAX as usize
 };
 
-/// What an [`Entry`] is.
+/// What a text with a header is. The value is the first byte of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::event) enum Part {
-    /// Something that a manifest refers to. The entry has its size and media
-    /// type, the text is its digest, and the parts that follow up to the next
-    /// reference are its own.
-    Reference,
+    /// Something that a manifest refers to. The word is its media type, the number its
+    /// size, and the text its digest. The parts that follow up to the next reference are
+    /// its own.
+    Reference = b'R',
     /// Id of the event, if it is not a UUID.
-    Id,
-    FromRepository,
-    /// `length` of the target, if it is not its size.
-    Length,
+    Id = b'I',
+    FromRepository = b'F',
+    /// The number is `length` of the target, if it is not its size.
+    Length = b'L',
+    /// The number is the time of acceptance in seconds, if it is not the timestamp.
+    AcceptedSeconds = b'S',
+    /// Follows the seconds. The number is the nanoseconds.
+    AcceptedNanoseconds = b'N',
     /// Media type, if it is not a known one.
-    MediaType,
-    Url,
-    AnnotationName,
+    MediaType = b'M',
+    Url = b'U',
+    AnnotationName = b'A',
     /// Follows its name.
-    AnnotationValue,
+    AnnotationValue = b'V',
     /// In base64.
-    Data,
+    Data = b'D',
     /// Of the platform. Present whenever there is a platform, even if empty.
-    Architecture,
-    Os,
-    OsVersion,
-    OsFeature,
-    Variant,
-    ArtifactType,
+    Architecture = b'C',
+    Os = b'O',
+    OsVersion = b'P',
+    OsFeature = b'Q',
+    Variant = b'W',
+    ArtifactType = b'T',
 }
 
-/// A reference, or a part that few events have. Its text is between the end of
-/// the entry before it and its own end.
+/// What stands before the text of a part.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) number: u64,
-    pub(super) end: u32,
-    pub(super) part: Part,
-    pub(super) media_type: Word,
+pub(super) struct Header {
+    part: Part,
+    word: Word,
+    number: u64,
+    /// Bytes of the text.
+    length: usize,
 }
 
-/// Receives texts and entries. Everything is written twice: first to a
-/// [`Measure`], then to [`Buffers`] of exactly that size.
+/// Ends each of the two numbers of a header.
+const END: u8 = b':';
+
+/// Bytes of the longest header: part and word, and both numbers with their ends.
+const LONGEST: usize = 2 * (1 + LONGEST_NUMBER + 1);
+const LONGEST_NUMBER: usize = u64::BITS.div_ceil(DIGIT_BITS) as usize;
+
+/// Numbers are written in digits of five bits, the lowest first. Zero has none.
+const DIGIT_BITS: u32 = 5;
+/// The 32 digits are the characters from here on.
+const ZERO: u8 = b'`';
+
+impl Header {
+    /// Returns the bytes that the header takes.
+    fn size(&self) -> usize {
+        let digits = |number: u64| (u64::BITS - number.leading_zeros()).div_ceil(DIGIT_BITS);
+        4 + (digits(self.number) + digits(self.length as u64)) as usize
+    }
+
+    /// Appends the header.
+    fn write(&self, out: &mut String) {
+        let mut bytes = [0; LONGEST];
+        bytes[0] = self.part as u8;
+        bytes[1] = self.word.to_ascii();
+        let mut at = 2;
+        for mut number in [self.number, self.length as u64] {
+            while number > 0 {
+                bytes[at] = ZERO + (number & 31) as u8;
+                number >>= DIGIT_BITS;
+                at += 1;
+            }
+            bytes[at] = END;
+            at += 1;
+        }
+        // All of it is ASCII.
+        out.push_str(str::from_utf8(&bytes[..at]).unwrap_or_default());
+    }
+}
+
+/// Reads the digits of a number at the start of `text`, and returns what is behind its
+/// end.
+fn number(text: &[u8]) -> (u64, &[u8]) {
+    let (mut number, mut shift) = (0, 0);
+    let mut rest = text;
+    while let [digit, after @ ..] = rest {
+        rest = after;
+        if *digit < ZERO {
+            break;
+        }
+        let digit = u64::from(digit - ZERO);
+        number |= digit.checked_shl(shift).unwrap_or_default();
+        shift += DIGIT_BITS;
+    }
+    (number, rest)
+}
+
+/// A part with its text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Item<'a> {
+    /// The first byte of its header.
+    part: u8,
+    pub(super) word: Word,
+    pub(super) number: u64,
+    pub(super) text: &'a str,
+}
+
+impl Item<'_> {
+    pub(super) fn is(&self, part: Part) -> bool {
+        self.part == part as u8
+    }
+}
+
+/// Consecutive parts: an iterator over them.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::event) struct Parts<'a>(pub(super) &'a str);
+
+impl<'a> Parts<'a> {
+    pub(in crate::event) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the parts from the first on that is one of the fields that few descriptors
+    /// have. They stand last.
+    pub(in crate::event) fn rare(mut self) -> Self {
+        const OTHERS: [u8; 6] = [
+            Part::Id as u8,
+            Part::FromRepository as u8,
+            Part::Length as u8,
+            Part::AcceptedSeconds as u8,
+            Part::AcceptedNanoseconds as u8,
+            Part::MediaType as u8,
+        ];
+        while let Some(part) = self.0.as_bytes().first()
+            && OTHERS.contains(part)
+            && self.next().is_some()
+        {}
+        self
+    }
+
+    /// Whether the next part is a reference.
+    fn is_at_reference(self) -> bool {
+        self.0.as_bytes().first() == Some(&(Part::Reference as u8))
+    }
+
+    /// Removes and returns the next part.
+    pub(super) fn next(&mut self) -> Option<Item<'a>> {
+        let (&[part, word], rest) = self.0.as_bytes().split_first_chunk()?;
+        let (value, rest) = number(rest);
+        let (length, rest) = number(rest);
+        let start = self.0.len() - rest.len();
+        let (text, rest) = self.0.get(start..)?.split_at_checked(length as usize)?;
+        self.0 = rest;
+        Some(Item {
+            part,
+            word: Word::from_ascii(word),
+            number: value,
+            text,
+        })
+    }
+
+    /// Removes and returns the parts up to the next reference.
+    pub(super) fn split_own(&mut self) -> Self {
+        let all = self.0;
+        while !self.is_empty() && !self.is_at_reference() {
+            // A part that cannot be read, which there is none of, ends them all.
+            if self.next().is_none() {
+                self.0 = "";
+            }
+        }
+        Self(&all[..all.len() - self.0.len()])
+    }
+
+    pub(super) fn items(mut self) -> impl Iterator<Item = Item<'a>> {
+        std::iter::from_fn(move || self.next())
+    }
+
+    /// Returns the texts of one part, in order.
+    pub(in crate::event) fn of(self, part: Part) -> impl Iterator<Item = &'a str> + use<'a> {
+        let items = self.items().filter(move |item| item.is(part));
+        items.map(|item| item.text)
+    }
+
+    pub(in crate::event) fn first(self, part: Part) -> Option<&'a str> {
+        self.of(part).next()
+    }
+
+    /// Returns the number of the first of one part.
+    pub(super) fn number(self, part: Part) -> Option<u64> {
+        let item = self.items().find(|item| item.is(part));
+        item.map(|item| item.number)
+    }
+
+    pub(super) fn media_type(self, word: Word) -> &'a str {
+        match word {
+            Word::OTHER => self.first(Part::MediaType).unwrap_or_default(),
+            known => known.media_type(),
+        }
+    }
+}
+
+/// Receives texts. Everything is written twice: first to a [`Measure`], then to a
+/// [`String`] of exactly that size.
 pub(super) trait Out {
     /// Returns the number of bytes of text so far.
     fn length(&self) -> usize;
     fn append(&mut self, text: &str);
-    fn append_base64(&mut self, data: &[u8]);
-    fn append_entry(&mut self, entry: Entry);
+    fn append_header(&mut self, header: Header);
+    fn append_base64(&mut self, data: &[u8], length: usize);
 
     /// Appends `text` if it fits, and returns the end of the text.
     fn text(&mut self, text: &str) -> u32 {
         if text.len() <= LIMIT - self.length() {
             self.append(text);
         }
-        self.end()
-    }
-
-    fn end(&self) -> u32 {
         u32::try_from(self.length()).unwrap_or(u32::MAX)
     }
 
-    /// Appends an entry whose text was written just before.
-    fn entry(&mut self, part: Part, number: u64, media_type: Word) {
-        let end = self.end();
-        self.append_entry(Entry {
-            number,
-            end,
+    /// Appends a header, without the text if that does not fit, and returns whether the
+    /// text is to follow.
+    fn header(&mut self, part: Part, word: Word, number: u64, length: usize) -> bool {
+        let mut header = Header {
             part,
-            media_type,
-        });
+            word,
+            number,
+            length,
+        };
+        let room = LIMIT - self.length();
+        let fits = length <= room && header.size() <= room - length;
+        if !fits {
+            header.length = 0;
+            if header.size() > room {
+                return false;
+            }
+        }
+        self.append_header(header);
+        fits
     }
 
     fn part(&mut self, part: Part, text: &str) {
-        self.text(text);
-        self.entry(part, 0, Word::EMPTY);
+        if self.header(part, Word::EMPTY, 0, text.len()) {
+            self.append(text);
+        }
     }
 
     fn part_unless_empty(&mut self, part: Part, text: &str) {
         if !text.is_empty() {
             self.part(part, text);
         }
+    }
+
+    fn number(&mut self, part: Part, number: u64) {
+        self.header(part, Word::EMPTY, number, 0);
     }
 
     /// Appends the media type of a descriptor, if it is not a known one.
@@ -137,10 +322,7 @@ pub(super) trait Out {
             self.part(Part::AnnotationName, name);
             self.part(Part::AnnotationValue, value);
         }
-        if !descriptor.data.is_empty() {
-            self.append_base64(&descriptor.data);
-            self.entry(Part::Data, 0, Word::EMPTY);
-        }
+        self.data(&descriptor.data);
         if let Some(platform) = &descriptor.platform {
             self.part(Part::Architecture, &platform.architecture);
             self.part_unless_empty(Part::Os, &platform.os);
@@ -153,92 +335,153 @@ pub(super) trait Out {
         self.part_unless_empty(Part::ArtifactType, &descriptor.artifact_type);
     }
 
-    fn reference(&mut self, descriptor: &Descriptor) {
-        let media_type = Word::of_media_type(&descriptor.media_type);
-        self.text(&descriptor.digest);
-        self.entry(Part::Reference, descriptor.size, media_type);
-        self.media_type(media_type, &descriptor.media_type);
-        self.rare(descriptor);
+    /// The same of a reference in a manifest that was read.
+    fn details(&mut self, details: &Details<'_>) {
+        for url in details.urls.as_slice() {
+            self.part(Part::Url, url);
+        }
+        for (name, value) in &details.annotations {
+            self.part(Part::AnnotationName, name);
+            self.part(Part::AnnotationValue, value);
+        }
+        self.data(details.data.as_slice());
+        if let Some(platform) = &details.platform {
+            self.part(Part::Architecture, &platform.architecture);
+            self.part_unless_empty(Part::Os, &platform.os);
+            self.part_unless_empty(Part::OsVersion, &platform.os_version);
+            for feature in platform.os_features.as_slice() {
+                self.part(Part::OsFeature, feature);
+            }
+            self.part_unless_empty(Part::Variant, &platform.variant);
+        }
+        self.part_unless_empty(Part::ArtifactType, &details.artifact_type);
     }
 
-    /// Appends references that are in this form already.
-    fn list(&mut self, list: &Buffers) {
-        if list.text.len() > LIMIT - self.length() {
-            return;
+    fn data(&mut self, data: &[u8]) {
+        let length = base64::encoded_len(data.len(), true).unwrap_or(usize::MAX);
+        if !data.is_empty() && self.header(Part::Data, Word::EMPTY, 0, length) {
+            self.append_base64(data, length);
         }
-        let start = self.end();
-        self.append(&list.text);
-        for entry in &list.entries {
-            let end = start + entry.end;
-            self.append_entry(Entry { end, ..*entry });
+    }
+
+    /// Appends a reference with nothing but media type, digest and size.
+    fn plain_reference(&mut self, media_type: &str, digest: &str, size: u64) {
+        let word = Word::of_media_type(media_type);
+        if self.header(Part::Reference, word, size, digest.len()) {
+            self.append(digest);
         }
+        self.media_type(word, media_type);
+    }
+
+    fn reference(&mut self, descriptor: &Descriptor) {
+        let Descriptor {
+            media_type,
+            digest,
+            size,
+            ..
+        } = descriptor;
+        self.plain_reference(media_type, digest, *size);
+        self.rare(descriptor);
     }
 }
 
 /// Counts what would be written.
 #[derive(Debug, Default)]
-pub(super) struct Measure {
-    length: usize,
-    pub(super) entries: usize,
-}
+pub(super) struct Measure(pub(super) usize);
 
 impl Out for Measure {
     fn length(&self) -> usize {
-        self.length
+        self.0
     }
 
     fn append(&mut self, text: &str) {
-        self.length += text.len();
+        self.0 += text.len();
     }
 
-    fn append_base64(&mut self, data: &[u8]) {
-        self.length += base64_length(data, self.length).unwrap_or(0);
+    fn append_header(&mut self, header: Header) {
+        self.0 += header.size();
     }
 
-    fn append_entry(&mut self, _: Entry) {
-        self.entries += 1;
-    }
-}
-
-/// Text and entries that are being written.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Buffers {
-    pub(super) text: String,
-    pub(super) entries: Vec<Entry>,
-}
-
-impl Buffers {
-    /// Creates buffers of exactly this size.
-    pub(super) fn of(measure: &Measure) -> Self {
-        Self {
-            text: String::with_capacity(measure.length),
-            entries: Vec::with_capacity(measure.entries),
-        }
+    fn append_base64(&mut self, _: &[u8], length: usize) {
+        self.0 += length;
     }
 }
 
-impl Out for Buffers {
+impl Out for String {
     fn length(&self) -> usize {
-        self.text.len()
+        self.len()
     }
 
     fn append(&mut self, text: &str) {
-        self.text.push_str(text);
+        self.push_str(text);
     }
 
-    fn append_base64(&mut self, data: &[u8]) {
-        if base64_length(data, self.text.len()).is_some() {
-            STANDARD.encode_string(data, &mut self.text);
-        }
+    fn append_header(&mut self, header: Header) {
+        header.write(self);
     }
 
-    fn append_entry(&mut self, entry: Entry) {
-        self.entries.push(entry);
+    fn append_base64(&mut self, data: &[u8], _: usize) {
+        STANDARD.encode_string(data, self);
     }
 }
 
-/// Returns the bytes that `data` takes in base64, if they fit after `length`
-/// others.
-fn base64_length(data: &[u8], length: usize) -> Option<usize> {
-    base64::encoded_len(data.len(), true).filter(|more| *more <= LIMIT - length)
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn parts_are_read_as_they_were_written(
+            number in prop_oneof![any::<u64>(), 0..100_u64],
+            texts in proptest::collection::vec(".{0,40}", 0..4),
+        ) {
+            let (mut out, mut measure) = (String::new(), Measure::default());
+            for text in &texts {
+                out.plain_reference("a/b", text, number);
+                measure.plain_reference("a/b", text, number);
+                out.number(Part::Length, number);
+                measure.number(Part::Length, number);
+            }
+            prop_assert_eq!(measure.0, out.len());
+            let mut parts = Parts(&out);
+            for text in &texts {
+                let reference = parts.next().unwrap();
+                prop_assert!(reference.is(Part::Reference));
+                prop_assert_eq!((reference.number, reference.text), (number, &**text));
+                let own = parts.split_own();
+                prop_assert_eq!(own.media_type(reference.word), "a/b");
+                prop_assert_eq!(own.number(Part::Length), Some(number));
+            }
+            prop_assert!(parts.next().is_none());
+        }
+
+        #[test]
+        fn text_that_is_no_part_ends_the_iteration(text in "[RL`a:x]{0,20}|.{0,9}") {
+            let mut parts = Parts(&text);
+            parts.split_own();
+            prop_assert!(Parts(&text).items().count() <= text.len());
+        }
+    }
+
+    #[test]
+    fn no_character_of_a_header_needs_escaping() {
+        let mut out = String::new();
+        for word in 0..=u8::MAX {
+            for number in [0, u64::from(word), u64::MAX, 0x5555_5555_5555_5555] {
+                Header {
+                    part: Part::Url,
+                    word: Word::from_ascii(word),
+                    number,
+                    length: word.into(),
+                }
+                .write(&mut out);
+            }
+        }
+        assert!(
+            out.bytes()
+                .all(|it| it.is_ascii() && it >= b' ' && !b"\"\\<>&".contains(&it))
+        );
+    }
 }

@@ -8,13 +8,31 @@ impl Word {
     /// The empty text.
     pub(super) const EMPTY: Self = Self(0);
     /// A text that has no number.
-    pub(super) const OTHER: Self = Self(u8::MAX);
+    pub(super) const OTHER: Self = Self(MOST);
+
+    /// Returns the word as a character that needs no escaping in JSON.
+    pub(super) fn to_ascii(self) -> u8 {
+        FIRST + self.0
+    }
+
+    /// Returns the word of such a character.
+    pub(super) fn from_ascii(character: u8) -> Self {
+        Self(character.wrapping_sub(FIRST).min(MOST))
+    }
 }
+
+/// The character of the empty text. Those that follow it are no quotes, brackets or
+/// backslashes.
+const FIRST: u8 = b']';
+/// The greatest number.
+const MOST: u8 = b'~' - FIRST;
 
 /// Defines which number stands for which word. The numbers live in memory
 /// only, so they may change from version to version.
 macro_rules! words {
     ($of:ident, $text:ident: $($number:literal $word:literal)*) => {
+        $(const _: () = assert!($number < MOST);)*
+
         impl Word {
             pub(super) fn $of(text: &str) -> Self {
                 match text {
@@ -80,7 +98,7 @@ mod tests {
     #[test]
     fn each_number_stands_for_its_word() {
         let mut known = 0;
-        for number in 1..u8::MAX {
+        for number in 1..MOST {
             let (method, media_type) = (Word(number).method(), Word(number).media_type());
             if !method.is_empty() {
                 assert_eq!(Word::of_method(method), Word(number));

@@ -38,7 +38,8 @@ pub(super) fn answer(slot: &mut Slot, base: Instant, question: Question, payload
     match question {
         Question::Messages => {}
         Question::Info(asked) => {
-            if let Some(progress) = wire::read_info(payload) {
+            if let Some((progress, left)) = wire::read_info(payload) {
+                slot.left = left;
                 slot.partition.answered(base + asked, progress);
             }
         }

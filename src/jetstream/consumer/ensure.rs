@@ -158,6 +158,9 @@ mod tests {
 
     use super::*;
 
+    /// The name of a field, and what changes it.
+    type Change = (&'static str, fn(&mut Config));
+
     const WAITS: Waits = Waits {
         ack: Duration::from_secs(15),
         pin: Duration::from_secs(10),
@@ -189,7 +192,7 @@ mod tests {
     #[test]
     fn every_field_that_matters_is_compared() {
         let wanted = config(true);
-        let change: [(&str, fn(&mut Config)); 8] = [
+        let change: [Change; 8] = [
             ("filter_subject", |it| it.filter_subject.push('x')),
             ("ack_policy", |it| it.ack_policy = AckPolicy::None),
             ("ack_wait", |it| it.ack_wait *= 2),

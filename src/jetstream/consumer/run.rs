@@ -35,6 +35,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often to report.
 const REPORT: Duration = Duration::from_secs(1);
 
+/// How often to ask how many events wait.
+const LAG: Duration = Duration::from_secs(5);
+
 /// The most messages that are read in a row.
 const ROW: usize = 256;
 
@@ -84,7 +87,7 @@ impl Consumer {
                         self.end(ended);
                     }
                 }
-                _ = tick.tick() => {}
+                _ = tick.tick() => self.slots.iter_mut().for_each(|slot| slot.touched = true),
             }
             if all_read {
                 clock.idle(Instant::now());
@@ -130,6 +133,7 @@ impl Consumer {
         let now = Instant::now();
         if let Some((number, question)) = Question::read(&message.subject, &self.inbox) {
             if let Some(slot) = self.slots.get_mut(number) {
+                slot.touched = true;
                 match message.status {
                     Some(status) => status_of(slot, now, question, status, &message),
                     None => answer(slot, self.base, question, &message.payload),
@@ -147,6 +151,7 @@ impl Consumer {
         let Some(slot) = slot.and_then(|number| self.slots.get_mut(*number)) else {
             return;
         };
+        slot.touched = true;
         slot.poll.brought(now);
         slot.left = address.left;
         // Another worker gets it when its wait is over.
@@ -173,6 +178,7 @@ impl Consumer {
         let Some(slot) = self.slots.get_mut(partition) else {
             return;
         };
+        slot.touched = true;
         match end {
             End::Returned => slot.partition.returned(sequence),
             End::Delivered | End::Dead => {
@@ -211,6 +217,10 @@ impl Consumer {
             let Some(slot) = self.slots.get_mut(number) else {
                 return;
             };
+            // With many partitions, most wakes are about one of them.
+            if !std::mem::take(&mut slot.touched) {
+                continue;
+            }
             actions.clear();
             slot.partition.act(now, actions);
             for action in actions.iter() {
@@ -230,6 +240,7 @@ impl Consumer {
                     }
                 }
             }
+            self.ask_lag(number, now).await;
             self.depart(number, now).await;
             self.poll(number, now).await;
         }
@@ -316,6 +327,19 @@ impl Consumer {
         );
         self.publish(subject, number, Question::Messages, request)
             .await;
+    }
+
+    /// Asks how many events wait, which deliveries do not tell while all that may be
+    /// under way is.
+    async fn ask_lag(&mut self, number: usize, now: Instant) {
+        let slot = self.slots.get_mut(number);
+        let serves = |slot: &&mut Slot| slot.phase == Phase::Serving;
+        if let Some(slot) = slot.filter(serves)
+            && now >= slot.asked + LAG
+        {
+            slot.asked = now;
+            self.ask_info(number, Question::Info(now - self.base)).await;
+        }
     }
 
     async fn ask_info(&self, number: usize, question: Question) {

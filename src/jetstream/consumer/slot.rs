@@ -14,8 +14,12 @@ pub(super) struct Slot {
     pub(super) partition: Partition<Held>,
     pub(super) poll: Poll,
     pub(super) phase: Phase,
-    /// Messages that the server had not delivered at the last delivery.
+    /// Messages that the server had not delivered when it was last heard of.
     pub(super) left: u64,
+    /// When the server was last asked for that.
+    pub(super) asked: Instant,
+    /// Whether anything has happened since the last look at what is due.
+    pub(super) touched: bool,
 }
 
 /// Whether the worker serves the partition.
@@ -54,6 +58,8 @@ impl Slot {
             poll: Poll::new(now),
             phase: Phase::Away,
             left: 0,
+            asked: now,
+            touched: true,
         }
     }
 

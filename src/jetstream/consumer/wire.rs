@@ -79,6 +79,7 @@ pub(super) fn pin(message: &Message) -> Option<String> {
 struct Info {
     delivered: Sequences,
     num_ack_pending: usize,
+    num_pending: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,16 +87,19 @@ struct Sequences {
     stream_seq: u64,
 }
 
-/// Reads the server's answer to a question for a consumer.
-pub(super) fn read_info(payload: &[u8]) -> Option<Progress> {
+/// Reads the server's answer to a question for a consumer, and how many messages it
+/// has not delivered.
+pub(super) fn read_info(payload: &[u8]) -> Option<(Progress, u64)> {
     let Info {
         delivered,
         num_ack_pending,
+        num_pending,
     } = serde_json::from_slice(payload).ok()?;
-    Some(Progress {
+    let progress = Progress {
         delivered: delivered.stream_seq,
         pending: num_ack_pending,
-    })
+    };
+    Some((progress, num_pending))
 }
 
 /// What a worker asked, as the last tokens of the address of the answer.

@@ -5,6 +5,9 @@ mod files;
 mod letters;
 mod limits;
 mod operate;
+mod simulated;
+
+pub(crate) use self::simulated::SimulatedDisk;
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};

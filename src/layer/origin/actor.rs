@@ -12,6 +12,8 @@ use crate::basic_auth;
 /// Bytes of the longest credentials that are read. Tokens may have a few
 /// thousand.
 const CREDENTIALS_LIMIT: usize = 64 << 10;
+/// Bytes of name and password that are decoded without an allocation.
+const USUAL_PAIR: usize = 256;
 /// Bytes of the longest name that an event takes from a request.
 const NAME_LIMIT: usize = 1 << 10;
 
@@ -77,7 +79,15 @@ enum Identity {
 /// Returns the user name of Basic authentication, never the password. Copies
 /// the name, so that no password stays behind it in memory.
 fn basic_name(credentials: &str) -> Option<String> {
-    let pair = basic_auth::decode(credentials)?;
+    let mut buffer = [0; USUAL_PAIR];
+    let decoded;
+    let pair = match basic_auth::decode_into(credentials, &mut buffer) {
+        Some(pair) => pair,
+        None => {
+            decoded = basic_auth::decode(credentials)?;
+            &decoded
+        }
+    };
     let name = pair.split(|byte| *byte == b':').next();
     let name = name.filter(|name| name.len() < pair.len())?;
     str::from_utf8(name)
@@ -105,7 +115,8 @@ fn subject(token: &str) -> Option<String> {
 }
 
 fn is_name(text: &str) -> bool {
-    text.len() <= NAME_LIMIT && !text.chars().any(char::is_control)
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~');
+    text.len() <= NAME_LIMIT && (text.bytes().all(is_plain) || !text.chars().any(char::is_control))
 }
 
 #[cfg(test)]

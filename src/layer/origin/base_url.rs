@@ -1,7 +1,5 @@
 //! What the URLs in events begin with: [`BaseUrl`].
 
-use std::borrow::Cow;
-
 use http::Uri;
 
 use super::forwarded::{Client, Stated};
@@ -63,17 +61,18 @@ impl BaseUrl {
         Self(Base::Fixed(String::new()))
     }
 
-    /// Returns what the URLs of a request's events begin with. `path` is the part
-    /// of its path before `/v2/`.
+    /// Returns what the URLs of a request's events begin with, in three parts: what is
+    /// before the host, the host, and the rest. `path` is the part of the request's path
+    /// before `/v2/`.
     pub(super) fn of<'a>(
         &'a self,
-        requested: Requested<'_>,
-        client: &Client<'_>,
+        requested: Requested<'a>,
+        client: &'a Client<'_>,
         path: &'a str,
         omitted: &mut Omitted,
-    ) -> Cow<'a, str> {
+    ) -> [&'a str; 3] {
         if let Base::Fixed(base) = &self.0 {
-            return Cow::Borrowed(base);
+            return [base, "", ""];
         }
         let scheme = match &client.scheme {
             Stated::Nothing => requested.scheme,
@@ -86,10 +85,11 @@ impl BaseUrl {
             Stated::Unclear => None,
         };
         match scheme.zip(host.filter(|host| is_valid_in_url(host))) {
-            Some((scheme, host)) => Cow::Owned([scheme, "://", host, path].concat()),
+            Some(("https", host)) => ["https://", host, path],
+            Some((_, host)) => ["http://", host, path],
             None => {
                 omitted.add(Fact::BaseUrl);
-                Cow::Borrowed(path)
+                ["", "", path]
             }
         }
     }
@@ -132,7 +132,9 @@ mod tests {
         let requested = Requested::new(&uri, https, Some("h:5000"));
         let mut omitted = Omitted::default();
         let from_request = BaseUrl::from_request();
-        let base = from_request.of(requested, client, "/m", &mut omitted);
+        let base = from_request
+            .of(requested, client, "/m", &mut omitted)
+            .concat();
         let relative = omitted.has(Fact::BaseUrl);
         (format!("{base}{BLOB}"), relative)
     }

@@ -30,6 +30,7 @@ enum Connection {
 }
 
 /// The value of a header that must not occur more than once.
+#[derive(Clone, Copy)]
 pub(in crate::layer) enum Single<'a> {
     Absent,
     Value(&'a HeaderValue),
@@ -40,8 +41,16 @@ pub(in crate::layer) enum Single<'a> {
 
 impl<'a> EndToEnd<'a> {
     pub(in crate::layer) fn of(headers: &'a HeaderMap) -> Self {
-        let values = headers.get_all(CONNECTION).iter();
-        let connection = match values.map(HeaderValue::len).sum() {
+        // Over HTTP/2 there is none.
+        let length = match headers.contains_key(&CONNECTION) {
+            true => headers
+                .get_all(&CONNECTION)
+                .iter()
+                .map(HeaderValue::len)
+                .sum(),
+            false => 0,
+        };
+        let connection = match length {
             0 => Connection::Nothing,
             1..=CONNECTION_LIMIT => Connection::Listed,
             _ => Connection::Everything,

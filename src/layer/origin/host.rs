@@ -34,6 +34,21 @@ pub(super) fn requested<'a>(
 /// The bytes that Go's servers accept in `Host`: those of RFC 3986's host and
 /// port. There is no `@` among them.
 fn is_host(text: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"!$%&()*+,-.:;='[]_~".contains(&byte);
-    text.bytes().all(known)
+    text.bytes().all(|byte| IN_HOST[usize::from(byte)])
 }
+
+const IN_HOST: [bool; 256] = {
+    let mut known = [false; 256];
+    let marks = b"!$%&()*+,-.:;='[]_~";
+    let mut mark = 0;
+    while mark < marks.len() {
+        known[marks[mark] as usize] = true;
+        mark += 1;
+    }
+    let mut byte = 0;
+    while byte < 256 {
+        known[byte] |= (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    known
+};

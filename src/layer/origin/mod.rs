@@ -96,13 +96,15 @@ impl RequestOrigin {
         }
         origin.set_host(host.unwrap_or_default());
         origin.set_user_agent(&user_agent);
-        origin.set_trace_parent(&trace::trace_parent(headers).unwrap_or_default());
+        if let Some(trace) = trace::trace_parent(headers) {
+            origin.set_trace_parent(&trace);
+        }
         origin.set_method(parts.method.as_str());
         let requested = base_url::Requested::new(&parts.uri, settings.https, host);
         let path = settings.prefix.strip_suffix("/v2/").unwrap_or_default();
         let base_url = settings.base_url.of(requested, &client, path, &mut omitted);
-        origin.set_base_url(&base_url);
-        origin.set_actor(&actor(parts, headers, settings, &mut omitted).name);
+        origin.set_base_url_of(base_url);
+        origin.set_actor(&actor(parts, headers, settings, &mut omitted));
         Self { origin, omitted }
     }
 
@@ -137,21 +139,24 @@ fn user_agent<'a>(headers: EndToEnd<'a>, omitted: &mut Omitted) -> Cow<'a, str> 
     }
 }
 
-fn actor(
-    parts: &Parts,
+fn actor<'a>(
+    parts: &'a Parts,
     headers: EndToEnd<'_>,
     settings: OriginSettings<'_>,
     omitted: &mut Omitted,
-) -> ActorRecord {
+) -> Cow<'a, str> {
     if let Some(actor) = parts.extensions.get::<ActorRecord>() {
-        return actor.clone();
+        return Cow::Borrowed(&actor.name);
     }
     if let Some(actor) = settings.actor.and_then(|actor| actor(parts)) {
-        return actor;
+        return Cow::Owned(actor.name);
     }
     let credentials = Credentials {
         basic: settings.basic_auth_actor,
         bearer: settings.bearer_actor,
     };
-    ActorRecord::new(credentials.name(headers, omitted).unwrap_or_default())
+    credentials
+        .name(headers, omitted)
+        .unwrap_or_default()
+        .into()
 }

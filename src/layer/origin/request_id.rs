@@ -17,7 +17,10 @@ pub(super) fn request_id<'a>(
     trusted: bool,
 ) -> Option<&'a str> {
     let sent = || {
-        let id = headers.single(&REQUEST_ID).text().filter(|_| trusted)?;
+        if !trusted {
+            return None;
+        }
+        let id = headers.single(&REQUEST_ID).text()?;
         id.bytes().all(is_usual).then_some(id)
     };
     extended(extensions)

@@ -1,10 +1,12 @@
 //! The trace that a request belongs to.
 
+use std::borrow::Cow;
+
 use http::HeaderName;
 
 use super::headers::EndToEnd;
 
-const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Bytes of a `traceparent` of version 00.
 const LENGTH: usize = 55;
 
@@ -13,7 +15,7 @@ const LENGTH: usize = 55;
 /// recommendation demands.
 ///
 /// [W3C Trace Context]: https://www.w3.org/TR/trace-context/#traceparent-header
-pub(super) fn trace_parent(headers: EndToEnd<'_>) -> Option<String> {
+pub(super) fn trace_parent(headers: EndToEnd<'_>) -> Option<Cow<'_, str>> {
     let value = headers.single(&TRACE_PARENT).text()?;
     let (known, more) = value.split_at_checked(LENGTH)?;
     let mut fields = known.split('-');
@@ -28,8 +30,8 @@ pub(super) fn trace_parent(headers: EndToEnd<'_>) -> Option<String> {
     // The one flag of version 00: the trace is recorded.
     let sampled = u8::from_str_radix(flags, 16).ok()? & 1;
     Some(match version {
-        "00" => known.into(),
-        _ => format!("00-{trace}-{parent}-0{sampled}"),
+        "00" => Cow::Borrowed(known),
+        _ => Cow::Owned(format!("00-{trace}-{parent}-0{sampled}")),
     })
 }
 
@@ -48,9 +50,9 @@ mod tests {
 
     fn given<const N: usize>(values: [&str; N]) -> Option<String> {
         let value = |text: &str| HeaderValue::from_str(text).unwrap();
-        let values = values.map(|text| (TRACE_PARENT, value(text)));
+        let values = values.map(|text| (TRACE_PARENT.clone(), value(text)));
         let headers: HeaderMap = values.into_iter().collect();
-        trace_parent(EndToEnd::of(&headers))
+        trace_parent(EndToEnd::of(&headers)).map(Cow::into_owned)
     }
 
     #[test]
@@ -99,7 +101,7 @@ mod tests {
         let text = HeaderValue::from_bytes(
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0é".as_bytes(),
         );
-        let headers = HeaderMap::from_iter([(TRACE_PARENT, text.unwrap())]);
+        let headers = HeaderMap::from_iter([(TRACE_PARENT.clone(), text.unwrap())]);
         assert_eq!(trace_parent(EndToEnd::of(&headers)), None);
         let long = format!("01-{IDS}-01-{}", "x".repeat(100_000));
         assert_eq!(given([&*long]), Some(format!("00-{IDS}-01")));

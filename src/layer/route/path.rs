@@ -1,6 +1,7 @@
 //! Matches one reading of a path against the routes of the API.
 
 use http::Method;
+use memchr::{memchr, memrchr};
 
 use super::spelling::ENCODED_SLASH;
 
@@ -74,9 +75,14 @@ pub(super) fn operation<'a>(prefix: &str, verb: Verb, path: &'a [u8]) -> Reading
         return Reading::Silent;
     }
     let mut end = path.len();
+    // Whether there is a colon behind `end`. Looked for in each segment once: a long path
+    // may consist of nothing but `referrers`.
+    let mut colon = false;
     while let Some((name, word)) = split_last(&path[..end]) {
         let rest = path.get(end + 1..).unwrap_or_default();
         end = name.len();
+        let rest_has_colon = colon;
+        colon = colon || (!word.is_empty() && memchr(b':', word).is_some());
         if name.is_empty() || rest.is_empty() {
             continue;
         }
@@ -91,7 +97,7 @@ pub(super) fn operation<'a>(prefix: &str, verb: Verb, path: &'a [u8]) -> Reading
                 (None, Verb::Pull | Verb::Delete | Verb::Name) => Kind::Blob,
                 _ => continue,
             },
-            b"referrers" if verb == Verb::Pull && rest.contains(&b':') => return Reading::Silent,
+            b"referrers" if verb == Verb::Pull && rest_has_colon => return Reading::Silent,
             _ => continue,
         };
         let rest = match kind {
@@ -146,6 +152,10 @@ fn upload_id(rest: &[u8]) -> Option<&[u8]> {
 
 /// Returns what is before the last slash, and the segment after it.
 fn split_last(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = path.iter().rposition(|byte| *byte == b'/')?;
+    // Without a search in a run of slashes.
+    let at = match path.split_last()? {
+        (b'/', before) => before.len(),
+        _ => memrchr(b'/', path)?,
+    };
     Some((&path[..at], &path[at + 1..]))
 }

@@ -181,6 +181,10 @@ fn agree(split: Resolved, whole: Resolved) -> Option<Match> {
 }
 
 fn text(bytes: &[u8]) -> String {
+    // Nearly always. The byte of an encoded slash is never part of UTF-8.
+    if let Ok(text) = str::from_utf8(bytes) {
+        return text.to_owned();
+    }
     if bytes.contains(&ENCODED_SLASH) {
         let mut bytes = bytes.to_vec();
         for byte in &mut bytes {

@@ -5,6 +5,7 @@ use super::*;
 use crate::event::{Action, Event, SharedEvent};
 
 mod hand_over;
+mod leased;
 mod shelf;
 mod window;
 

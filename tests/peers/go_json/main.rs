@@ -37,7 +37,7 @@ fn ours(kind: &str, content: &[u8]) -> Option<Value> {
     let references = Manifest::parse_references(kind, content).ok()?;
     let mut event = Event::new(Action::Push);
     event.target.descriptor.media_type = kind.to_owned().into();
-    event.target.references = references;
+    event.target.references = references.to_descriptors();
     let envelope = Envelope::new([event]).encode_compact(Format::V1);
     Some(references_of(&serde_json::from_slice(&envelope).unwrap()))
 }

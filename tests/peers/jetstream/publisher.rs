@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use http::{Method, Request, StatusCode};
 use tokio::time::{Instant, sleep};
 use tower::{Layer as _, ServiceExt as _};
+use tower_registry_notifications::dead_letter::DeadLetterChannel;
 use tower_registry_notifications::jetstream::{JetStream, JetStreamSink, JetStreamSinkStatus};
 use tower_registry_notifications::sink::Sink as _;
 use tower_registry_notifications::{NotificationLayer, Notifier};
@@ -249,6 +250,45 @@ async fn an_id_is_stored_twice_only_beyond_the_duplicate_window() {
             assert_eq!(stored.len(), copies, "{version:?} {window:?}");
             assert!(stored.iter().all(|it| it.id == stored[0].id));
         }
+    }
+}
+
+/// As behind a journal, but with a queue in memory.
+#[tokio::test]
+async fn an_endpoint_that_writes_to_a_stream_waits_for_its_acknowledgements() {
+    for (version, stream) in Version::ALL.into_iter().zip(STREAM) {
+        let mut server = Server::start(version);
+        let sink = JetStream::new(server.url()).sink().await.unwrap();
+        let (letters, mut buried) = DeadLetterChannel::new(10);
+        let endpoint = sink.endpoint("stream").dead_letters(letters);
+        let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
+        let write = async |repository: usize, number| {
+            let event = event(&format!("r{repository}"), number);
+            notifier.write(&event).await.unwrap();
+        };
+        for number in 0..20 {
+            for repository in 0..10 {
+                write(repository, number).await;
+            }
+        }
+        server.kill();
+        for number in 20..40 {
+            for repository in 0..10 {
+                write(repository, number).await;
+            }
+        }
+        let mut large = event("large", 0).to_event();
+        large.request.user_agent = "x".repeat(2 << 20);
+        notifier.write(&(&large).into()).await.unwrap();
+        server.restart();
+        let letter = buried.recv().await.unwrap();
+        assert_eq!(letter.event.repository(), "large");
+        let report = notifier.shutdown(Duration::from_secs(30)).await;
+        assert!(report.is_drained(), "{report}");
+        let status = &notifier.status().endpoints[0];
+        assert_eq!((status.successes, status.dead_letters), (400, 1));
+        assert_eq!(sink.shutdown(Duration::from_secs(10)).await, 0);
+        check(&read(&server.url(), stream).await, 10, 40);
     }
 }
 

@@ -76,6 +76,29 @@ impl Server {
         server
     }
 
+    /// Starts three servers that replicate each other.
+    pub(crate) fn cluster(version: Version) -> Vec<Self> {
+        let ports: Vec<_> = (0..3).map(|_| free_port()).collect();
+        let routes: Vec<_> = ports
+            .iter()
+            .map(|port| format!("nats://127.0.0.1:{port}"))
+            .collect();
+        let routes = routes.join(",");
+        let start = |(number, port): (usize, &u16)| {
+            let (name, listen) = (format!("n{number}"), format!("nats://127.0.0.1:{port}"));
+            let options = [
+                "--jetstream",
+                "--server_name",
+                &name,
+                "--cluster_name",
+                "test",
+            ];
+            let cluster = ["--cluster", &listen, "--routes", &routes];
+            Self::start_with(version, &[&options[..], &cluster[..]].concat())
+        };
+        ports.iter().enumerate().map(start).collect()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }

@@ -202,7 +202,7 @@ impl World {
         self.random.u64(1..40)
     }
 
-    fn to_worker(&mut self, worker: usize, packet: ToWorker) {
+    fn send_to_worker(&mut self, worker: usize, packet: ToWorker) {
         let at = self.now + self.latency();
         let inbox = &mut self.workers[worker].inbox;
         // A connection keeps the order.
@@ -283,7 +283,7 @@ impl World {
                 number,
                 pin,
             };
-            self.to_worker(worker, packet);
+            self.send_to_worker(worker, packet);
         }
     }
 
@@ -294,7 +294,7 @@ impl World {
                 let owner = server.pin.filter(|(owner, _)| *owner == worker);
                 let stale = pin.is_some() && owner.map(|(_, pin)| pin.to_string()) != pin;
                 if stale && self.rules.pins {
-                    return self.to_worker(worker, ToWorker::LostPin);
+                    return self.send_to_worker(worker, ToWorker::LostPin);
                 }
                 server.polled.insert(worker, now);
             }
@@ -303,19 +303,19 @@ impl World {
                     delivered: server.delivered,
                     pending: server.pending.len(),
                 };
-                self.to_worker(worker, ToWorker::Answer { asked, progress });
+                self.send_to_worker(worker, ToWorker::Answer { asked, progress });
             }
             ToServer::Progress { sequence, told } => {
                 if let Some(at) = server.pending.get_mut(&sequence) {
                     *at = now + ACK_WAIT;
                     server.again.retain(|it| *it != sequence);
                 }
-                self.to_worker(worker, ToWorker::Progressed { sequence, told });
+                self.send_to_worker(worker, ToWorker::Progressed { sequence, told });
             }
             ToServer::Acknowledge(sequence) => {
                 server.pending.remove(&sequence);
                 server.again.retain(|it| *it != sequence);
-                self.to_worker(worker, ToWorker::Acknowledged(sequence));
+                self.send_to_worker(worker, ToWorker::Acknowledged(sequence));
             }
         }
     }
@@ -340,13 +340,13 @@ impl World {
             self.perform(worker, action);
         }
         self.attempt(worker);
-        if self.now % (EXPIRES / 2 / STEP * STEP) == 0 {
+        if self.now.is_multiple_of(EXPIRES / 2 / STEP * STEP) {
             let pin = self.workers[worker].partition.pin().map(str::to_owned);
-            self.to_server(worker, ToServer::Poll { pin });
+            self.send_to_server(worker, ToServer::Poll { pin });
         }
     }
 
-    fn to_server(&mut self, worker: usize, packet: ToServer) {
+    fn send_to_server(&mut self, worker: usize, packet: ToServer) {
         let at = self.now + self.latency();
         let outbox = &mut self.workers[worker].outbox;
         let at = at.max(outbox.back().map_or(0, |(at, _)| *at));
@@ -356,9 +356,9 @@ impl World {
     fn perform(&mut self, worker: usize, action: Action) {
         let now = self.instant(self.now);
         match action {
-            Action::Ask => self.to_server(worker, ToServer::Ask { asked: now }),
+            Action::Ask => self.send_to_server(worker, ToServer::Ask { asked: now }),
             Action::Progress(sequence) => {
-                self.to_server(
+                self.send_to_server(
                     worker,
                     ToServer::Progress {
                         sequence,
@@ -367,7 +367,7 @@ impl World {
                 );
             }
             Action::Acknowledge(sequence) => {
-                self.to_server(worker, ToServer::Acknowledge(sequence));
+                self.send_to_server(worker, ToServer::Acknowledge(sequence));
             }
             Action::Admit(sequence) => {
                 let own = &mut self.workers[worker];

@@ -1,0 +1,173 @@
+//! Requests, and services that answer them at once.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::hint::black_box;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Collected, Empty, Full};
+use tower::Service;
+use tower_registry_notifications::event::media_types;
+
+use super::{DIGEST, long_name, manifest};
+
+/// Answers at once.
+#[derive(Clone)]
+pub(crate) struct Bare;
+
+impl<B> Service<Request<B>> for Bare {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        black_box(&request);
+        ready(Ok(Response::new(Empty::new())))
+    }
+}
+
+/// Paths of requests that make no event, and what is odd about them.
+pub(crate) fn silent() -> [(&'static str, String); 7] {
+    let long = long_name();
+    [
+        ("api-check", "/v2/".into()),
+        ("tags-list", "/v2/library/debian/tags/list".into()),
+        ("tags-list-255", format!("/v2/{long}/tags/list")),
+        ("referrers-255", format!("/v2/{long}/referrers/{DIGEST}")),
+        ("referrers", format!("/v2{}/x", "/referrers".repeat(100))),
+        ("slashes", format!("/v2{}x", "/".repeat(1_000))),
+        ("escapes", format!("/v2/{}", "%2F..%2f%2e/a".repeat(70))),
+    ]
+}
+
+/// Passes a request of this path through a service.
+pub(crate) fn call<S: Service<Request<Empty<Bytes>>>>(service: &mut S, uri: &Uri) {
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = uri.clone();
+    let mut future = std::pin::pin!(service.call(request));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut cx).is_ready());
+}
+
+/// A registry that has what it is asked for and takes what it is sent.
+#[derive(Clone)]
+pub(crate) struct Registry;
+
+impl<B> Service<Request<B>> for Registry
+where
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        Box::pin(async {
+            let method = request.method().clone();
+            let body = request.into_body().collect().await;
+            black_box(body.map(Collected::to_bytes).ok());
+            let (status, content) = match method {
+                Method::PUT => (StatusCode::CREATED, &b""[..]),
+                Method::DELETE => (StatusCode::ACCEPTED, &b""[..]),
+                _ => (StatusCode::OK, &b"content"[..]),
+            };
+            let mut response = Response::new(Full::new(Bytes::from_static(content)));
+            *response.status_mut() = status;
+            let headers = response.headers_mut();
+            if status != StatusCode::ACCEPTED {
+                let digest = HeaderValue::from_static(DIGEST);
+                headers.insert("docker-content-digest", digest);
+            }
+            if status == StatusCode::OK {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("7"));
+                let bytes = HeaderValue::from_static("application/octet-stream");
+                headers.insert(CONTENT_TYPE, bytes);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// A request that makes an event.
+#[derive(Clone)]
+pub(crate) struct Made {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Made {
+    fn new(method: Method, uri: &str, body: Vec<u8>) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static("registry.example.com"));
+        let agent = "containers/5.32.2 (github.com/containers/image)";
+        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+        // alice and her password.
+        let basic = HeaderValue::from_static("Basic YWxpY2U6c2VjcmV0");
+        headers.insert(AUTHORIZATION, basic);
+        if !body.is_empty() {
+            let manifest = HeaderValue::from_static(media_types::OCI_MANIFEST);
+            headers.insert(CONTENT_TYPE, manifest);
+        }
+        Self {
+            uri: uri.parse().expect("a URI"),
+            method,
+            headers,
+            body: body.into(),
+        }
+    }
+
+    /// Passes the request through a service, and its response to the end.
+    pub(crate) fn pass<S, R>(&self, service: &mut S)
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error = Infallible>,
+        R: Body,
+    {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut future = std::pin::pin!(service.call(request));
+        let Poll::Ready(Ok(response)) = future.as_mut().poll(&mut cx) else {
+            panic!("no response at once");
+        };
+        let mut body = std::pin::pin!(response.into_body());
+        while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
+            black_box(frame.is_ok());
+        }
+    }
+}
+
+/// Requests that make an event each.
+pub(crate) fn made() -> [(&'static str, Made); 4] {
+    let blob = format!("/v2/library/debian/blobs/{DIGEST}");
+    let manifest_of = |name: &str| format!("/v2/{name}/manifests/bookworm-slim");
+    let manifest_uri = manifest_of("library/debian");
+    [
+        ("blob-pull", Made::new(Method::GET, &blob, Vec::new())),
+        ("blob-delete", Made::new(Method::DELETE, &blob, Vec::new())),
+        (
+            "manifest-push-8",
+            Made::new(Method::PUT, &manifest_uri, manifest(8)),
+        ),
+        (
+            "manifest-push-8-255",
+            Made::new(Method::PUT, &manifest_of(&long_name()), manifest(8)),
+        ),
+    ]
+}
