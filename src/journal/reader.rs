@@ -95,6 +95,7 @@ impl Reads {
             .for_each(|read| (read.reply)(Err(closed())));
     }
 
+    #[cfg(test)]
     fn pop(&self) -> Option<Read> {
         self.waiting().reads.pop_front()
     }
@@ -123,6 +124,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
 }
 
 /// Serves the reads that wait now. Returns whether there were any.
+#[cfg(test)]
 pub(super) fn serve_waiting(shared: &Arc<Shared>) -> bool {
     let mut any = false;
     while let Some(read) = shared.reads.pop() {
