@@ -1,7 +1,6 @@
 //! Puts an endpoint together: filter → queue → batch → retry → timeout → layers
 //! → HTTP POST.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -189,29 +188,6 @@ impl Endpoint {
 
     fn wrong(&self, field: &str, value: impl fmt::Display, remedy: &str) -> BuildError {
         BuildError::new(&format!("{}{field}", self.of()), value, remedy)
-    }
-
-    /// What the status tells of the configuration: no secrets.
-    fn settings(&self) -> BTreeMap<&'static str, String> {
-        BTreeMap::from([
-            ("format", format!("{:?}", self.encoding.format)),
-            ("compact", self.encoding.compact.to_string()),
-            ("headers", self.headers.len().to_string()),
-            ("signatures", self.signing_secrets.len().to_string()),
-            ("hmac_signatures", self.hmac_signatures.len().to_string()),
-            ("sequence", self.sequence.to_string()),
-            ("timeout", format!("{:?}", self.timeout)),
-            ("retry", format!("{:?}", self.retry.policy)),
-            ("on_status", format!("{:?}", self.retry.rules)),
-            ("concurrency", self.concurrency.to_string()),
-            ("batch", format!("{:?}", self.batch)),
-            ("filter", format!("{:?}", self.filter)),
-            ("queue_events", self.limits.events.to_string()),
-            ("queue_bytes", self.limits.bytes.to_string()),
-            ("overflow", format!("{:?}", self.overflow)),
-            ("connection", format!("{:?}", self.connection)),
-            ("dead_letters", self.dead_letters.is_some().to_string()),
-        ])
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
+
 use super::dead_letter::{Burial, DeadLetter, DeadLetterWriter, Fate, Fates, Reason};
 use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
@@ -14,7 +16,7 @@ use crate::sink::{Acceptance, Destination, Filter, Sink, SinkError};
 pub(crate) struct Running {
     pub(super) name: Arc<str>,
     pub(super) url: String,
-    pub(super) settings: BTreeMap<&'static str, String>,
+    pub(super) settings: BTreeMap<&'static str, Value>,
     pub(super) format: Format,
     pub(super) filter: Filter,
     pub(super) overflow: Overflow,
@@ -40,6 +42,8 @@ impl Running {
         status.pending_bytes = bytes as u64;
         if self.switch.is_off() {
             status.state = EndpointState::Disabled;
+            status.failing_since = None;
+            status.next_attempt = None;
         }
         status
     }

@@ -8,13 +8,14 @@ use tokio::task::JoinHandle;
 
 use super::journal::{Journal, Journaled, Starting};
 use super::notifier::{Inner, Notifier};
+use crate::endpoint::dead_letter::DeadLetterSink;
 use crate::endpoint::{Backing, Checked, Endpoint, Running};
 use crate::error::{BuildError, Mistakes};
 use crate::event::SourceRecord;
 use crate::host::is_valid_in_url;
 use crate::in_flight::InFlight;
 use crate::queue::Store;
-use crate::sink::{Broadcaster, Counted, Destination, Plain, Sink, Unaccepted};
+use crate::sink::{Broadcaster, Counted, Destination, Plain, Sink, Totals};
 use crate::worker_runtime::WorkerRuntime;
 
 /// Configures a [`Notifier`].
@@ -25,6 +26,7 @@ pub struct NotifierBuilder {
     include_references: bool,
     sinks: Vec<Arc<dyn Sink>>,
     endpoints: Vec<Endpoint>,
+    dead_letters: Option<Arc<dyn DeadLetterSink>>,
     own_runtime: bool,
     journal: Option<Journal>,
     clock: fn() -> SystemTime,
@@ -38,6 +40,7 @@ impl Default for NotifierBuilder {
             include_references: false,
             sinks: Vec::new(),
             endpoints: Vec::new(),
+            dead_letters: None,
             own_runtime: false,
             journal: None,
             clock: SystemTime::now,
@@ -89,6 +92,15 @@ impl NotifierBuilder {
     #[must_use]
     pub fn sink(mut self, sink: impl Sink) -> Self {
         self.sinks.push(Arc::new(sink));
+        self
+    }
+
+    /// Sets where the dead letters of endpoints go that have no sink of dead
+    /// letters of their own. By default a journal keeps such letters; without one
+    /// they are lost, which is counted and logged.
+    #[must_use]
+    pub fn dead_letters(mut self, sink: impl DeadLetterSink) -> Self {
+        self.dead_letters = Some(Arc::new(sink));
         self
     }
 
@@ -199,6 +211,10 @@ impl NotifierBuilder {
                 mistakes.take(endpoint.check_disabled());
                 continue;
             }
+            // A journal keeps the dead letters of such endpoints itself.
+            let others = self.dead_letters.as_ref();
+            let others = others.filter(|_| self.journal.is_none());
+            let endpoint = endpoint.dead_letters_or(others);
             checked.extend(mistakes.take(endpoint.checked()));
         }
         let Some(runtime) = runtime.filter(|_| mistakes.is_empty()) else {
@@ -224,12 +240,13 @@ impl NotifierBuilder {
                 destinations.extend(endpoints().map(|it| it as Arc<dyn Destination>));
             }
         }
-        let unaccepted = Unaccepted::default();
+        let totals = Totals::registered();
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(source),
             include_references: self.include_references,
-            sink: Arc::new(Counted::new(Broadcaster::new(sinks), unaccepted.clone())),
-            unaccepted,
+            sink: Arc::new(Counted::new(Broadcaster::new(sinks), totals.clone())),
+            totals,
+            started_at: SystemTime::now(),
             destinations,
             endpoints: parts.endpoints,
             journal: parts.journal,

@@ -1,7 +1,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -13,7 +13,7 @@ use crate::endpoint::Running;
 use crate::endpoint::dead_letter::DeadLetter;
 use crate::event::{RequestRecord, SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
-use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkError, Unaccepted};
+use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkError, Totals};
 
 /// Owns the endpoints, the other sinks and their tasks.
 ///
@@ -52,6 +52,7 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// | `registry_notifications_journal_syncs_total` | counter | | commits, each with its sync |
 /// | `registry_notifications_journal_stored_total` | counter | | events that were stored |
 /// | `registry_notifications_journal_sync_seconds` | gauge | | duration of a commit, on average since the start |
+/// | `registry_notifications_emitted_total` | counter | `action`, `kind` | events by action and kind, with or without an endpoint: `push`, `pull`, `mount` or `delete` of a `manifest`, `blob`, `tag` or `repository` |
 /// | `registry_notifications_unaccepted_total` | counter | | events that at least one sink did not accept |
 /// | `registry_notifications_missing_facts_total` | counter | `fact` | facts omitted from events; see below |
 /// | `registry_notifications_unknown_outcomes_total` | counter | | requests that may or may not have changed the registry, so that an event may be missing: the registry's service failed or panicked, or a proxy lost its response |
@@ -114,13 +115,14 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 ///
 /// | level | message |
 /// | --- | --- |
-/// | error | `events are lost` |
+/// | error | `events are lost`, with the reason, the causes, and the receiver's last answer |
 /// | error | `the receiver is gone (410): the endpoint is disabled` |
 /// | error | `no runtime is left to finish a request in` |
-/// | warn | `deliveries fail`, with what to check where the status says so |
-/// | warn | `events are given up`: events become dead letters |
+/// | warn | `deliveries fail`, with URL, causes, events that wait, next attempt, and what to check where the status says so; of a redirect also its `location` |
+/// | warn | `events are given up`: events become dead letters, which a sink is there to keep |
 /// | warn | `an event is refused: it alone is larger than the queue's byte limit` |
 /// | warn | `a dead letter that was cut off is removed`: a dead-letter file ended in an incomplete line |
+/// | warn | `trusted_proxies is set, but the peer address of no request is known`, once: forwarding headers are not believed |
 /// | warn | `a request without a client took too long`: the `detached_timeout` was reached |
 /// | warn | `a stat took too long`, `a lookup of tags took too long`, `only the first 10000 tags are looked at`, `untag_lookup needs a service to ask: set stat_with`, `an event lacks its references`: events lack facts |
 /// | info | `the receiver answers again` |
@@ -141,7 +143,8 @@ pub(super) struct Inner {
     pub(super) sink: Arc<dyn Sink>,
     /// The same one by one.
     pub(super) destinations: Vec<Arc<dyn Destination>>,
-    pub(super) unaccepted: Unaccepted,
+    pub(super) totals: Totals,
+    pub(super) started_at: SystemTime,
     pub(super) endpoints: Vec<Arc<Running>>,
     /// The journal that is in front of the endpoints, if there is one.
     pub(super) journal: Option<Journaled>,
@@ -176,7 +179,7 @@ impl Notifier {
     pub(crate) fn retrying_sink(&self, limit: Duration) -> Arc<dyn Sink> {
         let destinations = self.0.destinations.clone();
         let sink = RetryingSink::new(destinations, limit);
-        Arc::new(Counted::new(sink, self.0.unaccepted.clone()))
+        Arc::new(Counted::new(sink, self.0.totals.clone()))
     }
 
     /// Requests whose clients have hung up.
@@ -209,10 +212,15 @@ impl Notifier {
         self.0.include_references
     }
 
-    /// Returns a snapshot of all endpoints: their state, counts and last error.
+    /// Returns a snapshot: what was emitted, and of each endpoint its state,
+    /// counts, recent history and last error.
     pub fn status(&self) -> NotifierStatus {
         let mut status = NotifierStatus {
             source: (*self.0.source).clone(),
+            started_at: Some(self.0.started_at),
+            emitted: self.0.totals.emitted(),
+            unaccepted: self.0.totals.unaccepted(),
+            detached: self.0.in_flight.count() as u64,
             endpoints: self.0.endpoints.iter().map(|it| it.status()).collect(),
             not_durable: 0,
             #[cfg(feature = "journal")]

@@ -71,7 +71,7 @@ impl Notifier {
             journal.finish(GRACE).await;
         }
         let accounts = endpoints.iter().map(|it| (it.name(), it.account()));
-        ShutdownReport::of(accounts, unfinished, self.0.unaccepted.count())
+        ShutdownReport::of(accounts, unfinished, self.0.totals.unaccepted())
     }
 
     /// Waits for the dead letters of events that were refused or had to make
