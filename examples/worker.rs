@@ -7,6 +7,10 @@
 //! Start as many as you like: they share the work.
 
 #[path = "common/admin/mod.rs"]
+#[allow(
+    dead_code,
+    reason = "events pass through the stream, not through this process's sinks"
+)]
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
@@ -92,7 +96,7 @@ Options:
   --config FILE         Read the notifications section of this file, as distribution has it,
                         and the REGISTRY_NOTIFICATIONS_… variables
   --endpoint URL        Post events to this URL; may be given several times
-  --page HOST:PORT      Serve /metrics and /debug/notifications there
+  --page HOST:PORT      Serve a page for people, /metrics and /debug/notifications there
   --help                Print this text
 ",
             Nats::HELP

@@ -21,7 +21,7 @@ impl Notifier {
     /// First waits for requests that continue although their clients have
     /// disconnected, then closes the endpoints and waits until they have
     /// delivered their events, all within `deadline`. Writes after that fail
-    /// with [`SinkError::is_closed`]. Other sinks are not closed.
+    /// with [`SinkError::is_closed`](crate::sink::SinkError::is_closed). Other sinks are not closed.
     ///
     /// With a journal, events that are left stay
     /// there, and are delivered after the next start. What was delivered is

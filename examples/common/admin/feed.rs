@@ -203,7 +203,7 @@ pub(crate) fn row(event: &SharedEvent) -> Value {
     let target = &event.target;
     json!({
         "id": event.id.to_string(),
-        "timestamp": humantime(event.timestamp),
+        "timestamp": rfc3339(event.timestamp),
         "action": event.action.as_str(),
         "kind": event_kind.as_str(),
         "repository": short(&target.repository),
@@ -220,15 +220,16 @@ pub(crate) fn row(event: &SharedEvent) -> Value {
     })
 }
 
-fn humantime(time: SystemTime) -> String {
+fn rfc3339(time: SystemTime) -> String {
     chrono::DateTime::<chrono::Utc>::from(time).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 /// The beginning of a text.
 fn short(text: &str) -> String {
-    let end = text.floor_char_boundary(TEXT.min(text.len()));
-    match end < text.len() {
-        true => format!("{}…", &text[..end]),
-        false => text.to_owned(),
+    if text.len() <= TEXT {
+        return text.to_owned();
     }
+    let starts = text.char_indices().map(|(start, _)| start);
+    let end = starts.take_while(|start| *start <= TEXT).last();
+    format!("{}…", &text[..end.unwrap_or_default()])
 }

@@ -1,6 +1,8 @@
 //! What operators look at: a page for people, `/metrics` for Prometheus, and the
 //! status as JSON under `/debug/notifications`.
 
+#![allow(dead_code, reason = "not everybody uses all of it")]
+
 mod feed;
 mod guard;
 mod letters;

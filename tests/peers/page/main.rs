@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 #[path = "../../../examples/common/admin/mod.rs"]
-#[allow(dead_code, reason = "a test has no recorder for the whole process")]
 mod admin;
 mod chromium;
 #[path = "../../common/mod.rs"]
