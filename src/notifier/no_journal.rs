@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::status::NotifierStatus;
+use crate::dead_letter::DeadLetter;
 use crate::endpoint::{Backing, Running};
 use crate::error::BuildError;
-use crate::event::{SharedEvent, SourceRecord};
+use crate::event::SourceRecord;
 use crate::sink::{Acceptance, Destination, Sink};
 
 pub(super) type Journal = Infallible;
@@ -46,7 +47,7 @@ impl Journaled {
         match self.0 {}
     }
 
-    pub(super) fn write_to(&self, _: &Running, _: &SharedEvent) -> Acceptance {
+    pub(super) fn send_again(&self, _: &Running, _: &DeadLetter) -> Acceptance {
         match self.0 {}
     }
 

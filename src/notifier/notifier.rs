@@ -249,7 +249,7 @@ impl Notifier {
     pub fn send_again(&self, letter: &DeadLetter) -> Acceptance {
         match (self.endpoint(&letter.endpoint), &self.0.journal) {
             (Some(endpoint), Some(journal)) => match endpoint.check_again(&letter.event) {
-                Ok(()) => journal.write_to(endpoint, &letter.event),
+                Ok(()) => journal.send_again(endpoint, letter),
                 Err(error) => Acceptance::failed(error),
             },
             (Some(endpoint), None) => endpoint.accept_again(letter),

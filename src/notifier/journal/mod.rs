@@ -22,11 +22,12 @@ use self::consumer::Queues;
 use self::sink::JournalSink;
 use self::store::JournalStore;
 use super::status::NotifierStatus;
+use crate::dead_letter::DeadLetter;
 use crate::endpoint::{Backing, Running};
 use crate::error::BuildError;
-use crate::event::{SharedEvent, SourceRecord};
+use crate::event::SourceRecord;
 pub(super) use crate::journal::Journal;
-use crate::journal::{Attach, EndpointId, Start};
+use crate::journal::{Attach, EndpointId, Number, Start};
 use crate::queue::Position;
 use crate::sink::{Acceptance, Destination, Sink};
 
@@ -112,9 +113,11 @@ impl Journaled {
         Arc::new(self.sink.clone())
     }
 
-    /// Writes to one endpoint, whatever its filter says.
-    pub(super) fn write_to(&self, endpoint: &Running, event: &SharedEvent) -> Acceptance {
-        self.sink.write_to(endpoint, event)
+    /// Writes the event of a dead letter to its endpoint, whatever the filter says.
+    /// It keeps its number.
+    pub(super) fn send_again(&self, endpoint: &Running, letter: &DeadLetter) -> Acceptance {
+        let number = Number::Kept(letter.number);
+        self.sink.write_to(endpoint, &letter.event, number)
     }
 
     /// Takes no more events.

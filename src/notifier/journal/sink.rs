@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use super::metrics;
 use crate::endpoint::Running;
 use crate::event::{Action, SharedEvent};
-use crate::journal::{EndpointId, Journal, JournalError, JournalStatus, Refused, Wanted};
+use crate::journal::{EndpointId, Journal, JournalError, JournalStatus, Number, Refused, Wanted};
 use crate::queue;
 use crate::sink::{Acceptance, Destination, Sink, SinkError};
 
@@ -58,11 +58,16 @@ impl JournalSink {
     }
 
     /// Writes to one endpoint, whatever its filter says.
-    pub(super) fn write_to(&self, endpoint: &Running, event: &SharedEvent) -> Acceptance {
+    pub(super) fn write_to(
+        &self,
+        endpoint: &Running,
+        event: &SharedEvent,
+        number: Number,
+    ) -> Acceptance {
         let endpoints = self.0.endpoints.iter();
         let own = endpoints.filter(|(_, it)| it.name() == endpoint.name());
         let wanted = own.map(|(id, _)| *id).collect();
-        self.append(event, wanted, Otherwise::InMemory)
+        self.append(event, wanted, number, Otherwise::InMemory)
     }
 
     /// Events that are, or were, in memory only.
@@ -93,14 +98,20 @@ impl JournalSink {
         wanted.map(|(id, _)| *id).collect()
     }
 
-    fn append(&self, event: &SharedEvent, wanted: Wanted, otherwise: Otherwise) -> Acceptance {
+    fn append(
+        &self,
+        event: &SharedEvent,
+        wanted: Wanted,
+        number: Number,
+        otherwise: Otherwise,
+    ) -> Acceptance {
         if wanted.is_empty() {
             return Acceptance::accepted();
         }
         if self.0.closed.load(Ordering::SeqCst) {
             return self.0.refuse_closed(event, &wanted);
         }
-        let write = Write::begin(&self.0, event, wanted, otherwise);
+        let write = Write::begin(&self.0, event, wanted, number, otherwise);
         let answer = match write.append() {
             Ok(answer) => answer,
             Err(write) => {
@@ -162,6 +173,7 @@ struct Write {
     shared: Arc<Shared>,
     event: SharedEvent,
     wanted: Wanted,
+    number: Number,
     otherwise: Otherwise,
     decided: bool,
 }
@@ -173,6 +185,7 @@ impl Write {
         shared: &Arc<Shared>,
         event: &SharedEvent,
         wanted: Wanted,
+        number: Number,
         otherwise: Otherwise,
     ) -> Self {
         shared.undecided.send_modify(|writes| *writes += 1);
@@ -180,6 +193,7 @@ impl Write {
             shared: shared.clone(),
             event: event.clone(),
             wanted,
+            number,
             otherwise,
             decided: false,
         }
@@ -188,6 +202,7 @@ impl Write {
     /// Gives the event to the journal, unless as much waits there as may.
     fn append(self) -> Result<Answer, Self> {
         let (event, wanted) = (self.event.clone(), self.wanted.clone());
+        let number = self.number;
         let shared = self.shared.clone();
         let (sender, answer) = oneshot::channel();
         // The write stays here if the journal refuses the event, which it says at
@@ -208,7 +223,7 @@ impl Write {
                 }
             }
         };
-        match shared.journal.append(event, wanted, done) {
+        match shared.journal.append(event, wanted, number, done) {
             Ok(()) => Ok(answer),
             Err(refused) => match (take(), refused) {
                 (Some((write, _)), Refused::Full) => Err(write),
@@ -268,7 +283,7 @@ impl Drop for Write {
 
 impl Sink for JournalSink {
     fn write(&self, event: &SharedEvent) -> Acceptance {
-        self.append(event, self.wanted(event), Otherwise::InMemory)
+        self.append(event, self.wanted(event), Number::Next, Otherwise::InMemory)
     }
 
     fn is_ready(&self) -> bool {
@@ -291,7 +306,7 @@ impl Destination for JournalSink {
         if self.0.closed.load(Ordering::SeqCst) {
             return Acceptance::failed(SinkError::closed());
         }
-        self.append(event, self.wanted(event), Otherwise::Fail)
+        self.append(event, self.wanted(event), Number::Next, Otherwise::Fail)
     }
 
     fn offer_last(&self, event: &SharedEvent) -> Acceptance {
