@@ -1,4 +1,4 @@
-//! What durability costs: `cargo bench --bench journal`.
+//! What durability costs: `cargo bench -p benches --features journal --bench journal`.
 //!
 //! | variable | meaning |
 //! | --- | --- |
@@ -68,7 +68,12 @@ fn event(number: u64) -> SharedEvent {
     target.url = format!("https://registry.example.com/v2/{repository}/blobs/{digest}");
     let id = [8, 4, 4, 4, 12].map(&mut hex).join("-");
     let mut request = RequestRecord::new(id, "GET");
-    request.addr = format!("10.0.{}.{}:{}", number % 250, number % 131, 1_024 + number % 60_000);
+    request.addr = format!(
+        "10.0.{}.{}:{}",
+        number % 250,
+        number % 131,
+        1_024 + number % 60_000
+    );
     request.host = "registry.example.com".into();
     request.user_agent = "docker/27.3.1 go/go1.22.7 git-commit/41ca978 \
         kernel/6.8.0-45-generic os/linux arch/amd64 UpstreamClient(Docker-Client/27.3.1)"
@@ -128,7 +133,11 @@ fn write(runtime: &Runtime, notifier: &Notifier, writers: u64, next: &mut u64) -
 /// One append of 4 KiB and a sync of it.
 fn raw(path: &Path) -> Duration {
     let mut options = OpenOptions::new();
-    let mut file = options.create(true).append(true).open(path).expect("a file");
+    let mut file = options
+        .create(true)
+        .append(true)
+        .open(path)
+        .expect("a file");
     let start = Instant::now();
     for _ in 0..ROUND {
         file.write_all(&[7; 4096]).expect("written");
@@ -268,6 +277,9 @@ fn drain(path: &Path, events: u64) {
         }
     });
     let rate = 3.0 * events as f64 / start.elapsed().as_secs_f64();
-    println!("            drained with {rate:.0} deliveries/s, memory {} MiB", memory("VmRSS:"));
+    println!(
+        "            drained with {rate:.0} deliveries/s, memory {} MiB",
+        memory("VmRSS:")
+    );
     drop(notifier);
 }

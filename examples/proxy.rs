@@ -7,10 +7,12 @@
 //! To build one of your own, read on here: [`run`] puts the parts together,
 //! `support/proxy.rs` forwards requests, and `support/serve.rs` is the server.
 
-#[path = "support/admin.rs"]
+#[path = "common/admin/mod.rs"]
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
+#[path = "support/journal.rs"]
+mod journal;
 #[path = "common/nats.rs"]
 mod nats;
 #[path = "support/pace.rs"]
@@ -44,12 +46,13 @@ use tokio_rustls::TlsAcceptor;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::layer::TrustedProxies;
-use tower_registry_notifications::sink::{ChannelSink, Events};
+use tower_registry_notifications::sink::{ChannelSink, Events, Sink as _};
 use tower_registry_notifications::{
     Config, Endpoint, Format, NotificationLayer, Notifier, NotifierBuilder, RequestBody,
     SourceRecord, StatBody,
 };
 
+use crate::admin::Admin;
 use crate::proxy::{NoAnswer, Place, Proxy};
 use crate::proxy_options::Options;
 use crate::serve::{Connections, Limits};
@@ -81,7 +84,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let address = listener.local_addr()?;
     // Before the notifier, which counts for the recorder that is there.
     let page = options.common.page.as_ref();
-    let metrics = page.map(|_| admin::record()).transpose()?;
+    let admin = page.map(|_| Admin::new()).transpose()?;
     let (notifier, deadline) = notifier(options)?;
     let notifier = notifier.or_source(SourceRecord::new(address.to_string()));
     let (notifier, stream) = options.nats.add_to(notifier).await?;
@@ -89,12 +92,17 @@ async fn run(options: Options) -> Result<(), BoxError> {
         Some(_) => (notifier, None),
         None => with_printer(notifier),
     };
-    let notifier = notifier.build()?;
-    let page = match page.zip(metrics) {
-        Some((address, metrics)) => {
+    let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
+    let notifier = match &admin {
+        Some(admin) => admin.watch(notifier).build()?,
+        None => notifier.build()?,
+    };
+    let page = match page.zip(admin) {
+        Some((address, admin)) => {
             let listener = listen("--page", address).await?;
             eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));
-            Some(admin::serve(listener, metrics, notifier.clone()))
+            let (name, writable) = (address.name(), options.common.admin);
+            Some(admin.serve(listener, notifier.clone(), name, writable))
         }
         None => None,
     };
@@ -126,8 +134,8 @@ async fn run(options: Options) -> Result<(), BoxError> {
     if let Some(page) = page {
         page.abort();
     }
-    // With the last notifier the sink of the printed events goes.
-    drop(notifier);
+    // Ends the printer, and what open pages listen to.
+    notifier.close();
     if let Some(printer) = printer {
         // Nobody may read them.
         let _ = timeout(SOON, printer).await;

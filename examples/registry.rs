@@ -1,12 +1,14 @@
 //! A registry that tells what happens in it: `ferro-oci-server`, all in
 //! memory, behind the layer. `cargo run --example registry -- --help`
 
-#[path = "support/admin.rs"]
+#[path = "common/admin/mod.rs"]
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
 #[path = "support/image.rs"]
 mod image;
+#[path = "support/journal.rs"]
+mod journal;
 #[path = "common/nats.rs"]
 mod nats;
 #[path = "support/options.rs"]
@@ -24,12 +26,15 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tower::BoxError;
-use tower_registry_notifications::sink::ChannelSink;
+use tower_registry_notifications::sink::{ChannelSink, Sink as _};
 use tower_registry_notifications::{Endpoint, Notifier, NotifierBuilder, SourceRecord};
 
+use crate::admin::Admin;
+use crate::flags::{Common, HostPort};
 use crate::image::Image;
 use crate::options::Options;
 use crate::signal::Signals;
@@ -37,6 +42,9 @@ use crate::start::{listen, reachable};
 
 /// How long requests and deliveries that are under way may take at the end.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Port of the page when `--page` does not name one.
+const PAGE: u16 = 5080;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -48,28 +56,24 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let listener = listen("--listen", &options.common.listen).await?;
     let address = reachable(listener.local_addr()?);
 
+    let page = page(&options.common).await?;
+    let page_address = reachable(page.local_addr()?);
     // Before the notifier, which counts for the recorder that is there.
-    let page = options.common.page.as_ref();
-    let metrics = page.map(|_| admin::record()).transpose()?;
+    let admin = Admin::new()?;
     let (sink, events) = ChannelSink::new(10_000);
     let notifier = notifier(address, &options).sink(sink);
     let (notifier, stream) = options.nats.add_to(notifier).await?;
-    let notifier = notifier.build()?;
-    let admin = match page.zip(metrics) {
-        Some((address, metrics)) => {
-            let listener = listen("--page", address).await?;
-            eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));
-            Some(admin::serve(listener, metrics, notifier.clone()))
-        }
-        None => None,
-    };
+    let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
+    let notifier = admin.watch(notifier).build()?;
+    let name = options.common.page.as_ref().and_then(HostPort::name);
+    let admin = admin.serve(page, notifier.clone(), name, options.common.admin);
 
     let registry = registry::empty();
     let hello = Image::new("amd64", "hello.txt", b"Hello from an image.\n")?;
     registry::seed(&registry, "demo/hello", "latest", &hello).await?;
     let app = registry::with_notifications(ferro_oci_server::router(registry), notifier.clone());
 
-    welcome(address, &options);
+    welcome(address, page_address, &options);
     let mut printer = tokio::spawn(print::print(events, options.json));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(
@@ -98,13 +102,11 @@ async fn run(options: Options) -> Result<(), BoxError> {
         eprintln!("Some requests did not end in time.");
     }
     server.abort();
-    if let Some(admin) = admin {
-        admin.abort();
-    }
+    admin.abort();
     deliver(&notifier, deadline, &mut signals).await;
     nats::finish(stream, deadline - Instant::now()).await;
-    // It is the last to hold the channel's sink: the printer ends.
-    drop(notifier);
+    // Ends the printer, and what open pages listen to.
+    notifier.close();
     match timeout_at(deadline, printer).await {
         Ok(result) => Ok(result??),
         Err(_) => Ok(()),
@@ -133,19 +135,39 @@ fn notifier(address: SocketAddr, options: &Options) -> NotifierBuilder {
     notifier
 }
 
+/// Listens for the page, without `--page` at its usual address or, if another
+/// program has that, at any other.
+async fn page(options: &Common) -> Result<TcpListener, String> {
+    if let Some(address) = &options.page {
+        return listen("--page", address).await;
+    }
+    match listen("--page", &HostPort::local(PAGE)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => listen("--page", &HostPort::local(0)).await,
+    }
+}
+
 /// What to type next. On stderr, so that stdout has nothing but events.
-fn welcome(address: SocketAddr, options: &Options) {
+fn welcome(address: SocketAddr, page: SocketAddr, options: &Options) {
     const BODY: &str = "hello";
     let digest = image::digest(BODY.as_bytes());
     eprintln!(
         "\
-Registry on {address}, all in memory; demo/hello:latest is in it. Try, in another terminal:
+Registry on {address}, all in memory; demo/hello:latest is in it.
+Page     http://{page}/ shows events and endpoints; /metrics and /debug/notifications too.
+
+Try, in another terminal:
+
+  curl http://{address}/v2/demo/hello/manifests/latest
+  curl -i -H 'Content-Type: application/octet-stream' --data-binary '{BODY}' 'http://{address}/v2/demo/blob/blobs/uploads/?digest={digest}'
+
+  docker pull {address}/demo/hello
+  docker tag {address}/demo/hello {address}/demo/copy:v1
+  docker push {address}/demo/copy:v1
 
   skopeo --insecure-policy copy --src-tls-verify=false docker://{address}/demo/hello:latest dir:/tmp/hello
-  skopeo --insecure-policy copy --dest-tls-verify=false dir:/tmp/hello docker://{address}/demo/copy:v1
-  skopeo delete --tls-verify=false docker://{address}/demo/copy:v1
-  curl -i -H 'Content-Type: application/octet-stream' --data-binary '{BODY}' 'http://{address}/v2/demo/blob/blobs/uploads/?digest={digest}'
-  curl http://{address}/v2/demo/hello/manifests/latest
+  skopeo --insecure-policy copy --dest-tls-verify=false dir:/tmp/hello docker://{address}/demo/copy:v2
+  skopeo delete --tls-verify=false docker://{address}/demo/copy:v2
 "
     );
     match options.common.endpoints.len() {

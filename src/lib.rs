@@ -63,6 +63,9 @@
 //! | `config` | [`Config`]: endpoints from distribution's configuration file | off |
 //! | `jetstream` | [`jetstream`]: events pass through NATS JetStream | off |
 
+// Only docs.rs, which builds with a nightly compiler, has the badges of features.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod basic_auth;
 mod bridge;
 #[cfg(feature = "config")]

@@ -1,8 +1,14 @@
 //! Metrics that belong to no endpoint. The docs of
 //! [`Notifier`](crate::Notifier) list all of them.
 
-use metrics::{counter, describe_counter};
+use std::fmt;
+use std::sync::OnceLock;
 
+use metrics::{Counter, counter, describe_counter};
+
+use crate::event::{Action, Kind};
+
+const EMITTED: &str = "registry_notifications_emitted_total";
 const UNACCEPTED: &str = "registry_notifications_unaccepted_total";
 const MISSING_FACTS: &str = "registry_notifications_missing_facts_total";
 const UNKNOWN_OUTCOMES: &str = "registry_notifications_unknown_outcomes_total";
@@ -11,6 +17,7 @@ const AMBIGUOUS_NAMES: &str = "registry_notifications_ambiguous_names_total";
 
 /// Describes these metrics, and registers at zero what is known beforehand.
 pub(crate) fn register() {
+    describe_counter!(EMITTED, "Events by action and kind");
     describe_counter!(UNACCEPTED, "Events that a sink did not accept");
     describe_counter!(MISSING_FACTS, "Facts that no source had for an event");
     let unknown = "Requests of which it is unknown whether they changed the registry";
@@ -48,4 +55,38 @@ pub(crate) fn detached_timeout() {
 /// Counts an event whose repository can be read in more than one way.
 pub(crate) fn ambiguous_name() {
     counter!(AMBIGUOUS_NAMES).increment(1);
+}
+
+/// Counts events by action and kind, through handles that are looked up once:
+/// every event passes here.
+#[derive(Default)]
+pub(crate) struct EmittedCounters([[OnceLock<Counter>; Kind::ALL.len()]; Action::ALL.len()]);
+
+impl EmittedCounters {
+    /// Registers the counters of what can happen at zero.
+    pub(crate) fn register(&self) {
+        for action in Action::ALL {
+            for kind in Kind::ALL
+                .into_iter()
+                .filter(|kind| action.applies_to(*kind))
+            {
+                self.counter(action, kind).increment(0);
+            }
+        }
+    }
+
+    pub(crate) fn add(&self, action: Action, kind: Kind) {
+        self.counter(action, kind).increment(1);
+    }
+
+    fn counter(&self, action: Action, kind: Kind) -> &Counter {
+        self.0[action as usize][kind as usize]
+            .get_or_init(|| counter!(EMITTED, "action" => action.as_str(), "kind" => kind.as_str()))
+    }
+}
+
+impl fmt::Debug for EmittedCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmittedCounters").finish_non_exhaustive()
+    }
 }

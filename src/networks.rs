@@ -114,6 +114,11 @@ impl Networks {
         mistakes.or(Self(parsed))
     }
 
+    #[cfg(feature = "client")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Network> {
+        self.0.iter()
+    }
+
     /// Whether the address is in one of them.
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))

@@ -66,9 +66,9 @@ impl ShutdownReport {
             report.lost += account.earlier_lost;
             let left = Left {
                 endpoint: endpoint.into(),
-                kept: account.leftover.kept,
-                kept_in: account.kept_in.filter(|_| account.leftover.kept > 0),
-                lost: account.leftover.lost + account.stuck,
+                kept: account.leftover.stored + account.leftover.letters.kept,
+                kept_in: account.kept_in,
+                lost: account.leftover.letters.lost + account.stuck,
             };
             if left.events() > 0 {
                 report.left.push(left);
@@ -97,7 +97,7 @@ impl fmt::Display for ShutdownReport {
             let (letters, lost) = (self.dead_letters, self.lost);
             let earlier = match lost {
                 0 => format!("Dead letters before the end: {letters}."),
-                _ => format!("Dead letters before the end: {letters}, of which {lost} are lost."),
+                _ => format!("Dead letters before the end: {letters}, lost: {lost}."),
             };
             sentences.push(earlier);
         }
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(report(&[], 0, 0), "All events were delivered.");
         assert_eq!(
             report(&[], 3, 1),
-            "No events are left. Dead letters before the end: 3, of which 1 are lost."
+            "No events are left. Dead letters before the end: 3, lost: 1."
         );
         assert_eq!(
             report(&[left(2, 0), left(2, 1), left(0, 1)], 0, 0),

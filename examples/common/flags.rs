@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -147,9 +148,11 @@ impl HostPort {
         &self.0
     }
 
-    /// The part before the port, an IPv6 address in brackets.
-    pub(crate) fn host(&self) -> &str {
-        self.0.rsplit_once(':').map_or("", |(host, _)| host)
+    /// The part before the port if it is a name.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let (host, _) = self.0.rsplit_once(':')?;
+        let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+        (!is_address).then_some(host)
     }
 }
 
@@ -170,6 +173,8 @@ pub(crate) struct Common {
     pub(crate) endpoints: Vec<String>,
     pub(crate) include_references: bool,
     pub(crate) page: Option<HostPort>,
+    pub(crate) admin: bool,
+    pub(crate) journal: Option<PathBuf>,
 }
 
 impl Default for Common {
@@ -179,6 +184,8 @@ impl Default for Common {
             endpoints: Vec::new(),
             include_references: false,
             page: None,
+            admin: false,
+            journal: None,
         }
     }
 }
@@ -189,7 +196,9 @@ impl Common {
   --listen HOST:PORT    Address to serve on (default: 127.0.0.1:5000)
   --endpoint URL        Post events to this URL; may be given several times
   --include-references  Events of manifests say what the manifest refers to
-  --page HOST:PORT      Serve /metrics and /debug/notifications there
+  --journal FILE        Keep events on disk until they are delivered (needs --features journal)
+  --page HOST:PORT      Serve a page for people, /metrics and /debug/notifications there
+  --admin               Whoever reaches the page may send dead letters again and purge them
   --help                Print this text
 ";
 
@@ -199,7 +208,9 @@ impl Common {
             "--listen" => self.listen = value.address()?,
             "--endpoint" => self.endpoints.push(value.text()?),
             "--include-references" => self.include_references = true,
+            "--journal" => self.journal = Some(value.file()?),
             "--page" => self.page = Some(value.address()?),
+            "--admin" => self.admin = true,
             _ => return Ok(false),
         }
         Ok(true)

@@ -19,6 +19,8 @@ A registry in memory that tells what happens in it.
 
 Usage: cargo run --example registry -- [options]
 
+The page is at http://127.0.0.1:5080/ without --page, or at another port if that is taken.
+
 Options:
   --json                Print events as JSON, one a line
 {}{}",

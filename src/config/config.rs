@@ -62,6 +62,11 @@ const KEY: &str = "notifications";
 /// | `source.addr` | text, `host:port`: the node that events come from | none |
 /// | `source.publichost` | text, `host` or `host:port`: where clients reach the registry; see [`public_host`](crate::NotifierBuilder::public_host) | the host of each request |
 /// | `endpoints` | list of endpoints | empty |
+/// | `journal` | path of a file, or `journal.path` and the keys below; needs the feature `journal` | none: events wait in memory |
+/// | `journal.maxbytes` | size of the events that it may hold | `8GiB` |
+/// | `journal.maxage` | duration after which an event becomes a dead letter | no limit |
+/// | `journal.retention` | duration for which delivered events are kept for replay | `0` |
+/// | `journal.waitforpulls` | boolean: whether the response to a pull waits for the disk | `true` |
 ///
 /// Of an endpoint, those of the reference:
 ///
@@ -281,7 +286,8 @@ impl Config {
     /// # Errors
     ///
     /// When endpoints have no name or no URL, when two have the same name, or
-    /// when files cannot be read.
+    /// when files cannot be read or the journal cannot be opened. A journal that was
+    /// opened is open until the builder and its notifier are gone.
     pub fn notifier(&self) -> Result<NotifierBuilder, BuildError> {
         self.describe(Phase::Build)
     }

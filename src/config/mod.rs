@@ -18,6 +18,11 @@ mod file;
 mod filter;
 mod gitlab;
 mod item;
+#[cfg(feature = "journal")]
+mod journal;
+#[cfg(not(feature = "journal"))]
+#[path = "no_journal.rs"]
+mod journal;
 mod phase;
 mod place;
 mod scalar;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fields::Fields;
 use super::item::Item;
 use super::phase::Phase;
-use super::{endpoint, gitlab};
+use super::{endpoint, gitlab, journal};
 use crate::error::{BuildError, Mistakes};
 use crate::event::SourceRecord;
 use crate::host::is_valid_in_url;
@@ -29,6 +29,10 @@ pub(super) fn notifier(section: &Item, phase: Phase) -> Result<NotifierBuilder> 
         if let Some(host) = public_host {
             builder = builder.public_host(host);
         }
+    }
+    if let Some(item) = fields.take("journal") {
+        let with_journal = journal::set(builder.clone(), &item, phase);
+        builder = fields.note(with_journal).unwrap_or(builder);
     }
     let endpoints = fields.get("endpoints", Item::list).unwrap_or_default();
     let fanout = fields.take("fanouttimeout");

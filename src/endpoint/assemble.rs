@@ -1,20 +1,19 @@
 //! Puts an endpoint together: filter → queue → batch → retry → timeout → layers
 //! → HTTP POST.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use http::header::PROXY_AUTHORIZATION;
 
-use super::dead_letter::{DeadLetterWriter, Fates};
+use super::dead_letter::{DeadLetterSink, DeadLetterWriter};
 use super::delivery::{
     BodySigner, Poster, Secrets, Sequence, Signer, Transport, client, headers, proxy_authorization,
     target,
 };
 use super::endpoint::Endpoint;
-use super::running::Running;
+use super::running::{Leftover, Running};
 use super::status::Counts;
 use super::switch::Switch;
 use super::worker::{InFlight, Worker};
@@ -22,6 +21,16 @@ use crate::error::{BuildError, Mistakes};
 use crate::event::{Encoding, Format, is_event_type};
 use crate::queue::{Queue, Store};
 use crate::redact::without_user_info;
+
+/// What is below an endpoint.
+pub(crate) struct Backing {
+    /// Where its events live. `None` for those that live in memory.
+    pub(crate) store: Option<Box<dyn Store>>,
+    /// Keeps its dead letters if it has no sink of its own for them.
+    pub(crate) dead_letters: Option<Arc<dyn DeadLetterSink>>,
+    /// The wall clock.
+    pub(crate) clock: fn() -> SystemTime,
+}
 
 /// How many numbers of events fit into a header that every receiver takes (8 KiB).
 const MOST_NUMBERS: usize = 100;
@@ -180,29 +189,6 @@ impl Endpoint {
     fn wrong(&self, field: &str, value: impl fmt::Display, remedy: &str) -> BuildError {
         BuildError::new(&format!("{}{field}", self.of()), value, remedy)
     }
-
-    /// What the status tells of the configuration: no secrets.
-    fn settings(&self) -> BTreeMap<&'static str, String> {
-        BTreeMap::from([
-            ("format", format!("{:?}", self.encoding.format)),
-            ("compact", self.encoding.compact.to_string()),
-            ("headers", self.headers.len().to_string()),
-            ("signatures", self.signing_secrets.len().to_string()),
-            ("hmac_signatures", self.hmac_signatures.len().to_string()),
-            ("sequence", self.sequence.to_string()),
-            ("timeout", format!("{:?}", self.timeout)),
-            ("retry", format!("{:?}", self.retry.policy)),
-            ("on_status", format!("{:?}", self.retry.rules)),
-            ("concurrency", self.concurrency.to_string()),
-            ("batch", format!("{:?}", self.batch)),
-            ("filter", format!("{:?}", self.filter)),
-            ("queue_events", self.limits.events.to_string()),
-            ("queue_bytes", self.limits.bytes.to_string()),
-            ("overflow", format!("{:?}", self.overflow)),
-            ("connection", format!("{:?}", self.connection)),
-            ("dead_letters", self.dead_letters.is_some().to_string()),
-        ])
-    }
 }
 
 impl Checked {
@@ -212,11 +198,9 @@ impl Checked {
 
     /// The endpoint's own part of a notifier, and its worker to be spawned.
     /// Applies the layers, which may need a runtime.
-    ///
-    /// The queue is over `store`, or in memory without one.
     pub(crate) fn start(
         self,
-        store: Option<Box<dyn Store>>,
+        backing: Backing,
     ) -> (Arc<Running>, impl Future<Output = ()> + Send + 'static) {
         let Self {
             endpoint,
@@ -232,11 +216,12 @@ impl Checked {
             let counts = counts.clone();
             move |events| counts.written(events)
         };
-        let queue = Queue::of(endpoint.limits, store, SystemTime::now, accepted);
-        let sink = endpoint.dead_letters;
+        let (store, clock) = (backing.store, backing.clock);
+        let queue = Queue::of(endpoint.limits, store, clock, accepted);
+        let sink = endpoint.dead_letters.or(backing.dead_letters);
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let switch = Arc::new(Switch::default());
-        let leftover = Arc::new(Mutex::new(Fates::default()));
+        let leftover = Arc::new(Mutex::new(Leftover::default()));
         let url = match endpoint.destination {
             Some(_) => String::new(),
             None => poster.shown_url.clone(),

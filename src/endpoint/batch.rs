@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
@@ -48,6 +49,17 @@ impl Batch {
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
+    }
+}
+
+impl Batch {
+    /// Returns the bounds as the status shows them.
+    pub(super) fn shown(&self) -> Value {
+        json!({
+            "events": self.events,
+            "bytes": self.bytes,
+            "linger_seconds": self.linger.as_secs_f64(),
+        })
     }
 }
 

@@ -311,6 +311,12 @@ impl Endpoint {
         self
     }
 
+    /// Sets where dead letters go unless that was set before.
+    pub(crate) fn dead_letters_or(mut self, sink: Option<&Arc<dyn DeadLetterSink>>) -> Self {
+        self.dead_letters = self.dead_letters.or_else(|| sink.cloned());
+        self
+    }
+
     /// Sets whether the endpoint is left out. Its certificates and addresses are not
     /// checked then. Defaults to `false`.
     pub fn disabled(mut self, disabled: bool) -> Self {

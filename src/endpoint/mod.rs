@@ -22,11 +22,13 @@ mod delivery;
 mod endpoint;
 mod retry;
 mod running;
+mod settings;
 mod signing;
 mod status;
 mod switch;
 mod worker;
 
+pub(crate) use self::assemble::{Backing, Checked};
 pub use self::batch::Batch;
 #[cfg(feature = "client")]
 pub use self::delivery::AddressPolicy;
@@ -36,6 +38,6 @@ pub(crate) use self::delivery::{BodySigner, Signer, is_framing, target};
 pub use self::endpoint::Endpoint;
 pub use self::retry::{Backoff, Breaker, RetryPolicy, StatusMeaning, Statuses};
 pub(crate) use self::running::{Account, Running};
-pub use self::status::{EndpointState, EndpointStatus};
+pub use self::status::{EndpointState, EndpointStatus, History, Rates};
 pub(crate) use self::worker::BURIAL;
 pub use crate::queue::Overflow;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
+
 use super::dead_letter::{Burial, DeadLetter, DeadLetterWriter, Fate, Fates, Reason};
 use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
@@ -14,7 +16,7 @@ use crate::sink::{Acceptance, Destination, Filter, Sink, SinkError};
 pub(crate) struct Running {
     pub(super) name: Arc<str>,
     pub(super) url: String,
-    pub(super) settings: BTreeMap<&'static str, String>,
+    pub(super) settings: BTreeMap<&'static str, Value>,
     pub(super) format: Format,
     pub(super) filter: Filter,
     pub(super) overflow: Overflow,
@@ -22,7 +24,7 @@ pub(crate) struct Running {
     pub(super) counts: Arc<Counts>,
     pub(super) dead_letters: Arc<DeadLetterWriter>,
     pub(super) switch: Arc<Switch>,
-    pub(super) leftover: Arc<Mutex<Fates>>,
+    pub(super) leftover: Arc<Mutex<Leftover>>,
 }
 
 impl Running {
@@ -40,6 +42,8 @@ impl Running {
         status.pending_bytes = bytes as u64;
         if self.switch.is_off() {
             status.state = EndpointState::Disabled;
+            status.failing_since = None;
+            status.next_attempt = None;
         }
         status
     }
@@ -93,18 +97,29 @@ impl Running {
     /// What became of the events, once the worker has ended.
     pub(crate) fn account(&self) -> Account {
         let leftover = *self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stored, letters) = (leftover.stored, leftover.letters);
         let (dead, lost) = self.counts.dead_and_lost();
-        let store = self.queue.kept_in().map(str::to_owned);
-        let is_durable = store.is_some();
-        // In a store they are no dead letters.
-        let left_dead = if is_durable { 0 } else { leftover.kept as u64 } + leftover.lost as u64;
+        let store = self.queue.kept_in();
+        // Events that were on their way into the store may have come since then.
+        let stored = store.map_or(stored, |_| self.queue.size().0);
+        let store = store.filter(|_| stored > 0);
+        let location = self.dead_letters.location().filter(|_| letters.kept > 0);
+        let kept_in = match (store, location) {
+            (Some(store), Some(location)) if store != location => {
+                Some(format!("{store} and {location}"))
+            }
+            (store, location) => store.map(str::to_owned).or(location),
+        };
         Account {
-            leftover,
+            leftover: Leftover { stored, letters },
             // A worker that does not even end when it is aborted.
-            stuck: if is_durable { 0 } else { self.queue.size().0 },
-            kept_in: store.or_else(|| self.dead_letters.location()),
-            earlier_dead: dead.saturating_sub(left_dead),
-            earlier_lost: lost.saturating_sub(leftover.lost as u64),
+            stuck: match self.queue.kept_in() {
+                Some(_) => 0,
+                None => self.queue.size().0,
+            },
+            kept_in,
+            earlier_dead: dead.saturating_sub((letters.kept + letters.lost) as u64),
+            earlier_lost: lost.saturating_sub(letters.lost as u64),
         }
     }
 
@@ -133,6 +148,21 @@ impl Running {
         carried
     }
 
+    /// Takes an event that its store could not take. It is in memory only.
+    #[cfg(feature = "journal")]
+    pub(crate) fn accept_in_memory(&self, event: &SharedEvent) -> Acceptance {
+        match self.queue.push(event) {
+            Ok(()) => Acceptance::accepted(),
+            Err(refused) => self.bury_refused(event.into(), refused),
+        }
+    }
+
+    /// The queue, and what makes dead letters of its events.
+    #[cfg(feature = "journal")]
+    pub(crate) fn parts(&self) -> (&Arc<Queue>, &Arc<DeadLetterWriter>) {
+        (&self.queue, &self.dead_letters)
+    }
+
     /// Offers the event once, if the endpoint wants it, without waiting for room.
     /// An event that is refused is neither counted nor a dead letter yet: the
     /// caller offers it again, or ends with [`refuse`](Self::refuse).
@@ -159,9 +189,17 @@ impl Running {
     pub(crate) fn accept_again(&self, letter: &DeadLetter) -> Acceptance {
         let event = &letter.event;
         let numbering = Numbering::Kept(letter.number);
+        match self.check_again(event) {
+            Ok(()) => self.accept(Admission { event, numbering }),
+            Err(error) => Acceptance::failed(error),
+        }
+    }
+
+    /// Whether the endpoint can post an event that was a dead letter.
+    pub(crate) fn check_again(&self, event: &SharedEvent) -> Result<(), SinkError> {
         match self.format.carries(event) {
-            true => self.accept(Admission { event, numbering }),
-            false => Acceptance::failed(SinkError::unsupported(&self.name)),
+            true => Ok(()),
+            false => Err(SinkError::unsupported(&self.name)),
         }
     }
 
@@ -227,8 +265,9 @@ impl Running {
         })
     }
 
-    /// Makes a dead letter of an event that was refused.
-    fn bury_refused(&self, write: Admission<'_>, refused: Refused) -> Acceptance {
+    /// Makes a dead letter of an event that was refused. Resolves when it is kept
+    /// or lost, with the reason of the refusal as error.
+    pub(crate) fn bury_refused(&self, write: Admission<'_>, refused: Refused) -> Acceptance {
         let Admission { event, numbering } = write;
         if let Refused::TooLarge { bytes, most } = refused
             && self.counts.too_large()
@@ -253,10 +292,19 @@ impl Running {
     }
 }
 
+/// Events that a worker had left when it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Leftover {
+    /// Those that the store of the queue keeps.
+    pub(crate) stored: usize,
+    /// The dead letters of the others.
+    pub(crate) letters: Fates,
+}
+
 /// What became of an endpoint's events.
 pub(crate) struct Account {
     /// Events that were left when the worker ended.
-    pub(crate) leftover: Fates,
+    pub(crate) leftover: Leftover,
     /// Events of a worker that does not end.
     pub(crate) stuck: usize,
     /// Where events are kept that are not delivered.

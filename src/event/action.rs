@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// What was done to a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Action {
@@ -20,7 +20,16 @@ pub enum Action {
 }
 
 impl Action {
-    const ALL: [Self; 4] = [Self::Push, Self::Pull, Self::Mount, Self::Delete];
+    pub(crate) const ALL: [Self; 4] = [Self::Push, Self::Pull, Self::Mount, Self::Delete];
+
+    /// Whether something of this kind can be acted on so.
+    pub(crate) fn applies_to(self, kind: Kind) -> bool {
+        match self {
+            Self::Push | Self::Pull => matches!(kind, Kind::Manifest | Kind::Blob),
+            Self::Mount => kind == Kind::Blob,
+            Self::Delete => true,
+        }
+    }
 
     /// Returns the word that stands for the action in an event.
     pub fn as_str(self) -> &'static str {
@@ -52,7 +61,7 @@ impl FromStr for Action {
 }
 
 /// What an event is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Kind {
@@ -67,7 +76,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Manifest, Self::Blob, Self::Tag, Self::Repository];
+    pub(crate) const ALL: [Self; 4] = [Self::Manifest, Self::Blob, Self::Tag, Self::Repository];
 
     /// Returns the word that stands for the kind in the types of CloudEvents.
     pub fn as_str(self) -> &'static str {

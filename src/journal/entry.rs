@@ -16,7 +16,7 @@ pub(super) struct Entry {
 
 /// Which number an event gets at its endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Number {
+pub(crate) enum Number {
     /// The next one of each endpoint.
     Next,
     /// The one that it had before, if it had one: it is sent again.

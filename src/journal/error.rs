@@ -95,7 +95,7 @@ impl JournalError {
         Self::build(Kind::Down, message.into(), Some(source), false)
     }
 
-    pub(super) fn closed() -> Self {
+    pub(crate) fn closed() -> Self {
         Self::new(Kind::Closed, "the journal is closed")
     }
 

@@ -231,6 +231,7 @@ impl Inbox {
     }
 
     /// Takes what is there.
+    #[cfg(test)]
     pub(super) fn take_now(&self) -> Work {
         self.taken(self.waiting())
     }

@@ -85,6 +85,16 @@
 //! used again. When the journal is opened, a file of 64 MiB or more that is less
 //! than a quarter full is made smaller.
 //!
+//! # Costs
+//!
+//! A write that is alone waits for two syncs of the disk. Many writers share them:
+//! 64 of them store 45,000 events a second on a disk that takes 0.28 ms for one
+//! append and sync, and 76,000 where a sync costs nothing. Ten million pulls that
+//! three endpoints wait for take 28 MiB of memory and 262 bytes each on disk, and
+//! are open after 2 ms, also after `kill -9`, and 4 ms with a cold cache. Events that
+//! come one by one take about 1 KB each on disk. One thread reads 250,000 events a
+//! second for the queues. `cargo bench -p benches --features journal --bench journal` measures it on your machine.
+//!
 //! # Faults
 //!
 //! | fault | what happens |
@@ -115,12 +125,6 @@
 //! [`JournalOptions::max_age`] into dead letters. They can be
 //! [purged](Journal::purge_endpoint) or [moved](Journal::move_endpoint).
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the queues do not use all of it yet"
-)]
-
 mod batch;
 mod bits;
 mod check;
@@ -132,6 +136,7 @@ mod error;
 mod inbox;
 mod letters;
 mod limits;
+mod list;
 mod mend;
 mod operate;
 mod options;
@@ -145,23 +150,23 @@ mod storage;
 mod writer;
 
 use std::fmt;
-use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
 
 use crate::event::SharedEvent;
 
 pub(crate) use self::bits::{EndpointId, Wanted};
 pub use self::check::JournalCheck;
-use self::entry::{Entry, Number};
+use self::entry::Entry;
+pub(crate) use self::entry::Number;
 pub use self::error::JournalError;
 use self::error::Kind;
 use self::inbox::Append;
 pub(crate) use self::inbox::Refused;
 pub use self::letters::{KeptLetter, LetterFilter};
+pub use self::list::WaitingEvent;
 pub use self::operate::ReplayFrom;
 pub use self::options::JournalOptions;
 use self::reader::Read;
@@ -310,37 +315,17 @@ impl Journal {
         &self,
         event: SharedEvent,
         wanted: Wanted,
+        number: Number,
         done: impl FnOnce(Result<u64, JournalError>) + Send + 'static,
     ) -> Result<(), Refused> {
-        self.enqueue(
-            Entry {
+        self.shared().inbox.append(Append {
+            entry: Entry {
                 event,
                 wanted,
-                number: Number::Next,
+                number,
             },
-            done,
-        )
-    }
-
-    /// Stores an event for an endpoint that had it before, with the number that it
-    /// had there.
-    pub(crate) fn append_again(
-        &self,
-        event: SharedEvent,
-        endpoint: EndpointId,
-        number: Option<NonZeroU64>,
-        done: impl FnOnce(Result<u64, JournalError>) + Send + 'static,
-    ) -> Result<(), Refused> {
-        self.enqueue(Entry::again(event, endpoint, number), done)
-    }
-
-    fn enqueue(
-        &self,
-        entry: Entry,
-        done: impl FnOnce(Result<u64, JournalError>) + Send + 'static,
-    ) -> Result<(), Refused> {
-        let done = Box::new(done);
-        self.shared().inbox.append(Append { entry, done })
+            done: Box::new(done),
+        })
     }
 
     /// Whether an event would be taken now, and stored if nothing fails.
@@ -368,6 +353,7 @@ impl Journal {
             from,
             most,
             reply: Box::new(reply),
+            mended: (0, 0),
         });
     }
 
@@ -381,6 +367,11 @@ impl Journal {
     pub(crate) async fn flush(&self) -> Result<(), JournalError> {
         let flushed = self.shared().inbox.flush().await;
         flushed.unwrap_or_else(|_| Err(JournalError::closed()))
+    }
+
+    /// The position that the next event gets.
+    pub(crate) fn end(&self) -> u64 {
+        self.shared().published().state.next
     }
 
     /// Whether responses to pulls wait for the disk.
@@ -447,4 +438,4 @@ impl fmt::Debug for Journal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -24,6 +24,10 @@ use super::writer::Writer;
 /// that may be empty, so that others have their turn.
 const MOST_ROWS: usize = 4 << 10;
 
+/// How often one chunk is mended for one read. Other reads may have had it mended
+/// before.
+const MENDS: u32 = 2;
+
 /// How much a page may hold. One event is returned whatever its size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Most {
@@ -48,6 +52,8 @@ pub(super) struct Read {
     pub(super) from: u64,
     pub(super) most: Most,
     pub(super) reply: Answer<Page>,
+    /// The chunk that had to be mended last, and how often.
+    pub(super) mended: (u64, u32),
 }
 
 #[derive(Default)]
@@ -89,6 +95,7 @@ impl Reads {
             .for_each(|read| (read.reply)(Err(closed())));
     }
 
+    #[cfg(test)]
     fn pop(&self) -> Option<Read> {
         self.waiting().reads.pop_front()
     }
@@ -117,6 +124,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
 }
 
 /// Serves the reads that wait now. Returns whether there were any.
+#[cfg(test)]
 pub(super) fn serve_waiting(shared: &Arc<Shared>) -> bool {
     let mut any = false;
     while let Some(read) = shared.reads.pop() {
@@ -139,8 +147,18 @@ fn serve(shared: &Arc<Shared>, read: Read) {
     }
 }
 
-/// Lets the writer mend the damage or take it out of the way, and reads again.
-fn repair(shared: &Arc<Shared>, read: Read, first: u64, damage: Damage) {
+/// Lets the writer mend the damage or take it out of the way, and reads again. If
+/// the damage is still there then, the writer does not see what the reader sees:
+/// the tree is wrong that has led to it.
+fn repair(shared: &Arc<Shared>, mut read: Read, first: u64, damage: Damage) {
+    read.mended = match read.mended {
+        (before, times) if before == first => (first, times + 1),
+        _ => (first, 1),
+    };
+    if read.mended.1 > MENDS {
+        let error = shared.watched::<Page>(Err(JournalError::disordered()));
+        return (read.reply)(error);
+    }
     let location = &*shared.location;
     tracing::error!(journal = location, position = first, %damage, "the journal is damaged");
     let job = move |writer: &mut Writer| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::origin::PeerWatch;
 use super::sizes::Sizes;
 use super::uploads::Uploads;
 
@@ -17,6 +18,7 @@ const LOG_PERIOD: Duration = Duration::from_secs(300);
 pub(super) struct Memory {
     pub(super) sizes: Sizes,
     pub(super) uploads: Uploads,
+    pub(super) peers: PeerWatch,
     logged: Mutex<HashMap<&'static str, Instant>>,
 }
 

@@ -66,6 +66,7 @@ impl Settings {
         OriginSettings {
             prefix: &self.prefix,
             trusted_proxies: &self.trusted_proxies,
+            peers: &self.memory.peers,
             base_url: &self.base_url,
             https: self.https,
             actor: self.actor.as_deref(),

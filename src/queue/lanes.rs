@@ -327,8 +327,17 @@ impl Lanes {
         true
     }
 
-    /// Removes events that are not under way. Only for stores whose events all are
-    /// in memory.
+    /// Whether an event is part of the rest of its lane.
+    pub(super) fn rests_at(&self, repository: &str, position: Position, read: Position) -> bool {
+        let lane = self.lanes.get(repository);
+        let mut aside = lane.map(|lane| &lane.aside).into_iter().flatten();
+        aside.any(|slot| match slot {
+            Slot::Rest(rest) => (rest.from..self.end_of(rest, read)).contains(&position),
+            Slot::Loaded(_) => false,
+        })
+    }
+
+    /// Removes events that are in memory and not under way.
     pub(super) fn remove(&mut self, is_removed: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let mut removed = Vec::new();
         let fresh = std::mem::take(&mut self.fresh);

@@ -14,11 +14,13 @@
 //! | `leased.rs` | events that a store lends, and gets back |
 //! | `store.rs` | the contract of a store |
 //! | `lanes.rs`, `entry.rs` | the order; an event with its place in it |
+//! | `expire.rs` | events that a store gives up |
 //! | `bounds.rs`, `overflow.rs` | how much fits, and what happens when nothing does |
 
 mod admission;
 mod bounds;
 mod entry;
+mod expire;
 mod lanes;
 mod leased;
 mod overflow;

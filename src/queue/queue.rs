@@ -84,10 +84,7 @@ impl Queue {
     /// A queue that is a window over `store`. The store
     /// [announces](Self::announce) the events that it has already. `clock` is the
     /// wall clock.
-    #[cfg_attr(
-        not(test),
-        allow(dead_code, reason = "without stores, nobody hands over events")
-    )]
+    #[cfg(test)]
     pub(crate) fn over(
         store: impl Store + 'static,
         limits: Limits,

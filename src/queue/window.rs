@@ -18,6 +18,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -33,7 +34,7 @@ const RELOAD: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    next: Position,
+    pub(super) next: Position,
     end: Position,
     /// Whether a question for the events from `next` on is open.
     asked: bool,
@@ -46,6 +47,11 @@ pub(super) struct Window {
     pub(super) left: i64,
     /// Events in memory only that have others before them in the store.
     late: VecDeque<Entry>,
+    /// Events below this position become dead letters, unless they are under way.
+    pub(super) expired: Position,
+    /// Where the store may have events that it never offers; see
+    /// [`recover`](Queue::recover).
+    unoffered: Vec<Range<Position>>,
     /// How many events were accepted in memory only, ever and not ended.
     accepted: u64,
     /// The last number that an event got.
@@ -56,7 +62,7 @@ pub(super) struct Window {
 /// What the store is asked for.
 enum Question {
     Refill(Position, Room),
-    Reload(Arc<str>, std::ops::Range<Position>, Room),
+    Reload(Arc<str>, Range<Position>, Room),
 }
 
 impl Window {
@@ -72,6 +78,10 @@ impl Window {
     /// Events that are in memory only and have not ended.
     pub(super) fn in_memory(&self) -> usize {
         self.in_memory
+    }
+
+    fn is_unoffered(&self, position: Position) -> bool {
+        self.unoffered.iter().any(|range| range.contains(&position))
     }
 
     /// The number of an event that the store does not have. A store numbers its own
@@ -176,6 +186,21 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// The store was not available and works again; it has events up to `end`. A
+    /// write to it that failed may have succeeded nevertheless. Its event was
+    /// never offered, and counts as accepted when it is read.
+    pub(crate) fn recover(&self, end: Position) {
+        let mut state = self.state();
+        let window = &mut state.window;
+        if window.end < end {
+            window.unoffered.push(window.end..end);
+            window.end = end;
+        }
+        drop(state);
+        // For a question that was dropped meanwhile, too.
+        self.changed.notify_one();
+    }
+
     /// The store has ended so many events that are not in this queue's memory.
     pub(crate) fn removed(&self, events: usize) {
         self.state().window.left -= i64::try_from(events).unwrap_or(i64::MAX);
@@ -241,7 +266,7 @@ impl Queue {
         window.asked = false;
         window.lacks = 0;
         for stored in page.events {
-            if stored.position < window.next {
+            if stored.position < window.next.max(window.expired) {
                 continue;
             }
             while let Some(late) = window.late(stored.position) {
@@ -253,12 +278,17 @@ impl Queue {
                 window.lacks = memory;
                 break;
             }
+            match window.is_unoffered(stored.position) {
+                true => (self.accepted)(1),
+                false => window.left -= 1,
+            }
             window.next = stored.position.next();
-            window.left -= 1;
             bounds.add(memory);
             lanes.push(entry(stored, now));
         }
         window.next = window.next.max(next);
+        let read = window.next;
+        window.unoffered.retain(|range| read < range.end);
         while let Some(late) = window.late(window.next) {
             lanes.push(late);
         }
@@ -283,6 +313,9 @@ impl Queue {
         let (mut next, mut entries) = (page.next.max(from), Vec::new());
         let (room, mut memory) = (bounds.room(), 0);
         for stored in page.events {
+            if stored.position < window.expired {
+                continue;
+            }
             let more = memory + memory_of(&stored.event);
             // The first is taken in any case: it is older than what else fills
             // the window, and others of its repository wait for it.

@@ -1,4 +1,5 @@
 use fast_glob::glob_match;
+use serde_json::{Map, Value};
 
 use super::{Acceptance, Sink};
 use crate::error::BuildError;
@@ -178,6 +179,21 @@ impl Filter {
         Ok(Filtered { filter: self, sink })
     }
 
+    /// Returns the rules as the status shows them. A property without rules is
+    /// left out.
+    pub(crate) fn shown(&self) -> Value {
+        let rules = [
+            ("repositories", self.repositories.shown(String::as_str)),
+            ("tags", self.tags.shown(String::as_str)),
+            ("media_types", self.media_types.shown(String::as_str)),
+            ("actions", self.actions.shown(|it| it.as_str())),
+            ("kinds", self.kinds.shown(|it| it.as_str())),
+        ];
+        let rules = rules.into_iter().filter(|(_, rules)| !rules.is_empty());
+        let rules = rules.map(|(property, rules)| (property.to_owned(), rules.into()));
+        Value::Object(rules.collect())
+    }
+
     /// Checks all globs. `of` names the owner of the filter in the error.
     pub(crate) fn check(&self, of: &str) -> Result<(), BuildError> {
         for (rule, globs) in [
@@ -222,6 +238,16 @@ struct Rules<T> {
 }
 
 impl<T> Rules<T> {
+    fn shown<'a>(&'a self, word: impl Fn(&'a T) -> &'a str) -> Map<String, Value> {
+        let sides = [("include", &self.include), ("exclude", &self.exclude)];
+        let sides = sides.into_iter().filter(|(_, rules)| !rules.is_empty());
+        let shown = sides.map(|(side, rules)| {
+            let rules: Value = rules.iter().map(&word).collect();
+            (side.to_owned(), rules)
+        });
+        shown.collect()
+    }
+
     fn pass(&self, matches: impl Fn(&T) -> bool) -> bool {
         let included = self.include.is_empty() || self.include.iter().any(&matches);
         included && !self.exclude.iter().any(matches)

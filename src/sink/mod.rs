@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub use self::acceptance::Acceptance;
 pub use self::broadcaster::Broadcaster;
 pub use self::channel::{ChannelSink, Events};
-pub(crate) use self::counted::{Counted, Unaccepted};
+pub(crate) use self::counted::{Counted, Totals};
 pub use self::error::SinkError;
 pub use self::filter::Filter;
 pub(crate) use self::retrying::{Destination, Plain, RetryingSink};

@@ -121,12 +121,49 @@ async fn retry_after_is_honoured() {
     write(&notifier, "b", 0..1).await;
     sleep(SECOND).await;
     let now = status(&notifier);
-    assert_eq!(now.state, EndpointState::Waiting);
-    assert_eq!(now.paused_for, Some(98 * SECOND));
+    assert_eq!(now.state, EndpointState::Failing);
+    assert_eq!(now.next_attempt, Some(98 * SECOND));
     assert_eq!(now.oldest_pending, Some(2 * SECOND));
     assert!(notifier.shutdown(3 * HOUR).await.is_drained());
     assert_eq!(log.seconds(), [0, 100, 3700, 3700]);
     assert_eq!(log.accepted().len(), 2);
+}
+
+/// A pause that is over says nothing about a receiver that is still dead.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_is_failing_from_the_first_failure_until_the_receiver_answers() {
+    let (endpoint, _) = endpoint(|n, _| match n {
+        0..9 => Reply::Reset,
+        9 => Reply::Hang,
+        _ => Reply::Status(200),
+    });
+    let backoff = Backoff::new().base(SECOND).cap(SECOND);
+    let notifier = notifier(endpoint.retry(backoff).timeout(MINUTE));
+    assert_eq!(status(&notifier).state, EndpointState::Delivering);
+    write(&notifier, "a", 0..1).await;
+    write(&notifier, "b", 0..1).await;
+    sleep(Duration::from_millis(1)).await;
+    let mut waited = false;
+    for second in 0..30 {
+        let now = status(&notifier);
+        assert_eq!(now.state, EndpointState::Failing, "{second} s: {now:?}");
+        assert!(now.failing_since.is_some() && now.failures_in_a_row > 0);
+        assert_eq!(now.last_error.as_deref(), Some("connection reset"));
+        waited |= now
+            .next_attempt
+            .is_some_and(|wait| !wait.is_zero() && wait <= SECOND);
+        sleep(SECOND).await;
+    }
+    assert!(waited, "no attempt was ever due");
+    let hanging = status(&notifier);
+    assert_eq!(hanging.next_attempt, None, "an attempt is under way");
+    sleep(2 * MINUTE).await;
+    let now = status(&notifier);
+    assert_eq!(now.state, EndpointState::Delivering);
+    assert_eq!((now.failing_since, now.failures_in_a_row), (None, 0));
+    assert_eq!((now.successes, now.history.successes.iter().sum()), (2, 2));
+    assert!(now.history.failures.iter().sum::<u64>() >= 9);
+    assert_eq!(now.rates.failures_per_second, 0.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -419,11 +456,9 @@ async fn a_status_means_what_the_endpoint_says() {
     assert_eq!(letter.error.as_deref(), Some("404 Not Found"));
     let now = status(&notifier);
     assert_eq!((now.successes, now.failures, now.dead_letters), (4, 2, 1));
-    let settings = &now.settings["on_status"];
-    assert_eq!(
-        settings,
-        "{409: Accept, 404: Reject, 300..=399: Accept, 410: Accept}"
-    );
+    let statuses = now.settings["on_status"].as_array().unwrap().iter();
+    let statuses: Vec<_> = statuses.map(|rule| &rule["statuses"]).collect();
+    assert_eq!(statuses, ["409", "404", "300-399", "410"]);
 }
 
 /// A number that no integer holds is a long time, and not none.

@@ -9,8 +9,9 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tokio::time::sleep;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_registry_notifications::dead_letter::DeadLetterFile;
+use tower_registry_notifications::dead_letter::{DeadLetterChannel, DeadLetterFile};
 use tower_registry_notifications::endpoint::{Backoff, Batch, Overflow};
+use tower_registry_notifications::layer::{PeerAddr, TrustedProxies};
 use tower_registry_notifications::sink::Sink as _;
 use tower_registry_notifications::{Endpoint, NotificationLayer, Notifier, RequestBody};
 use tracing::Level;
@@ -64,6 +65,10 @@ async fn an_outage_is_logged_when_it_begins_and_ends() {
     assert!(loud[0].contains(r#"error="connection reset""#), "{loud:?}");
     let told = captured.at(&[Level::INFO]);
     assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(
+        told[0].contains(r#"url="http://receiver" waiting="#),
+        "{told:?}"
+    );
     assert!(told[0].contains(r#"the receiver answers again endpoint="ci""#));
     let quiet = captured.at(&[Level::DEBUG]);
     let failed = quiet.iter().filter(|it| it.contains("a delivery failed"));
@@ -155,21 +160,20 @@ async fn a_burst_of_losses_is_logged_once() {
         let told = || {
             let lines = captured.at(&LOUD);
             let of = |what: &str| lines.iter().filter(|it| it.contains(what)).count();
-            assert_eq!(
-                lines.len(),
-                of("events are given up") + of("events are lost")
-            );
-            (of("events are given up"), of("events are lost"))
+            assert_eq!(lines.len(), of("events are lost"));
+            // No receiver was asked, so that there is no error to tell.
+            assert_eq!(of(r#"reason="overflow" event="#), lines.len(), "{lines:#?}");
+            lines.len()
         };
         write(&notifier, 0..1000).await;
-        assert_eq!(told(), (1, 1), "{:#?}", captured.at(&LOUD));
+        assert_eq!(told(), 1, "{:#?}", captured.at(&LOUD));
         // All is delivered, and a moment later the next burst: the same story.
         sleep(MINUTE).await;
         write(&notifier, 0..1000).await;
-        assert_eq!(told(), (1, 1));
+        assert_eq!(told(), 1);
         sleep(5 * MINUTE).await;
         write(&notifier, 0..1000).await;
-        assert_eq!(told(), (2, 2));
+        assert_eq!(told(), 2);
         let status = notifier.status().endpoints.remove(0);
         assert_eq!((status.lost, status.dead_letters), (2970, 2970));
     }
@@ -184,9 +188,40 @@ async fn a_thousand_rejected_events_are_logged_once() {
     assert!(notifier.shutdown(DAY).await.is_drained());
     assert_eq!(log.got().len(), 1000);
     let loud = captured.at(&LOUD);
-    assert_eq!(loud.len(), 2, "{loud:#?}");
-    assert!(loud[0].contains(r#"reason="rejected" error="400 Bad Request""#));
-    assert!(loud[1].contains("events are lost"));
+    assert_eq!(loud.len(), 1, "{loud:#?}");
+    for words in [
+        "events are lost",
+        r#"reason="rejected" error="400 Bad Request""#,
+        "there is no sink of dead letters",
+    ] {
+        assert!(loud[0].contains(words), "{words}: {loud:?}");
+    }
+}
+
+/// Letters that are kept are no loss, and a field without a value is left out.
+#[tokio::test(start_paused = true)]
+async fn events_that_are_given_up_and_kept_are_told_once_without_empty_fields() {
+    for (events, reply, reason) in [
+        (
+            10,
+            Reply::Status(400),
+            r#"reason="rejected" error="400 Bad Request""#,
+        ),
+        (100, Reply::Late(SECOND / 2), r#"reason="overflow" event="#),
+    ] {
+        let (captured, _guard) = Captured::all();
+        let (endpoint, _) = endpoint(move |_, _| reply.clone());
+        let (letters, _keep) = DeadLetterChannel::new(1000);
+        let notifier = notifier(endpoint.queue_events(10).dead_letters(letters));
+        write(&notifier, 0..events).await;
+        assert!(notifier.shutdown(DAY).await.is_drained());
+        let loud = captured.at(&LOUD);
+        assert_eq!(loud.len(), 1, "{loud:#?}");
+        for words in [reason, "events are given up", "the channel of dead letters"] {
+            assert!(loud[0].contains(words), "{words}: {loud:?}");
+        }
+        assert!(!loud[0].contains(r#"="""#), "{loud:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,6 +324,19 @@ async fn a_warning_names_the_remedy() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_warning_of_a_redirect_says_where_it_leads() {
+    let location = ("location", "https://user:hush@new.example/events");
+    let reply = Reply::Answer(308, location, String::new());
+    let warning = first_warning(reply).await;
+    let words = r#"location="https://…@new.example/events""#;
+    assert!(warning.contains(words), "{warning}");
+    // Of any other status it is no redirect.
+    let reply = Reply::Answer(503, ("location", "/elsewhere"), String::new());
+    let warning = first_warning(reply).await;
+    assert!(!warning.contains("location"), "{warning}");
+}
+
 /// Who is told at night wants to know where, how much waits, and what is next.
 #[tokio::test]
 async fn a_warning_has_the_url_the_causes_the_waiting_events_and_the_next_attempt() {
@@ -359,4 +407,32 @@ async fn a_wrong_prefix_is_logged_once() {
     let warnings = captured.at(&[Level::WARN]);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("/registry/v2/a/manifests/v1"));
+}
+
+/// A proxy that is trusted by its address is not believed where no address is
+/// known: the operator would look for the reason in vain.
+#[tokio::test]
+async fn trusted_proxies_without_peer_addresses_are_logged_once() {
+    for (first_has_peer, warnings) in [(false, 1), (true, 0)] {
+        let (captured, _guard) = Captured::all();
+        let registry = service_fn(async |_: Request<RequestBody<Full<Bytes>>>| {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        });
+        let networks = TrustedProxies::networks(["10.0.0.0/8"]).unwrap();
+        let service = NotificationLayer::new(Notifier::builder().build().unwrap())
+            .trusted_proxies(networks)
+            .layer(registry);
+        for has_peer in [first_has_peer, false, true, false] {
+            let request = Request::head("/v2/app/manifests/v1");
+            let mut request = request.body(Full::default()).unwrap();
+            if has_peer {
+                let peer = PeerAddr(([10, 0, 0, 1], 5).into());
+                request.extensions_mut().insert(peer);
+            }
+            service.clone().oneshot(request).await.unwrap();
+        }
+        let told = captured.at(&[Level::WARN]).into_iter();
+        let told = told.filter(|line| line.contains("trusted_proxies is set"));
+        assert_eq!(told.count(), warnings, "{first_has_peer}");
+    }
 }

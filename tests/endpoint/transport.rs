@@ -557,7 +557,7 @@ async fn the_fields_beside_a_malformed_one_are_read() {
         let notifier = notifier(endpoint(receiver.url("http")).retry(Backoff::new()));
         write(&notifier, 1).await;
         let failing = until(&notifier, |it| it.failures > 0).await;
-        let pause = failing.paused_for.unwrap_or_default();
+        let pause = failing.next_attempt.unwrap_or_default();
         assert!(pause > Duration::from_secs(50), "{line:?}: {pause:?}");
         assert_eq!((failing.failures, failing.errors), (1, 0), "{line:?}");
     }

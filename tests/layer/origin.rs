@@ -385,6 +385,10 @@ fn ipv4_mapped_peers_are_written_as_ipv4() {
             let info = axum::extract::ConnectInfo(peer);
             request.extensions_mut().insert(info);
             assert_eq!(made(PLAIN, request).event.request.addr, addr);
+            let mut request = head(&[HOST]);
+            let mock = axum::extract::connect_info::MockConnectInfo(peer);
+            request.extensions_mut().insert(mock);
+            assert_eq!(made(PLAIN, request).event.request.addr, addr);
         }
     }
     let closure: Set = |layer| layer.peer_addr(|_| Some(MAPPED.parse().unwrap()));

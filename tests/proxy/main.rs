@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
-#[path = "../../examples/support/admin.rs"]
+#[path = "../../examples/common/admin/mod.rs"]
 mod admin;
 mod answers;
 mod bodies;

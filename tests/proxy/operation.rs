@@ -100,7 +100,7 @@ async fn a_request_that_never_ends_is_abandoned() {
 
 #[tokio::test]
 async fn metrics_and_status_are_served() {
-    let metrics = admin::record().unwrap();
+    let admin = admin::Admin::new().unwrap();
     let refuse = async |_: Request<Incoming>| {
         let response = Response::builder().status(StatusCode::NO_CONTENT);
         response.body(full("")).unwrap()
@@ -108,10 +108,10 @@ async fn metrics_and_status_are_served() {
     let receiver = upstream(None, refuse).await;
     let url = format!("http://user:secret@{receiver}/events");
     let notifier = Notifier::builder().endpoint(Endpoint::new("operators", url));
-    let notifier = notifier.build().unwrap();
+    let notifier = admin.watch(notifier).build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let _admin = admin::serve(listener, metrics, notifier.clone());
+    let _admin = admin.serve(listener, notifier.clone(), None, false);
 
     let request = tower_registry_notifications::event::RequestRecord::new("1", "GET");
     let bridge = notifier.bridge(request).actor("alice");

@@ -49,16 +49,22 @@ impl Undecided {
         }
     }
 
-    pub(super) fn lost(mut self, why: &str) -> Fate {
-        self.lose(why);
+    pub(super) fn lost(self, why: &str) -> Fate {
+        self.lost_after(None, why)
+    }
+
+    /// The same where the log has not told yet what the last attempt came to.
+    pub(super) fn lost_after(mut self, error: Option<&str>, why: &str) -> Fate {
+        self.lose(error, why);
         Fate::Lost
     }
 
-    fn lose(&mut self, why: &str) {
+    fn lose(&mut self, error: Option<&str>, why: &str) {
         self.decide();
         if self.ledger.counts.lost(1) {
             let (endpoint, event) = (&*self.ledger.endpoint, &*self.event);
-            tracing::error!(endpoint, event, error = why, "events are lost");
+            let reason = self.reason.as_str();
+            tracing::error!(endpoint, reason, error, event, why, "events are lost");
         }
     }
 
@@ -76,7 +82,7 @@ impl Undecided {
 impl Drop for Undecided {
     fn drop(&mut self) {
         if !self.decided {
-            self.lose("the runtime ended before its dead letter was kept");
+            self.lose(None, "the runtime ended before its dead letter was kept");
         }
         self.ledger.undecided.send_modify(|letters| *letters -= 1);
     }

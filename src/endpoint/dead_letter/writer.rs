@@ -151,26 +151,29 @@ impl DeadLetterWriter {
         (cause, tried): (&Cause, &Tried),
         refused: bool,
     ) -> Begun {
+        let undecided = Undecided::new(self.ledger.clone(), event, reason, refused);
+        let error = Some(&*cause.error).filter(|error| !error.is_empty());
+        let Some(sink) = &self.sink else {
+            // One line for one story: it says that the events are lost, and why
+            // they were given up.
+            return Begun::Decided(undecided.lost_after(error, "there is no sink of dead letters"));
+        };
         if self.ledger.counts.gives_up() {
-            let (endpoint, reason, error) =
-                (&*self.ledger.endpoint, reason.as_str(), &*cause.error);
+            let (endpoint, reason) = (&*self.ledger.endpoint, reason.as_str());
             tracing::warn!(
                 endpoint,
                 reason,
                 error,
                 event = %event.id(),
+                kept_in = sink.location(),
                 "events are given up"
             );
         }
-        let undecided = Undecided::new(self.ledger.clone(), event, reason, refused);
-        let Some(sink) = &self.sink else {
-            return Begun::Decided(undecided.lost("there is no sink of dead letters"));
-        };
         let letter = Arc::new(DeadLetter {
             endpoint: self.ledger.endpoint.to_string(),
             reason,
             number,
-            error: Some(cause.error.clone()).filter(|error| !error.is_empty()),
+            error: error.map(str::to_owned),
             answer: cause.answer.clone(),
             attempts: tried.attempts,
             first_attempt: tried.first,
@@ -202,6 +205,7 @@ impl DeadLetterWriter {
             self.ledger.counts.lost(events);
             tracing::error!(
                 endpoint = &*self.ledger.endpoint,
+                reason = reason.as_str(),
                 events,
                 why,
                 "events are lost"

@@ -64,6 +64,15 @@ impl AddressPolicy {
         }
     }
 
+    /// Returns the policy as the status shows it.
+    pub(super) fn shown(&self) -> serde_json::Value {
+        let allowed = self.allowed.iter().map(|network| format!("{network:?}"));
+        serde_json::json!({
+            "deny_private": self.deny_private,
+            "allow": allowed.collect::<Vec<_>>(),
+        })
+    }
+
     /// Allows these networks (`10.0.0.0/8`) and addresses (`::1`) in addition. An
     /// IPv4 network allows its IPv4-mapped addresses too, but no other addresses
     /// that embed IPv4. A network of IPv6 allows no IPv4.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_TYPE, HeaderMap, USER_AGENT};
+use http::header::{CONTENT_TYPE, HeaderMap, LOCATION, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use crate::endpoint::retry::{Retry, retry_after};
 use crate::error::with_causes;
 use crate::event::{Encoded, Encoding, content_type, envelope};
 use crate::queue::Entry;
+use crate::redact::without_user_info;
 
 /// Bytes of the response body that are kept for the dead letter.
 const ANSWER: usize = 1 << 10;
@@ -52,6 +53,8 @@ pub(crate) enum Outcome {
     Refused {
         status: StatusCode,
         retry_after: Option<Duration>,
+        /// Where a redirect leads to.
+        location: Option<String>,
         answer: String,
     },
     /// There was no response.
@@ -168,8 +171,23 @@ impl Poster {
         Outcome::Refused {
             status: response.status(),
             retry_after: retry_after(response.headers()),
+            location: self.location(response),
             answer: self.secrets.hide(answer.into_owned(), ANSWER),
         }
+    }
+}
+
+impl Poster {
+    /// The `Location` of a redirect, as the log shows it.
+    fn location(&self, response: &Response<Bytes>) -> Option<String> {
+        let location = response.headers().get(LOCATION)?;
+        if !response.status().is_redirection() {
+            return None;
+        }
+        let bytes = location.as_bytes();
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(ANSWER)]);
+        let text = without_user_info(&text);
+        Some(self.secrets.hide(text, ANSWER))
     }
 }
 

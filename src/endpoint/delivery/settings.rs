@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::address::AddressPolicy;
 use crate::error::{BuildError, Mistakes};
 
@@ -51,6 +53,17 @@ impl ConnectionSettings {
     pub(super) fn check_without_tls(&self, of: &str) -> Result<(), BuildError> {
         let remedy = "http neither encrypts nor authenticates: use a URL with https";
         all_set(of, self.tls_settings(), remedy)
+    }
+
+    /// Returns the settings as the status shows them: no certificate and no key.
+    pub(crate) fn shown(&self) -> Value {
+        json!({
+            "system_roots": self.system_roots,
+            "root_certificates": self.root_certificates.len(),
+            "client_certificate": self.client_certificate.is_some(),
+            "connect_timeout_seconds": self.connect_timeout.map(|it| it.as_secs_f64()),
+            "addresses": self.addresses.shown(),
+        })
     }
 
     /// The settings that only TLS has a use for.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::error::{BuildError, Mistakes};
 
 /// The shortest wait that can be set: without one, a receiver that is down would be
@@ -104,6 +106,19 @@ impl Backoff {
 
     pub(super) fn gives_up(&self, attempts: u32, age: Duration) -> bool {
         attempts >= self.attempts || age >= self.age
+    }
+
+    /// Returns the backoff as the status shows it.
+    pub(super) fn shown(&self) -> Value {
+        json!({
+            "policy": "backoff",
+            "base_seconds": self.base.as_secs_f64(),
+            "factor": self.factor,
+            "cap_seconds": self.cap.as_secs_f64(),
+            // `null` where there is no limit.
+            "attempts": Some(self.attempts).filter(|it| *it < u32::MAX),
+            "age_seconds": self.age.as_secs_f64(),
+        })
     }
 
     pub(super) fn check(&self, of: &str) -> Result<(), BuildError> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::backoff::SHORTEST;
 use crate::error::{BuildError, Mistakes};
 
@@ -55,6 +57,15 @@ impl Breaker {
             true => self.backoff,
             false => Duration::ZERO,
         }
+    }
+
+    /// Returns the breaker as the status shows it.
+    pub(super) fn shown(&self) -> Value {
+        json!({
+            "policy": "breaker",
+            "threshold": self.threshold,
+            "backoff_seconds": self.backoff.as_secs_f64(),
+        })
     }
 
     pub(super) fn check(&self, of: &str) -> Result<(), BuildError> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use serde_json::Value;
 
 use super::backoff::Backoff;
 use super::breaker::Breaker;
@@ -69,6 +70,14 @@ impl RetryPolicy {
     /// Whether the receiver's `Retry-After` is honoured.
     pub(crate) fn honours_retry_after(&self) -> bool {
         matches!(self, Self::Backoff(_))
+    }
+
+    /// Returns the policy as the status shows it.
+    pub(crate) fn shown(&self) -> Value {
+        match self {
+            Self::Backoff(backoff) => backoff.shown(),
+            Self::Breaker(breaker) => breaker.shown(),
+        }
     }
 
     fn meaning(&self, status: StatusCode) -> StatusMeaning {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use http::StatusCode;
+use serde_json::{Value, json};
 
 use crate::error::BuildError;
 
@@ -67,6 +68,24 @@ impl Rules {
     pub(super) fn meaning(&self, status: StatusCode) -> Option<StatusMeaning> {
         let matches = |(statuses, _): &&(Statuses, _)| statuses.0.contains(&status.as_u16());
         self.0.iter().rev().find(matches).map(|(_, it)| *it)
+    }
+
+    /// Returns the rules in order, as the status shows them.
+    pub(crate) fn shown(&self) -> Value {
+        let rules = self.0.iter().map(|(Statuses(statuses), meaning)| {
+            let statuses = match statuses.start() == statuses.end() {
+                true => statuses.start().to_string(),
+                false => format!("{}-{}", statuses.start(), statuses.end()),
+            };
+            let meaning = match meaning {
+                StatusMeaning::Accept => "accept",
+                StatusMeaning::Retry => "retry",
+                StatusMeaning::Reject => "reject",
+                StatusMeaning::Disable => "disable",
+            };
+            json!({ "statuses": statuses, "meaning": meaning })
+        });
+        rules.collect()
     }
 
     pub(crate) fn check(&self, of: &str) -> Result<(), BuildError> {

@@ -22,7 +22,11 @@ fn running(overflow: Overflow) -> (Arc<Running>, DeadLetters, impl Future<Output
     let Ok(checked) = endpoint.checked() else {
         panic!("the endpoint is valid")
     };
-    let (running, worker) = checked.start(None);
+    let (running, worker) = checked.start(crate::endpoint::Backing {
+        store: None,
+        dead_letters: None,
+        clock: std::time::SystemTime::now,
+    });
     (running, letters, worker)
 }
 
@@ -110,5 +114,8 @@ async fn a_dropped_worker_accounts_for_its_events() {
     let status = running.status();
     assert_eq!((status.events, status.pending), (2, 0));
     assert_eq!((status.dead_letters, status.lost), (2, 2));
-    assert_eq!(running.account().leftover, Fates { kept: 0, lost: 2 });
+    assert_eq!(
+        running.account().leftover.letters,
+        Fates { kept: 0, lost: 2 }
+    );
 }

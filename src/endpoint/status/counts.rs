@@ -9,6 +9,7 @@ use http::StatusCode;
 use metrics::Counter;
 use tokio::time::Instant;
 
+use super::history::{Slots, Totals};
 use super::recorder::Recorder;
 use super::snapshot::{EndpointState, EndpointStatus};
 use super::throttle::Throttle;
@@ -37,7 +38,6 @@ struct Log {
 }
 
 /// What only the worker changes.
-#[derive(Default)]
 struct Tally {
     successes: u64,
     failures: u64,
@@ -46,10 +46,53 @@ struct Tally {
     statuses: BTreeMap<StatusCode, (u64, Counter)>,
     last_error: Option<(String, SystemTime)>,
     last_success: Option<SystemTime>,
+    failing_since: Option<SystemTime>,
     failures_in_a_row: u32,
     paused_until: Option<Instant>,
+    /// When events that failed are due again.
+    next_due: Option<Instant>,
     /// Since when the oldest event exists that the worker has.
     oldest: Option<Instant>,
+    slots: Slots,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self {
+            successes: 0,
+            failures: 0,
+            errors: 0,
+            retries: 0,
+            statuses: BTreeMap::new(),
+            last_error: None,
+            last_success: None,
+            failing_since: None,
+            failures_in_a_row: 0,
+            paused_until: None,
+            next_due: None,
+            oldest: None,
+            slots: Slots::new(),
+        }
+    }
+
+    fn totals(&self, events: u64) -> Totals {
+        Totals {
+            events,
+            successes: self.successes,
+            failures: self.failures + self.errors,
+        }
+    }
+
+    /// When the next attempt at events that failed is due: not before the pause
+    /// of the endpoint is over.
+    fn next_attempt(&self, now: Instant) -> Option<Instant> {
+        let paused = self.paused_until.filter(|until| *until > now);
+        let due = self.next_due.filter(|due| *due > now);
+        match (paused, due) {
+            (Some(paused), Some(due)) => Some(paused.max(due)),
+            (paused, due) => paused.or(due),
+        }
+    }
 }
 
 impl Counts {
@@ -60,13 +103,22 @@ impl Counts {
             dead_letters: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             unsupported: AtomicU64::new(0),
-            tally: Mutex::default(),
+            tally: Mutex::new(Tally::new()),
             log: Mutex::default(),
         }
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same before something is counted: ends the slots of the history that
+    /// are over.
+    fn tally_at(&self, now: Instant) -> MutexGuard<'_, Tally> {
+        let mut tally = self.tally();
+        let totals = tally.totals(self.events.load(Ordering::Relaxed));
+        tally.slots.advance(now, totals);
+        tally
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -135,7 +187,7 @@ impl Counts {
 
     /// The receiver accepted the events `now`.
     pub(crate) fn accepted(&self, status: StatusCode, events: &[Entry], now: Instant) {
-        let mut tally = self.tally();
+        let mut tally = self.tally_at(now);
         tally.successes += events.len() as u64;
         tally.last_success = Some(SystemTime::now());
         self.responded(&mut tally, status);
@@ -162,7 +214,7 @@ impl Counts {
 
     /// An attempt failed, with a response or without.
     pub(crate) fn failed(&self, status: Option<StatusCode>, error: &str) {
-        let mut tally = self.tally();
+        let mut tally = self.tally_at(Instant::now());
         match status {
             Some(status) => {
                 tally.failures += 1;
@@ -186,20 +238,29 @@ impl Counts {
 
     pub(crate) fn gate(&self, failures_in_a_row: u32, until: Option<Instant>) {
         let mut tally = self.tally();
+        tally.failing_since = match failures_in_a_row {
+            0 => None,
+            _ => tally.failing_since.or_else(|| Some(SystemTime::now())),
+        };
         tally.failures_in_a_row = failures_in_a_row;
         tally.paused_until = until;
     }
 
     /// `events` are not settled yet. `ours` and `queued` say since when the
-    /// oldest of those exists that the worker has, and that the queue has.
+    /// oldest of those exists that the worker has, and that the queue has;
+    /// `next_due`, when events that failed are due again.
     pub(crate) fn pending(
         &self,
         events: usize,
         ours: Option<Instant>,
         queued: Option<Instant>,
+        next_due: Option<Instant>,
         now: Instant,
     ) {
-        self.tally().oldest = ours;
+        let mut tally = self.tally_at(now);
+        tally.oldest = ours;
+        tally.next_due = next_due;
+        drop(tally);
         let oldest = ours.into_iter().chain(queued).min();
         let age = oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         self.metrics.pending.set(events as f64);
@@ -208,28 +269,28 @@ impl Counts {
 
     /// Returns what is known here; the other fields are empty.
     pub(crate) fn snapshot(&self, queued: Option<Instant>) -> EndpointStatus {
-        let tally = self.tally();
         let now = Instant::now();
-        let paused_for = tally
-            .paused_until
-            .and_then(|until| until.checked_duration_since(now))
-            .filter(|wait| !wait.is_zero());
+        let tally = self.tally_at(now);
+        let events = self.events.load(Ordering::Relaxed);
+        let totals = tally.totals(events);
+        let next_attempt = tally.next_attempt(now);
         let oldest = tally.oldest.into_iter().chain(queued).min();
         let (last_error, last_error_at) = tally.last_error.clone().unzip();
         EndpointStatus {
             name: String::new(),
             url: String::new(),
             settings: BTreeMap::new(),
-            state: match paused_for {
-                Some(_) => EndpointState::Waiting,
-                None => EndpointState::Delivering,
+            state: match tally.failures_in_a_row {
+                0 => EndpointState::Delivering,
+                _ => EndpointState::Failing,
             },
+            failing_since: tally.failing_since,
             failures_in_a_row: tally.failures_in_a_row,
-            paused_for,
+            next_attempt: next_attempt.map(|due| due.saturating_duration_since(now)),
             pending: 0,
             pending_bytes: 0,
             oldest_pending: oldest.map(|since| now.saturating_duration_since(since)),
-            events: self.events.load(Ordering::Relaxed),
+            events,
             successes: tally.successes,
             failures: tally.failures,
             errors: tally.errors,
@@ -245,6 +306,8 @@ impl Counts {
             last_error,
             last_error_at,
             last_success_at: tally.last_success,
+            rates: tally.slots.rates(now, totals),
+            history: tally.slots.history(totals),
         }
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Failure<'a> {
     pub(crate) attempt: u32,
     /// The response's, if there was one.
     pub(crate) status: Option<StatusCode>,
+    /// Where a redirect leads to.
+    pub(crate) location: Option<&'a str>,
     /// The status, or the error with all of its causes.
     pub(crate) error: &'a str,
     /// Events of the endpoint that wait or are under way.
@@ -31,6 +33,7 @@ impl Failure<'_> {
             endpoint,
             event,
             error,
+            location,
             url,
             attempt,
             waiting,
@@ -41,6 +44,7 @@ impl Failure<'_> {
             endpoint,
             event,
             error,
+            location,
             url,
             attempt,
             waiting,
@@ -56,6 +60,7 @@ impl Failure<'_> {
             endpoint,
             event,
             error,
+            location,
             url,
             attempt,
             waiting,
@@ -66,6 +71,7 @@ impl Failure<'_> {
             endpoint,
             event,
             error,
+            location,
             url,
             attempt,
             waiting,

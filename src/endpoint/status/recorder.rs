@@ -18,6 +18,7 @@ const QUEUE_AGE: &str = "registry_notifications_queue_age_seconds";
 const DELIVERY: &str = "registry_notifications_delivery_seconds";
 const END_TO_END: &str = "registry_notifications_end_to_end_seconds";
 const BATCH: &str = "registry_notifications_batch_events";
+
 /// The metrics of one endpoint.
 pub(super) struct Recorder {
     endpoint: String,
@@ -38,7 +39,6 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn new(endpoint: &str) -> Self {
         describe();
-        crate::metrics::register();
         let name = || endpoint.to_owned();
         let of = |kind: &'static str| counter!(EVENTS, "type" => kind, "endpoint" => name());
         Self {

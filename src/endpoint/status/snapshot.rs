@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::history::{History, Rates};
 
 /// The state of an endpoint, and what became of its events so far. It contains
 /// no secrets.
@@ -16,10 +19,11 @@ use serde::{Serialize, Serializer};
 /// {
 ///   "name": "ci",
 ///   "url": "https://ci.example.com/events",
-///   "settings": { "concurrency": "1", "format": "V2", "headers": "1", "…": "…" },
-///   "state": "waiting",
+///   "settings": { "concurrency": 1, "format": "v2", "headers": 1, "compact": false },
+///   "state": "failing",
+///   "failing_since": "2025-11-24T10:27:01.5Z",
 ///   "failures_in_a_row": 3,
-///   "paused_for_seconds": 2.5,
+///   "next_attempt_in_seconds": 2.5,
 ///   "pending": 12,
 ///   "pending_bytes": 9120,
 ///   "oldest_pending_seconds": 61.2,
@@ -34,7 +38,13 @@ use serde::{Serialize, Serializer};
 ///   "statuses": { "200 OK": 4698, "400 Bad Request": 1, "503 Service Unavailable": 3 },
 ///   "last_error": "503 Service Unavailable",
 ///   "last_error_at": "2025-11-24T10:27:29.123456789Z",
-///   "last_success_at": "2025-11-24T10:26:28.5Z"
+///   "last_success_at": "2025-11-24T10:26:28.5Z",
+///   "rates": {
+///     "events_per_second": 0.5, "successes_per_second": 0.25, "failures_per_second": 0.05
+///   },
+///   "history": {
+///     "slot_seconds": 10, "events": [0, 12], "successes": [4, 0], "failures": [0, 3]
+///   }
 /// }
 /// ```
 ///
@@ -50,16 +60,22 @@ pub struct EndpointStatus {
     /// The URL without user info. A secret in its path or query is shown: put
     /// it into a [header](crate::Endpoint::header).
     pub url: String,
-    /// The other settings, as text for people. Only the number of headers,
-    /// signing secrets and root certificates is shown.
-    pub settings: BTreeMap<&'static str, String>,
+    /// The other settings. Only the number of headers, signing secrets and root
+    /// certificates is shown, and of `dead_letters` where they are kept.
+    pub settings: BTreeMap<&'static str, Value>,
     /// Whether it delivers.
     pub state: EndpointState,
+    /// Since when all attempts have failed. `None` unless the state is
+    /// [`Failing`](EndpointState::Failing).
+    #[serde(with = "crate::event::optional_timestamp")]
+    pub failing_since: Option<SystemTime>,
     /// Attempts in a row that have failed, at whatever events.
     pub failures_in_a_row: u32,
-    /// How long the endpoint pauses from now on, if it does.
-    #[serde(rename = "paused_for_seconds", serialize_with = "seconds")]
-    pub paused_for: Option<Duration>,
+    /// How long until the next attempt at events that have failed, if they wait
+    /// for one. The pause may follow from the retry policy or from the receiver's
+    /// `Retry-After`. `None` while such an attempt is under way, too.
+    #[serde(rename = "next_attempt_in_seconds", serialize_with = "seconds")]
+    pub next_attempt: Option<Duration>,
     /// Events that wait or are under way.
     pub pending: u64,
     /// Bytes of memory that they occupy.
@@ -98,6 +114,10 @@ pub struct EndpointStatus {
     /// When the receiver last accepted something.
     #[serde(with = "crate::event::optional_timestamp")]
     pub last_success_at: Option<SystemTime>,
+    /// Averages of the last minute.
+    pub rates: Rates,
+    /// Counts of the last 10 minutes.
+    pub history: History,
 }
 
 /// Whether an endpoint delivers.
@@ -105,11 +125,12 @@ pub struct EndpointStatus {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum EndpointState {
-    /// It delivers.
+    /// It delivers, or would if there were events.
     Delivering,
-    /// It pauses for a while, after failures or because the receiver has asked
-    /// for it with `Retry-After`. The reference says that the breaker is open.
-    Waiting,
+    /// The last attempt has failed, and will be repeated. It stays so while the
+    /// endpoint pauses and while the next attempt is under way, until the
+    /// receiver responds with a status that is not to be tried again.
+    Failing,
     /// It delivers nothing, because its receiver said that it is gone, until
     /// [`Notifier::enable`](crate::Notifier::enable).
     Disabled,

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Worker;
 use super::in_flight::untried;
 use crate::endpoint::dead_letter::{Cause, DeadLetterWriter, Fates, Reason};
+use crate::endpoint::running::Leftover;
 use crate::queue::{Abandoned, Queue};
 
 /// How long dead letters may take for all that is left at the end.
@@ -20,7 +21,7 @@ pub(crate) const BURIAL: Duration = Duration::from_secs(5);
 pub(super) struct Closing {
     queue: Arc<Queue>,
     dead_letters: Arc<DeadLetterWriter>,
-    leftover: Arc<Mutex<Fates>>,
+    leftover: Arc<Mutex<Leftover>>,
 }
 
 impl Drop for Closing {
@@ -29,15 +30,16 @@ impl Drop for Closing {
         let Abandoned { stored, lost } = self.queue.abandon();
         let why = "the worker ended before their dead letters were kept";
         self.dead_letters.lose(lost, Reason::Shutdown, why);
-        self.account(stored, lost);
+        self.account(stored, Fates { kept: 0, lost });
     }
 }
 
 impl Closing {
-    fn account(&self, kept: usize, lost: usize) {
+    fn account(&self, stored: usize, letters: Fates) {
         let mut leftover = self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
-        leftover.kept += kept;
-        leftover.lost += lost;
+        leftover.stored += stored;
+        leftover.letters.kept += letters.kept;
+        leftover.letters.lost += letters.lost;
     }
 }
 
@@ -67,7 +69,7 @@ impl Worker {
         // A store that outlives the process keeps its events as they are.
         let left = left.filter(|(entry, _)| !entry.is_stored());
         let (queue, deadline) = (&self.queue, Some(deadline));
-        let tell = |fates: Fates| closing.account(fates.kept, fates.lost);
+        let tell = |fates: Fates| closing.account(0, fates);
         self.dead_letters
             .bury_all(queue, left, Reason::Shutdown, &cause, deadline, tell)
             .await;

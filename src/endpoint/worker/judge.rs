@@ -19,6 +19,7 @@ struct Failed {
     epoch: u64,
     status: Option<StatusCode>,
     retry_after: Option<Duration>,
+    location: Option<String>,
     cause: Cause,
 }
 
@@ -40,6 +41,7 @@ impl Worker {
             Outcome::Refused {
                 status,
                 retry_after,
+                location,
                 answer,
             } => {
                 let error = status_text(status);
@@ -48,6 +50,7 @@ impl Worker {
                     epoch,
                     status: Some(status),
                     retry_after,
+                    location,
                     cause: Cause { error, answer },
                 });
             }
@@ -58,14 +61,15 @@ impl Worker {
                     epoch,
                     status: None,
                     retry_after: None,
+                    location: None,
                     cause: Cause { error, answer },
                 });
             }
         }
     }
 
-    fn failed(&mut self, failed: Failed) {
-        let Failed { id, status, .. } = failed;
+    fn failed(&mut self, mut failed: Failed) {
+        let (id, status, location) = (failed.id, failed.status, failed.location.take());
         self.counts.failed(status, &failed.cause.error);
         let verdict = status.map_or(Verdict::Retry, |status| self.retry.judge(status));
         let Some(part) = self.in_flight.part(id) else {
@@ -83,6 +87,7 @@ impl Worker {
             event: event.as_deref(),
             attempt,
             status,
+            location: location.as_deref(),
             error: &error,
             waiting: self.queue.size().0,
             next_attempt: next.map(|next| next.saturating_duration_since(Instant::now())),
@@ -111,6 +116,8 @@ impl Worker {
                 if self.switch.turn_off() {
                     tracing::error!(
                         endpoint = &*self.name,
+                        url = &*self.poster.shown_url,
+                        waiting = self.queue.size().0,
                         "the receiver is gone (410): the endpoint is disabled"
                     );
                 }
@@ -128,7 +135,9 @@ impl Worker {
 
     fn endpoint_works(&mut self, epoch: u64) {
         if self.counts.works() {
-            tracing::info!(endpoint = &*self.name, "the receiver answers again");
+            let (endpoint, url) = (&*self.name, &*self.poster.shown_url);
+            let waiting = self.queue.size().0;
+            tracing::info!(endpoint, url, waiting, "the receiver answers again");
         }
         if self.in_flight.gate.works(epoch) {
             self.counts.gate(0, None);

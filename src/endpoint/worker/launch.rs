@@ -112,6 +112,7 @@ async fn written(acceptance: Acceptance) -> Outcome {
         Err(error) if error.is_permanent() => Outcome::Refused {
             status: StatusCode::PAYLOAD_TOO_LARGE,
             retry_after: None,
+            location: None,
             answer: with_causes(&error),
         },
         Err(error) => Outcome::Failed(with_causes(&error)),

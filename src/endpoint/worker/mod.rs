@@ -29,9 +29,10 @@ use std::sync::{Arc, Mutex};
 pub(crate) use self::close::BURIAL;
 pub(super) use self::in_flight::InFlight;
 use super::batch::Batch;
-use super::dead_letter::{DeadLetterWriter, Fates};
+use super::dead_letter::DeadLetterWriter;
 use super::delivery::{Poster, Transport};
 use super::retry::Retry;
+use super::running::Leftover;
 use super::status::Counts;
 use super::switch::Switch;
 use crate::queue::Queue;
@@ -54,5 +55,5 @@ pub(super) struct Worker {
     pub(super) random: fastrand::Rng,
     pub(super) in_flight: InFlight,
     /// What became of the events that were left at the end.
-    pub(super) leftover: Arc<Mutex<Fates>>,
+    pub(super) leftover: Arc<Mutex<Leftover>>,
 }

@@ -86,7 +86,8 @@ impl Worker {
     pub(super) fn refresh(&self, now: Instant) {
         let (events, _) = self.queue.size();
         let (ours, queued) = (self.in_flight.oldest(), self.queue.oldest());
-        self.counts.pending(events, ours, queued, now);
+        let next_due = self.in_flight.next_due();
+        self.counts.pending(events, ours, queued, next_due, now);
     }
 }
 

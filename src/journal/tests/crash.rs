@@ -116,7 +116,9 @@ impl Run {
                 answers.lock().unwrap().push((index, result.ok()));
             };
             let set = wanted.iter().copied().collect();
-            self.journal().append(event.clone(), set, done).unwrap();
+            self.journal()
+                .append(event.clone(), set, Number::Next, done)
+                .unwrap();
             let fates = wanted.iter().map(|id| (*id, Fate::Waits)).collect();
             self.written.push(Written {
                 event,

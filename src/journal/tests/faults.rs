@@ -432,7 +432,9 @@ fn a_file_that_may_not_grow_keeps_what_it_has() {
             let (sender, answer) = mpsc::channel();
             let wanted = ids.iter().copied().collect();
             let done = move |result| sender.send(result).unwrap();
-            journal.append(event(kept), wanted, done).unwrap();
+            journal
+                .append(event(kept), wanted, Number::Next, done)
+                .unwrap();
             match answer.recv().unwrap() {
                 Ok(_) => kept += 1,
                 Err(error) => break error,

@@ -6,7 +6,9 @@ fn append(journal: &Journal, event: &SharedEvent, wanted: &[EndpointId]) -> u64 
     let (sender, answer) = mpsc::channel();
     let wanted = wanted.iter().copied().collect();
     let done = move |result| sender.send(result).unwrap();
-    journal.append(event.clone(), wanted, done).unwrap();
+    journal
+        .append(event.clone(), wanted, Number::Next, done)
+        .unwrap();
     answer.recv().unwrap().unwrap()
 }
 
@@ -196,7 +198,7 @@ fn the_inbox_is_bounded_and_says_when_there_is_room() {
     let stage = Stage::new(JournalOptions::default(), &["a"]);
     let append = || {
         let wanted = stage.ids.iter().copied().collect();
-        stage.journal.append(event(1), wanted, |_| {})
+        stage.journal.append(event(1), wanted, Number::Next, |_| {})
     };
     let taken = (0..).take_while(|_| append().is_ok()).count();
     assert_eq!(taken, 8 << 10);
@@ -280,7 +282,10 @@ fn a_file_that_is_mostly_free_is_made_smaller_when_it_is_opened() {
         let events: Vec<_> = (0..64).map(|it| event(100 * number + it)).collect();
         let wanted = |_| stage.ids.iter().copied().collect::<Wanted>();
         for event in events {
-            stage.journal.append(event, wanted(0), |_| {}).unwrap();
+            stage
+                .journal
+                .append(event, wanted(0), Number::Next, |_| {})
+                .unwrap();
         }
         stage.journal.turn();
     }

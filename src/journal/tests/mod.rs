@@ -5,9 +5,14 @@ mod files;
 mod letters;
 mod limits;
 mod operate;
+mod simulated;
 
+pub(crate) use self::simulated::SimulatedDisk;
+
+use std::num::NonZeroU64;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use self::disk::Disk;
 use super::*;
@@ -84,7 +89,9 @@ impl Stage {
         let (sender, answer) = mpsc::channel();
         let wanted = wanted.iter().copied().collect();
         let done = move |result| sender.send(result).unwrap();
-        self.journal.append(event.clone(), wanted, done).unwrap();
+        self.journal
+            .append(event.clone(), wanted, Number::Next, done)
+            .unwrap();
         self.journal.turn();
         answer.recv().unwrap()
     }

@@ -26,6 +26,7 @@ pub use self::base_url::BaseUrl;
 use self::forwarded::Client;
 use self::omitted::{Fact, Omitted};
 pub use self::peer::PeerAddr;
+pub(super) use self::peer::PeerWatch;
 pub use self::proxies::TrustedProxies;
 use crate::event::{ActorRecord, Origin, push_lossy};
 
@@ -48,6 +49,7 @@ pub(super) struct OriginSettings<'a> {
     /// The path that the distribution API begins with, such as `/v2/`.
     pub(super) prefix: &'a str,
     pub(super) trusted_proxies: &'a TrustedProxies,
+    pub(super) peers: &'a PeerWatch,
     pub(super) base_url: &'a BaseUrl,
     pub(super) https: bool,
     pub(super) actor: Option<&'a FromParts<ActorRecord>>,
@@ -70,6 +72,9 @@ impl RequestOrigin {
         let peer = peer.or_else(|| peer::extended(&parts.extensions));
         let peer = peer.map(peer::canonical);
         let proxies = settings.trusted_proxies;
+        if proxies.are_networks() {
+            settings.peers.note(peer);
+        }
         let trusted = proxies.trusts(peer.map(|peer| peer.ip()));
         let client = if trusted {
             Client::of(headers, proxies)

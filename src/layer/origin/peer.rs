@@ -1,13 +1,17 @@
 //! The address at the other end of the connection.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(feature = "axum-0-8")]
+use axum::extract::connect_info::{ConnectInfo, MockConnectInfo};
 use http::Extensions;
 
 /// The address at the other end of the connection, as a request extension.
 ///
 /// Servers insert it so that events have the address of the client. For axum
-/// the feature `axum-0-8` makes the layer read `ConnectInfo` instead.
+/// the feature `axum-0-8` makes the layer read `ConnectInfo` instead, or in tests
+/// without a connection `MockConnectInfo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
@@ -16,7 +20,12 @@ pub(super) fn extended(extensions: &Extensions) -> Option<SocketAddr> {
     let peer = extensions.get::<PeerAddr>().map(|peer| peer.0);
     #[cfg(feature = "axum-0-8")]
     let peer = peer.or_else(|| {
-        let info = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>();
+        let info = extensions.get::<ConnectInfo<SocketAddr>>();
+        info.map(|info| info.0)
+    });
+    #[cfg(feature = "axum-0-8")]
+    let peer = peer.or_else(|| {
+        let info = extensions.get::<MockConnectInfo<SocketAddr>>();
         info.map(|info| info.0)
     });
     peer
@@ -28,5 +37,31 @@ pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
         ip if ip.is_ipv4() => SocketAddr::new(ip, peer.port()),
         // Unchanged, so that a link-local address keeps its scope.
         _ => peer,
+    }
+}
+
+/// Notices that proxies are trusted by their addresses where no address is ever
+/// known, so that none of them is believed.
+#[derive(Debug, Default)]
+pub(in crate::layer) struct PeerWatch {
+    /// Whether the address of some peer was known, or its absence was logged.
+    settled: AtomicBool,
+}
+
+impl PeerWatch {
+    /// Notes a request. Logs at the first one if its peer is not known: a server
+    /// that passes addresses on does so from the beginning.
+    pub(super) fn note(&self, peer: Option<SocketAddr>) {
+        if self.settled.load(Ordering::Relaxed) || self.settled.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if peer.is_none() {
+            tracing::warn!(
+                "trusted_proxies is set, but the peer address of no request is known, so that no \
+                 forwarding header is believed: serve axum with \
+                 into_make_service_with_connect_info::<SocketAddr>() and the feature axum-0-8, \
+                 insert PeerAddr into requests, or set the layer's peer_addr"
+            );
+        }
     }
 }

@@ -53,6 +53,11 @@ impl TrustedProxies {
         Ok(Self(Trust::Networks(networks)))
     }
 
+    /// Whether it depends on the peer's address who is trusted.
+    pub(super) fn are_networks(&self) -> bool {
+        matches!(self.0, Trust::Networks(_))
+    }
+
     pub(super) fn trusts(&self, peer: Option<IpAddr>) -> bool {
         match &self.0 {
             Trust::None => false,

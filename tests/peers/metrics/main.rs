@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
-#[path = "../../../examples/support/admin.rs"]
+#[path = "../../../examples/common/admin/mod.rs"]
 mod admin;
 #[path = "../../common/mod.rs"]
 mod common;
@@ -138,11 +138,11 @@ async fn use_taciturn_registry(notifier: &Notifier) {
 
 #[tokio::test]
 async fn scraped_metrics_match_the_docs_and_the_status() {
-    let metrics = admin::record().unwrap();
+    let admin = admin::Admin::new().unwrap();
     let notifier = notifier().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let admin = admin::serve(listener, metrics, notifier.clone());
+    let admin = admin.serve(listener, notifier.clone(), None, false);
 
     all_begins_at_zero(&Scrape::parse(&get(address, "/metrics").await));
     use_registry(&notifier).await;
@@ -161,6 +161,17 @@ async fn scraped_metrics_match_the_docs_and_the_status() {
     }
     assert_eq!(scrape.value("unaccepted_total", &[]), Some(5.0));
     assert!(scrape.value("missing_facts_total", &[("fact", "media_type")]) >= Some(1.0));
+
+    let emitted = |action: &str, kind: &str| {
+        let scraped = scrape.value("emitted_total", &[("action", action), ("kind", kind)]);
+        assert_eq!(scraped, status["emitted"][action][kind].as_f64());
+        scraped
+    };
+    assert_eq!(emitted("pull", "manifest"), Some(3.0));
+    assert_eq!(emitted("push", "manifest"), Some(1.0));
+    assert_eq!(emitted("push", "blob"), Some(1.0));
+    assert_eq!(emitted("delete", "repository"), Some(0.0));
+    assert_eq!(emitted("mount", "tag"), None);
 
     // What became of the five events, by hand.
     for (name, wanted) in [
@@ -280,6 +291,21 @@ fn is_the_same(scrape: &Scrape, status: &Json) {
         assert!(histogram.buckets.len() > 10, "{metric} of {name}");
     }
     assert_eq!(histogram("batch_events").up_to(1.0), attempts);
+}
+
+#[tokio::test]
+async fn events_are_counted_by_action_and_kind_without_any_endpoint() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let notifier = Notifier::builder().build().unwrap();
+    let value = |action, kind| {
+        let scrape = Scrape::parse(&recorder.handle().render());
+        scrape.value("emitted_total", &[("action", action), ("kind", kind)])
+    };
+    assert_eq!(value("push", "manifest"), Some(0.0));
+    use_taciturn_registry(&notifier).await;
+    assert_eq!(value("pull", "manifest"), Some(1.0));
+    assert_eq!(value("push", "manifest"), Some(0.0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,229 @@
+//! What operators look at: a page for people, `/metrics` for Prometheus, and the
+//! status as JSON under `/debug/notifications`.
+
+#![allow(dead_code, reason = "not everybody uses all of it")]
+
+mod feed;
+mod guard;
+mod letters;
+
+use std::io;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{Html, IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tower_registry_notifications::sink::SinkError;
+use tower_registry_notifications::{Notifier, NotifierBuilder};
+
+use self::feed::Feed;
+use self::guard::Guard;
+use self::letters::Letters;
+
+/// The whole page: nothing else is loaded.
+const PAGE: &str = include_str!("page.html");
+
+/// How often the recorder folds what it has seen of distributions, so that
+/// they do not grow where nobody scrapes.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Buckets of durations: deliveries take milliseconds, and events may wait for
+/// hours while a receiver is down.
+const SECONDS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0,
+];
+/// Buckets of batches.
+const EVENTS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1000.0];
+
+/// Collects what is to be served.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    metrics: PrometheusHandle,
+    feed: Feed,
+    letters: Letters,
+}
+
+impl Admin {
+    /// Keeps all metrics of the process from now on: to be called before the
+    /// notifier is built, whose counters go to the recorder that is there then.
+    pub(crate) fn new() -> Result<Self, BuildError> {
+        record().map(Self::of)
+    }
+
+    /// The same with a recorder that is installed already.
+    pub(crate) fn of(metrics: PrometheusHandle) -> Self {
+        Self {
+            metrics,
+            feed: Feed::new(),
+            letters: Letters::default(),
+        }
+    }
+
+    /// Lets the page see the events of a notifier, and the dead letters of
+    /// endpoints that name no place for them.
+    pub(crate) fn watch(&self, notifier: NotifierBuilder) -> NotifierBuilder {
+        let notifier = notifier.sink(self.feed.clone());
+        notifier.dead_letters(self.letters.clone())
+    }
+
+    /// Serves until the task is aborted. Nothing here shows secrets, but who
+    /// pushes what is nobody's business either: listen on an address of your own
+    /// network. `name` is a host name, other than `localhost`, that browsers may
+    /// use. Only if it is `writable`, dead letters can be sent again and purged.
+    pub(crate) fn serve(
+        self,
+        listener: TcpListener,
+        notifier: Notifier,
+        name: Option<&str>,
+        writable: bool,
+    ) -> JoinHandle<io::Result<()>> {
+        let router = self.router(notifier, name, writable);
+        tokio::spawn(axum::serve(listener, router).into_future())
+    }
+
+    fn router(self, notifier: Notifier, name: Option<&str>, writable: bool) -> Router {
+        const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+        let recorded = self.metrics.clone();
+        let metrics = async move || ([(CONTENT_TYPE, TEXT)], recorded.render());
+        let guard = Guard {
+            writable,
+            name: name.map(str::to_owned),
+            policy: policy(),
+        };
+        let shared = Shared {
+            admin: self,
+            notifier,
+            writable,
+        };
+        Router::new()
+            .route("/", get(async || Html(PAGE)))
+            .route("/debug/notifications", get(status))
+            .route("/debug/events", get(events))
+            .route("/debug/letters", get(letters))
+            .route("/admin/letters/{what}", post(all_letters))
+            .route("/admin/letters/{id}/{what}", post(one_letter))
+            .route("/admin/endpoints/{name}/enable", post(enable))
+            .with_state(shared)
+            .layer(axum::middleware::from_fn_with_state(guard, guard::guard))
+            // Scraped under any name: it does not say who pushes what.
+            .route("/metrics", get(metrics))
+    }
+}
+
+/// Installs a recorder of all metrics of the process.
+pub(crate) fn record() -> Result<PrometheusHandle, BuildError> {
+    // Without buckets they would be summaries, which do not add up.
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_events".into()), &EVENTS)?
+        .install_recorder()?;
+    let recorder = handle.clone();
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(UPKEEP);
+        loop {
+            ticks.tick().await;
+            recorder.run_upkeep();
+        }
+    });
+    Ok(handle)
+}
+
+/// Allows the page's own script and style, by their hashes, and nothing else: no
+/// script in an attribute, and no text that becomes HTML (trusted types).
+fn policy() -> HeaderValue {
+    let hash = |tag: &str| {
+        let (_, rest) = PAGE.split_once(&format!("<{tag}>")).unwrap_or_default();
+        let (content, _) = rest.split_once(&format!("</{tag}>")).unwrap_or_default();
+        format!("'sha256-{}'", STANDARD.encode(Sha256::digest(content)))
+    };
+    let policy = format!(
+        "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types 'none'",
+        hash("script"),
+        hash("style"),
+    );
+    // Base64 and fixed words are always valid; a page without a policy must not be.
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+#[derive(Clone)]
+struct Shared {
+    admin: Admin,
+    notifier: Notifier,
+    writable: bool,
+}
+
+async fn status(State(shared): State<Shared>) -> Response {
+    Json(shared.notifier.status()).into_response()
+}
+
+async fn events(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    shared.admin.feed.stream(&headers)
+}
+
+async fn letters(State(shared): State<Shared>) -> Json<Value> {
+    let letters = shared.admin.letters.shown();
+    Json(json!({ "writable": shared.writable, "letters": letters }))
+}
+
+async fn one_letter(
+    State(shared): State<Shared>,
+    Path((id, what)): Path<(u64, String)>,
+) -> Response {
+    match shared.act(id, &what).await {
+        Some(Ok(true)) => StatusCode::NO_CONTENT.into_response(),
+        Some(Ok(false)) => (StatusCode::NOT_FOUND, "this letter is gone").into_response(),
+        Some(Err(error)) => refused(&error),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// Does it with all letters that are there now, and ends at the first error.
+async fn all_letters(State(shared): State<Shared>, Path(what): Path<String>) -> Response {
+    let mut known = matches!(&*what, "send" | "purge");
+    for id in shared.admin.letters.ids() {
+        match shared.act(id, &what).await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return refused(&error),
+            None => known = false,
+        }
+    }
+    match known {
+        true => StatusCode::NO_CONTENT.into_response(),
+        false => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn enable(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
+    match shared.notifier.enable(&name) {
+        true => StatusCode::NO_CONTENT.into_response(),
+        false => (StatusCode::NOT_FOUND, "no such disabled endpoint").into_response(),
+    }
+}
+
+fn refused(error: &SinkError) -> Response {
+    (StatusCode::CONFLICT, format!("not sent: {error}")).into_response()
+}
+
+impl Shared {
+    /// Returns `None` if there is no such action.
+    async fn act(&self, id: u64, what: &str) -> Option<Result<bool, SinkError>> {
+        let letters = &self.admin.letters;
+        match what {
+            "send" => Some(letters.send_again(&self.notifier, id).await),
+            "purge" => Some(Ok(letters.purge(id))),
+            _ => None,
+        }
+    }
+}

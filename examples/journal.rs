@@ -1,0 +1,99 @@
+//! Looks into a journal of events, and mends what is stuck.
+//!
+//! ```text
+//! cargo run --features journal --example journal -- /var/lib/registry/notifications status
+//! ```
+//!
+//! The registry that uses the journal must not run meanwhile.
+
+#[path = "support/journal_options.rs"]
+mod journal_options;
+#[path = "support/journal_print.rs"]
+mod journal_print;
+
+use std::process::ExitCode;
+
+use tower::BoxError;
+use tower_registry_notifications::journal::{Journal, JournalError};
+
+use crate::journal_options::{Command, Options};
+use crate::journal_print::Printer;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(false)
+        .init();
+    let result = match journal_options::parse(std::env::args_os().skip(1)) {
+        Ok(Some(options)) => run(&options),
+        Ok(None) => Printer::new(false)
+            .text(journal_options::HELP)
+            .map(|()| true),
+        Err(message) => Err(message.into()),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        // What was looked for is damaged.
+        Ok(false) => ExitCode::from(2),
+        Err(error) => {
+            eprintln!("journal: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns false if the journal is not intact.
+fn run(options: &Options) -> Result<bool, BoxError> {
+    if !options.path.is_file() {
+        // Opening would create it.
+        return Err(format!("there is no file {}", options.path.display()).into());
+    }
+    let journal = Journal::open(&options.path).map_err(|error| explained(&error))?;
+    let printer = Printer::new(options.json);
+    match &options.command {
+        Command::Status => printer.status(&journal.status())?,
+        Command::List { endpoint } => {
+            let status = journal.status();
+            let names = status.endpoints.into_iter().map(|it| it.name);
+            for name in names.filter(|name| endpoint.as_ref().is_none_or(|it| it == name)) {
+                for event in journal.waiting(&name)? {
+                    printer.event(&name, &event?)?;
+                }
+            }
+        }
+        Command::Replay { endpoint, from } => {
+            printer.count("sent again", journal.replay(endpoint, from)?)?;
+        }
+        Command::DeadList(filter) => {
+            for letter in journal.dead_letters(filter) {
+                printer.letter(&letter?)?;
+            }
+        }
+        Command::DeadSend(filter) => {
+            printer.count("sent again", journal.send_letters_again(filter)?)?;
+        }
+        Command::DeadPurge(filter) => {
+            printer.count("removed", journal.purge_letters(filter)?)?;
+        }
+        Command::Purge { endpoint } => {
+            printer.count("removed", journal.purge_endpoint(endpoint)?)?;
+        }
+        Command::Move { endpoint, to } => {
+            printer.count("moved", journal.move_endpoint(endpoint, to)?)?;
+        }
+        Command::Check => {
+            let check = journal.check()?;
+            printer.check(&check)?;
+            return Ok(check.is_intact());
+        }
+    }
+    Ok(true)
+}
+
+fn explained(error: &JournalError) -> String {
+    match error.is_locked() {
+        true => format!("{error}: stop the registry first"),
+        false => error.to_string(),
+    }
+}

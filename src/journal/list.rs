@@ -1,0 +1,107 @@
+//! Events that wait, for operators.
+
+use std::collections::VecDeque;
+use std::sync::mpsc;
+
+use serde::Serialize;
+
+use super::error::{JournalError, Kind};
+use super::{EndpointId, Journal, Most, Page, Stored};
+use crate::event::SharedEvent;
+
+/// Events that are read at once.
+const PAGE: Most = Most {
+    events: 256,
+    bytes: 4 << 20,
+};
+
+/// An event of a [`Journal`] that an endpoint waits for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct WaitingEvent {
+    /// Its place among all events of the journal.
+    pub position: u64,
+    /// Its number among the events that the endpoint wants of one source instance,
+    /// from 1. `None` if the endpoint did not want it when it came.
+    pub number: Option<u64>,
+    /// The event itself.
+    pub event: SharedEvent,
+}
+
+impl Journal {
+    /// Returns the events that an endpoint waits for, the oldest first. They are
+    /// read as the iterator goes on.
+    ///
+    /// Blocks while it reads.
+    ///
+    /// # Errors
+    ///
+    /// If the journal does not know the endpoint
+    /// ([`JournalError::is_not_found`]). The last item is an error if the journal
+    /// cannot be read.
+    pub fn waiting(
+        &self,
+        endpoint: &str,
+    ) -> Result<impl Iterator<Item = Result<WaitingEvent, JournalError>> + use<>, JournalError>
+    {
+        let state = self.shared().published().state;
+        let message = || format!("the journal knows no endpoint {endpoint:?}");
+        let known = state.named(endpoint);
+        let known = known.ok_or_else(|| JournalError::new(Kind::NotFound, message()))?;
+        Ok(Events {
+            journal: self.clone(),
+            endpoint: known.id,
+            next: Some(0),
+            page: VecDeque::new(),
+        })
+    }
+}
+
+struct Events {
+    journal: Journal,
+    endpoint: EndpointId,
+    /// Where the next page begins, if there is one.
+    next: Option<u64>,
+    page: VecDeque<Stored>,
+}
+
+impl Events {
+    fn read(&self, from: u64) -> Result<Page, JournalError> {
+        let (sender, answer) = mpsc::sync_channel(1);
+        let reply = move |page| {
+            // Nobody may wait for the answer any more.
+            let _gone = sender.send(page);
+        };
+        self.journal.read(self.endpoint, from, PAGE, reply);
+        answer
+            .recv()
+            .unwrap_or_else(|_| Err(JournalError::closed()))
+    }
+}
+
+impl Iterator for Events {
+    type Item = Result<WaitingEvent, JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.page.is_empty() {
+            let from = self.next.take()?;
+            match self.read(from) {
+                Ok(page) => {
+                    self.next = Some(page.next).filter(|_| !page.at_end);
+                    self.page = page.events.into();
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let Stored {
+            position,
+            number,
+            event,
+        } = self.page.pop_front()?;
+        Some(Ok(WaitingEvent {
+            position,
+            number,
+            event,
+        }))
+    }
+}

@@ -1,0 +1,30 @@
+//! A journal on a simulated disk, for simulations of what is above it.
+
+use super::disk::Disk;
+use super::*;
+
+/// A disk that outlives the journals on it. A clone is another handle to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SimulatedDisk(Disk);
+
+impl SimulatedDisk {
+    /// Opens a journal that works when it is [told to](Journal::turn).
+    pub(crate) fn open(&self) -> Result<Journal, JournalError> {
+        Journal::manual(JournalOptions::default(), self.0.opener())
+    }
+
+    /// Loses power: what was not synced is there in part.
+    pub(crate) fn crash(&self, random: &mut fastrand::Rng) {
+        self.0.crash(random);
+    }
+
+    /// Lets calls fail, `many` of them, after so many that do not.
+    pub(crate) fn fail_after(&self, calls: u64, many: u64) {
+        self.0.fail_after(calls, many);
+    }
+
+    /// Lets no more calls fail.
+    pub(crate) fn work(&self) {
+        self.0.work();
+    }
+}

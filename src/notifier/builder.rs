@@ -1,0 +1,322 @@
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use super::journal::{Journal, Journaled, Starting};
+use super::notifier::{Inner, Notifier};
+use crate::endpoint::dead_letter::DeadLetterSink;
+use crate::endpoint::{Backing, Checked, Endpoint, Running};
+use crate::error::{BuildError, Mistakes};
+use crate::event::SourceRecord;
+use crate::host::is_valid_in_url;
+use crate::in_flight::InFlight;
+use crate::queue::Store;
+use crate::sink::{Broadcaster, Counted, Destination, Plain, Sink, Totals};
+use crate::worker_runtime::WorkerRuntime;
+
+/// Configures a [`Notifier`].
+#[derive(Clone)]
+pub struct NotifierBuilder {
+    source: Option<SourceRecord>,
+    public_host: Option<String>,
+    include_references: bool,
+    sinks: Vec<Arc<dyn Sink>>,
+    endpoints: Vec<Endpoint>,
+    dead_letters: Option<Arc<dyn DeadLetterSink>>,
+    own_runtime: bool,
+    journal: Option<Journal>,
+    clock: fn() -> SystemTime,
+}
+
+impl Default for NotifierBuilder {
+    fn default() -> Self {
+        Self {
+            source: None,
+            public_host: None,
+            include_references: false,
+            sinks: Vec::new(),
+            endpoints: Vec::new(),
+            dead_letters: None,
+            own_runtime: false,
+            journal: None,
+            clock: SystemTime::now,
+        }
+    }
+}
+
+impl NotifierBuilder {
+    /// Sets the registry node that events come from. Defaults to one without an
+    /// address, whose instance id is new for each notifier.
+    #[must_use]
+    pub fn source(mut self, source: SourceRecord) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Sets the host under which clients reach the registry, with its port if that is not
+    /// the default: `registry.example.com:5000`. The formats
+    /// [`Azure`](crate::Format::Azure), [`Harbor`](crate::Format::Harbor) and
+    /// [`ImageUpdater`](crate::Format::ImageUpdater) put it before the repository, and
+    /// their receivers compare it with the names of images.
+    ///
+    /// Defaults to the host of each request, and where a request has none, to the
+    /// address of the [source](Self::source). An event keeps the host of the notifier
+    /// that made it, also when another one delivers it.
+    #[must_use]
+    pub fn public_host(mut self, host: impl Into<String>) -> Self {
+        self.public_host = Some(host.into());
+        self
+    }
+
+    /// Sets the source like [`source`](Self::source) if none has been set, as by a
+    /// configuration file that names one.
+    #[must_use]
+    pub fn or_source(mut self, source: SourceRecord) -> Self {
+        self.source.get_or_insert(source);
+        self
+    }
+
+    /// Whether events of manifests list what the manifest refers to. Defaults
+    /// to `false`.
+    #[must_use]
+    pub fn include_references(mut self, include: bool) -> Self {
+        self.include_references = include;
+        self
+    }
+
+    /// Adds a sink of any kind.
+    #[must_use]
+    pub fn sink(mut self, sink: impl Sink) -> Self {
+        self.sinks.push(Arc::new(sink));
+        self
+    }
+
+    /// Sets where the dead letters of endpoints go that have no sink of dead
+    /// letters of their own. By default a journal keeps such letters; without one
+    /// they are lost, which is counted and logged.
+    #[must_use]
+    pub fn dead_letters(mut self, sink: impl DeadLetterSink) -> Self {
+        self.dead_letters = Some(Arc::new(sink));
+        self
+    }
+
+    /// Adds an endpoint.
+    #[must_use]
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoints.push(endpoint);
+        self
+    }
+
+    /// Keeps the events of all endpoints in a journal until they are delivered, so
+    /// that an accepted event survives a crash. Defaults to none: events wait in
+    /// memory. See [`journal`](crate::journal) for what is promised.
+    ///
+    /// The name of an endpoint is its identity in the journal. Dead letters of
+    /// endpoints without a sink of their own for them are kept in the journal. The
+    /// limits of an endpoint's queue bound what of the journal is in memory, and its
+    /// [`Overflow`](crate::endpoint::Overflow) does not apply: what the journal may
+    /// hold is set with [`JournalOptions`](crate::journal::JournalOptions).
+    #[cfg(feature = "journal")]
+    #[must_use]
+    pub fn journal(mut self, journal: Journal) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
+    /// Sets the wall clock.
+    #[cfg(all(test, feature = "journal"))]
+    pub(crate) fn clock(mut self, clock: fn() -> SystemTime) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets whether deliveries run in a runtime of their own, on a thread of
+    /// their own, which ends when all endpoints have. Otherwise they run in the
+    /// runtime in which the notifier is built, between its other tasks, and wake
+    /// its threads. Where few threads serve many requests, responses come sooner
+    /// with a runtime for the deliveries. Defaults to `false`.
+    ///
+    /// A dead-letter sink, a layer and a client of your own run there too. With
+    /// it, a notifier can be built outside of a Tokio runtime.
+    #[must_use]
+    pub fn own_runtime(mut self, own: bool) -> Self {
+        self.own_runtime = own;
+        self
+    }
+
+    /// The names of the endpoints that are not disabled.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn endpoint_names(&self) -> Vec<String> {
+        let enabled = self.endpoints.iter().filter(|it| !it.is_disabled());
+        enabled.map(|it| it.name().to_owned()).collect()
+    }
+
+    /// Whether an endpoint shows the numbers of events.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn has_sequences(&self) -> bool {
+        self.endpoints.iter().any(Endpoint::has_sequence)
+    }
+
+    /// Whether there are sinks besides the endpoints.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn has_sinks(&self) -> bool {
+        !self.sinks.is_empty()
+    }
+
+    /// Whether there is an endpoint that is not disabled.
+    pub fn has_endpoints(&self) -> bool {
+        self.endpoints.iter().any(|it| !it.is_disabled())
+    }
+
+    /// Builds the notifier and spawns a task for each endpoint that is not
+    /// disabled. A metrics recorder must be installed before.
+    ///
+    /// # Errors
+    ///
+    /// If a setting of an endpoint is invalid, two endpoints have the same name,
+    /// there are endpoints but no Tokio runtime and no
+    /// [own one](Self::own_runtime), or the journal cannot be written or
+    /// has a notifier already. All mistakes are reported at
+    /// once, each with field, value and remedy.
+    pub fn build(self) -> Result<Notifier, BuildError> {
+        self.build_over(|_| None)
+    }
+
+    /// Builds a notifier whose endpoints have their events in these stores, by name,
+    /// or in memory. With a journal all of them are in the journal.
+    pub(crate) fn build_over(
+        self,
+        store: impl FnMut(&str) -> Option<Box<dyn Store>>,
+    ) -> Result<Notifier, BuildError> {
+        let mut mistakes = Mistakes::default();
+        let runtime = mistakes.take(WorkerRuntime::new(self.has_endpoints(), self.own_runtime));
+        let mut source = self.source.unwrap_or_else(|| SourceRecord::new(""));
+        source.public_host = self.public_host.unwrap_or(source.public_host);
+        if !source.public_host.is_empty() && !is_valid_in_url(&source.public_host) {
+            let remedy = "write a host, with or without a port: registry.example.com:5000";
+            mistakes.add(BuildError::new("public host", &source.public_host, remedy));
+        }
+        let mut names = HashSet::new();
+        let mut checked = Vec::new();
+        for endpoint in self.endpoints {
+            if !names.insert(endpoint.name().to_owned()) {
+                let remedy = "give each endpoint a name of its own";
+                mistakes.add(BuildError::new("endpoint name", endpoint.name(), remedy));
+            }
+            if endpoint.is_disabled() {
+                mistakes.take(endpoint.check_disabled());
+                continue;
+            }
+            // A journal keeps the dead letters of such endpoints itself.
+            let others = self.dead_letters.as_ref();
+            let others = others.filter(|_| self.journal.is_none());
+            let endpoint = endpoint.dead_letters_or(others);
+            checked.extend(mistakes.take(endpoint.checked()));
+        }
+        let Some(runtime) = runtime.filter(|_| mistakes.is_empty()) else {
+            return mistakes.failed();
+        };
+        let under = Under {
+            journal: self.journal,
+            store,
+            clock: self.clock,
+        };
+        let parts = Parts::start(under, checked, &source, runtime)?;
+        let mut sinks = self.sinks;
+        let plain = sinks.iter().map(|sink| Arc::new(Plain(sink.clone())) as _);
+        let mut destinations: Vec<Arc<dyn Destination>> = plain.collect();
+        match &parts.journal {
+            Some(journal) => {
+                sinks.push(journal.sink());
+                destinations.push(journal.destination());
+            }
+            None => {
+                let endpoints = || parts.endpoints.iter().cloned();
+                sinks.extend(endpoints().map(|it| it as Arc<dyn Sink>));
+                destinations.extend(endpoints().map(|it| it as Arc<dyn Destination>));
+            }
+        }
+        let totals = Totals::registered();
+        Ok(Notifier(Arc::new(Inner {
+            source: Arc::new(source),
+            include_references: self.include_references,
+            sink: Arc::new(Counted::new(Broadcaster::new(sinks), totals.clone())),
+            totals,
+            started_at: SystemTime::now(),
+            destinations,
+            endpoints: parts.endpoints,
+            journal: parts.journal,
+            tasks: Mutex::new(parts.tasks),
+            in_flight: InFlight::new(),
+        })))
+    }
+}
+
+/// The endpoints, started.
+struct Parts {
+    endpoints: Vec<Arc<Running>>,
+    journal: Option<Journaled>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What is below the endpoints.
+struct Under<S> {
+    journal: Option<Journal>,
+    /// The store of each endpoint, by name, where there is no journal.
+    store: S,
+    clock: fn() -> SystemTime,
+}
+
+impl Parts {
+    fn start(
+        mut under: Under<impl FnMut(&str) -> Option<Box<dyn Store>>>,
+        checked: Vec<Checked>,
+        source: &SourceRecord,
+        runtime: WorkerRuntime,
+    ) -> Result<Self, BuildError> {
+        let clock = under.clock;
+        let mut starting = under.journal.map(|it| Starting::new(it, clock));
+        let (mut endpoints, mut workers) = (Vec::new(), Vec::new());
+        let inside = runtime.enter();
+        for endpoint in checked {
+            let backing = match &mut starting {
+                Some(journal) => journal.backing(),
+                None => Backing {
+                    store: (under.store)(endpoint.name()),
+                    dead_letters: None,
+                    clock,
+                },
+            };
+            let (running, worker) = endpoint.start(backing);
+            endpoints.push(running);
+            workers.push(worker);
+        }
+        // Before the workers run: a store needs its number in the journal.
+        let journal = starting
+            .map(|it| it.attach(&endpoints, source))
+            .transpose()?;
+        drop(inside);
+        Ok(Self {
+            endpoints,
+            journal,
+            tasks: runtime.start(workers)?,
+        })
+    }
+}
+
+impl fmt::Debug for NotifierBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotifierBuilder")
+            .field("source", &self.source)
+            .field("public_host", &self.public_host)
+            .field("include_references", &self.include_references)
+            .field("endpoints", &self.endpoints)
+            .field("own_runtime", &self.own_runtime)
+            .field("journal", &self.journal)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,151 @@
+//! A journal under the queues of a notifier's endpoints.
+//!
+//! ```text
+//! write ─▶ sink: the endpoints that want it ─▶ journal ─▶ consumer ─▶ their queues
+//!                                                 ▲                     │
+//!                                                 └── store: refill, settle
+//! ```
+//!
+//! The sink stands in front of all endpoints and asks their filters once for
+//! each event. The journal hands an event to the queues when it is on disk, and
+//! only then is the write accepted. Each queue is a window over the journal.
+
+mod consumer;
+mod metrics;
+mod sink;
+mod store;
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use self::consumer::Queues;
+use self::sink::JournalSink;
+use self::store::JournalStore;
+use super::status::NotifierStatus;
+use crate::dead_letter::DeadLetter;
+use crate::endpoint::{Backing, Running};
+use crate::error::BuildError;
+use crate::event::SourceRecord;
+pub(super) use crate::journal::Journal;
+use crate::journal::{Attach, EndpointId, Number, Start};
+use crate::queue::Position;
+use crate::sink::{Acceptance, Destination, Sink};
+
+/// A journal whose endpoints are not started.
+pub(super) struct Starting {
+    journal: Journal,
+    clock: fn() -> SystemTime,
+    /// The number of each endpoint in the journal, which its store learns later.
+    ids: Vec<Arc<OnceLock<EndpointId>>>,
+}
+
+impl Starting {
+    pub(super) fn new(journal: Journal, clock: fn() -> SystemTime) -> Self {
+        Self {
+            journal,
+            clock,
+            ids: Vec::new(),
+        }
+    }
+
+    /// What is below the next endpoint.
+    pub(super) fn backing(&mut self) -> Backing {
+        let id = Arc::new(OnceLock::new());
+        self.ids.push(id.clone());
+        Backing {
+            store: Some(Box::new(JournalStore::new(self.journal.clone(), id))),
+            dead_letters: Some(Arc::new(self.journal.clone())),
+            clock: self.clock,
+        }
+    }
+
+    /// Connects the journal to the endpoints, which are those in the order of
+    /// their [`backing`](Self::backing).
+    pub(super) fn attach(
+        self,
+        endpoints: &[Arc<Running>],
+        source: &SourceRecord,
+    ) -> Result<Journaled, BuildError> {
+        let attached = endpoints.iter().map(|endpoint| Attach {
+            name: endpoint.name().into(),
+            start: Start::New,
+        });
+        let queues = Arc::new(Queues::default());
+        let ids = self
+            .journal
+            .attach(attached.collect(), &source.instance_id, queues.clone())
+            .map_err(|error| BuildError::at("journal", crate::error::with_causes(&error)))?;
+        queues.set(&ids, endpoints);
+        let (status, end) = (self.journal.status(), Position(self.journal.end()));
+        for ((id, known), endpoint) in ids.iter().zip(self.ids).zip(endpoints) {
+            // Each is set once, here.
+            let _first = known.set(*id);
+            let mut journaled = status.endpoints.iter();
+            let journaled = journaled.find(|it| it.name == endpoint.name());
+            let waiting = journaled.map_or(0, |it| it.waiting);
+            let (queue, _) = endpoint.parts();
+            queue.announce(usize::try_from(waiting).unwrap_or(usize::MAX), end);
+        }
+        let endpoints = ids.into_iter().zip(endpoints.iter().cloned()).collect();
+        let sink = JournalSink::new(self.journal.clone(), endpoints);
+        metrics::watch(&sink);
+        Ok(Journaled {
+            journal: self.journal,
+            sink,
+        })
+    }
+}
+
+/// A journal under the queues.
+#[derive(Clone)]
+pub(super) struct Journaled {
+    journal: Journal,
+    sink: JournalSink,
+}
+
+impl Journaled {
+    /// Writes to all endpoints that want an event.
+    pub(super) fn sink(&self) -> Arc<dyn Sink> {
+        Arc::new(self.sink.clone())
+    }
+
+    pub(super) fn destination(&self) -> Arc<dyn Destination> {
+        Arc::new(self.sink.clone())
+    }
+
+    /// Writes the event of a dead letter to its endpoint, whatever the filter says.
+    /// It keeps its number.
+    pub(super) fn send_again(&self, endpoint: &Running, letter: &DeadLetter) -> Acceptance {
+        let number = Number::Kept(letter.number);
+        self.sink.write_to(endpoint, &letter.event, number)
+    }
+
+    /// Takes no more events.
+    pub(super) fn close(&self) {
+        Sink::close(&self.sink);
+    }
+
+    /// Resolves when every write is decided.
+    pub(super) async fn decided(&self) {
+        self.sink.decided().await;
+    }
+
+    /// Waits until it is on disk what was settled, and gives the journal back.
+    pub(super) async fn finish(&self, limit: Duration) {
+        match tokio::time::timeout(limit, self.journal.flush()).await {
+            Ok(Ok(())) => {}
+            // They are delivered again after a restart, which is no loss.
+            Ok(Err(error)) => {
+                let error = crate::error::with_causes(&error);
+                tracing::warn!(error, "the last deliveries may be repeated");
+            }
+            Err(_) => tracing::warn!("the last deliveries may be repeated"),
+        }
+        self.journal.detach();
+    }
+
+    pub(super) fn add_to(&self, status: &mut NotifierStatus) {
+        status.not_durable = self.sink.not_durable();
+        status.journal = Some(self.journal.status());
+    }
+}

@@ -1,0 +1,143 @@
+//! The journal as the store of one queue: [`JournalStore`].
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use crate::journal::{self, EndpointId, Journal, Most};
+use crate::queue::{Page, Position, Refill, Reload, Room, Store, Stored};
+
+/// How much is read at once: enough that the way to the journal costs nothing,
+/// and little enough that a page in between is no burden to the memory.
+const PAGE: Room = Room {
+    events: 1_000,
+    bytes: 4 << 20,
+};
+
+/// The part of a journal that one endpoint waits for.
+pub(super) struct JournalStore {
+    journal: Journal,
+    id: Arc<OnceLock<EndpointId>>,
+    kept_in: String,
+}
+
+impl JournalStore {
+    /// The store of the endpoint whose number `id` holds, as soon as the journal
+    /// is attached.
+    pub(super) fn new(journal: Journal, id: Arc<OnceLock<EndpointId>>) -> Self {
+        let kept_in = format!("the journal {}", journal.location());
+        Self {
+            journal,
+            id,
+            kept_in,
+        }
+    }
+}
+
+impl Store for JournalStore {
+    fn refill(&self, from: Position, most: Room, reply: Refill) {
+        // Nothing is asked for before the journal is attached.
+        let Some(id) = self.id.get() else { return };
+        let answer = move |page: Result<journal::Page, _>| {
+            // While the journal is down, the queue asks again when it has recovered.
+            if let Ok(page) = page {
+                let next = Position(page.next);
+                let events = page.events.into_iter().map(stored).collect();
+                reply.answer(Page { events, next });
+            }
+        };
+        self.journal.read(*id, from.0, limited(most), answer);
+    }
+
+    fn reload(&self, repository: &str, range: Range<Position>, most: Room, reply: Reload) {
+        let Some(id) = self.id.get() else { return };
+        let search = Search {
+            journal: self.journal.clone(),
+            id: *id,
+            repository: repository.into(),
+            end: range.end,
+            most,
+            reply,
+        };
+        search.go_on(range.start);
+    }
+
+    fn settle(&self, position: Position) {
+        if let Some(id) = self.id.get() {
+            self.journal.settle(*id, position.0);
+        }
+    }
+
+    fn kept_in(&self) -> &str {
+        &self.kept_in
+    }
+}
+
+/// Looks for events of one repository among those of its endpoint.
+struct Search {
+    journal: Journal,
+    id: EndpointId,
+    repository: Box<str>,
+    end: Position,
+    most: Room,
+    reply: Reload,
+}
+
+impl Search {
+    /// Reads one page after another, until there is an event.
+    fn go_on(self, from: Position) {
+        let (journal, id) = (self.journal.clone(), self.id);
+        let answer = move |page: Result<journal::Page, _>| {
+            if let Ok(page) = page {
+                self.look_at(page);
+            }
+        };
+        journal.read(id, from.0, limited(PAGE), answer);
+    }
+
+    fn look_at(self, page: journal::Page) {
+        let next = match page.at_end {
+            true => self.end,
+            false => Position(page.next).min(self.end),
+        };
+        let is_wanted = |stored: &journal::Stored| {
+            Position(stored.position) < self.end && stored.event.repository() == &*self.repository
+        };
+        let events = page.events.into_iter().filter(is_wanted).map(stored);
+        let mut events: Vec<_> = events.collect();
+        if events.is_empty() && next < self.end {
+            return self.go_on(next);
+        }
+        let next = match events.get(self.most.events.max(1)) {
+            Some(first_left) => first_left.position,
+            None => next,
+        };
+        events.truncate(self.most.events.max(1));
+        self.reply.answer(Page { events, next });
+    }
+}
+
+fn limited(most: Room) -> Most {
+    Most {
+        events: most.events.min(PAGE.events),
+        bytes: most.bytes.min(PAGE.bytes),
+    }
+}
+
+pub(super) fn stored(stored: journal::Stored) -> Stored {
+    Stored {
+        position: Position(stored.position),
+        number: stored.number.unwrap_or(0),
+        accepted_at: stored.event.accepted_at(),
+        event: stored.event,
+    }
+}
+
+impl fmt::Debug for JournalStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JournalStore")
+            .field("journal", &self.journal)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

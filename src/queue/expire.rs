@@ -1,0 +1,56 @@
+//! Events that a store gives up by limits of its own.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use super::entry::{Entry, memory_of};
+use super::queue::Queue;
+use super::store::{Position, Stored};
+use super::window::entry;
+
+#[cfg_attr(
+    not(any(test, feature = "journal")),
+    allow(dead_code, reason = "only the journal has limits")
+)]
+impl Queue {
+    /// The store is to end these events, which are all that it has up to the last
+    /// of them. Returns those that become dead letters, oldest first. They count
+    /// as under way until they are settled or forgotten. Those that are under way
+    /// already stay with the reader and end there.
+    pub(crate) fn expire(&self, events: Vec<Stored>) -> Vec<Entry> {
+        let Some(end) = events.last().map(|last| last.position.next()) else {
+            return Vec::new();
+        };
+        let now = (Instant::now(), (self.clock)());
+        let mut state = self.state();
+        let state = &mut *state;
+        let (window, bounds, lanes) = (&mut state.window, &mut state.bounds, &mut state.lanes);
+        let before = window.expired;
+        window.expired = before.max(end);
+        let is_expired = |entry: &Entry| entry.position().is_some_and(|it| it < end);
+        let mut loaded: HashMap<Option<Position>, Entry> = lanes
+            .remove(is_expired)
+            .into_iter()
+            .map(|entry| (entry.position(), entry))
+            .collect();
+        let mut expired = Vec::new();
+        for stored in events {
+            let position = stored.position;
+            if let Some(entry) = loaded.remove(&Some(position)) {
+                expired.push(entry);
+                continue;
+            }
+            let rests = || lanes.rests_at(stored.event.repository(), position, window.next);
+            if position >= before && (position >= window.next || rests()) {
+                window.left -= 1;
+                bounds.add(memory_of(&stored.event));
+                expired.push(entry(stored, now));
+            }
+        }
+        expired.extend(loaded.into_values());
+        expired.sort_by_key(|entry| entry.place);
+        expired.iter().for_each(|it| bounds.take(it.memory()));
+        expired
+    }
+}

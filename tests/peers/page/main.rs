@@ -1,0 +1,500 @@
+//! The page of the examples in a real browser, Debian's Chromium without a
+//! window: what it shows, and what other sites can do to it.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+#[path = "../../../examples/common/admin/mod.rs"]
+mod admin;
+mod chromium;
+#[path = "../../common/mod.rs"]
+mod common;
+#[path = "../../../examples/support/image.rs"]
+mod image;
+#[path = "../../../examples/support/registry.rs"]
+mod registry;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tower_registry_notifications::endpoint::Backoff;
+use tower_registry_notifications::event::Envelope;
+use tower_registry_notifications::{Endpoint, Notifier};
+
+use crate::admin::Admin;
+use crate::chromium::Chromium;
+use crate::image::{Image, MANIFEST};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A registry with one image, and its page.
+struct Stage {
+    registry: SocketAddr,
+    page: SocketAddr,
+    notifier: Notifier,
+}
+
+impl Stage {
+    async fn new(endpoints: Vec<Endpoint>, writable: bool) -> Self {
+        let handle = PrometheusBuilder::new().build_recorder().handle();
+        let admin = Admin::of(handle);
+        let notifier = endpoints
+            .into_iter()
+            .fold(Notifier::builder(), |notifier, endpoint| {
+                let backoff = Backoff::new().base(SECOND / 10).cap(SECOND / 10);
+                notifier.endpoint(endpoint.retry(backoff))
+            });
+        let notifier = admin.watch(notifier).build().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let page = listener.local_addr().unwrap();
+        admin.serve(listener, notifier.clone(), None, writable);
+
+        let image = Image::new("amd64", "hello.txt", b"hello").unwrap();
+        let registry = registry::empty();
+        registry::seed(&registry, "demo/hello", "latest", &image)
+            .await
+            .unwrap();
+        let app = ferro_oci_server::router(registry);
+        let app = registry::with_notifications(app, notifier.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let registry = listener.local_addr().unwrap();
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(axum::serve(listener, app).into_future());
+        Self {
+            registry,
+            page,
+            notifier,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.page)
+    }
+
+    /// Pushes the image again under this tag, as this user.
+    async fn push(&self, tag: &str, user: &str) {
+        let image = Image::new("amd64", "hello.txt", b"hello").unwrap();
+        let url = format!("http://{}/v2/demo/hello/manifests/{tag}", self.registry);
+        let credentials = STANDARD.encode(format!("{user}:secret"));
+        let request = Request::put(url)
+            .header("content-type", MANIFEST)
+            .header("authorization", format!("Basic {credentials}"))
+            .body(Full::from(image.manifest.bytes.clone()))
+            .unwrap();
+        assert_eq!(send(request).await.0, StatusCode::CREATED);
+    }
+}
+
+async fn send(request: Request<Full<Bytes>>) -> (StatusCode, String) {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let (head, body) = client.request(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (head.status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+fn now() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_secs_f64() * 1000.0
+}
+
+fn expression(selector: &str) -> String {
+    format!("document.querySelector({})", json!(selector))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_appears_within_a_second() {
+    let stage = Stage::new(vec![], false).await;
+    let mut browser = Chromium::start("none.example").await;
+    let text = browser.open(&stage.url()).await;
+    assert!(
+        text.contains("No endpoint is configured") || text.contains("Loading"),
+        "{text}"
+    );
+    browser
+        .until("document.getElementById('live').textContent === 'live'")
+        .await;
+    browser
+        .eval(
+            "window.seen = until(() => [...document.querySelectorAll('#events tr')] \
+               .some((row) => row.innerText.includes('v1'))).then(() => Date.now()); 1",
+        )
+        .await;
+    stage.push("v1", "alice").await;
+    let pushed = now();
+    let seen = browser.eval("window.seen").await.as_f64().unwrap();
+    println!("saw the push {:.0} ms after its response", seen - pushed);
+    assert!(seen - pushed < 1000.0, "{} ms", seen - pushed);
+    let row = browser
+        .eval("document.querySelector('#events tr').innerText")
+        .await;
+    let row = row.as_str().unwrap();
+    for word in ["push", "demo/hello", "v1", "manifest", "alice"] {
+        assert!(row.contains(word), "{word}: {row}");
+    }
+    browser
+        .until(
+            "document.querySelector('#emitted [data-action=push]').innerText.startsWith('1 push')",
+        )
+        .await;
+    assert_eq!(browser.errors(), [""; 0]);
+    stage.notifier.shutdown(SECOND).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_an_event_becomes_html_and_filters_select_events() {
+    let stage = Stage::new(vec![], false).await;
+    let hostile =
+        "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>";
+    // Before the page is opened: it shows what was there.
+    stage.push("v1", hostile).await;
+    stage.push("v2", "bob").await;
+    let mut browser = Chromium::start("none.example").await;
+    browser.open(&stage.url()).await;
+    browser
+        .until("document.querySelectorAll('#events tr').length === 2")
+        .await;
+    let shown = browser
+        .eval("document.querySelectorAll('#events tr')[1].cells[4].textContent")
+        .await;
+    assert_eq!(shown, hostile);
+    assert_eq!(browser.eval("document.images.length").await, 0);
+    assert_eq!(
+        browser.eval("document.title").await,
+        "Registry notifications"
+    );
+    // The policy keeps to it, whatever the script did.
+    for attempt in [
+        "document.body.innerHTML = '<b>x</b>'",
+        "document.body.setAttribute('onclick', 'alert(1)')",
+        "document.createElement('script').textContent = 'alert(1)'",
+    ] {
+        let caught = format!(
+            "(() => {{ try {{ {attempt}; return ''; }} catch (error) {{ return error.name; }} }})()"
+        );
+        assert_eq!(browser.eval(&caught).await, "TypeError", "{attempt}");
+    }
+
+    let mut visible = async |input: &str, value: &str| {
+        browser
+            .eval(&format!(
+                "(() => {{ const it = document.getElementById('{input}'); it.value = '{value}'; \
+                 it.dispatchEvent(new Event('input')); \
+                 return [...document.querySelectorAll('#events tr')].filter((row) => !row.hidden).length; }})()"
+            ))
+            .await
+    };
+    assert_eq!(visible("actor", "BOB").await, 1);
+    assert_eq!(visible("actor", "").await, 2);
+    assert_eq!(visible("repository", "hello").await, 2);
+    assert_eq!(visible("repository", "other").await, 0);
+    assert_eq!(visible("repository", "").await, 2);
+    assert_eq!(visible("action", "delete").await, 0);
+    assert_eq!(visible("action", "push").await, 2);
+    println!("saw the hostile name as text, and one of two events with actor bob");
+    stage.notifier.shutdown(SECOND).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_receiver_turns_the_endpoint_red() {
+    // A port that nobody listens on until the receiver comes back.
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = port.local_addr().unwrap();
+    drop(port);
+    let url = format!("http://user:hush@{address}/events");
+    let stage = Stage::new(vec![Endpoint::new("scanner", url)], false).await;
+    let mut browser = Chromium::start("none.example").await;
+    let light = json!({ "features": [{ "name": "prefers-color-scheme", "value": "light" }] });
+    browser.call("Emulation.setEmulatedMedia", light).await;
+    browser.open(&stage.url()).await;
+    let card = expression("[data-endpoint=scanner]");
+    let colour = format!("getComputedStyle({card}).borderLeftColor");
+    browser
+        .until(&format!("{card}?.dataset.state === 'delivering'"))
+        .await;
+    let green = browser.eval(&colour).await;
+    stage.push("v1", "alice").await;
+    browser
+        .until(&format!("{card}?.dataset.state === 'failing'"))
+        .await;
+    let red = browser.eval(&colour).await;
+    assert_eq!(
+        (&green, &red),
+        (&json!("rgb(26, 127, 75)"), &json!("rgb(194, 47, 47)"))
+    );
+    browser
+        .until(&format!("{card}.innerText.includes('failing since')"))
+        .await;
+    let text = browser.eval(&format!("{card}.innerText")).await;
+    let text = text.as_str().unwrap();
+    for words in [
+        "failing",
+        "1 event",
+        "next attempt",
+        "Connection refused",
+        "failed attempts",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("hush"), "{text}");
+    let bars = browser
+        .until(&format!("{card}.querySelectorAll('rect.failed').length"))
+        .await;
+    println!("saw {green} become {red}, and {bars} bar of failures in the plot; it says:\n{text}");
+
+    // On a phone in the dark nothing is wider than the screen.
+    let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
+    browser.call("Emulation.setEmulatedMedia", dark).await;
+    let phone = json!({ "width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": true });
+    browser
+        .call("Emulation.setDeviceMetricsOverride", phone)
+        .await;
+    let width = browser.eval("document.documentElement.scrollWidth").await;
+    let back = browser
+        .eval("getComputedStyle(document.body).backgroundColor")
+        .await;
+    assert_eq!((width, back), (json!(360), json!("rgb(18, 22, 28)")));
+
+    let listener = TcpListener::bind(address).await.unwrap();
+    let receiver = axum::Router::new().fallback(async || StatusCode::OK);
+    tokio::spawn(axum::serve(listener, receiver).into_future());
+    browser
+        .until(&format!("{card}?.dataset.state === 'delivering'"))
+        .await;
+    browser
+        .until(&format!("{card}.querySelectorAll('rect.delivered').length"))
+        .await;
+    assert_eq!(browser.errors(), [""; 0]);
+    stage.notifier.shutdown(SECOND).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_sent_again_and_another_is_purged() {
+    let status = |n: usize| Response::builder().status(if n < 2 { 422 } else { 200 });
+    let (port, mut received) = common::receiver(Box::new(status)).await;
+    let url = format!("http://127.0.0.1:{port}/events");
+    let stage = Stage::new(vec![Endpoint::new("scanner", url)], true).await;
+    let mut browser = Chromium::start("none.example").await;
+    browser.open(&stage.url()).await;
+    stage.push("v1", "alice").await;
+    stage.push("v2", "alice").await;
+    let ids: Vec<_> = [received.recv().await, received.recv().await]
+        .map(|got| event_id(&got.unwrap().body))
+        .into();
+    browser
+        .until("document.querySelectorAll('#letters tr').length === 2")
+        .await;
+    let letter = browser
+        .eval("document.querySelectorAll('#letters tr')[1].innerText")
+        .await;
+    let letter = letter.as_str().unwrap();
+    for words in [
+        "push",
+        "v1",
+        "scanner",
+        "rejected",
+        "422 Unprocessable Entity",
+        "Send again",
+    ] {
+        assert!(letter.contains(words), "{words}: {letter}");
+    }
+    println!("saw the letter: {}", letter.replace('\n', " "));
+    let click =
+        |what: &str| expression(&format!("#letters tr:last-child [data-do={what}]")) + ".click()";
+    browser.eval(&click("send")).await;
+    let again = received.recv().await.unwrap();
+    assert_eq!(event_id(&again.body), ids[0]);
+    browser
+        .until("document.querySelectorAll('#letters tr').length === 1")
+        .await;
+    browser.eval(&click("purge")).await;
+    browser
+        .until("document.querySelectorAll('#letters tr').length === 0")
+        .await;
+    let status = stage.notifier.status().endpoints.remove(0);
+    assert_eq!((status.successes, status.dead_letters), (1, 2));
+    assert!(received.try_recv().is_err(), "a purged letter was sent");
+    println!(
+        "saw it sent again with its id {}, and the other one purged",
+        ids[0]
+    );
+    stage.notifier.shutdown(SECOND).await;
+}
+
+fn event_id(body: &[u8]) -> String {
+    let mut envelope: Envelope = serde_json::from_slice(body).unwrap();
+    envelope.events.remove(0).id.to_string()
+}
+
+/// A page of another site, in the same browser.
+async fn other_site() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = hyper::service::service_fn(async |_| {
+                let response = Response::builder().header("content-type", "text/html");
+                let response = response.body(Full::<Bytes>::from("<p>another site"));
+                Ok::<_, Infallible>(response.unwrap())
+            });
+            tokio::spawn(async move {
+                let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                // A browser that closes a connection is no concern of the test.
+                let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_sites_neither_read_nor_change_anything() {
+    let (port, _received) = common::receiver(Box::new(|_| Response::builder().status(422))).await;
+    let url = format!("http://127.0.0.1:{port}/events");
+    let stage = Stage::new(vec![Endpoint::new("scanner", url)], true).await;
+    stage.push("v1", "alice").await;
+    let mut browser = Chromium::start("rebound.example").await;
+    browser.open(&stage.url()).await;
+    browser
+        .until("document.querySelectorAll('#letters tr').length === 1")
+        .await;
+
+    let site = other_site().await;
+    browser
+        .open(&format!("http://localhost:{}/", site.port()))
+        .await;
+    let page = stage.url();
+    for options in [
+        "{ method: 'POST', mode: 'no-cors' }",
+        "{ method: 'POST', mode: 'no-cors', credentials: 'include', body: 'x' }",
+        "{ method: 'POST', headers: { 'x-notifications-admin': '1' } }",
+        "{ method: 'GET' }",
+    ] {
+        let outcome = browser
+            .eval(&format!(
+                "fetch('{page}admin/letters/purge', {options}).then((it) => it.type, (error) => error.name)"
+            ))
+            .await;
+        println!("another site's fetch with {options} came to {outcome}");
+        assert!(
+            ["opaque", "TypeError"].contains(&outcome.as_str().unwrap()),
+            "{options}: {outcome}"
+        );
+    }
+    // Another name for this machine is the same origin as itself: the server refuses it.
+    let rebound = format!("http://rebound.example:{}/", stage.page.port());
+    let text = browser.open(&rebound).await;
+    assert!(
+        text.contains("not served under the name rebound.example"),
+        "{text}"
+    );
+    let outcome = browser
+        .eval(
+            "fetch('/admin/letters/purge', { method: 'POST', headers: { 'x-notifications-admin': '1' } }) \
+             .then((it) => it.status)",
+        )
+        .await;
+    assert_eq!(outcome, 403);
+    println!("saw under another name: {text}");
+    let letters = request(&stage, Method::GET, "debug/letters", &[]).await;
+    let letters: Value = serde_json::from_str(&letters.1).unwrap();
+    assert_eq!(letters["letters"].as_array().unwrap().len(), 1);
+    stage.notifier.shutdown(SECOND).await;
+}
+
+async fn request(
+    stage: &Stage,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (StatusCode, String) {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", stage.url()));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(request.body(Full::default()).unwrap()).await
+}
+
+/// What old browsers and programs send, which no browser of today does.
+#[tokio::test]
+async fn a_change_needs_the_header_and_may_come_from_no_other_origin() {
+    let admin = ("x-notifications-admin", "1");
+    let (writable, read_only) = (
+        Stage::new(vec![], true).await,
+        Stage::new(vec![], false).await,
+    );
+    let own = format!("http://{}", writable.page);
+    let wanted = StatusCode::NO_CONTENT;
+    for (headers, status) in [
+        (&[admin][..], wanted),
+        (&[admin, ("origin", &own)], wanted),
+        (&[admin, ("sec-fetch-site", "same-origin")], wanted),
+        (&[], StatusCode::FORBIDDEN),
+        (&[("origin", &own)], StatusCode::FORBIDDEN),
+        (
+            &[admin, ("origin", "http://evil.example")],
+            StatusCode::FORBIDDEN,
+        ),
+        (&[admin, ("origin", "null")], StatusCode::FORBIDDEN),
+        (
+            &[admin, ("sec-fetch-site", "same-site")],
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            &[admin, ("sec-fetch-site", "cross-site")],
+            StatusCode::FORBIDDEN,
+        ),
+        (&[admin, ("sec-fetch-site", "none")], StatusCode::FORBIDDEN),
+        (&[admin, ("host", "evil.example")], StatusCode::FORBIDDEN),
+        (
+            &[admin, ("host", "127.0.0.1.evil.example:80")],
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            &[admin, ("host", "evil.example@127.0.0.1")],
+            StatusCode::BAD_REQUEST,
+        ),
+    ] {
+        let got = request(&writable, Method::POST, "admin/letters/send", headers).await;
+        assert_eq!(got.0, status, "{headers:?}: {}", got.1);
+        let got = request(&read_only, Method::POST, "admin/letters/send", headers).await;
+        assert!(got.0.is_client_error(), "{headers:?}: {}", got.1);
+    }
+    for (path, status) in [
+        ("admin/letters/burn", StatusCode::NOT_FOUND),
+        ("admin/letters/7/send", StatusCode::NOT_FOUND),
+        ("admin/letters/7/burn", StatusCode::NOT_FOUND),
+        ("admin/endpoints/none/enable", StatusCode::NOT_FOUND),
+    ] {
+        let got = request(&writable, Method::POST, path, &[admin]).await;
+        assert_eq!(got.0, status, "{path}: {}", got.1);
+    }
+    // Prometheus scrapes by any name, and what it gets names no repository.
+    let scraped = request(
+        &writable,
+        Method::GET,
+        "metrics",
+        &[("host", "registry:5080")],
+    )
+    .await;
+    assert_eq!(scraped.0, StatusCode::OK);
+    let refused = request(
+        &writable,
+        Method::GET,
+        "debug/events",
+        &[("host", "registry:5080")],
+    )
+    .await;
+    assert_eq!(refused.0, StatusCode::FORBIDDEN);
+}
