@@ -29,9 +29,10 @@ proxy=$(cargo build -q --release -p examples --features config --example proxy -
 
 scratch=$(mktemp -d)
 pids=
+running=
 cleanup() {
     # shellcheck disable=SC2086 # a list of numbers
-    [ -z "$pids" ] || kill $pids 2>/dev/null || true
+    [ -z "$pids$running" ] || kill $pids $running 2>/dev/null || true
     rm -rf "$scratch"
 }
 trap cleanup EXIT
@@ -74,7 +75,7 @@ run() {
     "$proxy" --listen 127.0.0.1:0 --upstream "http://$upstream" "${options[@]}" \
         >>"$scratch/log" 2>&1 &
     pid=$!
-    pids="$pids $pid"
+    running=$pid
     until grep -q 'Listening on .*Ctrl-C' "$scratch/log"; do
         kill -0 "$pid" || { cat "$scratch/log" >&2; return 1; }
         sleep 0.05
@@ -87,6 +88,7 @@ run() {
     after=$(settled "$pid")
     kill "$pid"
     wait "$pid" 2>/dev/null || true
+    running=
     if grep -q 'Non-2xx\|Socket errors' "$scratch/wrk"; then
         cat "$scratch/wrk" "$scratch/log" >&2
         exit 1

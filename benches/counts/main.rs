@@ -17,6 +17,7 @@
 mod common;
 
 mod bridge;
+mod delivery;
 mod encode;
 mod request;
 
@@ -62,6 +63,7 @@ fn paths() -> Vec<Path> {
     let mut paths = request::paths();
     paths.extend(bridge::paths());
     paths.extend(encode::paths());
+    paths.extend(delivery::paths());
     paths
 }
 
