@@ -7,10 +7,6 @@
 //! Start as many as you like: they share the work.
 
 #[path = "common/admin/mod.rs"]
-#[allow(
-    dead_code,
-    reason = "events pass through the stream, not through this process's sinks"
-)]
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
