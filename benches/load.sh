@@ -2,7 +2,7 @@
 # What notifications cost the proxy: wrk gets a manifest and a blob through it,
 #
 #   without   the layer, the proxy only forwards
-#   layer     with the layer and no endpoint
+#   layer     with the layer, whose events nobody wants: the endpoint ignores pulls
 #   single    with an endpoint, one event a request
 #   batched   with an endpoint, up to 100 events a request
 #
@@ -58,25 +58,29 @@ settled() {
 config() {
     printf 'notifications:\n  endpoints:\n    - name: load\n      url: http://%s/events\n' "$receiver"
     printf '      timeout: 5s\n      threshold: 3\n      backoff: 1s\n'
+    [ "$1" != layer ] || printf '      ignore:\n        actions: [pull]\n'
     [ "$1" != batched ] || printf '      batch:\n        events: 100\n        linger: 50ms\n'
 }
 
-# One run: prints the requests a second and the nanoseconds of a request.
+# One run: prints what was asked for, the requests a second and the nanoseconds of a request.
 run() {
-    local mode=$1 path=$2 options=() pid before after requests
-    case $mode in
-    without) options=(--without-layer) ;;
-    single | batched)
+    local kind=$1 mode=$2 options=(--without-layer) pid before after requests url
+    if [ "$mode" != without ]; then
         config "$mode" >"$scratch/$mode.yml"
         options=(--config "$scratch/$mode.yml")
-        ;;
-    esac
+    fi
+    # That of the run before would tell of another port.
+    : >"$scratch/log"
     "$proxy" --listen 127.0.0.1:0 --upstream "http://$upstream" "${options[@]}" \
-        >"$scratch/log" 2>&1 &
+        >>"$scratch/log" 2>&1 &
     pid=$!
-    until grep -q '127\.0\.0\.1:' "$scratch/log"; do sleep 0.05; done
-    local url
-    url=http://$(grep -o '127\.0\.0\.1:[0-9]*' "$scratch/log" | head -n 1)/v2/library/debian/$path
+    pids="$pids $pid"
+    until grep -q 'Listening on .*Ctrl-C' "$scratch/log"; do
+        kill -0 "$pid" || { cat "$scratch/log" >&2; return 1; }
+        sleep 0.05
+    done
+    url=http://$(sed -n 's/.*Listening on \([0-9.:]*\),.*/\1/p' "$scratch/log")
+    url=$url/v2/library/debian/${paths[$kind]}
     wrk -t1 -c"$connections" -d1s "$url" >/dev/null
     before=$(settled "$pid")
     wrk -t1 -c"$connections" -d"$seconds"s "$url" >"$scratch/wrk"
@@ -88,8 +92,8 @@ run() {
         exit 1
     fi
     requests=$(awk '/requests in/ { print $1 }' "$scratch/wrk")
-    awk -v r="$requests" -v s="$seconds" -v cpu=$((after - before)) \
-        'BEGIN { printf "%d %d\n", r / s, cpu / r }'
+    awk -v name="$kind $mode" -v r="$requests" -v s="$seconds" -v cpu=$((after - before)) \
+        'BEGIN { printf "%s %d %d\n", name, r / s, cpu / r }'
 }
 
 peer upstream
@@ -99,7 +103,7 @@ receiver=$address
 for _ in $(seq "$rounds"); do
     for kind in manifest blob; do
         for mode in $modes; do
-            echo "$kind $mode $(run "$mode" "${paths[$kind]}")" >>"$scratch/all"
+            run "$kind" "$mode" >>"$scratch/all"
         done
     done
 done
