@@ -95,6 +95,10 @@ impl JournalError {
         Self::build(Kind::Down, message.into(), Some(source), false)
     }
 
+    pub(super) fn attached() -> Self {
+        Self::new(Kind::Attached, "a notifier uses the journal already")
+    }
+
     pub(crate) fn closed() -> Self {
         Self::new(Kind::Closed, "the journal is closed")
     }

@@ -79,6 +79,11 @@ impl Batch<'_> {
                 _ => break,
             };
             expiring.next = row.end(first);
+            if self.is_done(first, &row) {
+                // Kept for replay, which has a limit of its own. It must not take
+                // the place of a chunk that somebody waits for.
+                continue;
+            }
             bytes = bytes.saturating_sub(row.bytes);
             expiring.chunks.push((first, row.bytes));
             self.expire(shared, first, row, reason, &mut expired)?;

@@ -162,7 +162,6 @@ pub use self::check::JournalCheck;
 use self::entry::Entry;
 pub(crate) use self::entry::Number;
 pub use self::error::JournalError;
-use self::error::Kind;
 use self::inbox::Append;
 pub(crate) use self::inbox::Refused;
 pub use self::letters::{KeptLetter, LetterFilter};
@@ -288,16 +287,18 @@ impl Journal {
     ) -> Result<Vec<EndpointId>, JournalError> {
         let instance: Arc<str> = instance.into();
         self.run(move |writer| {
+            // Before anything is written: the numbers of events begin anew with the
+            // instance, and would in the notifier that has the journal.
+            if writer.shared().is_attached() {
+                return Err(JournalError::attached());
+            }
             let ids = writer.write(0, |batch| {
                 let ids = endpoints.iter().map(|it| batch.attach(it, &instance));
                 Ok(ids.collect::<Vec<_>>())
             })?;
             match writer.shared().attach(ids.clone(), consumer) {
                 Some(()) => Ok(ids),
-                None => Err(JournalError::new(
-                    Kind::Attached,
-                    "a notifier uses the journal already",
-                )),
+                None => Err(JournalError::attached()),
             }
         })
     }

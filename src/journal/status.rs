@@ -2,13 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Journal;
 
 /// A snapshot of a [`Journal`](super::Journal).
+///
+/// In JSON the fields have these names, except that durations are in seconds and
+/// their names end in `_seconds`. Times are RFC 3339, and what is absent is `null`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct JournalStatus {
     /// Where the journal is.
@@ -39,8 +41,10 @@ pub struct JournalStatus {
     /// Events in one commit that stored any, on average.
     pub events_per_sync: f64,
     /// Duration of a commit, on average.
+    #[serde(rename = "sync_duration_seconds", serialize_with = "seconds")]
     pub sync_duration: Duration,
     /// Duration of the longest commit.
+    #[serde(rename = "longest_sync_seconds", serialize_with = "seconds")]
     pub longest_sync: Duration,
     /// The endpoints that the journal knows.
     pub endpoints: Vec<JournalEndpoint>,
@@ -48,7 +52,6 @@ pub struct JournalStatus {
 
 /// One endpoint of a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct JournalEndpoint {
     /// Its name, which is its identity.
@@ -58,6 +61,10 @@ pub struct JournalEndpoint {
     /// Whether no endpoint of this name is configured. Always `true` while no
     /// notifier uses the journal.
     pub orphaned: bool,
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
 }
 
 impl Journal {

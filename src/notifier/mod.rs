@@ -27,4 +27,5 @@ pub use self::notifier::Notifier;
 pub use self::status::NotifierStatus;
 
 #[cfg(all(test, feature = "journal"))]
+#[allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 mod tests;

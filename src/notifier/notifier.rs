@@ -154,6 +154,11 @@ pub(super) struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        // A sink of the notifier that somebody keeps must not write to queues
+        // whose workers end.
+        if let Some(journal) = &self.journal {
+            journal.close();
+        }
         self.endpoints.iter().for_each(|endpoint| endpoint.close());
     }
 }

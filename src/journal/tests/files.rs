@@ -143,7 +143,14 @@ fn one_notifier_at_a_time_has_the_journal() {
             .journal
             .attach(attach(&["a"]), "2", stage.queues.clone())
     };
+    let number = |event: &SharedEvent| {
+        stage.append(event, &stage.ids).unwrap();
+        stage.queues.take(stage.ids[0])[0].1
+    };
+    assert_eq!(number(&event(1)), Some(1));
     assert!(again().unwrap_err().is_attached());
+    // The numbers of the notifier that has the journal do not begin anew.
+    assert_eq!(number(&event(2)), Some(2));
     stage.journal.detach();
     assert_eq!(again().unwrap(), stage.ids);
 }

@@ -211,7 +211,7 @@ fn what_is_in_memory_only_comes_after_what_the_store_has_and_has_no_number() {
     (0..10).for_each(|_| shelf.accept(&queue, event("a")));
     let failing = queue.take().unwrap();
     let lanes = queue.occupy(std::slice::from_ref(&failing));
-    queue.put_back(queue.take().map_or_else(|| failing.clone(), |it| it));
+    queue.put_back(queue.take().unwrap_or_else(|| failing.clone()));
     // It is behind: these wait for the store to be read.
     queue.release(lanes);
     let lone = event("a");

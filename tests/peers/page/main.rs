@@ -320,6 +320,10 @@ async fn a_dead_letter_is_sent_again_and_another_is_purged() {
     browser
         .until("document.querySelectorAll('#letters tr').length === 0")
         .await;
+    let shown = browser
+        .eval("document.getElementById('letter-actions').checkVisibility()")
+        .await;
+    assert_eq!(shown, false, "there is nothing left to send or purge");
     let status = stage.notifier.status().endpoints.remove(0);
     assert_eq!((status.successes, status.dead_letters), (1, 2));
     assert!(received.try_recv().is_err(), "a purged letter was sent");
