@@ -128,6 +128,8 @@ async fn the_reference_reads_the_same() {
         .fold(reference, NotifierBuilder::endpoint);
     let ours = Config::from_yaml(FILE).unwrap().notifier().unwrap();
     let end = |text: String| {
+        // What follows the endpoints is gone with the last one if that is disabled.
+        let text = text.split("\n    own_runtime").next().unwrap_or_default();
         text.trim_end_matches([' ', '\n', ']', '}', '.', ','])
             .to_owned()
     };

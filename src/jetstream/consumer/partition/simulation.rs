@@ -538,12 +538,3 @@ fn without_the_gate_they_are_not() {
     };
     assert!(failures(rules) > 5);
 }
-
-#[test]
-fn without_the_lease_they_are_not() {
-    let rules = Rules {
-        lease: false,
-        ..PINNED
-    };
-    assert!(failures(rules) > 0);
-}
