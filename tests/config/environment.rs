@@ -190,7 +190,7 @@ fn a_variable_that_leads_to_no_setting_is_a_warning() {
             FILE,
             "_COLOR",
             "[hush",
-            "notifications.color: is not known here: the keys here are events, source, endpoints",
+            "notifications.color: is not known here: the keys here are events, source, ",
         ),
         (
             FILE,

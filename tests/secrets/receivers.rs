@@ -164,11 +164,8 @@ impl Receivers {
                 _ => panic!("{name}"),
             };
             assert!(error.contains(wanted), "{name}: {error}");
-            let state = match name {
-                "gone" => EndpointState::Disabled,
-                _ => EndpointState::Delivering,
-            };
-            assert!(endpoint.state == state, "{endpoint:#?}");
+            let disabled = endpoint.state == EndpointState::Disabled;
+            assert_eq!(disabled, name == "gone", "{endpoint:#?}");
             // One that was tried, and one that came after the end.
             assert_eq!(endpoint.dead_letters, 2, "{endpoint:#?}");
         }
