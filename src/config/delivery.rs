@@ -1,11 +1,11 @@
 //! How an endpoint delivers: retries, concurrency, batches, its queue, and what
 //! keeps the events that it gives up.
 
+use super::author::Author;
 use super::fields::Fields;
 use super::gitlab;
 use super::item::Item;
 use super::phase::Phase;
-use super::section::Author;
 use crate::endpoint::dead_letter::DeadLetterFile;
 use crate::endpoint::{Backoff, Batch, Breaker, Endpoint, Overflow, RetryPolicy};
 use crate::error::BuildError;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::author::Author;
 use super::fields::Fields;
 use super::item::Item;
 use super::phase::Phase;
-use super::section::Author;
 use super::{connection, delivery, filter, gitlab};
 use crate::endpoint::{Endpoint, StatusMeaning, is_framing, target};
 use crate::error::{BuildError, Mistakes};

@@ -4,6 +4,7 @@
 //! read it from the section down: `section`, `endpoint`, and one file for each
 //! group of an endpoint's keys. They report all mistakes of a text at once.
 
+mod author;
 #[expect(
     clippy::module_inception,
     reason = "it holds `Config`, and this file only docs"

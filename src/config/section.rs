@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::author::Author;
 use super::fields::Fields;
 use super::item::Item;
 use super::phase::Phase;
@@ -64,13 +65,6 @@ fn source(item: &Item) -> Result<(Option<String>, Option<String>)> {
     };
     let public_host = fields.get("publichost", host);
     fields.finish((addr, public_host))
-}
-
-/// Which registry a section was written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Author {
-    Distribution,
-    GitLab,
 }
 
 /// How long the section's registry takes to shut down, if the section says so.

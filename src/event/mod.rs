@@ -47,10 +47,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::action::{Action, Kind, ParseWordError};
 pub use self::descriptor::{Descriptor, Platform};
+pub(crate) use self::encoding::Encoding;
 pub use self::encoding::Format;
-pub(crate) use self::encoding::{Encoding, content_type};
 pub use self::envelope::Envelope;
-pub(crate) use self::format::{envelope, is_event_type, number_cloud_event};
+pub(crate) use self::format::{content_type, envelope, is_event_type, number_cloud_event};
 pub(crate) use self::go_json::push_lossy;
 pub use self::manifest::{MANIFEST_LIMIT, Manifest, ParseManifestError};
 pub use self::records::{ActorRecord, RequestRecord, SourceRecord};

@@ -146,6 +146,7 @@ mod roster;
 mod settings;
 mod shared;
 mod sink;
+mod sink_status;
 mod stream;
 mod subject;
 mod upkeep;
@@ -153,5 +154,6 @@ mod worker;
 
 pub use self::error::JetStreamError;
 pub use self::settings::JetStream;
-pub use self::sink::{JetStreamSink, JetStreamSinkStatus};
+pub use self::sink::JetStreamSink;
+pub use self::sink_status::JetStreamSinkStatus;
 pub use self::worker::{JetStreamLag, JetStreamWorker, JetStreamWorkerStatus};

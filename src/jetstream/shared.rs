@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::connection::is_connected;
 use super::metrics;
 use super::settings::JetStream;
-use super::sink::JetStreamSinkStatus;
+use super::sink_status::JetStreamSinkStatus;
 use crate::sink::SinkError;
 
 pub(super) struct Shared {

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 
@@ -12,6 +11,7 @@ use super::error::JetStreamError;
 use super::publisher::{Publisher, Waiting};
 use super::settings::JetStream;
 use super::shared::Shared;
+use super::sink_status::JetStreamSinkStatus;
 use super::{connection, stream, subject};
 use crate::endpoint::Endpoint;
 use crate::event::SharedEvent;
@@ -159,34 +159,4 @@ impl fmt::Debug for JetStreamSink {
             .field(&self.status())
             .finish()
     }
-}
-
-/// A snapshot of a [`JetStreamSink`], without secrets. In JSON the fields have
-/// these names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct JetStreamSinkStatus {
-    /// Name of the stream.
-    pub stream: String,
-    /// Version of the server that is or was last connected.
-    pub server_version: String,
-    /// Whether there is a connection.
-    pub connected: bool,
-    /// Whether an event would be accepted now.
-    pub ready: bool,
-    /// Events that wait for an acknowledgement.
-    pub waiting: usize,
-    /// Bytes of memory that they take.
-    pub waiting_bytes: usize,
-    /// Partitions whose last publish failed.
-    pub failing_partitions: usize,
-    /// Events that were acknowledged.
-    pub published: u64,
-    /// Those of them that the stream had already, because an earlier
-    /// acknowledgement was lost.
-    pub duplicates: u64,
-    /// Publishes that were not the first of their events.
-    pub retries: u64,
-    /// Why a publish failed last.
-    pub last_error: Option<String>,
 }

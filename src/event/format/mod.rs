@@ -17,9 +17,95 @@ pub(super) use self::distribution::write as write_distribution;
 pub(crate) use self::image_updater::is_event_type;
 use self::json::Json;
 pub(super) use self::json::key;
-pub(super) use self::wire::{Frame, Scope};
+use self::wire::{Frame, Scope};
+use super::Action;
 use super::encoding::{Encoding, Format};
 use super::shared::{Encoded, SharedEvent};
+
+impl Format {
+    /// Returns the `Content-Type` of a request with one event: in CloudEvents
+    /// that of structured mode, in the other formats that of an envelope.
+    ///
+    /// There is never a `charset`: JSON is UTF-8 and its media types define no
+    /// such parameter, and receivers of the reference's formats compare the
+    /// header exactly.
+    pub fn content_type(self) -> &'static str {
+        content_type(self, false)
+    }
+
+    /// Returns the `Content-Type` of an [encoded](super::Envelope::encode)
+    /// envelope: in CloudEvents that of a batch, in the other formats the same
+    /// as [`content_type`](Self::content_type).
+    pub fn batch_content_type(self) -> &'static str {
+        content_type(self, true)
+    }
+
+    /// Whether the format can say what the event says. `V2`, `V1` and `CloudEvents` can
+    /// say everything; the others name what they carry. Of an event without any host of
+    /// the registry they can say nothing.
+    pub fn carries(self, event: &SharedEvent) -> bool {
+        match self.wire().scope {
+            Scope::All => true,
+            Scope::Some { carries, .. } => carries(event),
+        }
+    }
+
+    /// The actions that the format carries, if it does not carry all.
+    pub(crate) fn actions(self) -> Option<impl Iterator<Item = Action>> {
+        match self.wire().scope {
+            Scope::All => None,
+            Scope::Some { on_request, .. } => {
+                Some([Action::Push].into_iter().chain(on_request.iter().copied()))
+            }
+        }
+    }
+
+    /// Whether an endpoint posts such events only if its filter names the action.
+    pub(crate) fn is_on_request(self, action: Action) -> bool {
+        match self.wire().scope {
+            Scope::All => false,
+            Scope::Some { on_request, .. } => on_request.contains(&action),
+        }
+    }
+
+    /// Whether events are CloudEvents, which have attributes.
+    pub(crate) fn is_cloud_events(self) -> bool {
+        matches!(self, Self::CloudEvents | Self::ImageUpdater)
+    }
+
+    /// Whether a request may carry several events.
+    pub(crate) fn takes_batches(self) -> bool {
+        self.wire().batches
+    }
+
+    /// The user agent that receivers of the format look for.
+    pub(crate) fn user_agent(self) -> Option<&'static str> {
+        self.wire().user_agent
+    }
+}
+
+/// Returns the `Content-Type` of a request with one event, or with several.
+pub(crate) fn content_type(format: Format, batch: bool) -> &'static str {
+    format.wire().content_types[usize::from(batch)]
+}
+
+impl Encoding {
+    pub(super) fn frame(&self) -> &'static Frame {
+        &self.format.wire().frames[usize::from(self.compact)]
+    }
+
+    /// Returns how many objects and arrays enclose an event.
+    pub(super) fn depth(&self) -> usize {
+        self.format.wire().depth
+    }
+
+    /// Returns the event in the body of a request with one event.
+    pub(super) fn event_in<'a>(&self, body: &'a [u8]) -> &'a [u8] {
+        let (before, after) = self.frame().alone;
+        let end = body.len().saturating_sub(after.len());
+        body.get(before.len()..end).unwrap_or_default()
+    }
+}
 
 /// Makes the body of a request of events that are encoded already: in CloudEvents a
 /// batch, in formats v2 and v1 an envelope. In the other formats, which have neither,

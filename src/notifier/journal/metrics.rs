@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use ::metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 
-use super::sink::JournalSink;
 use crate::journal::JournalStatus;
 
 const UP: &str = "registry_notifications_journal_up";
@@ -88,17 +87,19 @@ pub(super) fn not_durable() -> Counter {
     counter
 }
 
-/// Brings the metrics up to date as long as there is a notifier.
-pub(super) fn watch(sink: &JournalSink) {
+/// Brings the metrics up to date as long as there is a status, that is, a notifier.
+pub(super) fn watch(status: impl Fn() -> Option<JournalStatus> + Send + Sync + 'static) {
     let recorder = Recorder::new();
-    recorder.update(&sink.status());
-    let (Ok(runtime), sink) = (tokio::runtime::Handle::try_current(), sink.downgrade()) else {
+    if let Some(status) = status() {
+        recorder.update(&status);
+    }
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;
     };
     runtime.spawn(async move {
         loop {
             tokio::time::sleep(REFRESH).await;
-            let Some(status) = sink.status() else { return };
+            let Some(status) = status() else { return };
             recorder.update(&status);
         }
     });

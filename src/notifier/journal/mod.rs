@@ -88,7 +88,8 @@ impl Starting {
         }
         let endpoints = ids.into_iter().zip(endpoints.iter().cloned()).collect();
         let sink = JournalSink::new(self.journal.clone(), endpoints);
-        metrics::watch(&sink);
+        let watched = sink.downgrade();
+        metrics::watch(move || watched.status());
         Ok(Journaled {
             journal: self.journal,
             sink,

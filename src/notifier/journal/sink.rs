@@ -82,10 +82,6 @@ impl JournalSink {
         let _decided = undecided.wait_for(|writes| *writes == 0).await;
     }
 
-    pub(super) fn status(&self) -> JournalStatus {
-        self.0.journal.status()
-    }
-
     pub(super) fn downgrade(&self) -> WeakSink {
         WeakSink(Arc::downgrade(&self.0))
     }
