@@ -17,7 +17,7 @@ pub(super) use self::distribution::write as write_distribution;
 pub(crate) use self::image_updater::is_event_type;
 use self::json::Json;
 pub(super) use self::json::key;
-use self::wire::{Frame, Scope};
+use self::wire::{Frame, Scope, Wire};
 use super::Action;
 use super::encoding::{Encoding, Format};
 use super::shared::{Encoded, SharedEvent};
@@ -81,6 +81,17 @@ impl Format {
     /// The user agent that receivers of the format look for.
     pub(crate) fn user_agent(self) -> Option<&'static str> {
         self.wire().user_agent
+    }
+
+    fn wire(self) -> &'static Wire {
+        match self {
+            Self::V2 => &distribution::V2,
+            Self::V1 => &distribution::V1,
+            Self::CloudEvents => &cloud_events::WIRE,
+            Self::Azure => &azure::WIRE,
+            Self::Harbor => &harbor::WIRE,
+            Self::ImageUpdater => &image_updater::WIRE,
+        }
     }
 }
 

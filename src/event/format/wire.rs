@@ -1,7 +1,6 @@
 //! What the crate knows of a format, apart from how it writes an event: [`Wire`].
 
-use super::{azure, cloud_events, distribution, harbor, image_updater};
-use crate::event::{Action, Format, SharedEvent};
+use crate::event::{Action, SharedEvent};
 
 /// A format on the wire. Each format's file has one.
 pub(in crate::event) struct Wire {
@@ -60,19 +59,6 @@ impl Wire {
             frames: [ALONE; 2],
             depth: 0,
             scope,
-        }
-    }
-}
-
-impl Format {
-    pub(in crate::event) fn wire(self) -> &'static Wire {
-        match self {
-            Self::V2 => &distribution::V2,
-            Self::V1 => &distribution::V1,
-            Self::CloudEvents => &cloud_events::WIRE,
-            Self::Azure => &azure::WIRE,
-            Self::Harbor => &harbor::WIRE,
-            Self::ImageUpdater => &image_updater::WIRE,
         }
     }
 }
