@@ -296,6 +296,11 @@ impl Journal {
                 let ids = endpoints.iter().map(|it| batch.attach(it, &instance));
                 Ok(ids.collect::<Vec<_>>())
             })?;
+            let state = writer.state();
+            let waiting = |id: &EndpointId| (*id, state.endpoint(*id).map_or(0, |it| it.waiting));
+            let endpoints: Vec<_> = ids.iter().map(waiting).collect();
+            // The thread that delivers: no event comes in between.
+            consumer.attached(&endpoints, state.next);
             match writer.shared().attach(ids.clone(), consumer) {
                 Some(()) => Ok(ids),
                 None => Err(JournalError::attached()),
@@ -368,11 +373,6 @@ impl Journal {
     pub(crate) async fn flush(&self) -> Result<(), JournalError> {
         let flushed = self.shared().inbox.flush().await;
         flushed.unwrap_or_else(|_| Err(JournalError::closed()))
-    }
-
-    /// The position that the next event gets.
-    pub(crate) fn end(&self) -> u64 {
-        self.shared().published().state.next
     }
 
     /// Whether responses to pulls wait for the disk.

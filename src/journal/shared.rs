@@ -34,6 +34,12 @@ pub(crate) struct Stored {
 ///
 /// [`Journal`]: super::Journal
 pub(crate) trait Consumer: Send + Sync + 'static {
+    /// Learns the numbers of its endpoints, in the order in which they were
+    /// attached, each with how many events wait for it, all at positions below
+    /// `end`. Nothing is delivered before this, nor between the two: an event that
+    /// was would hide those that wait.
+    fn attached(&self, endpoints: &[(EndpointId, u64)], end: u64);
+
     /// Takes events that are on disk now, in the order of their positions.
     /// Between two calls for one endpoint no event of it is left out.
     fn deliver(&self, endpoint: EndpointId, events: &[Stored]);

@@ -37,6 +37,8 @@ impl Queues {
 }
 
 impl Consumer for Queues {
+    fn attached(&self, _: &[(EndpointId, u64)], _: u64) {}
+
     fn deliver(&self, endpoint: EndpointId, events: &[Stored]) {
         let mut delivered = self.delivered.lock().unwrap();
         delivered.extend(events.iter().map(|it| (endpoint, it.clone())));

@@ -15,11 +15,11 @@ use crate::queue::{Position, Queue};
 /// The queues of the endpoints, by their number in the journal.
 ///
 /// It keeps none of them alive: they have the journal, and the journal has it.
-#[derive(Default)]
-pub(super) struct Queues(OnceLock<State>);
-
-struct State {
-    parts: HashMap<EndpointId, Parts>,
+pub(super) struct Queues {
+    /// In the order in which they are attached.
+    parts: Vec<Parts>,
+    /// Which of them has which number, once they are attached.
+    ids: OnceLock<HashMap<EndpointId, usize>>,
     /// Where dead letters are written.
     runtime: Option<Handle>,
 }
@@ -27,33 +27,54 @@ struct State {
 struct Parts {
     queue: Weak<Queue>,
     dead_letters: Weak<DeadLetterWriter>,
+    /// Tells the store its number.
+    id: Arc<OnceLock<EndpointId>>,
 }
 
 impl Queues {
-    /// Sets what the journal delivers to. It is called once, before anything is
-    /// written.
-    pub(super) fn set(&self, ids: &[EndpointId], endpoints: &[Arc<Running>]) {
-        let parts = |endpoint: &Arc<Running>| {
+    /// What the journal is to deliver to, with where the store of each endpoint
+    /// learns its number.
+    pub(super) fn new(endpoints: &[Arc<Running>], ids: Vec<Arc<OnceLock<EndpointId>>>) -> Self {
+        let parts = |(endpoint, id): (&Arc<Running>, _)| {
             let (queue, dead_letters) = endpoint.parts();
             Parts {
                 queue: Arc::downgrade(queue),
                 dead_letters: Arc::downgrade(dead_letters),
+                id,
             }
         };
-        let parts = ids.iter().copied().zip(endpoints.iter().map(parts));
-        let state = State {
-            parts: parts.collect(),
+        Self {
+            parts: endpoints.iter().zip(ids).map(parts).collect(),
+            ids: OnceLock::new(),
             runtime: Handle::try_current().ok(),
-        };
-        let _first = self.0.set(state);
+        }
+    }
+
+    fn parts(&self, endpoint: EndpointId) -> Option<&Parts> {
+        self.parts.get(*self.ids.get()?.get(&endpoint)?)
     }
 
     fn queue(&self, endpoint: EndpointId) -> Option<Arc<Queue>> {
-        self.0.get()?.parts.get(&endpoint)?.queue.upgrade()
+        self.parts(endpoint)?.queue.upgrade()
     }
 }
 
 impl Consumer for Queues {
+    fn attached(&self, endpoints: &[(EndpointId, u64)], end: u64) {
+        for ((id, waiting), parts) in endpoints.iter().zip(&self.parts) {
+            // Each is set once, here.
+            let _first = parts.id.set(*id);
+            if let Some(queue) = parts.queue.upgrade() {
+                queue.announce(
+                    usize::try_from(*waiting).unwrap_or(usize::MAX),
+                    Position(end),
+                );
+            }
+        }
+        let ids = endpoints.iter().map(|(id, _)| *id).zip(0..).collect();
+        let _first = self.ids.set(ids);
+    }
+
     fn deliver(&self, endpoint: EndpointId, events: &[Stored]) {
         if let Some(queue) = self.queue(endpoint) {
             let events: Vec<_> = events.iter().cloned().map(stored).collect();
@@ -62,21 +83,14 @@ impl Consumer for Queues {
     }
 
     fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason) {
-        let state = self.0.get();
-        let parts = state.and_then(|state| Some((state.parts.get(&endpoint)?, state)));
-        let Some((
-            Parts {
-                queue,
-                dead_letters,
-            },
-            state,
-        )) = parts
-        else {
+        let Some(parts) = self.parts(endpoint) else {
             return;
         };
-        let (Some(queue), Some(dead_letters), Some(runtime)) =
-            (queue.upgrade(), dead_letters.upgrade(), &state.runtime)
-        else {
+        let (Some(queue), Some(dead_letters), Some(runtime)) = (
+            parts.queue.upgrade(),
+            parts.dead_letters.upgrade(),
+            &self.runtime,
+        ) else {
             return;
         };
         let expired = queue.expire(events.into_iter().map(stored).collect());
@@ -94,8 +108,7 @@ impl Consumer for Queues {
     }
 
     fn recovered(&self, end: u64) {
-        let parts = self.0.get().into_iter().flat_map(|it| it.parts.values());
-        let queues = parts.filter_map(|it| it.queue.upgrade());
+        let queues = self.parts.iter().filter_map(|it| it.queue.upgrade());
         queues.for_each(|queue| queue.recover(Position(end)));
     }
 }

@@ -28,7 +28,6 @@ use crate::error::BuildError;
 use crate::event::SourceRecord;
 pub(super) use crate::journal::Journal;
 use crate::journal::{Attach, EndpointId, Number, Start};
-use crate::queue::Position;
 use crate::sink::{Acceptance, Destination, Sink};
 
 /// A journal whose endpoints are not started.
@@ -70,22 +69,11 @@ impl Starting {
             name: endpoint.name().into(),
             start: Start::New,
         });
-        let queues = Arc::new(Queues::default());
+        let queues = Arc::new(Queues::new(endpoints, self.ids));
         let ids = self
             .journal
-            .attach(attached.collect(), &source.instance_id, queues.clone())
+            .attach(attached.collect(), &source.instance_id, queues)
             .map_err(|error| BuildError::at("journal", crate::error::with_causes(&error)))?;
-        queues.set(&ids, endpoints);
-        let (status, end) = (self.journal.status(), Position(self.journal.end()));
-        for ((id, known), endpoint) in ids.iter().zip(self.ids).zip(endpoints) {
-            // Each is set once, here.
-            let _first = known.set(*id);
-            let mut journaled = status.endpoints.iter();
-            let journaled = journaled.find(|it| it.name == endpoint.name());
-            let waiting = journaled.map_or(0, |it| it.waiting);
-            let (queue, _) = endpoint.parts();
-            queue.announce(usize::try_from(waiting).unwrap_or(usize::MAX), end);
-        }
         let endpoints = ids.into_iter().zip(endpoints.iter().cloned()).collect();
         let sink = JournalSink::new(self.journal.clone(), endpoints);
         let watched = sink.downgrade();
