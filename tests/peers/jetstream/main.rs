@@ -5,6 +5,8 @@
 
 mod cable;
 mod contents;
+#[path = "../example.rs"]
+mod example;
 mod program;
 mod publisher;
 mod receiver;

@@ -3,33 +3,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 /// The program, built as this test was.
-fn program() -> &'static PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
-        build.args(["build", "--example", "worker", "--message-format=json"]);
-        // As `scripts/test.sh` does, so that nothing is built anew.
-        build.args(["--workspace", "--all-features"]);
-        // What cargo says to this test would make it build other crates anew.
-        for (name, _) in std::env::vars() {
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                build.env_remove(name);
-            }
-        }
-        let output = build.stderr(Stdio::inherit()).output().unwrap();
-        assert!(output.status.success(), "the example does not build");
-        let messages = String::from_utf8(output.stdout).unwrap();
-        let mut executables = messages.lines().filter_map(|line| {
-            let message: serde_json::Value = serde_json::from_str(line).unwrap();
-            let executable = message["executable"].as_str().map(PathBuf::from);
-            executable.filter(|_| message["target"]["name"] == "worker")
-        });
-        executables.next().expect("no executable")
-    })
-}
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| crate::example::built("worker"));
 
 /// A worker.
 pub(crate) struct Program(Child);
@@ -37,7 +14,7 @@ pub(crate) struct Program(Child);
 impl Program {
     /// Starts a worker, and waits until it is connected.
     pub(crate) fn start(arguments: &[String]) -> Self {
-        let mut command = Command::new(program());
+        let mut command = Command::new(&*PROGRAM);
         command.args(arguments).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -11,6 +11,8 @@
 
 mod account;
 mod client;
+#[path = "../example.rs"]
+mod example;
 mod receiver;
 mod registry;
 

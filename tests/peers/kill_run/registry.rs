@@ -10,30 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 /// The program, built as this test was.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(build);
-
-fn build() -> PathBuf {
-    let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
-    build.args(["build", "--example", "registry", "--message-format=json"]);
-    // As `scripts/test.sh` does, so that nothing is built anew.
-    build.args(["--workspace", "--all-features"]);
-    // What cargo says to this test would make it build other crates anew.
-    for (name, _) in std::env::vars() {
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(name);
-        }
-    }
-    let output = build.stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "the example does not build");
-    let messages = String::from_utf8(output.stdout).unwrap();
-    let executables = messages.lines().filter_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).unwrap();
-        let is_ours = message["target"]["name"] == "registry";
-        let executable = message["executable"].as_str().map(PathBuf::from);
-        executable.filter(|_| is_ours)
-    });
-    { executables }.next().expect("no executable")
-}
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| crate::example::built("registry"));
 
 pub(crate) struct Registry {
     arguments: Vec<String>,

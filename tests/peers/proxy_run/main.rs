@@ -6,6 +6,8 @@
 
 #[path = "../../common/mod.rs"]
 mod common;
+#[path = "../example.rs"]
+mod example;
 mod operator;
 mod setup;
 
@@ -30,31 +32,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// The program, built as this test was.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(build);
-
-fn build() -> PathBuf {
-    let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
-    build.args(["build", "--example", "proxy", "--message-format=json"]);
-    // As `scripts/test.sh` does, so that nothing is built anew.
-    build.args(["--workspace", "--all-features"]);
-    // What cargo says to this test would make it build other crates anew.
-    for (name, _) in std::env::vars() {
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(name);
-        }
-    }
-    let output = build.stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "the example does not build");
-    let messages = String::from_utf8(output.stdout).unwrap();
-    let artifacts = messages.lines().filter_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).unwrap();
-        (message["target"]["name"] == "proxy").then_some(message)
-    });
-    let executables: Vec<_> = artifacts
-        .filter_map(|artifact| artifact["executable"].as_str().map(PathBuf::from))
-        .collect();
-    executables.into_iter().next().expect("no executable")
-}
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| crate::example::built("proxy"));
 
 struct Program {
     process: Child,
