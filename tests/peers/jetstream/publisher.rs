@@ -159,8 +159,17 @@ async fn a_server_that_hangs_makes_the_sink_not_ready_until_it_goes_on() {
         let server = Server::start(version);
         let sink = JetStream::new(server.url()).sink().await.unwrap();
         server.signal("STOP");
-        let write = sink.write(&event("a", 0));
-        until(&sink, |it| it.failing_partitions == 1).await;
+        let (mut number, mut write) = (0, sink.write(&event("a", 0)));
+        loop {
+            until(&sink, |it| it.failing_partitions == 1 || it.waiting == 0).await;
+            if sink.status().failing_partitions == 1 {
+                break;
+            }
+            // Stored before the last thread of the server had stopped.
+            write.await.unwrap();
+            number += 1;
+            write = sink.write(&event("a", number));
+        }
         assert!(sink.status().connected);
         assert!(!sink.is_ready());
         server.signal("CONT");
