@@ -24,8 +24,8 @@ fn carries(event: &SharedEvent) -> bool {
         && !event.registry_host().is_empty()
 }
 
-pub(super) fn write(json: &mut Json, event: &SharedEvent, event_type: Option<&str>) {
-    let type_and_source = |json: &mut Json| {
+pub(super) fn write(json: &mut Json<'_>, event: &SharedEvent, event_type: Option<&str>) {
+    let type_and_source = |json: &mut Json<'_>| {
         // A type needs no escaping: see `is_event_type`.
         json.plain(key!("type"), &[event_type.unwrap_or(TYPE)]);
         source(json, event);
@@ -36,15 +36,15 @@ pub(super) fn write(json: &mut Json, event: &SharedEvent, event_type: Option<&st
             json.string(key!("registryUrl"), event.registry_host());
             json.string(key!("repository"), event.repository());
             json.string(key!("tag"), event.tag());
-            json.string(key!("digest"), event.digest());
+            json.string(key!("digest"), &event.digest());
         });
     });
 }
 
 /// Writes the URL of the registry. Its host is one that was asked for or configured, so
 /// that it is the same in image names; what no host has is percent-encoded.
-fn source(json: &mut Json, event: &SharedEvent) {
-    let scheme = match event.url_parts()[0].starts_with("http://") {
+fn source(json: &mut Json<'_>, event: &SharedEvent) {
+    let scheme = match event.url_parts().start[0].starts_with("http://") {
         true => "http://",
         false => "https://",
     };

@@ -5,33 +5,51 @@ use std::iter::FusedIterator;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::digest;
+use super::spelled::Digest;
 use super::text::{Part, Parts};
+use super::word::Word;
 use crate::event::{Descriptor, Platform, media_types};
 
 /// A descriptor in a [`SharedEvent`](super::SharedEvent): that of its target, or
 /// of something that its manifest refers to.
 #[derive(Clone, Copy)]
 pub struct DescriptorRef<'a> {
-    pub(in crate::event) media_type: &'a str,
-    pub(in crate::event) digest: &'a str,
-    pub(in crate::event) size: u64,
+    pub(super) word: Word,
+    /// All zeros if the digest is a text.
+    pub(super) digest_bits: &'a digest::Bits,
+    pub(super) digest: &'a str,
+    pub(super) size: u64,
     pub(in crate::event) parts: Parts<'a>,
 }
 
 impl<'a> DescriptorRef<'a> {
     /// Returns the media type of the content, or an empty text.
     pub fn media_type(&self) -> &'a str {
-        self.media_type
+        self.parts.media_type(self.word)
+    }
+
+    /// Returns the media type if it is a known one, which needs no escaping.
+    #[inline]
+    pub(in crate::event) fn known_media_type(&self) -> Option<&'static str> {
+        (self.word != Word::OTHER).then(|| self.word.media_type())
     }
 
     /// Returns the digest of the content, `algorithm:encoded`, or an empty text.
-    pub fn digest(&self) -> &'a str {
-        self.digest
+    pub fn digest(&self) -> Digest<'a> {
+        digest::of(self.digest_bits, self.digest)
     }
 
     /// Returns the size of the content in bytes. 0 if it is not known.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Returns the descriptor if it has fields that few descriptors have.
+    #[inline]
+    pub(in crate::event) fn rare(&self) -> Option<Self> {
+        let parts = self.parts.rare();
+        (!parts.is_empty()).then_some(Self { parts, ..*self })
     }
 
     /// Returns other locations of the content.
@@ -72,8 +90,8 @@ impl<'a> DescriptorRef<'a> {
 
     /// Returns an owned descriptor with the same fields.
     pub fn to_descriptor(&self) -> Descriptor {
-        let media_type = media_types::interned(self.media_type.into());
-        let mut descriptor = Descriptor::new(media_type, self.digest, self.size);
+        let media_type = media_types::interned(self.media_type().into());
+        let mut descriptor = Descriptor::new(media_type, self.digest(), self.size);
         if !self.parts.is_empty() {
             let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
             descriptor.urls = self.urls().map(Into::into).collect();
@@ -116,7 +134,8 @@ impl<'a> Iterator for References<'a> {
         let reference = self.0.next()?;
         let parts = self.0.split_own();
         Some(DescriptorRef {
-            media_type: parts.media_type(reference.word),
+            word: reference.word,
+            digest_bits: &digest::NO_BITS,
             digest: reference.text,
             size: reference.number,
             parts,

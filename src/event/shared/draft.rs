@@ -2,10 +2,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::encoded::Encodings;
-use super::id::{Bits, NO_BITS, bits, new_bits};
+use super::id::{self, new_bits};
 use super::text::{FIELDS, Field, Measure, ORIGIN_FIELDS, Out, Part};
 use super::word::Word;
-use super::{Inner, Origin, ReferenceList, SharedEvent, Url};
+use super::{Inner, Origin, ReferenceList, SharedEvent, Url, digest};
 use crate::event::timestamp::since_1970;
 use crate::event::url::{self, Spelling};
 use crate::event::{Action, Descriptor, Event, Kind, SourceRecord};
@@ -121,10 +121,12 @@ impl<'a> Draft<'a> {
 
     fn build(&self, origin: &Origin, stamp: Stamp<'_>) -> SharedEvent {
         let media_type = Word::of_media_type(self.content.media_type);
+        let digest = digest::bits(self.content.digest);
+        let is_text = digest == digest::NO_BITS;
         let mut measure = Measure::default();
-        self.write(&mut measure, origin, &stamp, media_type);
+        self.write(&mut measure, origin, &stamp, media_type, is_text);
         let mut text = String::with_capacity(measure.0);
-        let ends = self.write(&mut text, origin, &stamp, media_type);
+        let ends = self.write(&mut text, origin, &stamp, media_type, is_text);
         let (seconds, nanoseconds) = stamp.timestamp;
         SharedEvent(Arc::new(Inner {
             source: stamp.source,
@@ -133,6 +135,7 @@ impl<'a> Draft<'a> {
             seconds,
             nanoseconds,
             size: self.content.size,
+            digest,
             id: stamp.id,
             request_id: origin.request_id,
             ends,
@@ -153,6 +156,7 @@ impl<'a> Draft<'a> {
         origin: &Origin,
         stamp: &Stamp<'_>,
         media_type: Word,
+        digest_is_text: bool,
     ) -> [u32; FIELDS] {
         let content = &self.content;
         out.text(&origin.text);
@@ -160,8 +164,11 @@ impl<'a> Draft<'a> {
         ends[..ORIGIN_FIELDS].copy_from_slice(&origin.ends);
         ends[Field::Repository as usize] = out.text(self.repository);
         ends[Field::Tag as usize] = out.text(self.tag);
-        ends[Field::Digest as usize] = out.text(content.digest);
+        let digest = if digest_is_text { content.digest } else { "" };
+        ends[Field::Digest as usize] = out.text(digest);
         out.part_unless_empty(Part::Id, stamp.id_text);
+        out.part_unless_empty(Part::RequestId, &origin.other_request_id);
+        out.part_unless_empty(Part::Method, &origin.other_method);
         out.part_unless_empty(Part::FromRepository, self.from_repository);
         if stamp.length != content.size {
             out.number(Part::Length, stamp.length);
@@ -189,7 +196,7 @@ impl<'a> Draft<'a> {
 
 /// What an event has that neither the draft nor the origin has.
 struct Stamp<'a> {
-    id: Bits,
+    id: id::Bits,
     id_text: &'a str,
     /// Seconds and nanoseconds since 1970.
     timestamp: (i64, u32),
@@ -227,13 +234,13 @@ impl SharedEvent {
             content: Content::from(&target.descriptor),
             references: ReferencesOf::Descriptors(&target.references),
         };
-        let id = bits(&event.id);
+        let id = id::bits(&event.id);
         let source = Some(source).filter(|it| *it != SourceRecord::default());
         draft.build(
             &origin,
             Stamp {
                 id,
-                id_text: if id == NO_BITS { &event.id } else { "" },
+                id_text: if id == id::NO_BITS { &event.id } else { "" },
                 timestamp: since_1970(event.timestamp),
                 accepted_at: since_1970(at),
                 owns_source: source.is_some(),

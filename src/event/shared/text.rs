@@ -20,25 +20,22 @@ use crate::event::reference::Details;
 /// [`Origin`](super::Origin) come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(super) enum Field {
-    /// Id of the request, if it is not a UUID.
-    RequestId,
     Addr,
     Host,
     UserAgent,
     TraceParent,
-    /// Method, if it is not a known one.
-    Method,
     /// What the URL begins with, or all of it. See [`Url`](super::Url).
     Url,
     Actor,
     Repository,
     Tag,
+    /// Digest, if it is not one of SHA-256.
     Digest,
 }
 
 /// How many fields there are, and how many of them belong to the origin.
-pub(super) const FIELDS: usize = 11;
-pub(super) const ORIGIN_FIELDS: usize = 8;
+pub(super) const FIELDS: usize = 9;
+pub(super) const ORIGIN_FIELDS: usize = 6;
 
 /// The number of bytes of text that an event may have, so that offsets fit. A
 /// text that would exceed it is left out. It is lower in tests, which exceed it.
@@ -58,6 +55,10 @@ pub(in crate::event) enum Part {
     Reference = b'R',
     /// Id of the event, if it is not a UUID.
     Id = b'I',
+    /// Id of the request, if it is not a UUID.
+    RequestId = b'J',
+    /// Method of the request, if it is not a known one.
+    Method = b'H',
     FromRepository = b'F',
     /// The number is `length` of the target, if it is not its size.
     Length = b'L',
@@ -175,9 +176,11 @@ impl<'a> Parts<'a> {
 
     /// Returns the parts from the first on that is one of the fields that few descriptors
     /// have. They stand last.
-    pub(in crate::event) fn rare(mut self) -> Self {
-        const OTHERS: [u8; 6] = [
+    pub(super) fn rare(mut self) -> Self {
+        const OTHERS: [u8; 8] = [
             Part::Id as u8,
+            Part::RequestId as u8,
+            Part::Method as u8,
             Part::FromRepository as u8,
             Part::Length as u8,
             Part::AcceptedSeconds as u8,
