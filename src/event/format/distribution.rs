@@ -3,7 +3,7 @@
 use super::fragment::{Fragment, fragment};
 use super::json::{Digits, Json, key};
 use super::wire::{Frame, Scope, Wire};
-use crate::event::shared::Part;
+use crate::event::shared::{Part, UrlParts};
 use crate::event::{DescriptorRef, Digest, Format, Id, SharedEvent, media_types, timestamp};
 
 pub(super) const V2: Wire = Wire {
@@ -51,7 +51,11 @@ pub(super) fn fields(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
     });
     json.plain(key!("action"), &[event.action().as_str()]);
     target(json, event, format);
-    id(json, fragment!(r#"","request":{"id":""#), &event.request_id());
+    id(
+        json,
+        fragment!(r#"","request":{"id":""#),
+        &event.request_id(),
+    );
     json.non_empty(key!("addr"), event.request_addr());
     json.non_empty(key!("host"), event.request_host());
     json.put(key!("method"));
@@ -99,11 +103,15 @@ fn target(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
     }
     json.non_empty(key!("repository"), event.repository());
     json.non_empty(key!("fromRepository"), event.from_repository());
-    let url = event.url_parts();
-    if !url.is_empty() {
-        json.put(key!("url"));
-        url.start.iter().for_each(|part| json.value(part));
-        if url.has_digest {
+    match event.url_parts() {
+        UrlParts::None => {}
+        UrlParts::Verbatim(url) => json.non_empty(key!("url"), url),
+        UrlParts::Of { base, host, kind } => {
+            json.string(key!("url"), base);
+            json.value(host);
+            json.fixed(b"/v2/");
+            json.value(event.repository());
+            json.raw(kind);
             json.digest(&digest);
         }
     }
@@ -164,7 +172,12 @@ fn rare(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>, format: Format, v1_
     }
 }
 
-fn write_rare(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>, format: Format, v1_platform: bool) {
+fn write_rare(
+    json: &mut Json<'_>,
+    descriptor: &DescriptorRef<'_>,
+    format: Format,
+    v1_platform: bool,
+) {
     let v2 = format != Format::V1;
     let parts = descriptor.parts;
     json.strings(key!("urls"), descriptor.urls());

@@ -11,6 +11,8 @@ pub(in crate::event) struct Fragment {
     /// copied.
     pub(super) rows: [[u8; WIDTH]; ROWS],
     pub(super) lengths: [u8; ROWS],
+    /// The greatest of the lengths.
+    pub(super) longest: usize,
     /// How many more objects and arrays are open behind it than before it.
     pub(super) opens: isize,
     /// How many bytes of the next fragment are left out.
@@ -20,8 +22,11 @@ pub(in crate::event) struct Fragment {
 /// The compact form, and one for each depth: the features of the platform of a reference
 /// are the innermost, within eight objects and arrays of an envelope.
 pub(super) const ROWS: usize = 10;
-/// Bytes of the longest fragment, and those that may be copied behind a shorter one.
-pub(super) const WIDTH: usize = 120;
+/// Bytes that a fragment is copied in, if it is short in all forms, and else. There are
+/// more, because the first may be left out.
+pub(super) const SHORT: usize = 48;
+pub(super) const LONG: usize = 96;
+const WIDTH: usize = 128;
 const INDENT: usize = 3;
 
 /// Makes a [`Fragment`] of its compact form.
@@ -37,14 +42,20 @@ impl Fragment {
         let mut fragment = Self {
             rows: [[b' '; WIDTH]; ROWS],
             lengths: [0; ROWS],
+            longest: 0,
             opens: 0,
             skip: 0,
         };
         let mut row = 0;
         while row < ROWS {
             fragment.write(row, compact.as_bytes());
+            let length = fragment.lengths[row] as usize;
+            if length > fragment.longest {
+                fragment.longest = length;
+            }
             row += 1;
         }
+        assert!(fragment.longest <= LONG);
         fragment
     }
 

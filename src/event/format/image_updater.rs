@@ -4,6 +4,7 @@
 use super::json::{Json, key};
 use super::wire::{Scope, Wire};
 use super::{cloud_events, distribution};
+use crate::event::shared::UrlParts;
 use crate::event::{Action, Format, Kind, SharedEvent};
 
 pub(super) const WIRE: Wire = Wire::single(
@@ -44,9 +45,11 @@ pub(super) fn write(json: &mut Json<'_>, event: &SharedEvent, event_type: Option
 /// Writes the URL of the registry. Its host is one that was asked for or configured, so
 /// that it is the same in image names; what no host has is percent-encoded.
 fn source(json: &mut Json<'_>, event: &SharedEvent) {
-    let scheme = match event.url_parts().start[0].starts_with("http://") {
-        true => "http://",
-        false => "https://",
+    let scheme = match event.url_parts() {
+        UrlParts::Verbatim(url) | UrlParts::Of { base: url, .. } if url.starts_with("http://") => {
+            "http://"
+        }
+        _ => "https://",
     };
     let (host, colon, port) = cloud_events::host_and_port(event.registry_host());
     json.plain(key!("source"), &[scheme, &*host, colon, port]);

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::fragment::{Fragment, ROWS, WIDTH, fragment};
+use super::escape::{escaped, escaped_in, may_need_escaping};
+use super::fragment::{Fragment, LONG, ROWS, SHORT, fragment};
 use crate::event::Digest;
 use crate::event::timestamp::PAIRS;
 
@@ -37,10 +38,8 @@ macro_rules! key {
 }
 pub(in crate::event) use key;
 
-/// Bytes that are copied at a time: nearly all fragments are shorter, and nearly all
-/// values.
-const BLOCK: usize = 48;
-const SHORT: usize = 32;
+/// Bytes that values are copied in. Nearly all are shorter.
+const VALUE: usize = 32;
 
 impl<'a> Json<'a> {
     /// Creates an empty text that will be part of another one, in which `depth`
@@ -54,7 +53,7 @@ impl<'a> Json<'a> {
             row: if compact { 0 } else { depth + 1 },
             skip: 1,
             own: own.as_bytes(),
-            odd: odd(own.as_bytes()),
+            odd: may_need_escaping(own.as_bytes()),
         }
     }
 
@@ -83,23 +82,21 @@ impl<'a> Json<'a> {
     #[inline(always)]
     fn put_without(&mut self, fragment: &'static Fragment, less: usize) {
         let row = self.row.min(ROWS - 1);
-        let (text, length) = (&fragment.rows[row], usize::from(fragment.lengths[row]));
-        self.append(text, self.skip, length - less);
+        let skip = self.skip & 3;
+        let text = &fragment.rows[row][skip..];
+        let length = self.out.len() + usize::from(fragment.lengths[row]) - skip - less;
+        // Known when this is compiled, and always true.
+        if fragment.longest <= SHORT
+            && let Some(block) = text.first_chunk::<SHORT>()
+        {
+            self.out.extend_from_slice(block);
+        } else if let Some(block) = text.first_chunk::<LONG>() {
+            self.out.extend_from_slice(block);
+        }
+        self.out.truncate(length);
         self.skip = fragment.skip;
         if row > 0 {
             self.row = self.row.wrapping_add_signed(fragment.opens);
-        }
-    }
-
-    #[inline(always)]
-    fn append(&mut self, text: &[u8; WIDTH], start: usize, end: usize) {
-        match text.get(start..).and_then(<[u8]>::first_chunk::<BLOCK>) {
-            Some(block) if end - start <= BLOCK => {
-                let length = self.out.len() + end - start;
-                self.out.extend_from_slice(block);
-                self.out.truncate(length);
-            }
-            _ => self.out.extend_from_slice(&text[start..end]),
         }
     }
 
@@ -163,9 +160,9 @@ impl<'a> Json<'a> {
     /// Appends a field whose name may need escaping.
     pub(super) fn entry(&mut self, name: &str, value: &str) {
         self.put(fragment!("\",\""));
-        escape(&mut self.out, name);
+        escaped(&mut self.out, name);
         self.put(fragment!("\":\""));
-        escape(&mut self.out, value);
+        escaped(&mut self.out, value);
     }
 
     #[inline(always)]
@@ -210,7 +207,7 @@ impl<'a> Json<'a> {
             self.put(fragment!("\"["));
             for value in values {
                 self.put(fragment!("\",\""));
-                escape(&mut self.out, value);
+                escaped(&mut self.out, value);
             }
             self.end_array();
         }
@@ -267,13 +264,13 @@ impl<'a> Json<'a> {
         let start = text.as_ptr().addr().wrapping_sub(self.own.as_ptr().addr());
         let end = start.wrapping_add(text.len());
         if start > self.own.len() || end > self.own.len() {
-            return escape(&mut self.out, text);
+            return escaped(&mut self.out, text);
         }
         if start < self.odd.end && self.odd.start < end {
             return self.escape_own(start, end);
         }
-        match self.own.get(start..).and_then(<[u8]>::first_chunk::<SHORT>) {
-            Some(block) if text.len() <= SHORT => {
+        match self.own.get(start..).and_then(<[u8]>::first_chunk::<VALUE>) {
+            Some(block) if text.len() <= VALUE => {
                 let length = self.out.len() + text.len();
                 self.out.extend_from_slice(block);
                 self.out.truncate(length);
@@ -285,7 +282,7 @@ impl<'a> Json<'a> {
     #[inline(never)]
     fn escape_own(&mut self, start: usize, end: usize) {
         let odd = self.odd.start.saturating_sub(start)..self.odd.end - start;
-        escape_in(&mut self.out, &self.own[start..end], odd);
+        escaped_in(&mut self.out, &self.own[start..end], odd);
     }
 }
 
@@ -317,161 +314,9 @@ impl Digits {
     }
 }
 
-/// Returns the first and the last block in which a byte may have to be escaped, and all
-/// between.
-fn odd(text: &[u8]) -> Range<usize> {
-    const BLOCK: usize = 32;
-    let mut rest = text;
-    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>()
-        && is_plain(block)
-    {
-        rest = after;
-    }
-    if rest.len() < BLOCK {
-        // With spaces, which are plain, it is a block too.
-        let mut block = [b' '; BLOCK];
-        block[..rest.len()].copy_from_slice(rest);
-        if is_plain(&block) {
-            return 0..0;
-        }
-    }
-    let before = text.len() - rest.len();
-    while let Some((before, block)) = rest.split_last_chunk::<BLOCK>()
-        && is_plain(block)
-    {
-        rest = before;
-    }
-    before..before + rest.len()
-}
-
-/// Appends `text` as it stands within a JSON string, escaped as Go does: `<`,
-/// `>`, `&`, U+2028 and U+2029 are written `\u…`, so that the text can stand in
-/// HTML and JavaScript.
-fn escape(out: &mut Vec<u8>, text: &str) {
-    let text = text.as_bytes();
-    escape_in(out, text, odd(text));
-}
-
-/// The same where no byte outside of a range needs escaping.
-fn escape_in(out: &mut Vec<u8>, text: &[u8], odd: Range<usize>) {
-    let mut written = 0;
-    for at in odd.start..odd.end.min(text.len()) {
-        if NEEDS_LOOK[usize::from(text[at])]
-            && let Some(length) = escaped_length(&text[at..])
-        {
-            out.extend_from_slice(&text[written..at]);
-            escape_one(out, &text[at..at + length]);
-            written = at + length;
-        }
-    }
-    out.extend_from_slice(&text[written..]);
-}
-
-/// Returns the length of the first character of `bytes`, if it is escaped.
-fn escaped_length(bytes: &[u8]) -> Option<usize> {
-    match bytes {
-        [0xe2, 0x80, 0xa8 | 0xa9, ..] => Some(3),
-        [0xe2, ..] => None,
-        _ => Some(1),
-    }
-}
-
-fn escape_one(out: &mut Vec<u8>, character: &[u8]) {
-    let (text, length) = match *character {
-        [byte] => ESCAPED[usize::from(byte & 0x7f)],
-        [_, _, 0xa8] => (*b"\\u2028", 6),
-        _ => (*b"\\u2029", 6),
-    };
-    let length = out.len() + length;
-    out.extend_from_slice(&text);
-    out.truncate(length);
-}
-
-/// How ASCII characters are escaped, each with the length of that.
-const ESCAPED: [([u8; 6], usize); 128] = {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut escaped = [([b'\\', b'u', b'0', b'0', 0, 0], 6); 128];
-    let mut byte = 0;
-    while byte < 128 {
-        let short = match byte as u8 {
-            letter @ (b'"' | b'\\') => letter,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0x08 => b'b',
-            0x0c => b'f',
-            _ => 0,
-        };
-        let (text, length) = &mut escaped[byte];
-        if short > 0 {
-            text[1] = short;
-            *length = 2;
-        } else {
-            (text[4], text[5]) = (HEX[byte >> 4], HEX[byte & 15]);
-        }
-        byte += 1;
-    }
-    escaped
-};
-
-/// Whether no byte of a block needs a look, which is true of most. Has no branch,
-/// so that the compiler looks at all bytes at once.
-#[inline(always)]
-fn is_plain(block: &[u8]) -> bool {
-    !block
-        .iter()
-        .fold(false, |found, byte| found | may_need_look(*byte))
-}
-
-/// True for all bytes that need a look and for others that are not ASCII, which costs
-/// fewer instructions than to tell them apart.
-#[inline(always)]
-const fn may_need_look(byte: u8) -> bool {
-    ((byte as i8) < 0x20) | (byte & !4 == b'"') | (byte & !2 == b'<') | (byte == b'\\')
-}
-
-const NEEDS_LOOK: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = needs_look(byte as u8);
-        byte += 1;
-    }
-    table
-};
-
-/// Whether a byte is escaped (control characters, `"`, `&`, `<`, `>`, `\`) or may
-/// begin a character that is (0xE2).
-const fn needs_look(byte: u8) -> bool {
-    // `"` and `&` differ in one bit, and so do `<` and `>`.
-    (byte < 0x20) | (byte & !4 == b'"') | (byte & !2 == b'<') | (byte == b'\\') | (byte == 0xe2)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn strings_are_escaped_as_go_does() {
-        let mut out = Vec::new();
-        escape(
-            &mut out,
-            "a<b>&\"\\\u{8}\u{c}\n\r\t\u{0}\u{1f}\u{7f}\u{2028}\u{2029}\u{2027}é😀",
-        );
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "a\\u003cb\\u003e\\u0026\\\"\\\\\\b\\f\\n\\r\\t\\u0000\\u001f\u{7f}\\u2028\\u2029\u{2027}é😀"
-        );
-    }
-
-    #[test]
-    fn no_byte_that_needs_a_look_is_overlooked() {
-        for byte in 0..=u8::MAX {
-            assert!(may_need_look(byte) || !needs_look(byte), "{byte}");
-            let is_rare = !byte.is_ascii() || byte < b' ' || b"\"&<>\\".contains(&byte);
-            assert_eq!(may_need_look(byte), is_rare, "{byte}");
-        }
-    }
 
     #[test]
     fn values_beside_odd_ones_are_copied_and_odd_ones_escaped() {
@@ -495,26 +340,11 @@ mod tests {
                     } else {
                         b",\"k\":\""
                     });
-                    escape(&mut expected, value);
+                    escaped(&mut expected, value);
                     expected.push(b'"');
                 }
                 expected.push(b'}');
                 assert_eq!(json.into_bytes(), expected, "{text}");
-            }
-        }
-    }
-
-    #[test]
-    fn characters_are_escaped_at_every_position() {
-        for length in 0..50 {
-            for at in 0..length {
-                for (character, escaped) in [("<", "\\u003c"), ("\u{2029}", "\\u2029"), ("’", "’")]
-                {
-                    let [before, after] = [at, length - at].map(|length| "x".repeat(length));
-                    let mut out = Vec::new();
-                    escape(&mut out, &[&*before, character, &after].concat());
-                    assert_eq!(out, [&*before, escaped, &after].concat().as_bytes());
-                }
             }
         }
     }

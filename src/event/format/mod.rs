@@ -5,6 +5,7 @@
 mod azure;
 mod cloud_events;
 mod distribution;
+mod escape;
 pub(super) mod fragment;
 mod harbor;
 mod image_updater;

@@ -83,9 +83,13 @@ impl<'a> Draft<'a> {
             Kind::Manifest => (Url::Manifest, "manifests"),
             _ => (Url::Blob, "blobs"),
         };
+        let digest = digest::bits(self.content.digest);
         let spelling = match self.action {
             Action::Delete => Spelling::None,
-            _ => url::spelling(self.repository, kind, self.content.digest),
+            _ => {
+                let is_plain = digest != digest::NO_BITS;
+                url::spelling(self.repository, kind, self.content.digest, is_plain)
+            }
         };
         let mut encoded = None;
         let url = match spelling {
@@ -111,6 +115,7 @@ impl<'a> Draft<'a> {
                 timestamp: now,
                 accepted_at: now,
                 source: source.cloned(),
+                digest,
                 owns_source: false,
                 knows_kind: true,
                 url,
@@ -121,12 +126,10 @@ impl<'a> Draft<'a> {
 
     fn build(&self, origin: &Origin, stamp: Stamp<'_>) -> SharedEvent {
         let media_type = Word::of_media_type(self.content.media_type);
-        let digest = digest::bits(self.content.digest);
-        let is_text = digest == digest::NO_BITS;
         let mut measure = Measure::default();
-        self.write(&mut measure, origin, &stamp, media_type, is_text);
+        self.write(&mut measure, origin, &stamp, media_type);
         let mut text = String::with_capacity(measure.0);
-        let ends = self.write(&mut text, origin, &stamp, media_type, is_text);
+        let ends = self.write(&mut text, origin, &stamp, media_type);
         let (seconds, nanoseconds) = stamp.timestamp;
         SharedEvent(Arc::new(Inner {
             source: stamp.source,
@@ -135,7 +138,7 @@ impl<'a> Draft<'a> {
             seconds,
             nanoseconds,
             size: self.content.size,
-            digest,
+            digest: stamp.digest,
             id: stamp.id,
             request_id: origin.request_id,
             ends,
@@ -156,7 +159,6 @@ impl<'a> Draft<'a> {
         origin: &Origin,
         stamp: &Stamp<'_>,
         media_type: Word,
-        digest_is_text: bool,
     ) -> [u32; FIELDS] {
         let content = &self.content;
         out.text(&origin.text);
@@ -164,7 +166,8 @@ impl<'a> Draft<'a> {
         ends[..ORIGIN_FIELDS].copy_from_slice(&origin.ends);
         ends[Field::Repository as usize] = out.text(self.repository);
         ends[Field::Tag as usize] = out.text(self.tag);
-        let digest = if digest_is_text { content.digest } else { "" };
+        let has_bits = stamp.digest != digest::NO_BITS;
+        let digest = if has_bits { "" } else { content.digest };
         ends[Field::Digest as usize] = out.text(digest);
         out.part_unless_empty(Part::Id, stamp.id_text);
         out.part_unless_empty(Part::RequestId, &origin.other_request_id);
@@ -201,6 +204,7 @@ struct Stamp<'a> {
     /// Seconds and nanoseconds since 1970.
     timestamp: (i64, u32),
     accepted_at: (i64, u32),
+    digest: digest::Bits,
     source: Option<Arc<SourceRecord>>,
     owns_source: bool,
     knows_kind: bool,
@@ -243,6 +247,7 @@ impl SharedEvent {
                 id_text: if id == id::NO_BITS { &event.id } else { "" },
                 timestamp: since_1970(event.timestamp),
                 accepted_at: since_1970(at),
+                digest: digest::bits(&target.descriptor.digest),
                 owns_source: source.is_some(),
                 source: source.map(Arc::new),
                 knows_kind: event.kind.is_some(),

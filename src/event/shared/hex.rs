@@ -4,24 +4,32 @@
 /// Returns the two lower-case digits of each byte.
 #[inline(always)]
 pub(super) fn spell<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
-    let digit = |value: u8| value + if value < 10 { b'0' } else { b'a' - 10 };
-    bytes.map(|byte| [digit(byte >> 4), digit(byte & 15)])
+    let mut digits = [[0; 2]; N];
+    for (pair, byte) in digits.iter_mut().zip(bytes) {
+        let byte = u16::from(*byte);
+        *pair = (byte >> 4 | (byte & 15) << 8).to_le_bytes();
+    }
+    for digit in digits.as_flattened_mut() {
+        *digit += if *digit < 10 { b'0' } else { b'a' - 10 };
+    }
+    digits
 }
 
 /// Returns the bytes of these digits, unless one of them is no lower-case digit.
 #[inline(always)]
 pub(super) fn read<const N: usize>(digits: &[[u8; 2]; N]) -> Option<[u8; N]> {
     const NONE: u8 = 0xf0;
-    let value = |digit: u8| {
-        let (number, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
+    let (mut values, mut all) = (*digits, 0);
+    for value in values.as_flattened_mut() {
+        let (number, letter) = (value.wrapping_sub(b'0'), value.wrapping_sub(b'a'));
         let letter = if letter < 6 { letter + 10 } else { NONE };
-        if number < 10 { number } else { letter }
-    };
-    let (mut bytes, mut all) = ([0; N], 0);
-    for (byte, [high, low]) in bytes.iter_mut().zip(digits) {
-        let (high, low) = (value(*high), value(*low));
-        all |= high | low;
-        *byte = high << 4 | low;
+        *value = if number < 10 { number } else { letter };
+        all |= *value;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(&values) {
+        let pair = u16::from_le_bytes(*pair);
+        *byte = (pair << 4 | pair >> 8) as u8;
     }
     (all & NONE == 0).then_some(bytes)
 }

@@ -13,11 +13,6 @@ pub(super) type Bits = [u8; 16];
 /// The bits of an id that is not a UUID.
 pub(super) const NO_BITS: Bits = [0; 16];
 
-/// Where each group of digits begins in the spelling of a UUID, where it begins among the
-/// digits, and its length.
-const GROUPS: [(usize, usize, usize); 5] =
-    [(0, 0, 8), (9, 8, 4), (14, 12, 4), (19, 16, 4), (24, 20, 12)];
-
 /// Returns the bits of `text` if it is a UUID in its usual spelling, so that
 /// [`of`] spells the same text.
 pub(super) fn bits(text: &str) -> Bits {
@@ -25,9 +20,12 @@ pub(super) fn bits(text: &str) -> Bits {
         return NO_BITS;
     };
     let mut digits = [[0; 2]; 16];
-    for (at, digit, length) in GROUPS {
-        digits.as_flattened_mut()[digit..digit + length].copy_from_slice(&text[at..at + length]);
-    }
+    let groups = digits.as_flattened_mut();
+    groups[..8].copy_from_slice(&text[..8]);
+    groups[8..12].copy_from_slice(&text[9..13]);
+    groups[12..16].copy_from_slice(&text[14..18]);
+    groups[16..20].copy_from_slice(&text[19..23]);
+    groups[20..].copy_from_slice(&text[24..]);
     match hex::read(&digits) {
         Some(bits) if [8, 13, 18, 23].map(|at| text[at]) == [b'-'; 4] => bits,
         _ => NO_BITS,
@@ -40,10 +38,13 @@ pub(super) fn of(bits: Bits, text: &str) -> Id<'_> {
         return Id::text(text);
     }
     let digits = hex::spell(&bits);
+    let groups = digits.as_flattened();
     let mut spelled = [b'-'; LENGTH];
-    for (at, digit, length) in GROUPS {
-        spelled[at..at + length].copy_from_slice(&digits.as_flattened()[digit..digit + length]);
-    }
+    spelled[..8].copy_from_slice(&groups[..8]);
+    spelled[9..13].copy_from_slice(&groups[8..12]);
+    spelled[14..18].copy_from_slice(&groups[12..16]);
+    spelled[19..23].copy_from_slice(&groups[16..20]);
+    spelled[24..].copy_from_slice(&groups[20..]);
     Id::ascii(spelled)
 }
 

@@ -83,16 +83,17 @@ enum Url {
 }
 
 /// A URL in pieces.
-pub(super) struct UrlParts<'a> {
-    pub(super) start: [&'a str; 5],
-    /// Whether the digest follows.
-    pub(super) has_digest: bool,
-}
-
-impl UrlParts<'_> {
-    pub(super) fn is_empty(&self) -> bool {
-        !self.has_digest && self.start.iter().all(|part| part.is_empty())
-    }
+#[derive(Clone, Copy)]
+pub(super) enum UrlParts<'a> {
+    None,
+    /// All of it.
+    Verbatim(&'a str),
+    /// What it begins with, the host, and between repository and digest the kind.
+    Of {
+        base: &'a str,
+        host: &'a str,
+        kind: &'static str,
+    },
 }
 
 impl Inner {
@@ -230,33 +231,29 @@ impl SharedEvent {
 
     /// Returns the URL of the target, by its digest.
     pub fn url(&self) -> String {
-        let UrlParts { start, has_digest } = self.url_parts();
-        let mut url = start.concat();
-        if has_digest {
-            url.push_str(&self.digest());
+        match self.url_parts() {
+            UrlParts::None => String::new(),
+            UrlParts::Verbatim(url) => url.into(),
+            UrlParts::Of { base, host, kind } => {
+                let (repository, digest) = (self.repository(), self.digest());
+                [base, host, "/v2/", repository, kind, &*digest].concat()
+            }
         }
-        url
     }
 
-    /// Returns the URL in pieces, all of which are empty if there is none.
     pub(super) fn url_parts(&self) -> UrlParts<'_> {
         let base = self.0.field(Field::Url);
-        let (start, has_digest) = match self.0.url {
-            Url::None => ([""; 5], false),
-            Url::Verbatim => ([base, "", "", "", ""], false),
-            kind => {
-                let host = match self.0.host_in_url {
-                    true => self.0.field(Field::Host),
-                    false => "",
-                };
-                let kind = match kind {
-                    Url::Manifest => "/manifests/",
-                    _ => "/blobs/",
-                };
-                ([base, host, "/v2/", self.repository(), kind], true)
-            }
+        let kind = match self.0.url {
+            Url::None => return UrlParts::None,
+            Url::Verbatim => return UrlParts::Verbatim(base),
+            Url::Manifest => "/manifests/",
+            Url::Blob => "/blobs/",
         };
-        UrlParts { start, has_digest }
+        let host = match self.0.host_in_url {
+            true => self.0.field(Field::Host),
+            false => "",
+        };
+        UrlParts::Of { base, host, kind }
     }
 
     /// Returns the one text that nearly all others are parts of. The others are known

@@ -84,7 +84,11 @@ impl Origin {
 
     pub(crate) fn set_method(&mut self, method: &str) {
         self.method = Word::of_method(method);
-        let other = if self.method == Word::OTHER { method } else { "" };
+        let other = if self.method == Word::OTHER {
+            method
+        } else {
+            ""
+        };
         other.clone_into(&mut self.other_method);
     }
 
@@ -220,7 +224,10 @@ mod tests {
         origin.set_base_url("https://h");
         origin.set_actor("me");
         assert_eq!((&origin.text, origin.ends), (&ordered.text, ordered.ends));
-        assert_eq!((&*origin.other_request_id, &*origin.other_method), ("r", "BREW"));
+        assert_eq!(
+            (&*origin.other_request_id, &*origin.other_method),
+            ("r", "BREW")
+        );
         assert_eq!(origin.base_url(), "https://h");
         assert!(origin.host_in_url);
 
