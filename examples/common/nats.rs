@@ -61,6 +61,7 @@ mod enabled {
     use tower_registry_notifications::jetstream::{JetStream, JetStreamSink};
 
     use super::Nats;
+    use crate::admin::Section;
 
     impl Nats {
         /// The settings, if `--nats` was given.
@@ -97,6 +98,13 @@ mod enabled {
         }
     }
 
+    /// What the page shows of the stream, if `--nats` was given.
+    pub(crate) fn status(sink: &Option<JetStreamSink>) -> Option<Section> {
+        let sink = sink.clone()?;
+        let status = move || serde_json::json!(sink.status());
+        Some(Section::new("jetstream", status))
+    }
+
     /// Publishes what waits, and says what is left of it.
     pub(crate) async fn finish(sink: Option<JetStreamSink>, deadline: std::time::Duration) {
         if let Some(sink) = sink {
@@ -114,6 +122,7 @@ mod enabled {
     use tower_registry_notifications::NotifierBuilder;
 
     use super::Nats;
+    use crate::admin::Section;
 
     impl Nats {
         /// Fails if `--nats` was given.
@@ -128,9 +137,14 @@ mod enabled {
         }
     }
 
+    /// There is nothing to show.
+    pub(crate) fn status(_: &Option<()>) -> Option<Section> {
+        None
+    }
+
     /// There is nothing to finish.
     pub(crate) async fn finish(_: Option<()>, _: std::time::Duration) {}
 }
 
-#[allow(unused_imports, reason = "the worker has no sink to finish")]
-pub(crate) use self::enabled::finish;
+#[allow(unused_imports, reason = "the worker has no sink")]
+pub(crate) use self::enabled::{finish, status};

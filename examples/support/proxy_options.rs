@@ -100,6 +100,9 @@ Options:
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err("--tls-cert and --tls-key go together".into());
         }
+        if self.common.admin && self.common.page.is_none() {
+            return Err("--admin needs --page HOST:PORT".into());
+        }
         Ok(())
     }
 }

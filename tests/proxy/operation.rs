@@ -100,7 +100,7 @@ async fn a_request_that_never_ends_is_abandoned() {
 
 #[tokio::test]
 async fn metrics_and_status_are_served() {
-    let admin = admin::Admin::new().unwrap();
+    let mut admin = admin::Admin::new().unwrap();
     let refuse = async |_: Request<Incoming>| {
         let response = Response::builder().status(StatusCode::NO_CONTENT);
         response.body(full("")).unwrap()
