@@ -11,6 +11,8 @@
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
+#[path = "common/idle.rs"]
+mod idle;
 #[path = "support/journal.rs"]
 mod journal;
 #[path = "common/nats.rs"]

@@ -5,6 +5,8 @@
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
+#[path = "common/idle.rs"]
+mod idle;
 #[path = "support/image.rs"]
 mod image;
 #[path = "support/journal.rs"]

@@ -10,6 +10,8 @@
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
+#[path = "common/idle.rs"]
+mod idle;
 #[path = "common/nats.rs"]
 mod nats;
 #[path = "support/signal.rs"]

@@ -1,8 +1,5 @@
 //! Serves the page, and bounds what clients can use up of it.
 
-#[path = "../../support/idle.rs"]
-mod idle;
-
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use self::idle::Idle;
+use crate::idle::Idle;
 
 /// Connections that are open at a time, so that those of this page never use up the
 /// files that the process may open. Others wait.

@@ -8,6 +8,8 @@ mod admin;
 mod chromium;
 #[path = "../../common/mod.rs"]
 mod common;
+#[path = "../../../examples/common/idle.rs"]
+mod idle;
 #[path = "../../../examples/support/image.rs"]
 mod image;
 mod limits;
