@@ -133,6 +133,7 @@ Options:
             "--endpoint" => self.endpoints.push(value.text()?),
             "--page" => self.page = Some(value.address()?),
             "--admin" => self.admin = true,
+            "--ack-wait" => self.nats.ack_wait = Some(value.seconds()?),
             _ => return self.nats.take(name, value),
         }
         Ok(true)

@@ -103,7 +103,7 @@ Options:
         if self.common.admin && self.common.page.is_none() {
             return Err("--admin needs --page HOST:PORT".into());
         }
-        Ok(())
+        self.nats.check()
     }
 }
 
