@@ -105,8 +105,8 @@ where
                             match finish(exchange, response, Vec::new()) {
                                 Finish::Now(response) => return Poll::Ready(Ok(response)),
                                 Finish::Later(later) => {
-                                // The request has succeeded, so its event must be
-                                // written even if the client hangs up from here on.
+                                    // The request has succeeded, so its event must be
+                                    // written even if the client hangs up from here on.
                                     let work = async move { Ok(later.await) };
                                     let work = Detachable::new(work, settings);
                                     state.set(State::Work { work });

@@ -89,7 +89,7 @@ pub(super) fn operation<'a>(prefix: &str, verb: Verb, path: &'a [u8]) -> Reading
         let kind = match word {
             b"manifests" if verb != Verb::Post => Kind::Manifest,
             b"blobs" => match (upload_id(rest), verb) {
-                    // Status and cancellation of an upload.
+                // Status and cancellation of an upload.
                 (Some(_), Verb::Pull | Verb::Delete) => return Reading::Silent,
                 // Some registries take an upload without an id, or a POST with
                 // one. The response shows what it was.
