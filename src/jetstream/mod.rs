@@ -41,8 +41,32 @@
 //! # Ok(()) }
 //! ```
 //!
-//! In a notifier with a journal, [`JetStreamSink::endpoint`] takes the place of the sink:
-//! an event waits in the journal until JetStream has acknowledged it.
+//! # Behind a journal
+//!
+//! An event that JetStream has not acknowledged is in the memory of the registry alone. In
+//! a notifier with a journal (feature `journal`), [`JetStreamSink::endpoint`] takes the
+//! place of the sink. An event then waits on disk until JetStream has acknowledged it, so
+//! that it survives a crash of the registry, and a stream that is full or away for longer
+//! than memory lasts.
+//!
+//! ```no_run
+//! # #[cfg(feature = "journal")]
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! use tower_registry_notifications::Notifier;
+//! use tower_registry_notifications::jetstream::JetStream;
+//! use tower_registry_notifications::journal::Journal;
+//!
+//! let sink = JetStream::new("nats://nats.example.com:4222").sink().await?;
+//! let notifier = Notifier::builder()
+//!     .journal(Journal::open("/var/lib/registry/notifications")?)
+//!     .endpoint(sink.endpoint("stream"))
+//!     .build()?;
+//! # Ok(()) }
+//! ```
+//!
+//! An event whose acknowledgement was lost in a crash is published again with the same
+//! id. The stream has it once if the registry is back within the [duplicate
+//! window](JetStream::duplicate_window).
 //!
 //! # What is stored
 //!
