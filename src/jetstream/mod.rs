@@ -122,8 +122,9 @@
 //! pins a consumer to one worker at a time. When the pin moves, the new worker first
 //! gathers everything that the last one had not acknowledged, and goes on in the order of
 //! the stream. A worker drops what it holds without a confirmed sign of its progress for
-//! 0.8 of the `ack_wait`, so that one that was stopped delivers nothing late. An event
-//! that waits for another attempt stays with its worker, which tells the server so.
+//! 0.8 of the `ack_wait`, so that one that was stopped does not deliver again what another
+//! has delivered meanwhile. An event that waits for another attempt stays with its worker,
+//! which tells the server so.
 //!
 //! Earlier servers, such as 2.9, ignore pins. There a partition has one event under way
 //! at a time at an endpoint, whichever worker gets it. That is slower, and logged.
