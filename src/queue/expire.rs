@@ -2,12 +2,9 @@
 
 use std::collections::HashMap;
 
-use tokio::time::Instant;
-
-use super::entry::{Entry, memory_of};
+use super::entry::{Entry, Now, memory_of};
 use super::queue::Queue;
 use super::store::{Position, Stored};
-use super::window::entry;
 
 #[cfg_attr(
     not(any(test, feature = "journal")),
@@ -22,7 +19,7 @@ impl Queue {
         let Some(end) = events.last().map(|last| last.position.next()) else {
             return Vec::new();
         };
-        let now = (Instant::now(), (self.clock)());
+        let now = Now::of(self.clock);
         let mut state = self.state();
         let state = &mut *state;
         let (window, bounds, lanes) = (&mut state.window, &mut state.bounds, &mut state.lanes);
@@ -45,7 +42,7 @@ impl Queue {
             if position >= before && (position >= window.next || rests()) {
                 window.left -= 1;
                 bounds.add(memory_of(&stored.event));
-                expired.push(entry(stored, now));
+                expired.push(Entry::of_store(stored, now));
             }
         }
         expired.extend(loaded.into_values());
