@@ -90,9 +90,11 @@ fn main() {
         ["list"] => paths().iter().for_each(|path| println!("{}", path.name)),
         ["allocations"] => paths().iter_mut().for_each(allocations),
         ["times"] => paths().iter_mut().for_each(time),
-        ["times", start] => { paths().iter_mut() }
-            .filter(|path| path.name.starts_with(start))
-            .for_each(time),
+        ["times", start] => {
+            let mut paths = paths();
+            let chosen = paths.iter_mut().filter(|path| path.name.starts_with(start));
+            chosen.for_each(time);
+        }
         ["run", name] => {
             let mut paths = paths().into_iter();
             let path = paths.find(|path| path.name == name);

@@ -76,7 +76,6 @@ impl Poster {
         *request.uri_mut() = self.url.clone();
         let (body, format) = (request.body(), self.encoding.format);
         let mut headers = self.headers[usize::from(events.len() > 1)].clone();
-        headers.reserve(OURS);
         // Configured headers replace ours. Of two with the same name, receivers look at
         // the first and proxies at either.
         let mut ours = |(name, value)| {

@@ -59,7 +59,10 @@ pub(super) fn fields(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
     json.non_empty(key!("addr"), event.request_addr());
     json.non_empty(key!("host"), event.request_host());
     json.put(key!("method"));
-    json.word(event.known_method(), event.request_method());
+    match event.known_method() {
+        Some(known) => json.raw(known),
+        None => json.value(event.request_method()),
+    }
     json.string(key!("useragent"), event.user_agent());
     json.put(fragment!(r#""},"actor":{"#));
     json.non_empty(key!("name"), event.actor());
@@ -87,7 +90,7 @@ fn target(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
     let size = Digits::of(content.size());
     if format != Format::V1 {
         json.put(fragment!(r#"","target":{"mediaType":""#));
-        v2(json, &content, &digest, &size);
+        v2(json, &content, &size, |json| json.digest(&digest));
     } else {
         json.put(fragment!(r#"","target":{"#));
         v1(json, &content, &digest, &size);
@@ -122,13 +125,15 @@ fn target(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
         let v1_platform = !media_types::is_index(content.media_type());
         json.put(fragment!(r#"","references":["#));
         for reference in references {
-            let (digest, size) = (reference.digest(), Digits::of(reference.size()));
+            let size = Digits::of(reference.size());
             if format != Format::V1 {
                 json.put(fragment!(r#"",{"mediaType":""#));
-                v2(json, &reference, &digest, &size);
+                v2(json, &reference, &size, |json| {
+                    json.value(reference.digest_text())
+                });
             } else {
                 json.put(fragment!(r#"",{"#));
-                v1(json, &reference, &digest, &size);
+                v1(json, &reference, &reference.digest(), &size);
             }
             rare(json, &reference, format, v1_platform);
             json.end_object();
@@ -140,19 +145,32 @@ fn target(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
 
 /// Writes what nearly every descriptor has, from the value of `mediaType` on.
 #[inline(always)]
-fn v2(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>, digest: &Digest<'_>, size: &Digits) {
-    json.word(descriptor.known_media_type(), descriptor.media_type());
+fn v2(
+    json: &mut Json<'_>,
+    descriptor: &DescriptorRef<'_>,
+    size: &Digits,
+    digest: impl FnOnce(&mut Json<'_>),
+) {
+    media_type(json, descriptor);
     json.put(key!("digest"));
-    json.digest(digest);
+    digest(json);
     json.key(key!("size"));
     json.digits(size);
+}
+
+#[inline(always)]
+fn media_type(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>) {
+    match descriptor.known_media_type() {
+        Some(known) => json.raw(known),
+        None => json.value(descriptor.media_type()),
+    }
 }
 
 /// The same in format v1, from the first field on.
 fn v1(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>, digest: &Digest<'_>, size: &Digits) {
     if !descriptor.media_type().is_empty() {
         json.put(key!("mediaType"));
-        json.word(descriptor.known_media_type(), descriptor.media_type());
+        media_type(json, descriptor);
     }
     if descriptor.size() > 0 {
         json.key(key!("size"));

@@ -58,13 +58,17 @@ pub(super) fn may_need_escaping(text: &[u8]) -> Range<usize> {
         rest = before;
     }
     let (words, tail) = rest.as_chunks::<WORD>();
-    let plain = words.iter().map(|word| plain_bytes(*word));
-    let plain = plain.enumerate().find(|(_, plain)| *plain < WORD);
-    let first = match plain {
-        Some((word, plain)) => WORD * word + plain,
-        None => rest.len() - tail.len(),
-    };
-    before + first..before + rest.len()
+    let first = words.iter().position(|word| marks(*word) != 0);
+    let first = first.map_or(rest.len() - tail.len(), |word| {
+        WORD * word + plain_bytes(words[word])
+    });
+    let (head, words) = rest.as_rchunks::<WORD>();
+    let last = words.iter().rposition(|word| marks(*word) != 0);
+    let end = last.map_or(head.len(), |word| {
+        let plain = marks(words[word]).leading_zeros() as usize / 8;
+        head.len() + WORD * (word + 1) - plain
+    });
+    before + first..before + end
 }
 
 /// Returns the last block, or all that there is and spaces, which are plain.
@@ -78,17 +82,22 @@ fn last_block(text: &[u8]) -> [u8; BLOCK] {
 
 /// Returns how many bytes at the beginning need no look.
 fn plain_bytes(word: [u8; WORD]) -> usize {
+    marks(word).trailing_zeros() as usize / 8
+}
+
+/// Marks the bytes that [may need a look](may_need_look) by their highest bit. The first
+/// byte is the lowest.
+fn marks(word: [u8; WORD]) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH: u64 = ONES << 7;
-    // Marks the bytes that are zero by their highest bit.
-    let zeros = |word: u64| !(((word & !HIGH) + !HIGH) | word) & HIGH;
+    // Marks those that are zero.
+    let zeros = |word: u64| !(((word & !HIGH) + !HIGH) | word);
     let word = u64::from_le_bytes(word);
     let is_control = !((word & !HIGH) + 0x60 * ONES);
     let is_quote = zeros((word & !(4 * ONES)) ^ (u64::from(b'"') * ONES));
     let is_angle = zeros((word & !(2 * ONES)) ^ (u64::from(b'<') * ONES));
     let is_backslash = zeros(word ^ (u64::from(b'\\') * ONES));
-    let marks = (word | is_control | is_quote | is_angle | is_backslash) & HIGH;
-    marks.trailing_zeros() as usize / 8
+    (word | is_control | is_quote | is_angle | is_backslash) & HIGH
 }
 
 /// Returns the length of the first character of `bytes`, if it is escaped.

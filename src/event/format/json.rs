@@ -238,15 +238,6 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Appends within a string a known word, which needs no escaping, or another text.
-    #[inline(always)]
-    pub(super) fn word(&mut self, known: Option<&'static str>, other: &str) {
-        match known {
-            Some(word) => self.raw(word),
-            None => self.value(other),
-        }
-    }
-
     /// Appends a digest within a string.
     #[inline(always)]
     pub(super) fn digest(&mut self, digest: &Digest<'_>) {

@@ -40,6 +40,12 @@ impl<'a> DescriptorRef<'a> {
         digest::of(self.digest_bits, self.digest)
     }
 
+    /// Returns the digest if it is kept as text, which those of all references are.
+    #[inline]
+    pub(in crate::event) fn digest_text(&self) -> &'a str {
+        self.digest
+    }
+
     /// Returns the size of the content in bytes. 0 if it is not known.
     pub fn size(&self) -> u64 {
         self.size

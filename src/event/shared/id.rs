@@ -32,19 +32,32 @@ pub(super) fn bits(text: &str) -> Bits {
     }
 }
 
+/// Where the two digits of each byte are in the spelling of a UUID.
+const DIGITS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
+/// The two digits of each byte.
+const SPELLED: [[u8; 2]; 256] = {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut spelled = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        spelled[byte] = [HEX[byte >> 4], HEX[byte & 15]];
+        byte += 1;
+    }
+    spelled
+};
+
 /// Returns the id of these bits, or `text` if there are none.
 pub(super) fn of(bits: Bits, text: &str) -> Id<'_> {
     if bits == NO_BITS {
         return Id::text(text);
     }
-    let digits = hex::spell(&bits);
-    let groups = digits.as_flattened();
     let mut spelled = [b'-'; LENGTH];
-    spelled[..8].copy_from_slice(&groups[..8]);
-    spelled[9..13].copy_from_slice(&groups[8..12]);
-    spelled[14..18].copy_from_slice(&groups[12..16]);
-    spelled[19..23].copy_from_slice(&groups[16..20]);
-    spelled[24..].copy_from_slice(&groups[20..]);
+    for (byte, at) in bits.into_iter().zip(DIGITS) {
+        let [high, low] = SPELLED[usize::from(byte)];
+        spelled[at] = high;
+        spelled[at + 1] = low;
+    }
     Id::ascii(spelled)
 }
 
