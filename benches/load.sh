@@ -32,8 +32,8 @@ for program in wrk taskset; do
 done
 executable() { sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1; }
 echo 'Building …' >&2
-peer=$(cargo bench -q -p benches --bench delivery --no-run --message-format=json | executable)
-proxy=$(cargo build -q --release -p examples --features config --example proxy --message-format=json |
+peer=$(cargo bench -q -p benches --bench delivery --no-run --message-format=json-render-diagnostics | executable)
+proxy=$(cargo build -q --release -p examples --features config --example proxy --message-format=json-render-diagnostics |
     executable)
 
 scratch=$(mktemp -d)
