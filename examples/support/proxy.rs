@@ -76,7 +76,8 @@ where
             let message = "--upstream takes no user and password: those of clients pass through";
             return Err(message.into());
         }
-        let wrong = || format!("--upstream needs http(s)://host:port, not {upstream}");
+        // What was given instead may have a password in it.
+        let wrong = || "--upstream needs http(s)://host:port, and no path (see --prefix)";
         let parts = upstream.parse::<Uri>().map_err(|_| wrong())?.into_parts();
         let known = |it: &Scheme| *it == Scheme::HTTP || *it == Scheme::HTTPS;
         let path = parts.path_and_query.filter(|path| *path != "/");

@@ -1,12 +1,12 @@
 //! Reads a value of the tree: [`Item`].
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::place::Place;
 use super::scalar::{self, Scalar, resolve};
+use super::shown::{quoted, shown_key};
 use super::spelling::nearest;
 use super::tree::{Kind, Node};
 use super::variable::name_of;
@@ -89,8 +89,14 @@ impl Item {
     }
 
     /// A text; what looks like a number or a boolean is one too.
+    ///
+    /// One without quotes that goes on in the next line is a mistake unless it is a
+    /// secret: that line may be a secret itself, and texts are shown.
     pub(super) fn text(&self) -> Result<&str> {
         match &self.node.kind {
+            Kind::Plain(_) if self.node.is_folded && !self.secret => {
+                Err(self.wrong_with("may be two: indent them alike, or write one in quotes"))
+            }
             Kind::Plain(text) | Kind::Text(text) if !self.node.is_null() => Ok(text),
             _ => Err(self.wrong(
                 "a text",
@@ -257,7 +263,9 @@ impl Item {
         }
         let remedy = match variable.is_of(&self.path) {
             true => {
-                let item = format!("{}_0", name_of(&self.path));
+                let is_endpoint = self.path.ends_with(".endpoints") && variable.is_url();
+                let url = if is_endpoint { "_URL" } else { "" };
+                let item = format!("{}_0{url}", name_of(&self.path));
                 format!("write {}", variable.assignment(&item))
             }
             false => "write it as [a, b]".into(),
@@ -265,12 +273,17 @@ impl Item {
         hidden.wrong("a list", &remedy)
     }
 
-    /// The value is no map. `key` is the first of those that the map may have.
-    pub(super) fn no_map(&self, key: Option<&str>) -> BuildError {
+    /// The value is no map. `keys` are those that the map may have.
+    pub(super) fn no_map(&self, keys: &[&str]) -> BuildError {
         // Where lines are not indented alike, it may be a secret of another key.
         let hidden = self.clone().secret();
         let Some(variable) = self.node.place.variable() else {
             return hidden.wrong("a map", "write one `key: value` a line, indented alike");
+        };
+        let key = match keys {
+            keys if variable.is_url() && keys.contains(&"url") => Some("url"),
+            keys if variable.is_url() && keys.contains(&"endpoints") => Some("endpoints[0].url"),
+            keys => keys.first().copied(),
         };
         let remedy = match key.filter(|_| variable.is_of(&self.path)) {
             Some(key) => {
@@ -280,6 +293,14 @@ impl Item {
             None => "write it as {key: value}".into(),
         };
         hidden.wrong("a map", &remedy)
+    }
+
+    /// What is wrong with this header if the name of a variable led into it, as
+    /// `…_HEADERS_X_KEY` does. `headers` are all of them.
+    pub(super) fn with_dashes(&self, headers: &Self) -> Option<BuildError> {
+        let variable = self.node.place.named().filter(|_| self.is_map())?;
+        let instead = variable.with_dashes(&headers.path)?;
+        Some(self.error(format!("is one value: did you mean {instead}?")))
     }
 
     /// What to do about a key of this map that is missing.
@@ -317,11 +338,10 @@ impl Item {
         self.each(Self::owned)
     }
 
-    /// The keys and values of a map. A key that is no text, or is there already,
-    /// is a mistake and left out.
+    /// The keys and values of a map; nothing if it is none. A key that is no text, or is
+    /// there already, is a mistake and left out.
     pub(super) fn pairs(&self, mistakes: &mut Mistakes) -> Vec<Pair> {
         let Kind::Map(entries) = &self.node.kind else {
-            mistakes.add(self.no_map(None));
             return Vec::new();
         };
         let mut seen = HashSet::new();
@@ -367,24 +387,4 @@ pub(super) struct Pair {
     pub(super) key: String,
     pub(super) place: Place,
     pub(super) item: Item,
-}
-
-/// A value as messages show it.
-fn quoted(text: &str) -> String {
-    const MOST: usize = 80;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{:?}", format!("{}…", &text[..end])),
-        None => format!("{text:?}"),
-    }
-}
-
-/// A key as messages show it. What does not look like a key may be a value that
-/// was written in a key's place.
-pub(super) fn shown_key(key: &str) -> impl fmt::Display + '_ {
-    let like_a_key = |c: char| c.is_ascii_alphanumeric() || "-_.<".contains(c);
-    if key.len() <= 40 && key.chars().all(like_a_key) {
-        key
-    } else {
-        "…"
-    }
 }

@@ -18,6 +18,7 @@ mod fields;
 mod file;
 mod filter;
 mod gitlab;
+mod hint;
 mod item;
 #[cfg(feature = "journal")]
 mod journal;
@@ -28,6 +29,7 @@ mod phase;
 mod place;
 mod scalar;
 mod section;
+mod shown;
 mod spelling;
 mod tree;
 mod variable;

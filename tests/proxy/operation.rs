@@ -152,11 +152,16 @@ fn every_documented_option_is_accepted() {
             "SECONDS" => "=5",
             "HOST:PORT" => "=localhost:0",
             "PATH" => "=/registry/",
+            "NAME" => "=harbor",
+            "HOST" => "=registry.example.com:5000",
             "N" => "=5",
             _ => "",
         };
         // Certificate and key go together.
-        let line = format!("--upstream http://r --tls-cert=c --tls-key k {option}{value}");
+        // A format is that of an endpoint.
+        let line = format!(
+            "--upstream http://r --endpoint http://e --tls-cert=c --tls-key k {option}{value}"
+        );
         parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
 }
@@ -206,16 +211,25 @@ fn secrets_in_wrong_options_are_not_shown() {
         "--upstrem=http://me:hush@r",
         "--upstrem http://me:hush@r",
         "--upstream http://r http://me:hush@r",
-        "--upstream http://r --v1=hush",
+        "--upstream http://r --json=hush",
         "--upstream http://r --listen http://me:hush@r",
         "--upstream http://r --page http://me:hush@r:80000",
         "--upstream http://r --timeout http://me:hush@r",
         "--upstream http://r --max-connections me:hush@r",
+        "--http://me:hush@r",
+        "--Bearer hush",
+        "--upstream http://r --format http://me:hush@r",
     ] {
         let error = parse(line).expect_err(line);
         assert!(!error.contains("hush"), "{line}: {error}");
     }
-    for upstream in ["http://me:hush@r:5000", "me:hush@r", "ftp://me:hush@r"] {
+    for upstream in [
+        "http://me:hush@r:5000",
+        "me:hush@r",
+        "ftp://me:hush@r",
+        "http://me:hush",
+        "http://r/?key=hush",
+    ] {
         let error = crate::proxy::Proxy::<Incoming>::new(&place(upstream)).err();
         let error = error.expect(upstream).to_string();
         assert!(
@@ -246,7 +260,15 @@ fn wrong_options_are_named() {
             "--upstream http://r --max-connections 0",
             "--max-connections needs a number, at least 1, not 0",
         ),
-        ("--upstream http://r --v1=no", "--v1 takes no value"),
+        ("--upstream http://r --json=no", "--json takes no value"),
+        (
+            "--upstream http://r --endpoint http://e --format v3",
+            "--format is one of v2, v1, cloudevents, azure, harbor, imageupdater",
+        ),
+        (
+            "--upstream http://r --format v1",
+            "--format is for --endpoint",
+        ),
     ] {
         let error = parse(line).expect_err(line);
         assert!(error.contains(message), "{line}: {error}");

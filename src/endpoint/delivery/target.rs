@@ -16,9 +16,24 @@ const UNIX: &str = "a socket of Unix is no URL for deliveries: let a server list
                     (socat TCP-LISTEN:8080,bind=127.0.0.1,fork UNIX-CONNECT:/path), \
                     or deliver with Endpoint::client";
 const HOST: &str = "write the host in ASCII: its form that begins with xn--";
+const ZONE: &str = "write the address of IPv6 without a zone";
+
+/// What Go encodes in a path, so that it may stand in the URL as it is.
+const ENCODED: &AsciiSet = &AsciiSet::EMPTY
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// The URL without user info, which becomes an `Authorization` header.
-/// Characters that are not ASCII are percent-encoded.
+/// Characters that no URL has, such as spaces and those that are not ASCII, are
+/// percent-encoded.
 ///
 /// # Errors
 ///
@@ -30,10 +45,16 @@ pub(crate) fn target(url: &str) -> Result<(Uri, Option<HeaderValue>), &'static s
     let rest = url.split_once("://").ok_or(URL)?.1;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
+    if host.starts_with('[') && host.contains('%') {
+        return Err(ZONE);
+    }
     if !host.is_ascii() || host.contains('%') {
         return Err(HOST);
     }
-    let url = utf8_percent_encode(url, &AsciiSet::EMPTY).to_string();
+    if url.trim() != url || utf8_percent_encode(host, ENCODED).to_string() != host {
+        return Err(URL);
+    }
+    let url = utf8_percent_encode(url, ENCODED).to_string();
     let mut parts = url.parse::<Uri>().map_err(|_| URL)?.into_parts();
     let scheme = parts.scheme.as_ref().map(http::uri::Scheme::as_str);
     let (Some("http" | "https"), Some(authority)) = (scheme, &parts.authority) else {
@@ -124,6 +145,26 @@ mod tests {
             assert_eq!(target(url).unwrap_err(), UNIX, "{url}");
         }
         assert!(UNIX.contains("socat TCP-LISTEN"));
+    }
+
+    #[test]
+    fn a_url_with_characters_that_no_url_has_is_percent_encoded_as_in_go() {
+        let (url, authorization) = target("http://me:a b|c@h/a b/{x}|^`<>\"\\?q={y} z").unwrap();
+        assert_eq!(
+            url,
+            "http://h/a%20b/%7Bx%7D%7C%5E%60%3C%3E%22%5C?q=%7By%7D%20z"
+        );
+        assert_eq!(authorization.unwrap(), "Basic bWU6YSBifGM=");
+        for (wrong, remedy) in [
+            ("http://a b/", URL),
+            ("http://a{b}/", URL),
+            (" http://h/", URL),
+            ("http://h/ ", URL),
+            ("http://h/\n", URL),
+            ("http://[fe80::1%25eth0]/", ZONE),
+        ] {
+            assert_eq!(target(wrong).unwrap_err(), remedy, "{wrong:?}");
+        }
     }
 
     #[test]
