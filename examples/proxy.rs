@@ -29,6 +29,8 @@ mod serve;
 mod signal;
 #[path = "common/start.rs"]
 mod start;
+#[path = "support/terminal.rs"]
+mod terminal;
 #[path = "support/tls.rs"]
 mod tls;
 

@@ -33,14 +33,16 @@ pub(crate) struct Options {
 impl Options {
     /// The path that the distribution API begins with.
     pub(crate) fn api(&self) -> String {
-        let prefix = self.prefix.trim_matches('/');
-        let before = prefix
-            .strip_suffix("v2")
-            .map_or(prefix, |it| it.trim_end_matches('/'));
-        match before {
-            "" => "/v2/".into(),
-            before => format!("/{before}/v2/"),
+        let mut segments: Vec<_> = self.segments().collect();
+        if segments.last() != Some(&"v2") {
+            segments.push("v2");
         }
+        format!("/{}/", segments.join("/"))
+    }
+
+    /// The segments of the prefix, however many slashes are between them.
+    fn segments(&self) -> impl Iterator<Item = &str> {
+        self.prefix.split('/').filter(|segment| !segment.is_empty())
     }
 }
 
@@ -103,6 +105,11 @@ Options:
     fn check(&self) -> Result<(), String> {
         if self.upstream.is_empty() {
             return Err("--upstream URL is needed (try --help)".into());
+        }
+        let plain = |c: char| c.is_alphanumeric() || "-_.~".contains(c);
+        let is_name = |it: &str| it.chars().all(plain) && !matches!(it, "." | "..");
+        if !self.segments().all(is_name) {
+            return Err("--prefix needs a path like /registry/".into());
         }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err("--tls-cert and --tls-key go together".into());

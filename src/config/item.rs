@@ -60,8 +60,13 @@ impl Item {
 
     /// The file that the value names is of no use.
     pub(super) fn wrong_file(&self, cause: &str) -> BuildError {
-        let (Ok(path) | Err(path)) = self.shown();
-        self.error(format!("the file {path} {cause}"))
+        self.error(match self.secret {
+            true => format!("the file {cause}"),
+            false => {
+                let (Ok(path) | Err(path)) = self.shown();
+                format!("the file {path} {cause}")
+            }
+        })
     }
 
     /// A scalar as messages show it, or else what kind of value it is.

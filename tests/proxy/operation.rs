@@ -196,6 +196,11 @@ fn a_prefix_is_that_of_distribution() {
         ("registry/", "/registry/v2/"),
         ("/registry/v2/", "/registry/v2/"),
         ("/a/b/", "/a/b/v2/"),
+        ("//a//b//", "/a/b/v2/"),
+        ("/registryv2/", "/registryv2/v2/"),
+        ("/v2/registry/", "/v2/registry/v2/"),
+        ("/régistre", "/régistre/v2/"),
+        ("v2", "/v2/"),
         ("/", "/v2/"),
         ("/v2/", "/v2/"),
     ] {
@@ -203,6 +208,17 @@ fn a_prefix_is_that_of_distribution() {
         assert_eq!(options.api(), api, "{prefix}");
     }
     assert_eq!(parse("--upstream http://r").unwrap().api(), "/v2/");
+    for prefix in [
+        "http://me:hush@r/",
+        "/a?b",
+        "/a/../b",
+        "/a%2Fb",
+        "/a:b",
+        "/./",
+    ] {
+        let error = parse(&format!("--upstream http://r --prefix {prefix}")).unwrap_err();
+        assert_eq!(error, "--prefix needs a path like /registry/");
+    }
 }
 
 #[test]
@@ -278,6 +294,9 @@ fn wrong_options_are_named() {
         "ftp://registry",
         "http://registry/v2",
         "http://",
+        "http://:5000",
+        "http://registry:99999",
+        "http://registry:",
     ] {
         let error = crate::proxy::Proxy::<Incoming>::new(&place(upstream)).err();
         let error = error.expect(upstream).to_string();

@@ -1,7 +1,8 @@
 //! Where an endpoint posts, and with which headers.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST as HOST_HEADER, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -9,6 +10,7 @@ use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 
 use crate::basic_auth;
 use crate::error::{BuildError, Mistakes};
+use crate::host::is_valid_in_url;
 use crate::redact::split_user_info;
 
 const URL: &str = "write one like https://receiver.example.com/events";
@@ -99,6 +101,11 @@ pub(crate) fn headers(
             mistakes.add(BuildError::new(&format!("{of}header"), number, remedy));
             continue;
         }
+        if name == HOST_HEADER && (headers.contains_key(&name) || !is_host(&value)) {
+            let remedy = "Host is one host, with or without a port";
+            mistakes.add(BuildError::new(&format!("{of}header"), number, remedy));
+            continue;
+        }
         value.set_sensitive(true);
         headers.append(name, value);
     }
@@ -106,6 +113,10 @@ pub(crate) fn headers(
         headers.entry(AUTHORIZATION).or_insert(value);
     }
     mistakes.or(headers)
+}
+
+fn is_host(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(is_valid_in_url)
 }
 
 /// Whether a header says where a message or a connection ends. One that is wrong would
@@ -133,6 +144,22 @@ mod tests {
         assert_eq!(authorization.unwrap(), "Basic bWU6aHVzaA==");
         let (_, authorization) = target("http://mé:ü@h/").unwrap();
         assert_eq!(authorization.unwrap(), "Basic bcOpOsO8");
+    }
+
+    #[test]
+    fn a_configured_host_is_one_host() {
+        let given = |hosts: &[&str]| -> Vec<_> {
+            let header = |host: &&str| ("host".to_owned(), (*host).to_owned());
+            hosts.iter().map(header).collect()
+        };
+        for hosts in [&["h"][..], &["events.example.com:8443"], &["[::1]:80"]] {
+            assert_eq!(headers("", &given(hosts), None).unwrap().len(), 1);
+        }
+        for hosts in [&["a", "b"][..], &["a b"], &["me:hush@h"], &[""], &["h/p"]] {
+            let error = headers("", &given(hosts), None).unwrap_err().to_string();
+            assert!(error.ends_with("Host is one host, with or without a port"));
+            assert!(!error.contains("hush"), "{error}");
+        }
     }
 
     #[test]

@@ -108,6 +108,11 @@ fn subject(token: &str) -> Option<String> {
     struct Claims {
         sub: String,
     }
+    // Anything else might be several credentials, of which the registry reads another.
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !token.bytes().all(is_part) {
+        return None;
+    }
     let mut parts = token.split('.');
     let (Some(_), Some(claims), Some(_), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -197,6 +202,9 @@ mod tests {
             &[&bearer("junk")],
             &["Bearer opaque"],
             &["Bearer a.b.c.d"],
+            &[&bearer(r#"{"sub":"me"}"#).replace(' ', "  ")],
+            &[&bearer(r#"{"sub":"me"}"#).replace("e30", "x, Basic e30")],
+            &[&bearer(r#"{"sub":"me"}"#).replace("sig", "sig, Basic x")],
         ] {
             assert_eq!(name(BOTH, given), (None, true), "{given:?}");
         }
