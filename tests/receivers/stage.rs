@@ -66,7 +66,7 @@ pub(crate) fn images_of_requests() -> Vec<String> {
 /// How many events are written.
 pub(crate) const EVENTS: usize = 12;
 
-async fn write(bridge: &Bridge, media_type: &str) {
+async fn write(bridge: &Bridge, media_type: &'static str) {
     let manifest = || Manifest::new(Descriptor::new(media_type, DIGEST, 7));
     let blob = || Descriptor::new("application/octet-stream", DIGEST, 7);
     let writes = [
@@ -95,7 +95,7 @@ pub(crate) async fn posted(configuration: &str) -> Posted {
 }
 
 /// The same with manifests of another media type.
-pub(crate) async fn posted_of(configuration: &str, media_type: &str) -> Posted {
+pub(crate) async fn posted_of(configuration: &str, media_type: &'static str) -> Posted {
     let (port, mut received) = receiver(Box::new(|_| Response::builder())).await;
     let (before, rest) = configuration.split_once("https://").unwrap();
     let (_, path) = rest.split_once('/').unwrap();
