@@ -161,7 +161,7 @@ const KEY: &str = "notifications";
 /// | key | value | meaning here |
 /// | --- | --- | --- |
 /// | `fanouttimeout` | duration, `15s` by default | part of [`shutdown_deadline`](Self::shutdown_deadline) |
-/// | `endpoints[].maxretries` | number, `10` by default | an event is attempted once more than this, for at most 15 minutes |
+/// | `endpoints[].maxretries` | number, `10` by default | an event is attempted once more than this, for at most 15 minutes, whatever status from 400 on the receiver responds with |
 /// | `endpoints[].backoff` | duration, `1s` by default | the longest wait after the first attempt; it grows by 1.5 up to 1 minute |
 /// | `endpoints[].threshold` | number | a warning; without `maxretries` it is converted as GitLab's registry does |
 /// | `endpoints[].queuesizelimit` | number, `3000` by default | [`queue_events`](crate::Endpoint::queue_events): the newest event is rejected |

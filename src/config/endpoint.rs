@@ -45,7 +45,7 @@ pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endp
     if author == Author::GitLab {
         it = gitlab::defaults(it);
     }
-    it = it.retry(delivery::retry(&mut fields, author, phase));
+    it = delivery::retry(it, &mut fields, author, phase);
     if fields.get("acceptredirects", Item::flag).unwrap_or(true) {
         it = it.on_status(300..=399, StatusMeaning::Accept);
     }
