@@ -117,7 +117,10 @@ Options:
         if self.format.is_some() && self.common.endpoints.is_empty() {
             return Err("--format is for --endpoint: in a file, each has its own format".into());
         }
-        Ok(())
+        if self.common.admin && self.common.page.is_none() {
+            return Err("--admin needs --page HOST:PORT".into());
+        }
+        self.nats.check()
     }
 }
 

@@ -45,10 +45,10 @@ pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endp
     if author == Author::GitLab {
         it = gitlab::defaults(it);
     }
-    it = delivery::retry(it, &mut fields, author, phase);
     if fields.get("acceptredirects", Item::flag).unwrap_or(true) {
         it = it.on_status(300..=399, StatusMeaning::Accept);
     }
+    it = delivery::retry(it, &mut fields, author, phase);
     it = it.filter(filter::filter(&mut fields));
     let formats = Format::ALL.iter().map(|format| (format.name(), *format));
     let formats: Vec<_> = formats.collect();

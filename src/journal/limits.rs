@@ -10,39 +10,42 @@ use crate::dead_letter::{DeadLetter, Reason};
 use super::batch::{Batch, RETAINED, left_for};
 use super::bits::{Bits, EndpointId};
 use super::chunk;
+use super::consumer::Stored;
 use super::error::JournalError;
-use super::options::JournalOptions;
 use super::row::Row;
-use super::shared::{Shared, Stored};
+use super::shared::Shared;
 
-/// Chunks that go in one commit, and that wait for their endpoints to make dead
-/// letters of them.
+/// Chunks that go in one commit, and that are on their way out at a time.
 const CHUNKS: usize = 64;
 
-/// Beyond the limit by this part of it, events are refused: their endpoints are
-/// behind with their dead letters.
-const GRACE: u64 = 8;
-
 /// The chunks of which endpoints make dead letters.
+///
+/// Those whose events are all on their way out make room soon. One with an event
+/// that is under way at its endpoint may stay for days: others go in its place.
+/// Such an event becomes a dead letter too, when its attempt fails.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Expiring {
-    /// Where each begins, and its bytes.
+    /// Those on their way out: where each begins, and its bytes.
     chunks: Vec<(u64, u64)>,
-    /// Chunks that begin before this were looked at.
+    /// The endpoints were told of all chunks that begin before this.
     next: u64,
+}
+
+impl Expiring {
+    /// A chunk makes no room for now.
+    pub(super) fn stays(&mut self, chunk: u64) {
+        self.chunks.retain(|(first, _)| *first != chunk);
+    }
 }
 
 /// Events that become dead letters of an endpoint.
 #[derive(Debug)]
 pub(super) struct Expired {
+    /// Where their chunk begins.
+    pub(super) chunk: u64,
     pub(super) endpoint: EndpointId,
     pub(super) events: Vec<Stored>,
     pub(super) reason: Reason,
-}
-
-/// Whether events are refused.
-pub(super) fn is_beyond(options: &JournalOptions, bytes: u64) -> bool {
-    bytes > options.max_bytes.saturating_add(options.max_bytes / GRACE)
 }
 
 impl Batch<'_> {
@@ -149,11 +152,12 @@ impl Batch<'_> {
             if left.is_empty() {
                 continue;
             }
-            let Some(events) = self.events(first, endpoint, &left)? else {
+            let Some(events) = self.events((first, &row), endpoint, &left)? else {
                 return Ok(());
             };
             if !shared.is_orphan(endpoint) {
                 expired.push(Expired {
+                    chunk: first,
                     endpoint,
                     events,
                     reason,
@@ -197,7 +201,7 @@ impl Batch<'_> {
     /// way now.
     pub(super) fn events(
         &mut self,
-        first: u64,
+        (first, row): (u64, &Row),
         endpoint: EndpointId,
         which: &Bits,
     ) -> Result<Option<Vec<Stored>>, JournalError> {
@@ -205,10 +209,12 @@ impl Batch<'_> {
             let all = (0..).zip(chunk.events());
             let wanted = all.filter(|(index, _)| which.has(*index));
             let stored = wanted.map(|(index, bytes)| {
+                let event = chunk::event(bytes?)?;
                 Ok(Stored {
                     position: first + u64::from(index),
                     number: chunk.number(endpoint, index),
-                    event: chunk::event(bytes?)?,
+                    since: row.since(event.accepted_at()),
+                    event,
                 })
             });
             stored.collect()

@@ -1,78 +1,67 @@
 //! What the handles of a journal and its threads share.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::dead_letter::Reason;
-use crate::event::SharedEvent;
-
 use super::bits::EndpointId;
+use super::consumer::Consumer;
 use super::error::JournalError;
-use super::inbox::Inbox;
-use super::limits;
 use super::options::JournalOptions;
-use super::reader::Reads;
 use super::state::State;
 use super::storage::OpenFile;
-
-/// An event of an endpoint as the journal has it.
-#[derive(Clone, Debug)]
-pub(crate) struct Stored {
-    /// Its place among all events of the journal.
-    pub(crate) position: u64,
-    /// Its number among the events that the endpoint wants of one source
-    /// instance, from 1. `None` if the endpoint did not want it when it came.
-    pub(crate) number: Option<u64>,
-    pub(crate) event: SharedEvent,
-}
-
-/// The queues behind a journal.
-///
-/// The journal's threads call it. It must not block, and keeps no [`Journal`]
-/// alive: the journal would never be closed.
-///
-/// [`Journal`]: super::Journal
-pub(crate) trait Consumer: Send + Sync + 'static {
-    /// Learns the numbers of its endpoints, in the order in which they were
-    /// attached, each with how many events wait for it, all at positions below
-    /// `end`. Nothing is delivered before this, nor between the two: an event that
-    /// was would hide those that wait.
-    fn attached(&self, endpoints: &[(EndpointId, u64)], end: u64);
-
-    /// Takes events that are on disk now, in the order of their positions.
-    /// Between two calls for one endpoint no event of it is left out.
-    fn deliver(&self, endpoint: EndpointId, events: &[Stored]);
-
-    /// Ends events that go because of the journal's limits: they become dead
-    /// letters with this reason. Each is to be [settled](super::Journal::settle)
-    /// when its letter is kept. The queue may hold some of them, even under way;
-    /// others it never had.
-    fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason);
-
-    /// The journal was down and works again, with positions up to `end`. Reads that
-    /// failed may be repeated. A write that failed may have succeeded nevertheless.
-    fn recovered(&self, end: u64);
-}
 
 pub(super) struct Shared {
     pub(super) options: JournalOptions,
     /// Where the journal is, for people.
     pub(super) location: String,
-    pub(super) inbox: Inbox,
-    pub(super) reads: Reads,
     /// `None` while the journal is down.
     database: Mutex<Option<Arc<OpenFile>>>,
-    attached: Mutex<Option<Attached>>,
+    attached: Mutex<Option<Arc<Attached>>>,
     published: Mutex<Published>,
     /// Without threads: a test calls for each turn.
     manual: bool,
 }
 
-#[derive(Clone)]
 struct Attached {
     endpoints: Vec<EndpointId>,
     consumer: Arc<dyn Consumer>,
+}
+
+/// A notifier has the journal as long as it has this.
+pub(crate) struct Attachment {
+    shared: Arc<Shared>,
+    attached: Arc<Attached>,
+}
+
+impl Attachment {
+    /// The ids of the endpoints, in the order in which they were attached.
+    pub(crate) fn endpoints(&self) -> &[EndpointId] {
+        &self.attached.endpoints
+    }
+
+    /// Gives the journal back. Events stay in it. Does nothing the second time, also
+    /// if another notifier has the journal by then.
+    pub(crate) fn end(&self) {
+        let mut attached = lock(&self.shared.attached);
+        let ours = attached.take_if(|it| Arc::ptr_eq(it, &self.attached));
+        drop(attached);
+        drop(ours);
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("endpoints", &self.endpoints())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the status shows.
@@ -88,12 +77,6 @@ pub(super) struct Published {
     pub(super) longest: Duration,
 }
 
-/// Runs something that may panic within redb, as it does on damaged files.
-pub(super) fn guarded<R>(run: impl FnOnce() -> Result<R, JournalError>) -> Result<R, JournalError> {
-    catch_unwind(AssertUnwindSafe(run))
-        .unwrap_or_else(|payload| Err(JournalError::panicked(&*payload)))
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -103,8 +86,6 @@ impl Shared {
         Self {
             options,
             location,
-            inbox: Inbox::default(),
-            reads: Reads::default(),
             database: Mutex::default(),
             attached: Mutex::default(),
             published: Mutex::default(),
@@ -133,41 +114,30 @@ impl Shared {
     /// Whether the file is open and not full.
     pub(super) fn takes_events(&self) -> bool {
         let published = lock(&self.published);
-        published.error.is_none() && !limits::is_beyond(&self.options, published.state.bytes)
+        published.error.is_none() && !self.options.is_beyond(published.state.bytes)
     }
 
-    /// Passes on what was read. If the handle is dead, the writer opens the file
-    /// again.
-    pub(super) fn watched<R>(&self, read: Result<R, JournalError>) -> Result<R, JournalError> {
-        if let Err(error) = &read
-            && error.is_fatal()
-        {
-            let cause = error.clone();
-            self.inbox.run(Box::new(move |writer| writer.fail(&cause)));
-        }
-        read
-    }
-
-    /// `None` if there is a consumer already.
+    /// Gives the journal to a consumer until the attachment ends. `None` if there is
+    /// one already.
     pub(super) fn attach(
-        &self,
+        self: &Arc<Self>,
         endpoints: Vec<EndpointId>,
         consumer: Arc<dyn Consumer>,
-    ) -> Option<()> {
+    ) -> Option<Attachment> {
         let mut attached = lock(&self.attached);
         if attached.is_some() {
             return None;
         }
-        *attached = Some(Attached {
+        let ours = Arc::new(Attached {
             endpoints,
             consumer,
         });
-        Some(())
-    }
-
-    pub(super) fn detach(&self) {
-        let attached = lock(&self.attached).take();
+        *attached = Some(ours.clone());
         drop(attached);
+        Some(Attachment {
+            shared: self.clone(),
+            attached: ours,
+        })
     }
 
     pub(super) fn consumer(&self) -> Option<Arc<dyn Consumer>> {

@@ -19,12 +19,13 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::bits::EndpointId;
+use super::consumer::{Attach, Consumer, Stored};
 use super::database::{commit, open};
 use super::entry::Entry;
-use super::error::{JournalError, Kind};
-use super::inbox::Work;
-use super::limits::{self, Expired, Expiring};
-use super::shared::{Consumer, Shared, Stored, guarded};
+use super::error::{JournalError, Kind, guarded};
+use super::inbox;
+use super::limits::{Expired, Expiring};
+use super::shared::{Attachment, Shared};
 use super::state::State;
 use super::storage::{Mode, OpenFile, Opener};
 
@@ -35,9 +36,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How often limits are looked at when nothing happens.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
+/// Something that only the writer can do. It runs between two commits.
+pub(super) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
+
+/// What waits for the writer.
+pub(super) type Inbox = inbox::Inbox<Job>;
+
+type Work = inbox::Work<Job>;
+
 /// Writes to the file.
 pub(super) struct Writer {
     shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
     opener: Opener,
     handle: Handle,
     state: State,
@@ -57,7 +67,11 @@ enum Handle {
 
 impl Writer {
     /// Opens the file.
-    pub(super) fn open(shared: Arc<Shared>, mut opener: Opener) -> Result<Self, JournalError> {
+    pub(super) fn open(
+        shared: Arc<Shared>,
+        inbox: Arc<Inbox>,
+        mut opener: Opener,
+    ) -> Result<Self, JournalError> {
         let compact_from = shared.options.compact_from;
         let mode = match shared.options.verify {
             true => Mode::Verify,
@@ -67,6 +81,7 @@ impl Writer {
         shared.set_database(Some(database.clone()));
         let writer = Self {
             shared,
+            inbox,
             opener,
             handle: Handle::Open(database),
             state,
@@ -84,9 +99,9 @@ impl Writer {
             let work = match &self.handle {
                 Handle::Open(_) => {
                     let until = Instant::now() + HOUSEKEEPING;
-                    self.shared.inbox.take(Some(interval), until)
+                    self.inbox.take(Some(interval), until)
                 }
-                Handle::Down { next, .. } => self.shared.inbox.take(None, *next),
+                Handle::Down { next, .. } => self.inbox.take(None, *next),
             };
             let closing = work.closing;
             self.turn(work);
@@ -107,7 +122,7 @@ impl Writer {
             let error = JournalError::down(cause);
             return self.refuse(work, &error);
         }
-        if limits::is_beyond(&self.shared.options, self.state.bytes) {
+        if self.shared.options.is_beyond(self.state.bytes) {
             let full = JournalError::new(Kind::Full, "the journal holds as many bytes as it may");
             let appends = std::mem::take(&mut work.appends);
             appends
@@ -139,12 +154,16 @@ impl Writer {
         self.expiring = expiring;
         self.looked = Instant::now();
         for Expired {
+            chunk,
             endpoint,
             events,
             reason,
         } in expired
         {
-            self.tell(|consumer| consumer.expire(endpoint, events, reason));
+            let leaving = self.tell(|consumer| consumer.expire(endpoint, events, reason));
+            if leaving != Some(true) {
+                self.expiring.stays(chunk);
+            }
         }
         Ok(first)
     }
@@ -186,17 +205,47 @@ impl Writer {
     }
 
     /// Calls the queues. A panic of theirs is none of the journal.
-    fn tell(&self, call: impl FnOnce(&dyn Consumer)) {
-        if let Some(consumer) = self.shared.consumer()
-            && catch_unwind(AssertUnwindSafe(|| call(&*consumer))).is_err()
-        {
+    fn tell<R>(&self, call: impl FnOnce(&dyn Consumer) -> R) -> Option<R> {
+        let consumer = self.shared.consumer()?;
+        let told = catch_unwind(AssertUnwindSafe(|| call(&*consumer)));
+        if told.is_err() {
             tracing::error!("a queue of the journal panicked");
         }
+        told.ok()
+    }
+
+    /// Hands the journal to a consumer.
+    pub(super) fn attach(
+        &mut self,
+        endpoints: &[Attach],
+        instance: &Arc<str>,
+        consumer: Arc<dyn Consumer>,
+    ) -> Result<Attachment, JournalError> {
+        // Before anything is written: the numbers of events begin anew with the
+        // instance, and would in the notifier that has the journal.
+        if self.shared.is_attached() {
+            return Err(JournalError::attached());
+        }
+        let ids = self.write(0, |batch| {
+            let ids = endpoints.iter().map(|it| batch.attach(it, instance));
+            Ok(ids.collect::<Vec<_>>())
+        })?;
+        // What the last one was told to end, and has not, this one does not know of.
+        self.expiring = Expiring::default();
+        let waiting = |id: &EndpointId| {
+            let endpoint = self.state.endpoint(*id);
+            (*id, endpoint.map_or(0, |it| it.waiting))
+        };
+        let waiting: Vec<_> = ids.iter().map(waiting).collect();
+        // The thread that delivers: no event comes in between.
+        consumer.attached(&waiting, self.state.next);
+        let attachment = self.shared.attach(ids, consumer);
+        attachment.ok_or_else(JournalError::attached)
     }
 
     /// Whoever has this answer finds its event in the queues.
     fn answer(&self, work: Work, first: u64) {
-        self.shared.inbox.settled();
+        self.inbox.settled();
         for (position, append) in (first..).zip(work.appends) {
             (append.done)(Ok(position));
         }
@@ -208,7 +257,7 @@ impl Writer {
 
     /// Nothing of this was written, as far as anybody may count on it.
     fn refuse(&self, work: Work, error: &JournalError) {
-        self.shared.inbox.unsettled(work.settled);
+        self.inbox.unsettled(work.settled);
         work.appends
             .into_iter()
             .for_each(|it| (it.done)(Err(error.clone())));
@@ -287,12 +336,14 @@ impl Writer {
         match guarded(|| open(opener, Mode::Verify, u64::MAX)) {
             Ok((database, state)) => {
                 self.state = self.without_less(state);
+                let end = self.state.next;
+                self.tell(|consumer| consumer.recovered(end));
                 self.shared.set_database(Some(database.clone()));
                 self.handle = Handle::Open(database);
                 self.publish(None);
                 let location = &*self.shared.location;
                 tracing::info!(journal = location, "the journal works again");
-                self.tell(|consumer| consumer.recovered(self.state.next));
+                self.tell(|consumer| consumer.recovered(end));
             }
             Err(error) => {
                 let location = &*self.shared.location;
@@ -363,6 +414,7 @@ fn stored(entries: &[Entry], first: u64, endpoint: EndpointId, mut next: u64) ->
         Stored {
             position,
             number: Some(number).filter(|it| *it > 0),
+            since: entry.since(),
             event: entry.event.clone(),
         }
     });

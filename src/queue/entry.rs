@@ -1,10 +1,11 @@
 //! An accepted event with its place in the order: [`Entry`].
 
 use std::num::NonZeroU64;
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::store::Position;
+use super::store::{Position, Stored};
 use crate::event::SharedEvent;
 
 /// An accepted event with its place in the order.
@@ -43,7 +44,33 @@ impl Place {
     }
 }
 
+/// This moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    instant: Instant,
+    wall: SystemTime,
+}
+
+impl Now {
+    /// This moment on the monotonic clock, and on a wall clock.
+    pub(super) fn of(clock: fn() -> SystemTime) -> Self {
+        Self {
+            instant: Instant::now(),
+            wall: clock(),
+        }
+    }
+}
+
 impl Entry {
+    /// The entry of an event that the store has.
+    pub(super) fn of_store(stored: Stored, now: Now) -> Self {
+        let age = { now.wall }.duration_since(stored.accepted_at);
+        let since = now.instant.checked_sub(age.unwrap_or_default());
+        let place = Place::stored(stored.position);
+        let number = NonZeroU64::new(stored.number);
+        Self::new(place, number, since.unwrap_or(now.instant), stored.event)
+    }
+
     pub(super) fn new(
         place: Place,
         number: Option<NonZeroU64>,

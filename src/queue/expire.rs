@@ -2,27 +2,30 @@
 
 use std::collections::HashMap;
 
-use tokio::time::Instant;
-
-use super::entry::{Entry, memory_of};
+use super::entry::{Entry, Now, memory_of};
 use super::queue::Queue;
 use super::store::{Position, Stored};
-use super::window::entry;
 
 #[cfg_attr(
     not(any(test, feature = "journal")),
     allow(dead_code, reason = "only the journal has limits")
 )]
 impl Queue {
+    /// Whether the store is to end an event that is under way.
+    pub(crate) fn is_expired(&self, entry: &Entry) -> bool {
+        let expired = self.state().window.expired;
+        entry.position().is_some_and(|it| it < expired)
+    }
+
     /// The store is to end these events, which are all that it has up to the last
     /// of them. Returns those that become dead letters, oldest first. They count
     /// as under way until they are settled or forgotten. Those that are under way
-    /// already stay with the reader and end there.
+    /// already stay with the reader, which gives them up when their attempt fails.
     pub(crate) fn expire(&self, events: Vec<Stored>) -> Vec<Entry> {
         let Some(end) = events.last().map(|last| last.position.next()) else {
             return Vec::new();
         };
-        let now = (Instant::now(), (self.clock)());
+        let now = Now::of(self.clock);
         let mut state = self.state();
         let state = &mut *state;
         let (window, bounds, lanes) = (&mut state.window, &mut state.bounds, &mut state.lanes);
@@ -45,7 +48,7 @@ impl Queue {
             if position >= before && (position >= window.next || rests()) {
                 window.left -= 1;
                 bounds.add(memory_of(&stored.event));
-                expired.push(entry(stored, now));
+                expired.push(Entry::of_store(stored, now));
             }
         }
         expired.extend(loaded.into_values());

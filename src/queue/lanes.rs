@@ -4,13 +4,13 @@
 //! while others of that repository are under way. Accepted events go into one
 //! line for all repositories, so that a write costs no more than a push. Only
 //! when the reader finds an event whose repository is busy does it put the event
-//! aside, into that repository's lane. A lane that is not busy goes before the
-//! line, because its events are older.
+//! aside, into that repository's [lane](Lane). A lane that is not busy goes before
+//! the line, because its events are older.
 //!
-//! A lane may have a [`Rest`]: events that only the store has. Where many of one
-//! repository are set aside, those that a store has are dropped from memory, and
-//! loaded again when their turn comes. A repository whose events fail for days
-//! then costs a handful of events, however many wait behind the first.
+//! Where many events of one repository are set aside, those that a store has are
+//! dropped from memory, and loaded again when their turn comes. A repository whose
+//! events fail for days then costs a handful of events, however many wait behind
+//! the first.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
@@ -20,10 +20,8 @@ use tokio::time::Instant;
 
 use super::bounds::Bounds;
 use super::entry::{Entry, Place};
+use super::lane::{Lane, Loaded, Slot};
 use super::store::Position;
-
-/// Events of one lane that stay in memory, if the store has the others.
-const LOADED: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
@@ -36,38 +34,28 @@ pub(super) struct Lanes {
     ready: Index,
     held: Index,
     absent: Index,
-    /// Events in memory that are set aside, and their bytes.
-    aside_events: usize,
-    aside_bytes: usize,
+    aside: Aside,
 }
 
 type Index = BTreeSet<(Place, Arc<str>)>;
 
+/// Events in memory that are set aside.
 #[derive(Debug, Default)]
-struct Lane {
-    /// In the order of their places. Two rests never stand side by side, and
-    /// behind a rest there is in memory only what no store has.
-    aside: VecDeque<Slot>,
-    rests: usize,
-    busy: bool,
+struct Aside {
+    events: usize,
+    bytes: usize,
 }
 
-#[derive(Debug)]
-enum Slot {
-    Loaded(Entry),
-    Rest(Rest),
-}
+impl Aside {
+    fn add(&mut self, entry: &Entry) {
+        self.events += 1;
+        self.bytes += entry.memory();
+    }
 
-/// Events of a lane that only the store has.
-#[derive(Debug)]
-struct Rest {
-    /// The position of the first of them, or one before that.
-    from: Position,
-    /// Where what follows in the lane begins. `None` at the end of a lane: up to
-    /// the first event that the reader has not looked at.
-    to: Option<Position>,
-    /// The first of them was accepted then, or later.
-    since: Instant,
+    fn remove(&mut self, entry: &Entry) {
+        self.events -= 1;
+        self.bytes -= entry.memory();
+    }
 }
 
 /// What may be dropped from memory, because a store has it.
@@ -81,22 +69,6 @@ impl Evict<'_> {
     fn evict(&mut self, entry: &Entry) {
         self.bounds.remove(entry.memory());
         *self.left += 1;
-    }
-}
-
-impl Slot {
-    fn place(&self) -> Place {
-        match self {
-            Self::Loaded(entry) => entry.place,
-            Self::Rest(rest) => Place::stored(rest.from),
-        }
-    }
-
-    fn since(&self) -> Instant {
-        match self {
-            Self::Loaded(entry) => entry.since(),
-            Self::Rest(rest) => rest.since,
-        }
     }
 }
 
@@ -132,59 +104,27 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(&repository) else {
             return;
         };
-        let evict = evict.filter(|_| entry.is_stored());
-        match (lane.aside.back_mut(), entry.position(), evict) {
-            // Events before it are not in memory: it must not overtake them.
-            (Some(Slot::Rest(_)), Some(_), Some(evict)) => return evict.evict(&entry),
-            (Some(Slot::Rest(rest)), _, _) => rest.to = Some(entry.place.end),
-            (_, Some(from), Some(evict)) => {
-                let (events, bytes) = (self.aside_events, self.aside_bytes);
-                let many = lane.aside.len() >= LOADED || lane.rests > 0;
-                if many || evict.bounds.too_many_aside(events, bytes) {
-                    evict.evict(&entry);
-                    lane.rests += 1;
-                    let (to, since) = (None, entry.since());
-                    lane.aside.push_back(Slot::Rest(Rest { from, to, since }));
-                    return self.index_first(&repository);
-                }
-            }
-            _ => {}
+        let (events, bytes) = (self.aside.events, self.aside.bytes);
+        let crowded = { &evict }
+            .as_ref()
+            .is_some_and(|it| it.bounds.too_many_aside(events, bytes));
+        self.aside.add(&entry);
+        if let Some(evicted) = lane.push(entry, evict.is_some(), crowded) {
+            self.aside.remove(&evicted);
+            evict.into_iter().for_each(|it| it.evict(&evicted));
         }
-        self.aside_events += 1;
-        self.aside_bytes += entry.memory();
-        lane.aside.push_back(Slot::Loaded(entry));
-        self.index_first(&repository);
-    }
-
-    /// Enters a lane into its index after its first slot was added.
-    fn index_first(&mut self, repository: &Arc<str>) {
-        if self
-            .lanes
-            .get(repository)
-            .is_some_and(|it| it.aside.len() == 1)
-        {
-            self.index(repository);
+        if lane.len() == 1 {
+            self.index(&repository);
         }
     }
 
-    /// Removes the oldest event of a lane, whose index entry is gone already.
+    /// Removes the oldest event of a lane, whose index entry is gone already and
+    /// whose first event is in memory.
     fn pop(&mut self, repository: &Arc<str>) -> Option<Entry> {
-        let lane = self.lanes.get_mut(repository)?;
-        let slot = lane.aside.pop_front();
-        if lane.aside.is_empty() && !lane.busy {
-            self.lanes.remove(repository);
-        } else {
-            self.index(repository);
-        }
-        match slot? {
-            Slot::Loaded(entry) => {
-                self.aside_events -= 1;
-                self.aside_bytes -= entry.memory();
-                Some(entry)
-            }
-            // Only lanes whose first event is in memory are popped.
-            Slot::Rest(_) => None,
-        }
+        let entry = self.lanes.get_mut(repository)?.pop();
+        self.index_or_remove(repository);
+        self.aside.remove(entry.as_ref()?);
+        entry
     }
 
     /// Enters a lane into the index that it belongs to.
@@ -192,7 +132,7 @@ impl Lanes {
         let Some(lane) = self.lanes.get(repository) else {
             return;
         };
-        let Some(first) = lane.aside.front() else {
+        let Some(first) = lane.first() else {
             return;
         };
         let index = match (lane.busy, first) {
@@ -203,9 +143,18 @@ impl Lanes {
         index.insert((first.place(), repository.clone()));
     }
 
+    /// Enters a lane into its index, or removes it if it has no purpose.
+    fn index_or_remove(&mut self, repository: &Arc<str>) {
+        if self.lanes.get(repository).is_some_and(Lane::is_idle) {
+            self.lanes.remove(repository);
+        } else {
+            self.index(repository);
+        }
+    }
+
     /// Removes a lane from its index.
     fn unindex(&mut self, repository: &Arc<str>) {
-        let first = self.lanes.get(repository).and_then(|it| it.aside.front());
+        let first = self.lanes.get(repository).and_then(Lane::first);
         if let Some(place) = first.map(Slot::place) {
             let key = (place, repository.clone());
             for index in [&mut self.ready, &mut self.held, &mut self.absent] {
@@ -218,10 +167,9 @@ impl Lanes {
     pub(super) fn put_back(&mut self, entry: Entry) {
         let repository: Arc<str> = entry.repository().into();
         self.unindex(&repository);
+        self.aside.add(&entry);
         let lane = self.lanes.entry(repository.clone()).or_default();
-        self.aside_events += 1;
-        self.aside_bytes += entry.memory();
-        lane.aside.push_front(Slot::Loaded(entry));
+        lane.push_front(entry);
         self.index(&repository);
     }
 
@@ -241,24 +189,9 @@ impl Lanes {
     /// Lets the repository go on.
     pub(super) fn free(&mut self, repository: &Arc<str>) {
         self.unindex(repository);
-        let Some(lane) = self.lanes.get_mut(repository) else {
-            return;
-        };
-        lane.busy = false;
-        if lane.aside.is_empty() {
-            self.lanes.remove(repository);
-        } else {
-            self.index(repository);
-        }
-    }
-
-    /// Enters a lane into its index, or removes it if it has no purpose.
-    fn index_or_remove(&mut self, repository: &Arc<str>) {
-        let idle = |lane: &Lane| lane.aside.is_empty() && !lane.busy;
-        if self.lanes.get(repository).is_some_and(idle) {
-            self.lanes.remove(repository);
-        } else {
-            self.index(repository);
+        if let Some(lane) = self.lanes.get_mut(repository) {
+            lane.busy = false;
+            self.index_or_remove(repository);
         }
     }
 
@@ -267,74 +200,48 @@ impl Lanes {
     /// store.
     pub(super) fn wanted(&self, read: Position) -> Option<(Arc<str>, Range<Position>)> {
         let (_, repository) = self.absent.first()?;
-        match self.lanes.get(repository)?.aside.front()? {
-            Slot::Rest(rest) => Some((repository.clone(), rest.from..self.end_of(rest, read))),
+        match self.lanes.get(repository)?.first()? {
+            Slot::Rest(rest) => Some((repository.clone(), rest.range(self.looked_at(read)))),
             Slot::Loaded(_) => None,
         }
     }
 
-    /// Where a rest ends. What the reader has not looked at is no part of it,
-    /// although its position is below `read`.
-    fn end_of(&self, rest: &Rest, read: Position) -> Position {
-        let looked_at = || match self.fresh.front() {
+    /// How far the reader has looked at events. What it has not looked at is no part
+    /// of a rest, although its position is below `read`.
+    fn looked_at(&self, read: Position) -> Position {
+        match self.fresh.front() {
             Some(entry) => entry.position().unwrap_or(entry.place.end),
             None => read,
-        };
-        rest.to.unwrap_or_else(looked_at)
-    }
-
-    /// Adds the events that the rest of a lane began with. The rest goes on at
-    /// `next`, or has ended. Returns false, and adds none, if there is no such
-    /// rest any more.
-    pub(super) fn reloaded(
-        &mut self,
-        (repository, from): (&Arc<str>, Position),
-        entries: Vec<Entry>,
-        next: Position,
-        read: Position,
-    ) -> bool {
-        let lane = self.lanes.get(repository);
-        let aside = lane.map(|lane| &lane.aside).into_iter().flatten();
-        // An event may have been put back before it.
-        let found = { aside }.enumerate().find_map(|(index, slot)| match slot {
-            Slot::Rest(rest) if rest.from == from => Some((index, self.end_of(rest, read))),
-            _ => None,
-        });
-        let Some((index, end)) = found else {
-            return false;
-        };
-        self.unindex(repository);
-        let Some(lane) = self.lanes.get_mut(repository) else {
-            return false;
-        };
-        let mut behind = lane.aside.split_off(index);
-        let rest = behind.pop_front();
-        let last = entries.last().map(Entry::since);
-        self.aside_events += entries.len();
-        self.aside_bytes += entries.iter().map(Entry::memory).sum::<usize>();
-        lane.aside.extend(entries.into_iter().map(Slot::Loaded));
-        if let Some(Slot::Rest(mut rest)) = rest
-            && next < end
-        {
-            rest.from = next;
-            rest.since = last.unwrap_or(rest.since);
-            lane.aside.push_back(Slot::Rest(rest));
-        } else {
-            lane.rests -= 1;
         }
-        lane.aside.append(&mut behind);
-        self.index_or_remove(repository);
-        true
     }
 
-    /// Whether an event is part of the rest of its lane.
+    /// Adds the events that a rest of a lane began with. Returns how many, and their
+    /// bytes. Adds none if there is no such rest any more.
+    pub(super) fn reload(
+        &mut self,
+        repository: &Arc<str>,
+        loaded: Loaded,
+        read: Position,
+    ) -> (usize, usize) {
+        let looked_at = self.looked_at(read);
+        let events = loaded.entries.len();
+        let bytes = loaded.entries.iter().map(Entry::memory).sum();
+        self.unindex(repository);
+        let lane = self.lanes.get_mut(repository);
+        let added = lane.is_some_and(|lane| lane.reload(loaded, looked_at).is_ok());
+        self.index_or_remove(repository);
+        if !added {
+            return (0, 0);
+        }
+        self.aside.events += events;
+        self.aside.bytes += bytes;
+        (events, bytes)
+    }
+
+    /// Whether an event is part of a rest of its lane.
     pub(super) fn rests_at(&self, repository: &str, position: Position, read: Position) -> bool {
         let lane = self.lanes.get(repository);
-        let mut aside = lane.map(|lane| &lane.aside).into_iter().flatten();
-        aside.any(|slot| match slot {
-            Slot::Rest(rest) => (rest.from..self.end_of(rest, read)).contains(&position),
-            Slot::Loaded(_) => false,
-        })
+        lane.is_some_and(|lane| lane.rests_at(position, self.looked_at(read)))
     }
 
     /// Removes events that are in memory and not under way.
@@ -347,24 +254,18 @@ impl Lanes {
                 false => self.fresh.push_back(entry),
             }
         }
+        let from_lanes = removed.len();
         let repositories: Vec<_> = self.lanes.keys().cloned().collect();
         for repository in repositories {
             self.unindex(&repository);
-            let Some(lane) = self.lanes.get_mut(&repository) else {
-                continue;
-            };
-            for slot in std::mem::take(&mut lane.aside) {
-                match slot {
-                    Slot::Loaded(entry) if is_removed(&entry) => {
-                        self.aside_events -= 1;
-                        self.aside_bytes -= entry.memory();
-                        removed.push(entry);
-                    }
-                    slot => lane.aside.push_back(slot),
-                }
+            if let Some(lane) = self.lanes.get_mut(&repository) {
+                lane.remove(&is_removed, &mut removed);
             }
             self.index_or_remove(&repository);
         }
+        removed[from_lanes..]
+            .iter()
+            .for_each(|entry| self.aside.remove(entry));
         removed
     }
 
@@ -372,7 +273,7 @@ impl Lanes {
     pub(super) fn drop_oldest(&mut self) -> Option<Entry> {
         let is_loaded = |(_, repository): &&(Place, Arc<str>)| {
             let lane = self.lanes.get(repository);
-            matches!(lane.and_then(|it| it.aside.front()), Some(Slot::Loaded(_)))
+            matches!(lane.and_then(Lane::first), Some(Slot::Loaded(_)))
         };
         let fresh = self.fresh.front().map(|entry| entry.place);
         let (ready, held) = (self.ready.first(), self.held.iter().find(is_loaded));
@@ -390,7 +291,7 @@ impl Lanes {
     pub(super) fn oldest(&self) -> Option<Instant> {
         let aside = |index: &Index| {
             let (place, repository) = index.first()?;
-            let first = self.lanes.get(repository)?.aside.front()?;
+            let first = self.lanes.get(repository)?.first()?;
             Some((*place, first.since()))
         };
         let fresh = self.fresh.front();
@@ -419,31 +320,25 @@ impl Lanes {
     pub(super) fn drain(&mut self) -> Vec<Entry> {
         // Without a copy: there may be very many.
         let mut drained = Vec::from(std::mem::take(&mut self.fresh));
-        for lane in self.lanes.values_mut() {
-            lane.rests = 0;
-            let loaded = lane.aside.drain(..).filter_map(|slot| match slot {
-                Slot::Loaded(entry) => Some(entry),
-                Slot::Rest(_) => None,
-            });
-            drained.extend(loaded);
-        }
+        let lanes = self.lanes.values_mut();
+        drained.extend(lanes.flat_map(Lane::drain));
         for index in [&mut self.ready, &mut self.held, &mut self.absent] {
             index.clear();
         }
-        (self.aside_events, self.aside_bytes) = (0, 0);
+        self.aside = Aside::default();
         drained.sort_by_key(|entry| entry.place);
         drained
     }
 
     #[cfg(test)]
     pub(super) fn is_clear(&self) -> bool {
-        let aside = (self.aside_events, self.aside_bytes);
+        let aside = (self.aside.events, self.aside.bytes);
         self.lanes.is_empty() && self.fresh.is_empty() && aside == (0, 0)
     }
 
     /// Slots that are set aside, rests included.
     #[cfg(test)]
     pub(super) fn slots(&self) -> usize {
-        self.lanes.values().map(|lane| lane.aside.len()).sum()
+        self.lanes.values().map(Lane::len).sum()
     }
 }

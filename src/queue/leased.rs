@@ -10,12 +10,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::time::Instant;
-
-use super::entry::Entry;
+use super::entry::{Entry, Now};
 use super::queue::Queue;
 use super::store::Stored;
-use super::window::entry;
 
 impl Queue {
     /// Takes events that a store lends, whatever their number and size: the store
@@ -25,14 +22,14 @@ impl Queue {
         allow(dead_code, reason = "no other store lends its events")
     )]
     pub(crate) fn borrow_events(&self, events: Vec<Stored>, new: usize) {
-        let now = (Instant::now(), SystemTime::now());
+        let now = Now::of(SystemTime::now);
         let mut state = self.state();
         for stored in events {
-            let entry = entry(stored, now);
+            let entry = Entry::of_store(stored, now);
             state.bounds.add(entry.memory());
             state.lanes.push(entry);
         }
-        (self.accepted)(new);
+        (state.accepted)(new);
         drop(state);
         self.changed.notify_one();
     }

@@ -8,36 +8,50 @@
 //!
 //! | file | its job |
 //! | --- | --- |
-//! | `queue.rs` | the queue: the reader's side, and how an event ends |
-//! | `admission.rs`, `waiter.rs` | writes to a queue, and writers that wait for room |
-//! | `window.rs` | events that a store hands over; how far the queue has read its store |
-//! | `leased.rs` | events that a store lends, and gets back |
 //! | `store.rs` | the contract of a store |
-//! | `lanes.rs`, `entry.rs` | the order; an event with its place in it |
-//! | `expire.rs` | events that a store gives up |
+//! | `entry.rs`, `numbering.rs` | an accepted event with its place in the order; its number |
 //! | `bounds.rs`, `overflow.rs` | how much fits, and what happens when nothing does |
+//! | `lane.rs`, `lanes.rs` | the events of one repository that are set aside; the order |
+//! | `window.rs` | how far the queue has read its store |
+//! | `waiting.rs` | writers that wait for room |
+//! | `state.rs`, `queue.rs` | all of this under one lock; the queue |
+//! | `waiter.rs`, `admission.rs` | the writer's side: events that are in memory only |
+//! | `reader.rs` | the reader's side, and how an event ends |
+//! | `hand_over.rs` | the store's side: events that it hands over, and what it is asked for |
+//! | `leased.rs` | events that a store lends, and gets back |
+//! | `expire.rs` | events that a store gives up |
+//!
+//! Each file names only files above it.
 
 mod admission;
 mod bounds;
 mod entry;
 mod expire;
+mod hand_over;
+mod lane;
 mod lanes;
 mod leased;
+mod numbering;
 mod overflow;
 #[expect(
     clippy::module_inception,
     reason = "it holds `Queue`, and this file only docs"
 )]
 mod queue;
+mod reader;
+mod state;
 mod store;
 mod waiter;
+mod waiting;
 mod window;
 
-pub(crate) use self::admission::{Admission, Numbering};
+pub(crate) use self::admission::Admission;
 pub(crate) use self::bounds::{Limits, Refused};
 pub(crate) use self::entry::Entry;
+pub(crate) use self::numbering::Numbering;
 pub use self::overflow::Overflow;
-pub(crate) use self::queue::{Abandoned, Occupied, Queue};
+pub(crate) use self::queue::Queue;
+pub(crate) use self::reader::{Abandoned, Occupied};
 pub(crate) use self::store::Position;
 #[cfg_attr(
     not(test),

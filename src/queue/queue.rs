@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -6,13 +5,9 @@ use std::time::SystemTime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::bounds::{Bounds, Limits, Refused};
-use super::entry::{Entry, memory_of};
-use super::lanes::{Evict, Lanes};
-use super::store::{Position, Store};
-use super::waiter::Waiting;
-use super::window::Window;
-use crate::event::SharedEvent;
+use super::bounds::{Limits, Refused};
+use super::state::State;
+use super::store::Store;
 
 /// A queue, bounded in events and in bytes.
 ///
@@ -26,46 +21,8 @@ pub(crate) struct Queue {
     pub(super) changed: Notify,
     /// Wakes the reader to give events back.
     pub(super) revoked: Notify,
-    /// Called with the number of accepted events, with the lock held.
-    pub(super) accepted: Box<dyn Fn(usize) + Send + Sync>,
     /// The wall clock.
     pub(super) clock: fn() -> SystemTime,
-}
-
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) lanes: Lanes,
-    pub(super) bounds: Bounds,
-    pub(super) window: Window,
-    /// Writers that wait for room, in the order in which they came. While there
-    /// are any, no other write is accepted: it would overtake them.
-    pub(super) waiting: VecDeque<Waiting>,
-    pub(super) next_ticket: u64,
-    pub(super) closed: bool,
-}
-
-/// The repositories of a batch that is under way.
-#[derive(Debug, Default)]
-#[must_use = "the repositories stay busy until they are released"]
-pub(crate) struct Occupied(Vec<Arc<str>>);
-
-impl Occupied {
-    /// Moves the repositories that `other` is to hold out of this one.
-    pub(crate) fn split_off(&mut self, other: impl Fn(&str) -> bool) -> Self {
-        let all = std::mem::take(&mut self.0);
-        let (theirs, ours) = all.into_iter().partition(|it| other(it));
-        self.0 = ours;
-        Self(theirs)
-    }
-}
-
-/// The events that a reader has left, by where they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Abandoned {
-    /// Those that the store has.
-    pub(crate) stored: usize,
-    /// Those that nothing has any more.
-    pub(crate) lost: usize,
 }
 
 impl Queue {
@@ -102,132 +59,16 @@ impl Queue {
         accepted: impl Fn(usize) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State {
-                lanes: Lanes::default(),
-                bounds: Bounds::new(limits),
-                window: Window::default(),
-                waiting: VecDeque::new(),
-                next_ticket: 0,
-                closed: false,
-            }),
+            state: Mutex::new(State::new(limits, store.is_some(), accepted)),
             store,
             changed: Notify::new(),
             revoked: Notify::new(),
-            accepted: Box::new(accepted),
             clock,
         })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next event whose repository is not busy, in the order of
-    /// acceptance. Its repository is not busy before it is
-    /// [occupied](Self::occupy).
-    pub(crate) fn take(self: &Arc<Self>) -> Option<Entry> {
-        let Some(store) = &self.store else {
-            return self.next(false);
-        };
-        let can_reload = store.can_reload();
-        let entry = self.next(can_reload);
-        // After the look at the events: that there are none left is a reason to
-        // ask for more.
-        let asked = self.ask(&**store);
-        match entry {
-            // The answer to the question may be here already. If it comes later,
-            // it wakes the reader.
-            None if asked => self.next(can_reload),
-            entry => entry,
-        }
-    }
-
-    fn next(&self, can_reload: bool) -> Option<Entry> {
-        let mut state = self.state();
-        let State {
-            lanes,
-            bounds,
-            window,
-            ..
-        } = &mut *state;
-        let left = &mut window.left;
-        let entry = lanes.take(match can_reload {
-            true => Some(Evict { bounds, left }),
-            false => None,
-        })?;
-        state.bounds.take(entry.memory());
-        Some(entry)
-    }
-
-    /// Puts back the event that was taken last.
-    pub(crate) fn put_back(&self, entry: Entry) {
-        let mut state = self.state();
-        state.bounds.untake(entry.memory());
-        state.lanes.put_back(entry);
-    }
-
-    /// Makes the repositories of a batch busy until they are released.
-    pub(crate) fn occupy(&self, entries: &[Entry]) -> Occupied {
-        let mut state = self.state();
-        let mut occupied = Vec::with_capacity(1);
-        for entry in entries {
-            occupied.extend(state.lanes.occupy(entry.repository()));
-        }
-        Occupied(occupied)
-    }
-
-    /// Lets the repositories of a batch go on.
-    pub(crate) fn release(&self, occupied: Occupied) {
-        let mut state = self.state();
-        occupied.0.iter().for_each(|lane| state.lanes.free(lane));
-    }
-
-    /// Ends an event that was taken: it was delivered. There is room again.
-    pub(crate) fn settle(&self, entry: &Entry) {
-        self.forget(entry);
-        if let (Some(store), Some(position)) = (&self.store, entry.position()) {
-            store.settle(position);
-        }
-    }
-
-    /// Makes room for others, and leaves the event to the store.
-    pub(crate) fn forget(&self, entry: &Entry) {
-        let mut state = self.state();
-        state.bounds.remove(entry.memory());
-        state.bounds.untake(entry.memory());
-        state.window.ends(entry);
-        let more = self.serve(&mut state);
-        drop(state);
-        if more {
-            self.changed.notify_one();
-        }
-    }
-
-    /// Ends an event that was forgotten, or dropped for another: its dead letter
-    /// was kept.
-    pub(crate) fn settle_forgotten(&self, position: Option<Position>) {
-        if let (Some(store), Some(position)) = (&self.store, position) {
-            store.bury(position);
-        }
-    }
-
-    /// The dead letter of an event that was forgotten is lost.
-    pub(crate) fn lose_forgotten(&self, position: Option<Position>) {
-        if let (Some(store), Some(position)) = (&self.store, position) {
-            store.lose(position);
-        }
-    }
-
-    /// Forgets all events, those under way included, and returns what becomes of
-    /// them. For a reader that has ended.
-    pub(crate) fn abandon(&self) -> Abandoned {
-        let mut state = self.state();
-        let lost = state.window.in_memory();
-        let stored = state.size() - lost;
-        state.lanes.drain();
-        state.bounds.clear();
-        state.window.clear(stored);
-        Abandoned { stored, lost }
     }
 
     /// Resolves when there may be more to take, or the queue was closed.
@@ -240,7 +81,7 @@ impl Queue {
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
-        let waiting = std::mem::take(&mut state.waiting);
+        let waiting = state.waiters.take();
         drop(state);
         for waiting in waiting {
             waiting.answer(Err(Refused::Closed));
@@ -255,7 +96,7 @@ impl Queue {
     /// Whether an event of average size would be accepted now.
     pub(crate) fn has_room(&self) -> bool {
         let state = self.state();
-        !state.closed && state.waiting.is_empty() && state.bounds.has_room()
+        !state.closed && state.waiters.is_empty() && state.bounds.has_room()
     }
 
     /// Events that wait or are under way, and the bytes that those of them take
@@ -275,30 +116,21 @@ impl Queue {
         self.store.as_ref().map(|store| store.kept_in())
     }
 
-    /// Takes all events in memory that are not under way, in the order of
-    /// acceptance.
-    pub(crate) fn drain(&self) -> Vec<Entry> {
+    /// Removes a writer that stopped waiting. Returns whether it still waited:
+    /// if not, it has its answer.
+    pub(super) fn withdraw(&self, ticket: u64) -> bool {
         let mut state = self.state();
-        let mut rest = state.lanes.drain();
-        rest.extend(state.window.drain());
-        for entry in &rest {
-            state.bounds.take(entry.memory());
+        let Some(withdrawn) = state.waiters.remove(ticket) else {
+            return false;
+        };
+        // It may have been too large for the room that others fit into.
+        let more = state.serve();
+        drop(state);
+        drop(withdrawn);
+        if more {
+            self.changed.notify_one();
         }
-        rest
-    }
-}
-
-impl State {
-    /// Events that wait or are under way.
-    fn size(&self) -> usize {
-        self.bounds.events() + self.window.left()
-    }
-
-    pub(super) fn check_open(&self, event: &SharedEvent) -> Result<(), Refused> {
-        if self.closed {
-            return Err(Refused::Closed);
-        }
-        self.bounds.check_size(memory_of(event))
+        true
     }
 }
 

@@ -57,7 +57,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::queue::Queue;
 use crate::event::SharedEvent;
 
 /// The place of an event in its store, and in the order of acceptance.
@@ -149,60 +148,70 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     fn kept_in(&self) -> &str;
 }
 
+/// Takes the answers of a store: its queue.
+pub(super) trait Asker: fmt::Debug + Send + Sync {
+    /// Takes the answer to [`Store::refill`]. `None` if the store has dropped the
+    /// question.
+    fn refilled(&self, page: Option<Page>);
+
+    /// Takes the answer to [`Store::reload`], likewise.
+    fn reloaded(&self, page: Option<Page>);
+}
+
 /// Takes the answer to [`Store::refill`].
 #[derive(Debug)]
-pub(crate) struct Refill(Option<Arc<Queue>>);
+pub(crate) struct Refill(Option<Arc<dyn Asker>>);
 
 #[cfg_attr(
     not(test),
     allow(dead_code, reason = "without stores, nobody hands over events")
 )]
 impl Refill {
-    pub(super) fn new(queue: Arc<Queue>) -> Self {
-        Self(Some(queue))
+    pub(super) fn new(asker: Arc<dyn Asker>) -> Self {
+        Self(Some(asker))
     }
 
     /// Answers with the events that come next.
     pub(crate) fn answer(mut self, page: Page) {
-        if let Some(queue) = self.0.take() {
-            queue.refilled(page);
+        if let Some(asker) = self.0.take() {
+            asker.refilled(Some(page));
         }
     }
 }
 
 impl Drop for Refill {
     fn drop(&mut self) {
-        if let Some(queue) = self.0.take() {
-            queue.not_refilled();
+        if let Some(asker) = self.0.take() {
+            asker.refilled(None);
         }
     }
 }
 
 /// Takes the answer to [`Store::reload`].
 #[derive(Debug)]
-pub(crate) struct Reload(Option<Arc<Queue>>);
+pub(crate) struct Reload(Option<Arc<dyn Asker>>);
 
 #[cfg_attr(
     not(test),
     allow(dead_code, reason = "without stores, nobody hands over events")
 )]
 impl Reload {
-    pub(super) fn new(queue: Arc<Queue>) -> Self {
-        Self(Some(queue))
+    pub(super) fn new(asker: Arc<dyn Asker>) -> Self {
+        Self(Some(asker))
     }
 
     /// Answers with the events of the repository.
     pub(crate) fn answer(mut self, page: Page) {
-        if let Some(queue) = self.0.take() {
-            queue.reloaded(page);
+        if let Some(asker) = self.0.take() {
+            asker.reloaded(Some(page));
         }
     }
 }
 
 impl Drop for Reload {
     fn drop(&mut self) {
-        if let Some(queue) = self.0.take() {
-            queue.not_reloaded();
+        if let Some(asker) = self.0.take() {
+            asker.reloaded(None);
         }
     }
 }

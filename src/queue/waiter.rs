@@ -1,31 +1,14 @@
-//! Writers that wait for room: [`Waiter`].
+//! The writer's side of a write that waits for room: [`Waiter`].
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
-use super::{Numbering, Queue, Refused};
-use crate::event::SharedEvent;
-
-/// The queue's side of a writer that waits.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) ticket: u64,
-    pub(super) event: SharedEvent,
-    pub(super) numbering: Numbering,
-    pub(super) since: Instant,
-    answer: oneshot::Sender<Result<(), Refused>>,
-}
-
-impl Waiting {
-    pub(super) fn answer(self, answer: Result<(), Refused>) {
-        // A writer that has gone finds out when it withdraws.
-        let _gone = self.answer.send(answer);
-    }
-}
+use super::bounds::Refused;
+use super::queue::Queue;
+use super::waiting::Answer;
 
 /// Resolves when the queue has accepted or refused the event.
 #[derive(Debug)]
@@ -33,34 +16,20 @@ impl Waiting {
 pub(crate) struct Waiter {
     queue: Arc<Queue>,
     ticket: u64,
-    answer: oneshot::Receiver<Result<(), Refused>>,
+    answer: oneshot::Receiver<Answer>,
     done: bool,
 }
 
-pub(super) fn pair(
-    queue: Arc<Queue>,
-    ticket: u64,
-    event: SharedEvent,
-    numbering: Numbering,
-) -> (Waiting, Waiter) {
-    let (sender, receiver) = oneshot::channel();
-    let waiting = Waiting {
-        ticket,
-        event,
-        numbering,
-        since: Instant::now(),
-        answer: sender,
-    };
-    let waiter = Waiter {
-        queue,
-        ticket,
-        answer: receiver,
-        done: false,
-    };
-    (waiting, waiter)
-}
-
 impl Waiter {
+    pub(super) fn new(queue: Arc<Queue>, ticket: u64, answer: oneshot::Receiver<Answer>) -> Self {
+        Self {
+            queue,
+            ticket,
+            answer,
+            done: false,
+        }
+    }
+
     /// Stops waiting. Returns whether the queue has accepted the event: it may
     /// have done so before anybody looked.
     pub(crate) fn cancel(&mut self) -> Result<(), Refused> {

@@ -18,4 +18,5 @@ mod sequence;
 mod sequence_in_journal;
 mod shutdown;
 mod signature;
+mod status;
 mod transport;

@@ -100,7 +100,7 @@ async fn a_request_that_never_ends_is_abandoned() {
 
 #[tokio::test]
 async fn metrics_and_status_are_served() {
-    let admin = admin::Admin::new().unwrap();
+    let mut admin = admin::Admin::new().unwrap();
     let refuse = async |_: Request<Incoming>| {
         let response = Response::builder().status(StatusCode::NO_CONTENT);
         response.body(full("")).unwrap()
@@ -157,10 +157,11 @@ fn every_documented_option_is_accepted() {
             "N" => "=5",
             _ => "",
         };
-        // Certificate and key go together.
-        // A format is that of an endpoint.
+        // Certificate and key go together, and so do page and admin, and a format and an
+        // endpoint.
         let line = format!(
-            "--upstream http://r --endpoint http://e --tls-cert=c --tls-key k {option}{value}"
+            "--upstream http://r --endpoint http://e --tls-cert=c --tls-key k --page a:0 \
+             --nats n {option}{value}"
         );
         parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
@@ -235,6 +236,8 @@ fn secrets_in_wrong_options_are_not_shown() {
         "--http://me:hush@r",
         "--Bearer hush",
         "--upstream http://r --format http://me:hush@r",
+        "--upstream http://r --partitions nats://me:hush@r",
+        "--upstream http://r --max-bytes nats://me:hush@r",
     ] {
         let error = parse(line).expect_err(line);
         assert!(!error.contains("hush"), "{line}: {error}");
@@ -284,6 +287,22 @@ fn wrong_options_are_named() {
         (
             "--upstream http://r --format v1",
             "--format is for --endpoint",
+        ),
+        (
+            "--upstream http://r --admin",
+            "--admin needs --page HOST:PORT",
+        ),
+        (
+            "--upstream http://r --replicas 0",
+            "--replicas needs a number, at least 1, not 0",
+        ),
+        (
+            "--upstream http://r --nats nats://a --partitions 70000",
+            "--partitions needs a number, at least 1 and at most 65535, not 70000",
+        ),
+        (
+            "--upstream http://r --partitions 4",
+            "--partitions needs --nats URL",
         ),
     ] {
         let error = parse(line).expect_err(line);

@@ -1,0 +1,192 @@
+//! The events of one repository that are set aside: [`Lane`].
+//!
+//! A lane has two kinds of slots: an event in memory, and a [`Rest`], which
+//! stands for events that only the store has. Two rests never stand side by side,
+//! and behind a rest there is in memory only what no store has.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use tokio::time::Instant;
+
+use super::entry::{Entry, Place};
+use super::store::Position;
+
+/// Events of one lane that stay in memory, if the store has the others.
+const LOADED: usize = 16;
+
+/// The events of one repository that are set aside, in the order of their places.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    aside: VecDeque<Slot>,
+    rests: usize,
+    /// Whether events of the repository are under way.
+    pub(super) busy: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Slot {
+    Loaded(Entry),
+    Rest(Rest),
+}
+
+/// Events of a lane that only the store has.
+#[derive(Debug)]
+pub(super) struct Rest {
+    /// The position of the first of them, or one before that.
+    from: Position,
+    /// Where what follows in the lane begins. `None` at the end of a lane: up to
+    /// the first event that the reader has not looked at.
+    to: Option<Position>,
+    /// The first of them was accepted then, or later.
+    since: Instant,
+}
+
+/// Events that a store has loaded again, in answer to the question for a [`Rest`].
+pub(super) struct Loaded {
+    /// Where the rest began when the store was asked.
+    pub(super) from: Position,
+    pub(super) entries: Vec<Entry>,
+    /// The rest goes on here.
+    pub(super) next: Position,
+}
+
+impl Slot {
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::Loaded(entry) => entry.place,
+            Self::Rest(rest) => Place::stored(rest.from),
+        }
+    }
+
+    pub(super) fn since(&self) -> Instant {
+        match self {
+            Self::Loaded(entry) => entry.since(),
+            Self::Rest(rest) => rest.since,
+        }
+    }
+}
+
+impl Rest {
+    /// Where the store has these events. `looked_at` is where the events begin that
+    /// the reader has not looked at.
+    pub(super) fn range(&self, looked_at: Position) -> Range<Position> {
+        self.from..self.to.unwrap_or(looked_at)
+    }
+}
+
+impl Lane {
+    pub(super) fn first(&self) -> Option<&Slot> {
+        self.aside.front()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.aside.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.aside.is_empty()
+    }
+
+    /// Whether the lane has no purpose any more.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_empty() && !self.busy
+    }
+
+    fn rests(&self) -> impl Iterator<Item = &Rest> {
+        self.aside.iter().filter_map(|slot| match slot {
+            Slot::Rest(rest) => Some(rest),
+            Slot::Loaded(_) => None,
+        })
+    }
+
+    /// Puts an event behind the others. Returns it if it is to leave memory, where
+    /// `evicts` says that a store can load it again: because the lane is long, or
+    /// the queue is `crowded` with events that are set aside.
+    pub(super) fn push(&mut self, entry: Entry, evicts: bool, crowded: bool) -> Option<Entry> {
+        let is_long = self.aside.len() >= LOADED || self.rests > 0;
+        let position = entry.position().filter(|_| evicts);
+        match (self.aside.back_mut(), position) {
+            // Events before it are not in memory: it must not overtake them.
+            (Some(Slot::Rest(_)), Some(_)) => return Some(entry),
+            (Some(Slot::Rest(rest)), None) => rest.to = Some(entry.place.end),
+            (_, Some(from)) if is_long || crowded => {
+                let (to, since) = (None, entry.since());
+                self.aside.push_back(Slot::Rest(Rest { from, to, since }));
+                self.rests += 1;
+                return Some(entry);
+            }
+            _ => {}
+        }
+        self.aside.push_back(Slot::Loaded(entry));
+        None
+    }
+
+    /// Puts an event before the others.
+    pub(super) fn push_front(&mut self, entry: Entry) {
+        self.aside.push_front(Slot::Loaded(entry));
+    }
+
+    /// Removes the first event, if it is in memory.
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        match self.aside.pop_front()? {
+            Slot::Loaded(entry) => Some(entry),
+            rest @ Slot::Rest(_) => {
+                self.aside.push_front(rest);
+                None
+            }
+        }
+    }
+
+    /// Adds the events that a rest began with. Returns them if there is no such rest
+    /// any more.
+    pub(super) fn reload(&mut self, loaded: Loaded, looked_at: Position) -> Result<(), Loaded> {
+        // An event may have been put back before it.
+        let is_meant = |slot: &Slot| matches!(slot, Slot::Rest(rest) if rest.from == loaded.from);
+        let Some(index) = self.aside.iter().position(is_meant) else {
+            return Err(loaded);
+        };
+        let mut behind = self.aside.split_off(index);
+        let rest = behind.pop_front();
+        let last = loaded.entries.last().map(Entry::since);
+        self.aside
+            .extend(loaded.entries.into_iter().map(Slot::Loaded));
+        if let Some(Slot::Rest(mut rest)) = rest
+            && loaded.next < rest.range(looked_at).end
+        {
+            rest.from = loaded.next;
+            rest.since = last.unwrap_or(rest.since);
+            self.aside.push_back(Slot::Rest(rest));
+        } else {
+            self.rests -= 1;
+        }
+        self.aside.append(&mut behind);
+        Ok(())
+    }
+
+    /// Whether the event at a position is part of a rest, if it is one of this
+    /// repository.
+    pub(super) fn rests_at(&self, position: Position, looked_at: Position) -> bool {
+        self.rests()
+            .any(|rest| rest.range(looked_at).contains(&position))
+    }
+
+    /// Moves events in memory to `removed`.
+    pub(super) fn remove(&mut self, is_removed: impl Fn(&Entry) -> bool, removed: &mut Vec<Entry>) {
+        for slot in std::mem::take(&mut self.aside) {
+            match slot {
+                Slot::Loaded(entry) if is_removed(&entry) => removed.push(entry),
+                slot => self.aside.push_back(slot),
+            }
+        }
+    }
+
+    /// Removes everything, and returns what was in memory.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Entry> {
+        self.rests = 0;
+        self.aside.drain(..).filter_map(|slot| match slot {
+            Slot::Loaded(entry) => Some(entry),
+            Slot::Rest(_) => None,
+        })
+    }
+}

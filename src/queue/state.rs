@@ -1,0 +1,93 @@
+//! What a queue's lock protects: [`State`].
+
+use std::fmt;
+
+use tokio::time::Instant;
+
+use super::bounds::{Bounds, Limits, Refused};
+use super::entry::memory_of;
+use super::lanes::Lanes;
+use super::numbering::{Numbering, Numbers};
+use super::waiting::Waiters;
+use super::window::Window;
+use crate::event::SharedEvent;
+
+pub(super) struct State {
+    pub(super) lanes: Lanes,
+    pub(super) bounds: Bounds,
+    pub(super) window: Window,
+    pub(super) numbers: Numbers,
+    pub(super) waiters: Waiters,
+    pub(super) closed: bool,
+    /// Called with the number of accepted events.
+    pub(super) accepted: Box<dyn Fn(usize) + Send + Sync>,
+}
+
+impl State {
+    pub(super) fn new(
+        limits: Limits,
+        has_store: bool,
+        accepted: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            lanes: Lanes::default(),
+            bounds: Bounds::new(limits),
+            window: Window::default(),
+            numbers: Numbers::new(has_store),
+            waiters: Waiters::default(),
+            closed: false,
+            accepted: Box::new(accepted),
+        }
+    }
+
+    /// Events that wait or are under way.
+    pub(super) fn size(&self) -> usize {
+        self.bounds.events() + self.window.left()
+    }
+
+    /// Refuses what would not be accepted if there were room.
+    pub(super) fn check_open(&self, event: &SharedEvent) -> Result<(), Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        self.bounds.check_size(memory_of(event))
+    }
+
+    /// Accepts an event, which is in memory only.
+    pub(super) fn admit(&mut self, event: SharedEvent, numbering: Numbering, since: Instant) {
+        self.bounds.add(memory_of(&event));
+        let number = self.numbers.take(numbering);
+        if let Some(entry) = self.window.accept(event, number, since) {
+            self.lanes.push(entry);
+        }
+        (self.accepted)(1);
+    }
+
+    /// Serves the writers that wait, as far as there is room. Returns whether
+    /// the reader has more to take.
+    pub(super) fn serve(&mut self) -> bool {
+        let mut any = false;
+        loop {
+            let bounds = &self.bounds;
+            let fits = |event: &SharedEvent| bounds.check(memory_of(event)).is_ok();
+            let Some(waiting) = self.waiters.pop_if(fits) else {
+                return any;
+            };
+            self.admit(waiting.event.clone(), waiting.numbering, waiting.since);
+            waiting.answer(Ok(()));
+            any = true;
+        }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("lanes", &self.lanes)
+            .field("bounds", &self.bounds)
+            .field("window", &self.window)
+            .field("waiters", &self.waiters)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
