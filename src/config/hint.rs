@@ -200,8 +200,8 @@ mod tests {
         let cells = rows.filter_map(|row| row.split(" |").next());
         let mut keys = 0;
         for key in cells.flat_map(|cell| cell.trim_end_matches('`').split("`, `")) {
-            let known = |name: &&str| letters(name).ends_with(&letters(key));
-            assert!(NAMES.iter().any(|name| known(&name)), "{key} has no name");
+            let known = |name: &str| letters(name).ends_with(&letters(key));
+            assert!(NAMES.iter().any(|name| known(name)), "{key} has no name");
             keys += 1;
         }
         assert!(keys > 50, "{keys}");

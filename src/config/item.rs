@@ -9,8 +9,7 @@ use super::scalar::{self, Scalar, resolve};
 use super::shown::{quoted, shown_key};
 use super::spelling::nearest;
 use super::tree::{Kind, Node};
-use super::variable::name_of;
-use crate::error::{BuildError, Kind as Mistake, Mistakes};
+use crate::error::{BuildError, Mistakes};
 use crate::redact::without_user_info;
 
 pub(super) type Result<T> = std::result::Result<T, BuildError>;
@@ -18,8 +17,8 @@ pub(super) type Result<T> = std::result::Result<T, BuildError>;
 /// A value with the path that leads to it.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
-    node: Arc<Node>,
-    path: String,
+    pub(super) node: Arc<Node>,
+    pub(super) path: String,
     /// Whether the value, and those in it, must not be shown.
     secret: bool,
 }
@@ -204,6 +203,7 @@ impl Item {
             Ok(nanos) => format!("{nanos:?}"),
             Err(_) => "500ms".into(),
         };
+        let meant = self.assigned(&meant);
         self.error(format!("{number} means {number} ns: write {meant}"))
     }
 
@@ -228,6 +228,7 @@ impl Item {
         let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         let remedy = nearest(text, words.iter().copied());
         let remedy = match remedy {
+            Some(word) if self.is_of_variable() => format!("did you mean {}?", self.assigned(word)),
             Some(word) => format!("did you mean {word:?}?"),
             None => format!("write {}", words.join(" or ")),
         };
@@ -247,72 +248,6 @@ impl Item {
                 })
                 .collect()),
             _ => Err(self.no_list()),
-        }
-    }
-
-    fn no_list(&self) -> BuildError {
-        let hidden = self.clone().secret();
-        let place = &self.node.place;
-        let Some(variable) = place.variable() else {
-            return hidden.wrong(
-                "a list",
-                "write one item a line, each with a dash before it",
-            );
-        };
-        // The names of variables that lead into a list number its items.
-        if place.named().is_some() {
-            let item = format!("{}[0]", self.path);
-            let remedy = variable.instead(&self.path, &item).unwrap_or_default();
-            let error = self.error(format!("is a list: did you mean {remedy}?"));
-            return error.with_kind(Mistake::UnknownVariable);
-        }
-        let remedy = match variable.is_of(&self.path) {
-            true => {
-                let is_endpoint = self.path.ends_with(".endpoints") && variable.is_url();
-                let url = if is_endpoint { "_URL" } else { "" };
-                let item = format!("{}_0{url}", name_of(&self.path));
-                format!("write {}", variable.assignment(&item))
-            }
-            false => "write it as [a, b]".into(),
-        };
-        hidden.wrong("a list", &remedy)
-    }
-
-    /// The value is no map. `keys` are those that the map may have.
-    pub(super) fn no_map(&self, keys: &[&str]) -> BuildError {
-        // Where lines are not indented alike, it may be a secret of another key.
-        let hidden = self.clone().secret();
-        let Some(variable) = self.node.place.variable() else {
-            return hidden.wrong("a map", "write one `key: value` a line, indented alike");
-        };
-        let key = match keys {
-            keys if variable.is_url() && keys.contains(&"url") => Some("url"),
-            keys if variable.is_url() && keys.contains(&"endpoints") => Some("endpoints[0].url"),
-            keys => keys.first().copied(),
-        };
-        let remedy = match key.filter(|_| variable.is_of(&self.path)) {
-            Some(key) => {
-                let entry = name_of(&format!("{}.{key}", self.path));
-                format!("write {}", variable.assignment(&entry))
-            }
-            None => "write it as {key: value}".into(),
-        };
-        hidden.wrong("a map", &remedy)
-    }
-
-    /// What is wrong with this header if the name of a variable led into it, as
-    /// `…_HEADERS_X_KEY` does. `headers` are all of them.
-    pub(super) fn with_dashes(&self, headers: &Self) -> Option<BuildError> {
-        let variable = self.node.place.named().filter(|_| self.is_map())?;
-        let instead = variable.with_dashes(&headers.path)?;
-        Some(self.error(format!("is one value: did you mean {instead}?")))
-    }
-
-    /// What to do about a key of this map that is missing.
-    pub(super) fn remedy_of_missing(&self, key: &str) -> String {
-        match self.node.place.named() {
-            Some(_) => format!("set {}", name_of(&format!("{}.{key}", self.path))),
-            None => "give it one".into(),
         }
     }
 

@@ -27,6 +27,7 @@ mod journal;
 mod journal;
 mod phase;
 mod place;
+mod remedy;
 mod scalar;
 mod section;
 mod shown;

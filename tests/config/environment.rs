@@ -37,7 +37,19 @@ fn invalid_values_of_variables_are_named() {
         (
             "_ENDPOINTS_0_TIMEOUT",
             "500",
-            ": notifications.endpoints[0].timeout: 500 means 500 ns: write 500ms",
+            ": notifications.endpoints[0].timeout: 500 means 500 ns: \
+             write REGISTRY_NOTIFICATIONS_ENDPOINTS_0_TIMEOUT=500ms",
+        ),
+        (
+            "_ENDPOINTS_0_FORMAT",
+            "V1",
+            ": notifications.endpoints[0].format: \"V1\" is not known here: \
+             did you mean REGISTRY_NOTIFICATIONS_ENDPOINTS_0_FORMAT=v1?",
+        ),
+        (
+            "_ENDPOINTS",
+            "[{name: a, url: 'http://h', timeout: 500}]",
+            ", line 1: notifications.endpoints[0].timeout: 500 means 500 ns: write 500ms",
         ),
         (
             "_ENDPOINTS",
