@@ -142,7 +142,7 @@ pub(super) struct Inner {
     pub(super) include_references: bool,
     pub(super) sink: Arc<dyn Sink>,
     /// The same one by one.
-    pub(super) destinations: Vec<Arc<dyn Destination>>,
+    pub(super) destinations: Arc<[Arc<dyn Destination>]>,
     pub(super) totals: Totals,
     pub(super) started_at: SystemTime,
     pub(super) endpoints: Vec<Arc<Running>>,

@@ -72,11 +72,9 @@ impl Admin {
     /// Lets the page see the events of a notifier, and the dead letters of
     /// endpoints that name no place for them. A journal keeps those itself.
     pub(crate) fn watch(&self, notifier: NotifierBuilder) -> NotifierBuilder {
-        let notifier = notifier.sink(self.feed.clone());
-        match notifier.has_journal() {
-            true => notifier,
-            false => notifier.dead_letters(self.letters.clone()),
-        }
+        { notifier }
+            .sink(self.feed.clone())
+            .dead_letters(self.letters.clone())
     }
 
     /// Serves until the task is aborted. Nothing here shows secrets, but who
