@@ -21,11 +21,11 @@ use crate::event::stored;
 use super::bits::{Bits, EndpointId};
 use super::chunk::{Chunk, Draft};
 use super::codec::Damage;
+use super::consumer::{Attach, Start};
 use super::entry::Entry;
 use super::error::JournalError;
 use super::row::Row;
 use super::state::{self, State};
-use super::{Attach, Start};
 
 pub(super) const STATE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("state");
 pub(super) const INDEX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("index");

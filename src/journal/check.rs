@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _};
 use serde::Serialize;
 
-use super::Journal;
 use super::batch::{DAMAGED, LETTERS, left_for};
 use super::chunk;
-use super::error::{JournalError, Kind};
+use super::error::{JournalError, Kind, guarded};
+use super::journal::Journal;
 use super::letters;
 use super::reader::Snapshot;
-use super::shared::guarded;
 use super::storage::OpenFile;
 use super::writer::Writer;
 
@@ -78,7 +77,7 @@ impl Journal {
     ) -> Result<R, JournalError> {
         let database = self.shared().database()?;
         let read = guarded(|| read(&Snapshot::of(database.get()?)?, database.get()?));
-        self.shared().watched(read)
+        self.watched(read)
     }
 }
 

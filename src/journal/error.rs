@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use redb::{
@@ -291,4 +292,10 @@ impl From<Damage> for JournalError {
         let source: Box<dyn Error + Send + Sync> = Box::new(damage);
         Self::build(Kind::Damaged, "is damaged".into(), Some(source), false)
     }
+}
+
+/// Runs something that may panic within redb, as it does on damaged files.
+pub(super) fn guarded<R>(run: impl FnOnce() -> Result<R, JournalError>) -> Result<R, JournalError> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|payload| Err(JournalError::panicked(&*payload)))
 }

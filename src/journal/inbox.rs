@@ -11,7 +11,6 @@ use crate::dead_letter::DeadLetter;
 use super::bits::EndpointId;
 use super::entry::Entry;
 use super::error::JournalError;
-use super::writer::Writer;
 
 /// Events and their bytes in memory that may wait for the disk.
 const MOST_EVENTS: usize = 8 << 10;
@@ -41,12 +40,9 @@ pub(super) struct Letter {
     pub(super) done: Answer<()>,
 }
 
-/// Something that only the writer can do. It runs between two commits.
-pub(super) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
-
-/// What the writer takes at once.
-#[derive(Default)]
-pub(super) struct Work {
+/// What the writer takes at once. A job is something that only the writer can do,
+/// between two commits.
+pub(super) struct Work<Job> {
     pub(super) appends: Vec<Append>,
     pub(super) letters: Vec<Letter>,
     pub(super) settled: Vec<(u64, EndpointId)>,
@@ -55,8 +51,7 @@ pub(super) struct Work {
     pub(super) closing: bool,
 }
 
-#[derive(Default)]
-struct Waiting {
+struct Waiting<Job> {
     appends: VecDeque<Append>,
     bytes: usize,
     letters: VecDeque<Letter>,
@@ -70,7 +65,23 @@ struct Waiting {
     closing: bool,
 }
 
-impl Waiting {
+impl<Job> Default for Waiting<Job> {
+    fn default() -> Self {
+        Self {
+            appends: VecDeque::new(),
+            bytes: 0,
+            letters: VecDeque::new(),
+            settled: Vec::new(),
+            settled_since: None,
+            in_commit: Vec::new(),
+            flushes: Vec::new(),
+            jobs: Vec::new(),
+            closing: false,
+        }
+    }
+}
+
+impl<Job> Waiting<Job> {
     /// Whether the writer has something to do now.
     fn is_urgent(&self) -> bool {
         let events = !self.appends.is_empty() || !self.letters.is_empty();
@@ -92,15 +103,25 @@ pub(crate) enum Refused {
     Closed,
 }
 
-#[derive(Default)]
-pub(super) struct Inbox {
-    waiting: Mutex<Waiting>,
+/// What waits for the writer.
+pub(super) struct Inbox<Job> {
+    waiting: Mutex<Waiting<Job>>,
     changed: Condvar,
     room: Notify,
 }
 
-impl Inbox {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+impl<Job> Default for Inbox<Job> {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            changed: Condvar::new(),
+            room: Notify::new(),
+        }
+    }
+}
+
+impl<Job> Inbox<Job> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<Job>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -215,7 +236,7 @@ impl Inbox {
 
     /// Waits until there is work or `until` has come, and takes it. Settled
     /// events wait for the interval; without one they are no reason to wake.
-    pub(super) fn take(&self, interval: Option<Duration>, until: Instant) -> Work {
+    pub(super) fn take(&self, interval: Option<Duration>, until: Instant) -> Work<Job> {
         let mut waiting = self.waiting();
         loop {
             let since = waiting.settled_since.zip(interval);
@@ -232,11 +253,11 @@ impl Inbox {
 
     /// Takes what is there.
     #[cfg(test)]
-    pub(super) fn take_now(&self) -> Work {
+    pub(super) fn take_now(&self) -> Work<Job> {
         self.taken(self.waiting())
     }
 
-    fn taken(&self, mut waiting: MutexGuard<'_, Waiting>) -> Work {
+    fn taken(&self, mut waiting: MutexGuard<'_, Waiting<Job>>) -> Work<Job> {
         let (mut events, mut bytes) = (0, 0);
         for append in waiting.appends.iter().take(COMMIT_EVENTS) {
             bytes += append.entry.event.memory();

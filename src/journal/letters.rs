@@ -19,13 +19,12 @@ use tokio::sync::oneshot;
 use crate::dead_letter::{DeadLetter, DeadLetterSink, Reason};
 use crate::sink::{Acceptance, SinkError};
 
-use super::Journal;
 use super::batch::{Batch, LETTERS};
 use super::codec::{self, Damage, Input, Table};
 use super::entry::Entry;
-use super::error::{JournalError, Kind};
+use super::error::{JournalError, Kind, guarded};
 use super::inbox::{Letter, Refused};
-use super::shared::guarded;
+use super::journal::Journal;
 
 const VERSION: u8 = 1;
 
@@ -310,7 +309,7 @@ impl Journal {
 
     fn letter_page(&self, filter: &LetterFilter, from: u64) -> Result<LetterPage, JournalError> {
         let database = self.shared().database()?;
-        self.shared().watched(guarded(|| {
+        self.watched(guarded(|| {
             let txn = database.get()?.begin_read()?;
             let table = txn.open_table(LETTERS)?;
             let mut page = LetterPage::default();
@@ -372,7 +371,7 @@ impl DeadLetterSink for Journal {
                 let _gone = sender.send(result);
             }),
         };
-        match self.shared().inbox.bury(letter) {
+        match self.keep(letter) {
             Err(Refused::Full) => Acceptance::failed(SinkError::full()),
             Err(Refused::Closed) => Acceptance::failed(SinkError::closed()),
             Ok(()) => Acceptance::pending(async move {

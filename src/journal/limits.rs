@@ -10,18 +10,14 @@ use crate::dead_letter::{DeadLetter, Reason};
 use super::batch::{Batch, RETAINED, left_for};
 use super::bits::{Bits, EndpointId};
 use super::chunk;
+use super::consumer::Stored;
 use super::error::JournalError;
-use super::options::JournalOptions;
 use super::row::Row;
-use super::shared::{Shared, Stored};
+use super::shared::Shared;
 
 /// Chunks that go in one commit, and that wait for their endpoints to make dead
 /// letters of them.
 const CHUNKS: usize = 64;
-
-/// Beyond the limit by this part of it, events are refused: their endpoints are
-/// behind with their dead letters.
-const GRACE: u64 = 8;
 
 /// The chunks of which endpoints make dead letters.
 #[derive(Clone, Debug, Default)]
@@ -38,11 +34,6 @@ pub(super) struct Expired {
     pub(super) endpoint: EndpointId,
     pub(super) events: Vec<Stored>,
     pub(super) reason: Reason,
-}
-
-/// Whether events are refused.
-pub(super) fn is_beyond(options: &JournalOptions, bytes: u64) -> bool {
-    bytes > options.max_bytes.saturating_add(options.max_bytes / GRACE)
 }
 
 impl Batch<'_> {

@@ -5,8 +5,11 @@ use std::sync::mpsc;
 
 use serde::Serialize;
 
+use super::bits::EndpointId;
+use super::consumer::Stored;
 use super::error::{JournalError, Kind};
-use super::{EndpointId, Journal, Most, Page, Stored};
+use super::journal::Journal;
+use super::reader::{Most, Page};
 use crate::event::SharedEvent;
 
 /// Events that are read at once.

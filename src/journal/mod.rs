@@ -130,10 +130,16 @@ mod bits;
 mod check;
 mod chunk;
 mod codec;
+mod consumer;
 mod database;
 mod entry;
 mod error;
 mod inbox;
+#[expect(
+    clippy::module_inception,
+    reason = "it holds `Journal`, and this file only docs"
+)]
+mod journal;
 mod letters;
 mod limits;
 mod list;
@@ -149,294 +155,19 @@ mod status;
 mod storage;
 mod writer;
 
-use std::fmt;
-use std::path::Path;
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-
-use crate::event::SharedEvent;
-
 pub(crate) use self::bits::{EndpointId, Wanted};
 pub use self::check::JournalCheck;
-use self::entry::Entry;
+pub(crate) use self::consumer::{Attach, Consumer, Start, Stored};
 pub(crate) use self::entry::Number;
 pub use self::error::JournalError;
-use self::inbox::Append;
 pub(crate) use self::inbox::Refused;
+pub use self::journal::Journal;
 pub use self::letters::{KeptLetter, LetterFilter};
 pub use self::list::WaitingEvent;
 pub use self::operate::ReplayFrom;
 pub use self::options::JournalOptions;
-use self::reader::Read;
 pub(crate) use self::reader::{Most, Page};
-use self::shared::Shared;
-pub(crate) use self::shared::{Consumer, Stored};
 pub use self::status::{JournalEndpoint, JournalStatus};
-use self::storage::Opener;
-use self::writer::Writer;
-
-/// Keeps accepted events in a file until all endpoints have settled them.
-///
-/// A journal is a handle: all clones refer to the same journal. It is closed when
-/// the last clone is dropped, which waits for the disk.
-#[derive(Clone)]
-pub struct Journal(Arc<Handle>);
-
-struct Handle {
-    shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    /// The writer, if a test calls for each turn.
-    manual: Option<Mutex<Writer>>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.shared.reads.close();
-        self.shared.inbox.close();
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        for thread in threads.drain(..) {
-            // One of the threads may hold the last handle for a moment.
-            if thread.thread().id() != thread::current().id() {
-                let _panicked = thread.join();
-            }
-        }
-    }
-}
-
-/// An endpoint that takes its events out of the journal.
-#[derive(Clone, Debug)]
-pub(crate) struct Attach {
-    pub(crate) name: Arc<str>,
-    /// Where it starts if the journal does not know it.
-    pub(crate) start: Start,
-}
-
-/// Where an endpoint starts that the journal does not know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Start {
-    /// With the events that come.
-    #[default]
-    New,
-    /// With the oldest event in the journal. It gets all of them, and settles
-    /// those that it does not want.
-    Oldest,
-}
-
-impl Journal {
-    /// Opens the journal in the file at `path`, or creates it, with the default
-    /// [options](Self::options).
-    ///
-    /// # Errors
-    ///
-    /// See [`JournalOptions::open`].
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, JournalError> {
-        Self::options().open(path)
-    }
-
-    /// Returns the default options.
-    pub fn options() -> JournalOptions {
-        JournalOptions::default()
-    }
-
-    fn start(
-        options: JournalOptions,
-        opener: Opener,
-        location: String,
-    ) -> Result<Self, JournalError> {
-        let shared = Arc::new(Shared::new(options, location, false));
-        let opened = Writer::open(shared.clone(), opener);
-        let writer = opened.map_err(|error| error.at(&shared.location))?;
-        let handle = Handle {
-            shared: shared.clone(),
-            threads: Mutex::default(),
-            manual: None,
-        };
-        let journal = Self(Arc::new(handle));
-        journal.spawn("journal-writer", move || writer.run())?;
-        journal.spawn("journal-reader", move || reader::run(&shared))?;
-        Ok(journal)
-    }
-
-    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), JournalError> {
-        let thread = thread::Builder::new().name(name.into()).spawn(run)?;
-        let mut threads = self
-            .0
-            .threads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        threads.push(thread);
-        Ok(())
-    }
-
-    fn shared(&self) -> &Arc<Shared> {
-        &self.0.shared
-    }
-
-    /// Hands the journal to the queues of a notifier, whose events carry this
-    /// source instance. Returns the ids of the endpoints, in the order given.
-    ///
-    /// # Errors
-    ///
-    /// If another notifier has the journal, or the endpoints cannot be written.
-    pub(crate) fn attach(
-        &self,
-        endpoints: Vec<Attach>,
-        instance: &str,
-        consumer: Arc<dyn Consumer>,
-    ) -> Result<Vec<EndpointId>, JournalError> {
-        let instance: Arc<str> = instance.into();
-        self.run(move |writer| {
-            // Before anything is written: the numbers of events begin anew with the
-            // instance, and would in the notifier that has the journal.
-            if writer.shared().is_attached() {
-                return Err(JournalError::attached());
-            }
-            let ids = writer.write(0, |batch| {
-                let ids = endpoints.iter().map(|it| batch.attach(it, &instance));
-                Ok(ids.collect::<Vec<_>>())
-            })?;
-            let state = writer.state();
-            let waiting = |id: &EndpointId| (*id, state.endpoint(*id).map_or(0, |it| it.waiting));
-            let endpoints: Vec<_> = ids.iter().map(waiting).collect();
-            // The thread that delivers: no event comes in between.
-            consumer.attached(&endpoints, state.next);
-            match writer.shared().attach(ids.clone(), consumer) {
-                Some(()) => Ok(ids),
-                None => Err(JournalError::attached()),
-            }
-        })
-    }
-
-    /// Takes the journal from its notifier. Events stay in it.
-    pub(crate) fn detach(&self) {
-        self.shared().detach();
-    }
-
-    /// Stores an event for the endpoints that want it. `done` is called by the
-    /// journal's thread when the event is on disk and was
-    /// [delivered](Consumer::deliver), or cannot be stored; never if the event
-    /// is refused.
-    pub(crate) fn append(
-        &self,
-        event: SharedEvent,
-        wanted: Wanted,
-        number: Number,
-        done: impl FnOnce(Result<u64, JournalError>) + Send + 'static,
-    ) -> Result<(), Refused> {
-        self.shared().inbox.append(Append {
-            entry: Entry {
-                event,
-                wanted,
-                number,
-            },
-            done: Box::new(done),
-        })
-    }
-
-    /// Whether an event would be taken now, and stored if nothing fails.
-    pub(crate) fn is_ready(&self) -> bool {
-        let shared = self.shared();
-        shared.inbox.has_room() && shared.takes_events()
-    }
-
-    /// Resolves when an event would be taken, or the journal is closed.
-    pub(crate) async fn room(&self) {
-        self.shared().inbox.room().await;
-    }
-
-    /// Reads the events of an endpoint that are not settled, from a position on.
-    /// `reply` is called by one of the journal's threads.
-    pub(crate) fn read(
-        &self,
-        endpoint: EndpointId,
-        from: u64,
-        most: Most,
-        reply: impl FnOnce(Result<Page, JournalError>) + Send + 'static,
-    ) {
-        self.shared().reads.push(Read {
-            endpoint,
-            from,
-            most,
-            reply: Box::new(reply),
-            mended: (0, 0),
-        });
-    }
-
-    /// Settles an event at an endpoint. It is written with the next commit, or
-    /// after the [interval](JournalOptions::settle_interval).
-    pub(crate) fn settle(&self, endpoint: EndpointId, position: u64) {
-        self.shared().inbox.settle(endpoint, position);
-    }
-
-    /// Resolves when everything that was settled before is on disk.
-    pub(crate) async fn flush(&self) -> Result<(), JournalError> {
-        let flushed = self.shared().inbox.flush().await;
-        flushed.unwrap_or_else(|_| Err(JournalError::closed()))
-    }
-
-    /// Whether responses to pulls wait for the disk.
-    pub(crate) fn waits_for_pulls(&self) -> bool {
-        self.shared().options.wait_for_pulls
-    }
-
-    /// Where the journal is, for people.
-    pub(crate) fn location(&self) -> &str {
-        &self.shared().location
-    }
-
-    /// Lets the writer run a job and waits for it.
-    fn run<R: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Writer) -> Result<R, JournalError> + Send + 'static,
-    ) -> Result<R, JournalError> {
-        if let Some(writer) = &self.0.manual {
-            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            return job(&mut writer);
-        }
-        let (sender, answer) = mpsc::sync_channel(1);
-        let job = move |writer: &mut Writer| {
-            // Nobody may wait for the answer any more.
-            let _gone = sender.send(job(writer));
-        };
-        self.shared().inbox.run(Box::new(job));
-        answer
-            .recv()
-            .unwrap_or_else(|_| Err(JournalError::closed()))
-    }
-}
-
-/// A journal without threads, for tests that decide when it works.
-#[cfg(test)]
-impl Journal {
-    fn manual(options: JournalOptions, opener: Opener) -> Result<Self, JournalError> {
-        let shared = Arc::new(Shared::new(options, "for a test".into(), true));
-        let writer = Writer::open(shared.clone(), opener)?;
-        Ok(Self(Arc::new(Handle {
-            shared,
-            threads: Mutex::default(),
-            manual: Some(Mutex::new(writer)),
-        })))
-    }
-
-    /// Writes and reads what waits. Returns whether there was anything.
-    pub(crate) fn turn(&self) {
-        if let Some(writer) = &self.0.manual {
-            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            writer.turn(self.shared().inbox.take_now());
-            drop(writer);
-            reader::serve_waiting(self.shared());
-        }
-    }
-}
-
-impl fmt::Debug for Journal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Journal")
-            .field("path", &self.shared().location)
-            .finish_non_exhaustive()
-    }
-}
 
 #[cfg(test)]
 pub(crate) mod tests;

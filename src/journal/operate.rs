@@ -3,15 +3,15 @@
 use std::num::NonZeroU64;
 use std::time::SystemTime;
 
-use super::Journal;
 use super::batch::{Batch, left_for, millis};
 use super::bits::{Bits, EndpointId, Wanted};
 use super::chunk::{self, Chunk};
 use super::entry::{Entry, Number};
-use super::error::{JournalError, Kind};
+use super::error::{JournalError, Kind, guarded};
+use super::journal::Journal;
 use super::reader::Snapshot;
 use super::row::Row;
-use super::shared::{Shared, guarded};
+use super::shared::Shared;
 use super::writer::Writer;
 use crate::event::SharedEvent;
 
@@ -129,7 +129,7 @@ impl Journal {
     ) -> Result<R, JournalError> {
         let database = self.shared().database()?;
         let read = guarded(|| read(&Snapshot::of(database.get()?)?));
-        self.shared().watched(read)
+        self.watched(read)
     }
 }
 

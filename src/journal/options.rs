@@ -1,12 +1,12 @@
 //! Settings of a journal: [`JournalOptions`].
 
-use std::path::Path;
 use std::time::Duration;
 
-use super::error::JournalError;
-use super::{Journal, storage};
+/// Beyond the limit by this part of it, events are refused: their endpoints are
+/// behind with their dead letters.
+const GRACE: u64 = 8;
 
-/// Settings of a [`Journal`], which [`open`](Self::open) opens.
+/// Settings of a [`Journal`](super::Journal), which [`open`](Self::open) opens.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -79,7 +79,7 @@ impl JournalOptions {
     }
 
     /// Sets how long events are kept after all endpoints have settled them, for
-    /// [`Journal::replay`]. Defaults to zero: not at all.
+    /// [`Journal::replay`](super::Journal::replay). Defaults to zero: not at all.
     #[must_use]
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
@@ -121,21 +121,8 @@ impl JournalOptions {
         self
     }
 
-    /// Opens the journal in the file at `path`, or creates it.
-    ///
-    /// Blocks while the file is opened: some milliseconds, also after a crash,
-    /// unless it is [compacted](super#space).
-    ///
-    /// # Errors
-    ///
-    /// If the file is open already ([`JournalError::is_locked`]), was written by a
-    /// later release ([`JournalError::is_newer_format`]), is damaged or no journal
-    /// ([`JournalError::is_damaged`]), or cannot be written
-    /// ([`JournalError::is_read_only`], [`JournalError::is_full`]).
-    pub fn open(self, path: impl AsRef<Path>) -> Result<Journal, JournalError> {
-        let path = path.as_ref();
-        let location = path.display().to_string();
-        let opener = storage::file(path.to_owned(), self.cache_bytes);
-        Journal::start(self, opener, location)
+    /// Whether events are refused that come to so many bytes.
+    pub(super) fn is_beyond(&self, bytes: u64) -> bool {
+        bytes > self.max_bytes.saturating_add(self.max_bytes / GRACE)
     }
 }

@@ -1,4 +1,4 @@
-//! The thread that reads: [`Reads`].
+//! The thread that reads: [`Reader`].
 //!
 //! Refilling a queue means reading chunks, which may have to come from the disk,
 //! and decoding their events. It must delay no commit, so it has a thread of its
@@ -13,12 +13,13 @@ use super::batch::{self, left_for};
 use super::bits::EndpointId;
 use super::chunk::{self, Chunk};
 use super::codec::Damage;
-use super::error::{JournalError, Kind};
+use super::consumer::Stored;
+use super::error::{JournalError, Kind, guarded};
 use super::inbox::Answer;
 use super::row::Row;
-use super::shared::{Shared, Stored, guarded};
+use super::shared::Shared;
 use super::state::{self, State};
-use super::writer::Writer;
+use super::writer::{Inbox, Writer};
 
 /// Entries of the index that one read looks at. Then it answers, with a page
 /// that may be empty, so that others have their turn.
@@ -56,8 +57,9 @@ pub(super) struct Read {
     pub(super) mended: (u64, u32),
 }
 
+/// Reads that wait.
 #[derive(Default)]
-pub(super) struct Reads {
+struct Reads {
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
@@ -73,7 +75,7 @@ impl Reads {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, read: Read) {
+    fn push(&self, read: Read) {
         let mut waiting = self.waiting();
         if waiting.closed {
             drop(waiting);
@@ -84,7 +86,7 @@ impl Reads {
         self.changed.notify_one();
     }
 
-    pub(super) fn close(&self) {
+    fn close(&self) {
         let mut waiting = self.waiting();
         waiting.closed = true;
         let rest = std::mem::take(&mut waiting.reads);
@@ -116,60 +118,97 @@ impl Reads {
     }
 }
 
-/// Reads until the journal is closed.
-pub(super) fn run(shared: &Arc<Shared>) {
-    while let Some(read) = shared.reads.next() {
-        serve(shared, read);
-    }
+/// Serves reads. A clone is another handle to the same reader.
+#[derive(Clone)]
+pub(super) struct Reader {
+    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
+    reads: Arc<Reads>,
 }
 
-/// Serves the reads that wait now. Returns whether there were any.
-#[cfg(test)]
-pub(super) fn serve_waiting(shared: &Arc<Shared>) -> bool {
-    let mut any = false;
-    while let Some(read) = shared.reads.pop() {
-        serve(shared, read);
-        any = true;
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>, inbox: Arc<Inbox>) -> Self {
+        Self {
+            shared,
+            inbox,
+            reads: Arc::default(),
+        }
     }
-    any
-}
 
-fn serve(shared: &Arc<Shared>, read: Read) {
-    // Before the snapshot: what is written in between is in both, and what is
-    // settled after that is the business of whoever settles it.
-    let settled = shared.inbox.unwritten(read.endpoint);
-    let found = shared.database();
-    let found = found.and_then(|database| guarded(|| page(database.get()?, &read, &settled)));
-    match shared.watched(found) {
-        Ok(Found::Page(page)) => (read.reply)(Ok(page)),
-        Ok(Found::Damage(first, damage)) => repair(shared, read, first, damage),
-        Err(error) => (read.reply)(Err(error)),
+    pub(super) fn push(&self, read: Read) {
+        self.reads.push(read);
     }
-}
 
-/// Lets the writer mend the damage or take it out of the way, and reads again. If
-/// the damage is still there then, the writer does not see what the reader sees:
-/// the tree is wrong that has led to it.
-fn repair(shared: &Arc<Shared>, mut read: Read, first: u64, damage: Damage) {
-    read.mended = match read.mended {
-        (before, times) if before == first => (first, times + 1),
-        _ => (first, 1),
-    };
-    if read.mended.1 > MENDS {
-        let error = shared.watched::<Page>(Err(JournalError::disordered()));
-        return (read.reply)(error);
+    pub(super) fn close(&self) {
+        self.reads.close();
     }
-    let location = &*shared.location;
-    tracing::error!(journal = location, position = first, %damage, "the journal is damaged");
-    let job = move |writer: &mut Writer| {
-        let mended = writer.write(0, |batch| batch.mend(first));
-        match mended {
-            Ok(()) => writer.shared().reads.push(read),
+
+    /// Reads until the journal is closed.
+    pub(super) fn run(&self) {
+        while let Some(read) = self.reads.next() {
+            self.serve(read);
+        }
+    }
+
+    /// Serves the reads that wait now.
+    #[cfg(test)]
+    pub(super) fn serve_waiting(&self) {
+        while let Some(read) = self.reads.pop() {
+            self.serve(read);
+        }
+    }
+
+    /// Passes on what was read. If the handle is dead, the writer opens the file
+    /// again.
+    pub(super) fn watched<R>(&self, read: Result<R, JournalError>) -> Result<R, JournalError> {
+        if let Err(error) = &read
+            && error.is_fatal()
+        {
+            let cause = error.clone();
+            self.inbox
+                .run(Box::new(move |writer: &mut Writer| writer.fail(&cause)));
+        }
+        read
+    }
+
+    fn serve(&self, read: Read) {
+        // Before the snapshot: what is written in between is in both, and what is
+        // settled after that is the business of whoever settles it.
+        let settled = self.inbox.unwritten(read.endpoint);
+        let found = self.shared.database();
+        let found = found.and_then(|database| guarded(|| page(database.get()?, &read, &settled)));
+        match self.watched(found) {
+            Ok(Found::Page(page)) => (read.reply)(Ok(page)),
+            Ok(Found::Damage(first, damage)) => self.repair(read, first, damage),
             Err(error) => (read.reply)(Err(error)),
         }
-    };
-    // If the journal is closed, the read is dropped with its reply.
-    shared.inbox.run(Box::new(job));
+    }
+
+    /// Lets the writer mend the damage or take it out of the way, and reads again.
+    /// If the damage is still there then, the writer does not see what the reader
+    /// sees: the tree is wrong that has led to it.
+    fn repair(&self, mut read: Read, first: u64, damage: Damage) {
+        read.mended = match read.mended {
+            (before, times) if before == first => (first, times + 1),
+            _ => (first, 1),
+        };
+        if read.mended.1 > MENDS {
+            let error = self.watched::<Page>(Err(JournalError::disordered()));
+            return (read.reply)(error);
+        }
+        let location = &*self.shared.location;
+        tracing::error!(journal = location, position = first, %damage, "the journal is damaged");
+        let reads = self.reads.clone();
+        let job = move |writer: &mut Writer| {
+            let mended = writer.write(0, |batch| batch.mend(first));
+            match mended {
+                Ok(()) => reads.push(read),
+                Err(error) => (read.reply)(Err(error)),
+            }
+        };
+        // If the journal is closed, the read is dropped with its reply.
+        self.inbox.run(Box::new(job));
+    }
 }
 
 enum Found {

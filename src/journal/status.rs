@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
-use super::Journal;
+use super::journal::Journal;
 
 /// A snapshot of a [`Journal`](super::Journal).
 ///

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use redb::backends::FileBackend;
 use redb::{Builder, Database, StorageBackend};
 
-use super::error::JournalError;
-use super::shared::guarded;
+use super::error::{JournalError, guarded};
 
 /// Opens the storage, each time that it has to be opened.
 pub(super) type Opener = Box<dyn FnMut(Mode) -> Result<Opened, JournalError> + Send>;

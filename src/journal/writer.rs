@@ -19,12 +19,13 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::bits::EndpointId;
+use super::consumer::{Consumer, Stored};
 use super::database::{commit, open};
 use super::entry::Entry;
-use super::error::{JournalError, Kind};
-use super::inbox::Work;
-use super::limits::{self, Expired, Expiring};
-use super::shared::{Consumer, Shared, Stored, guarded};
+use super::error::{JournalError, Kind, guarded};
+use super::inbox;
+use super::limits::{Expired, Expiring};
+use super::shared::Shared;
 use super::state::State;
 use super::storage::{Mode, OpenFile, Opener};
 
@@ -35,9 +36,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How often limits are looked at when nothing happens.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
+/// Something that only the writer can do. It runs between two commits.
+pub(super) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
+
+/// What waits for the writer.
+pub(super) type Inbox = inbox::Inbox<Job>;
+
+type Work = inbox::Work<Job>;
+
 /// Writes to the file.
 pub(super) struct Writer {
     shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
     opener: Opener,
     handle: Handle,
     state: State,
@@ -57,7 +67,11 @@ enum Handle {
 
 impl Writer {
     /// Opens the file.
-    pub(super) fn open(shared: Arc<Shared>, mut opener: Opener) -> Result<Self, JournalError> {
+    pub(super) fn open(
+        shared: Arc<Shared>,
+        inbox: Arc<Inbox>,
+        mut opener: Opener,
+    ) -> Result<Self, JournalError> {
         let compact_from = shared.options.compact_from;
         let mode = match shared.options.verify {
             true => Mode::Verify,
@@ -67,6 +81,7 @@ impl Writer {
         shared.set_database(Some(database.clone()));
         let writer = Self {
             shared,
+            inbox,
             opener,
             handle: Handle::Open(database),
             state,
@@ -84,9 +99,9 @@ impl Writer {
             let work = match &self.handle {
                 Handle::Open(_) => {
                     let until = Instant::now() + HOUSEKEEPING;
-                    self.shared.inbox.take(Some(interval), until)
+                    self.inbox.take(Some(interval), until)
                 }
-                Handle::Down { next, .. } => self.shared.inbox.take(None, *next),
+                Handle::Down { next, .. } => self.inbox.take(None, *next),
             };
             let closing = work.closing;
             self.turn(work);
@@ -107,7 +122,7 @@ impl Writer {
             let error = JournalError::down(cause);
             return self.refuse(work, &error);
         }
-        if limits::is_beyond(&self.shared.options, self.state.bytes) {
+        if self.shared.options.is_beyond(self.state.bytes) {
             let full = JournalError::new(Kind::Full, "the journal holds as many bytes as it may");
             let appends = std::mem::take(&mut work.appends);
             appends
@@ -196,7 +211,7 @@ impl Writer {
 
     /// Whoever has this answer finds its event in the queues.
     fn answer(&self, work: Work, first: u64) {
-        self.shared.inbox.settled();
+        self.inbox.settled();
         for (position, append) in (first..).zip(work.appends) {
             (append.done)(Ok(position));
         }
@@ -208,7 +223,7 @@ impl Writer {
 
     /// Nothing of this was written, as far as anybody may count on it.
     fn refuse(&self, work: Work, error: &JournalError) {
-        self.shared.inbox.unsettled(work.settled);
+        self.inbox.unsettled(work.settled);
         work.appends
             .into_iter()
             .for_each(|it| (it.done)(Err(error.clone())));

@@ -76,7 +76,8 @@
 //! **Inside `nest_service`** the layer sees paths without the nest's path.
 //! [`prefix`](NotificationLayer::prefix) is what remains of the path before the
 //! repository's name. URLs in events lack the nest's path unless
-//! [`base_url`](NotificationLayer::base_url) adds it.
+//! [`base_url`](NotificationLayer::base_url) adds it, to the requested host or as
+//! part of a fixed URL.
 //!
 //! ```
 //! use axum::Router;
@@ -94,14 +95,14 @@
 //! # let digest = [("docker-content-digest", "sha256:c0ff")];
 //! # let registry = Router::new().fallback(move || async move { (digest, "{}") });
 //! let layer = NotificationLayer::new(notifier)
-//!     .base_url(BaseUrl::fixed("https://example.com/registry")?);
+//!     .base_url(BaseUrl::from_request_below("/registry")?);
 //! let app = Router::new().nest_service("/registry", layer.layer(registry));
 //!
-//! let request = Request::head("/registry/v2/team/app/manifests/v1").body(Body::empty())?;
-//! app.oneshot(request).await?;
+//! let request = Request::head("/registry/v2/team/app/manifests/v1").header("host", "example.com");
+//! app.oneshot(request.body(Body::empty())?).await?;
 //! let event = events.recv().await.unwrap();
 //! assert_eq!(event.repository(), "team/app");
-//! assert!(event.url().starts_with("https://example.com/registry/v2/team/app/manifests/"));
+//! assert!(event.url().starts_with("http://example.com/registry/v2/team/app/manifests/"));
 //! # Ok(()) }
 //! ```
 //!

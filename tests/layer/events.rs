@@ -457,6 +457,17 @@ async fn urls_begin_with_the_configured_base_or_that_of_the_request() {
     assert_eq!(url(relative, BLOB).await, BLOB);
     let fixed = |it: NotificationLayer| it.base_url(BaseUrl::fixed("https://r/m/").unwrap());
     assert_eq!(url(fixed, BLOB).await, format!("https://r/m{BLOB}"));
+    let nested = |it: NotificationLayer| {
+        it.https(true)
+            .base_url(BaseUrl::from_request_below("/m/n/").unwrap())
+    };
+    assert_eq!(url(nested, BLOB).await, format!("https://h:5000/m/n{BLOB}"));
+    let root = |it: NotificationLayer| it.base_url(BaseUrl::from_request_below("/").unwrap());
+    assert_eq!(url(root, BLOB).await, format!("http://h:5000{BLOB}"));
+    for wrong in ["", "m", "*", "/m?x", "/m#x", "/m n", "https://r/m"] {
+        let error = BaseUrl::from_request_below(wrong).unwrap_err().to_string();
+        assert!(error.contains("like /registry"), "{error}");
+    }
     let prefix = |it: NotificationLayer| it.prefix("m/v2");
     let below = url(prefix, "/m/v2/a/blobs/sha256:01").await;
     assert_eq!(below, format!("http://h:5000/m{BLOB}"));

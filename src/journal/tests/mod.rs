@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use self::disk::Disk;
 use super::*;
 use crate::dead_letter::{DeadLetter, Reason};
-use crate::event::{Action, Event};
+use crate::event::{Action, Event, SharedEvent};
 
 /// Keeps what is delivered, and what becomes dead letters.
 #[derive(Default)]

@@ -16,6 +16,8 @@ pub struct BaseUrl(Base);
 enum Base {
     #[default]
     FromRequest,
+    /// The path between the requested host and `/v2/`, without a slash at the end.
+    FromRequestBelow(String),
     /// Without a slash at the end; empty for relative URLs.
     Fixed(String),
 }
@@ -28,6 +30,28 @@ impl BaseUrl {
     /// and host do not make a valid `http` or `https` URL.
     pub fn from_request() -> Self {
         Self(Base::FromRequest)
+    }
+
+    /// Uses the scheme and host that the client requested, and this path before
+    /// `/v2/`, for example `/registry`. It is for a layer inside a router that removes
+    /// the path, like axum's `nest_service`.
+    ///
+    /// # Errors
+    ///
+    /// If the path does not begin with a slash, is no valid path of a URL, or has a
+    /// query or a fragment.
+    pub fn from_request_below(path: &str) -> Result<Self, BuildError> {
+        let is_valid = |uri: &Uri| uri.path() == path && path.starts_with('/');
+        match path.parse::<Uri>() {
+            Ok(uri) if is_valid(&uri) => Ok(Self(Base::FromRequestBelow(
+                path.trim_end_matches('/').into(),
+            ))),
+            _ => Err(BuildError::new(
+                "path of the base URL",
+                path,
+                "write the path that the router removes, like /registry",
+            )),
+        }
     }
 
     /// Uses this URL, for example `https://registry.example.com`.
@@ -71,9 +95,11 @@ impl BaseUrl {
         path: &'a str,
         omitted: &mut Omitted,
     ) -> [&'a str; 3] {
-        if let Base::Fixed(base) = &self.0 {
-            return [base, "", ""];
-        }
+        let path = match &self.0 {
+            Base::FromRequest => path,
+            Base::FromRequestBelow(path) => path,
+            Base::Fixed(base) => return [base, "", ""],
+        };
         let scheme = match &client.scheme {
             Stated::Nothing => requested.scheme,
             Stated::Value(proto) => scheme(proto),

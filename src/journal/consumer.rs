@@ -1,0 +1,66 @@
+//! What takes events out of the journal: [`Consumer`].
+
+use std::sync::Arc;
+
+use crate::dead_letter::Reason;
+use crate::event::SharedEvent;
+
+use super::bits::EndpointId;
+
+/// An endpoint that takes its events out of the journal.
+#[derive(Clone, Debug)]
+pub(crate) struct Attach {
+    pub(crate) name: Arc<str>,
+    /// Where it starts if the journal does not know it.
+    pub(crate) start: Start,
+}
+
+/// Where an endpoint starts that the journal does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// With the events that come.
+    #[default]
+    New,
+    /// With the oldest event in the journal. It gets all of them, and settles
+    /// those that it does not want.
+    Oldest,
+}
+
+/// An event of an endpoint as the journal has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// Its place among all events of the journal.
+    pub(crate) position: u64,
+    /// Its number among the events that the endpoint wants of one source
+    /// instance, from 1. `None` if the endpoint did not want it when it came.
+    pub(crate) number: Option<u64>,
+    pub(crate) event: SharedEvent,
+}
+
+/// The queues behind a journal.
+///
+/// The journal's threads call it. It must not block, and keeps no [`Journal`]
+/// alive: the journal would never be closed.
+///
+/// [`Journal`]: super::Journal
+pub(crate) trait Consumer: Send + Sync + 'static {
+    /// Learns the numbers of its endpoints, in the order in which they were
+    /// attached, each with how many events wait for it, all at positions below
+    /// `end`. Nothing is delivered before this, nor between the two: an event that
+    /// was would hide those that wait.
+    fn attached(&self, endpoints: &[(EndpointId, u64)], end: u64);
+
+    /// Takes events that are on disk now, in the order of their positions.
+    /// Between two calls for one endpoint no event of it is left out.
+    fn deliver(&self, endpoint: EndpointId, events: &[Stored]);
+
+    /// Ends events that go because of the journal's limits: they become dead
+    /// letters with this reason. Each is to be [settled](super::Journal::settle)
+    /// when its letter is kept. The queue may hold some of them, even under way;
+    /// others it never had.
+    fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason);
+
+    /// The journal was down and works again, with positions up to `end`. Reads that
+    /// failed may be repeated. A write that failed may have succeeded nevertheless.
+    fn recovered(&self, end: u64);
+}

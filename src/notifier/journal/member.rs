@@ -1,0 +1,112 @@
+//! What the store and the consumer of one endpoint share: [`Member`].
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::journal::{EndpointId, Stored};
+use crate::queue::Position;
+
+/// Events of one endpoint whose dead letters were lost and that stay in the journal.
+/// Of more, the oldest end.
+const MOST_LOST: usize = 10_000;
+
+/// An endpoint as one of those that take their events out of a journal.
+#[derive(Debug, Default)]
+pub(super) struct Member {
+    id: OnceLock<EndpointId>,
+    lost: Mutex<Lost>,
+}
+
+/// Events whose dead letters were lost. They are counted and logged as such, stay in
+/// the journal, and are delivered again after a restart, unless their space is wanted
+/// before.
+#[derive(Debug, Default)]
+struct Lost {
+    positions: BTreeSet<Position>,
+    /// The limits have ended all events below this position.
+    expired: Position,
+}
+
+impl Member {
+    /// Its number in the journal. `None` before the journal is attached.
+    pub(super) fn id(&self) -> Option<EndpointId> {
+        self.id.get().copied()
+    }
+
+    /// The journal is attached.
+    pub(super) fn set_id(&self, id: EndpointId) {
+        // Each is set once.
+        let _first = self.id.set(id);
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Lost> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The dead letter of an event was lost. Returns the event that ends for it, if
+    /// one does.
+    pub(super) fn lose(&self, position: Position) -> Option<Position> {
+        let mut lost = self.lost();
+        if position < lost.expired {
+            return Some(position);
+        }
+        lost.positions.insert(position);
+        match lost.positions.len() > MOST_LOST {
+            true => lost.positions.pop_first(),
+            false => None,
+        }
+    }
+
+    /// The limits end these events, which are all up to the last of them. Takes those
+    /// out of them whose dead letters were lost before.
+    pub(super) fn expire(&self, events: &mut Vec<Stored>) -> Vec<Position> {
+        let mut lost = self.lost();
+        if let Some(last) = events.last() {
+            lost.expired = lost.expired.max(Position(last.position).next());
+        }
+        let ended = events.extract_if(.., |it| lost.positions.remove(&Position(it.position)));
+        ended.map(|it| Position(it.position)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::event::{Action, Event};
+
+    fn stored(position: u64) -> Stored {
+        Stored {
+            position,
+            number: None,
+            since: SystemTime::now(),
+            event: Event::new(Action::Pull).into(),
+        }
+    }
+
+    #[test]
+    fn an_event_whose_letter_is_lost_stays_until_the_limits_end_it() {
+        let member = Member::default();
+        assert_eq!(member.lose(Position(5)), None);
+        assert_eq!(member.lose(Position(9)), None);
+        let mut events: Vec<_> = [3, 5, 6].map(stored).into();
+        assert_eq!(member.expire(&mut events), [Position(5)]);
+        let left: Vec<_> = events.iter().map(|it| it.position).collect();
+        assert_eq!(left, [3, 6]);
+        // Whatever is lost after the limits have spoken ends.
+        assert_eq!(member.lose(Position(3)), Some(Position(3)));
+        assert_eq!(member.lose(Position(7)), None);
+        let mut events: Vec<_> = [7, 8, 9].map(stored).into();
+        assert_eq!(member.expire(&mut events), [Position(7), Position(9)]);
+    }
+
+    #[test]
+    fn no_more_than_so_many_events_without_letters_stay() {
+        let member = Member::default();
+        for position in 0..MOST_LOST as u64 {
+            assert_eq!(member.lose(Position(position)), None);
+        }
+        assert_eq!(member.lose(Position(1 << 20)), Some(Position(0)));
+    }
+}
