@@ -133,8 +133,15 @@ impl Running {
     }
 
     /// Whether the endpoint posts the event: its filter wants it and its format can
-    /// carry it. Events that fail only the latter are counted in their first turn.
-    pub(crate) fn wants(&self, event: &SharedEvent, turn: Turn) -> bool {
+    /// carry it. Called once for each event, because it counts those that fail only
+    /// the latter.
+    pub(crate) fn wants(&self, event: &SharedEvent) -> bool {
+        self.wants_in(event, Turn::First)
+    }
+
+    /// The same for an event that may be offered several times. It counts in its first
+    /// turn.
+    pub(crate) fn wants_in(&self, event: &SharedEvent, turn: Turn) -> bool {
         if !self.filter.wants(event) {
             return false;
         }
@@ -166,7 +173,7 @@ impl Running {
     /// An event that is refused is neither counted nor a dead letter yet: the
     /// caller offers it again, or ends with [`refuse`](Self::refuse).
     pub(crate) fn try_accept(&self, event: &SharedEvent, turn: Turn) -> Result<(), Refused> {
-        if !self.wants(event, turn) {
+        if !self.wants_in(event, turn) {
             return Ok(());
         }
         // Letters of events that made room go on in the background.
@@ -359,7 +366,7 @@ impl From<Refused> for SinkError {
 
 impl Sink for Running {
     fn write(&self, event: &SharedEvent) -> Acceptance {
-        match self.wants(event, Turn::First) {
+        match self.wants(event) {
             true => self.accept(event.into()),
             false => Acceptance::accepted(),
         }

@@ -77,7 +77,10 @@ async fn a_closed_endpoint_is_not_ready_and_its_letters_say_why() {
         assert_eq!(running.is_ready(), overflow == Overflow::DropOldest);
         running.close();
         assert!(!running.is_ready());
-        assert_eq!(running.try_accept(&event("a"), Turn::First), Err(Refused::Closed));
+        assert_eq!(
+            running.try_accept(&event("a"), Turn::First),
+            Err(Refused::Closed)
+        );
         let late = running.write(&event("a")).await;
         assert!(late.unwrap_err().is_closed());
         assert_eq!(letters.try_recv().unwrap().reason, Reason::Shutdown);
@@ -90,7 +93,10 @@ async fn a_write_that_waits_for_room_does_not_wait_when_it_is_only_offered() {
     for _ in 0..2 {
         running.try_accept(&event("a"), Turn::First).unwrap();
     }
-    assert_eq!(running.try_accept(&event("a"), Turn::First), Err(Refused::Full));
+    assert_eq!(
+        running.try_accept(&event("a"), Turn::First),
+        Err(Refused::Full)
+    );
     // Nobody looks at this write, and yet its event ends.
     drop(running.write(&event("a")));
     assert_eq!(letters.try_recv().unwrap().reason, Reason::Overflow);

@@ -90,7 +90,7 @@ impl JournalSink {
     /// else.
     fn wanted(&self, event: &SharedEvent, turn: Turn) -> Wanted {
         let endpoints = self.0.endpoints.iter();
-        let wanted = endpoints.filter(|(_, endpoint)| endpoint.wants(event, turn));
+        let wanted = endpoints.filter(|(_, endpoint)| endpoint.wants_in(event, turn));
         wanted.map(|(id, _)| *id).collect()
     }
 

@@ -3,3 +3,4 @@
 mod life;
 mod receiver;
 mod simulation;
+mod sink;
