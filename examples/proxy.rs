@@ -11,6 +11,8 @@
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
+#[path = "common/idle.rs"]
+mod idle;
 #[path = "support/journal.rs"]
 mod journal;
 #[path = "common/nats.rs"]
@@ -84,7 +86,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let address = listener.local_addr()?;
     // Before the notifier, which counts for the recorder that is there.
     let page = options.common.page.as_ref();
-    let admin = page.map(|_| Admin::new()).transpose()?;
+    let mut admin = page.map(|_| Admin::new()).transpose()?;
     let (notifier, deadline) = notifier(options)?;
     let notifier = notifier.or_source(SourceRecord::new(address.to_string()));
     let (notifier, stream) = options.nats.add_to(notifier).await?;
@@ -93,10 +95,13 @@ async fn run(options: Options) -> Result<(), BoxError> {
         None => with_printer(notifier),
     };
     let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
-    let notifier = match &admin {
+    let notifier = match &mut admin {
         Some(admin) => admin.watch(notifier).build()?,
         None => notifier.build()?,
     };
+    if let (Some(admin), Some(section)) = (&mut admin, nats::status(&stream)) {
+        admin.show(section);
+    }
     let page = match page.zip(admin) {
         Some((address, admin)) => {
             let listener = listen("--page", address).await?;

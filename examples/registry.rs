@@ -5,6 +5,8 @@
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
+#[path = "common/idle.rs"]
+mod idle;
 #[path = "support/image.rs"]
 mod image;
 #[path = "support/journal.rs"]
@@ -59,12 +61,15 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let page = page(&options.common).await?;
     let page_address = reachable(page.local_addr()?);
     // Before the notifier, which counts for the recorder that is there.
-    let admin = Admin::new()?;
+    let mut admin = Admin::new()?;
     let (sink, events) = ChannelSink::new(10_000);
     let notifier = notifier(address, &options).sink(sink);
     let (notifier, stream) = options.nats.add_to(notifier).await?;
     let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
     let notifier = admin.watch(notifier).build()?;
+    if let Some(section) = nats::status(&stream) {
+        admin.show(section);
+    }
     let name = options.common.page.as_ref().and_then(HostPort::name);
     let admin = admin.serve(page, notifier.clone(), name, options.common.admin);
 
@@ -102,9 +107,9 @@ async fn run(options: Options) -> Result<(), BoxError> {
         eprintln!("Some requests did not end in time.");
     }
     server.abort();
-    admin.abort();
     deliver(&notifier, deadline, &mut signals).await;
     nats::finish(stream, deadline - Instant::now()).await;
+    admin.abort();
     // Ends the printer, and what open pages listen to.
     notifier.close();
     match timeout_at(deadline, printer).await {

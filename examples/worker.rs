@@ -10,6 +10,8 @@
 mod admin;
 #[path = "common/flags.rs"]
 mod flags;
+#[path = "common/idle.rs"]
+mod idle;
 #[path = "common/nats.rs"]
 mod nats;
 #[path = "support/signal.rs"]
@@ -22,9 +24,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tower::BoxError;
+use tower_registry_notifications::jetstream::JetStreamWorker;
 use tower_registry_notifications::{Config, Endpoint, Notifier, NotifierBuilder};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Section};
 use crate::flags::{Flags, HostPort, Value};
 use crate::nats::Nats;
 use crate::start::{listen, reachable};
@@ -41,11 +44,13 @@ async fn run(options: Options) -> Result<(), BoxError> {
     // Before the worker, which counts for the recorder that is there.
     let admin = options.page.as_ref().map(|_| Admin::new()).transpose()?;
     let settings = options.nats.settings().ok_or("--nats URL is needed")?;
-    let worker = settings.worker(endpoints(&options)?).await?;
+    let endpoints = match &admin {
+        Some(admin) => admin.keep_letters(endpoints(&options)?),
+        None => endpoints(&options)?,
+    };
+    let worker = settings.worker(endpoints).await?;
     if let (Some(address), Some(admin)) = (&options.page, admin) {
-        let listener = listen("--page", address).await?;
-        eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));
-        admin.serve(listener, worker.notifier().clone(), address.name(), false);
+        page(admin, address, &worker, options.admin).await?;
     }
     let status = worker.status();
     eprintln!(
@@ -54,6 +59,27 @@ async fn run(options: Options) -> Result<(), BoxError> {
     );
     signal::interrupted().await?;
     eprintln!("{}", worker.shutdown(DRAIN).await);
+    Ok(())
+}
+
+/// Serves the page. It sees no events, which come from the stream, but what the worker
+/// makes of them.
+async fn page(
+    mut admin: Admin,
+    address: &HostPort,
+    worker: &JetStreamWorker,
+    writable: bool,
+) -> Result<(), BoxError> {
+    let listener = listen("--page", address).await?;
+    eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));
+    let (notifier, worker) = (worker.notifier().clone(), worker.clone());
+    admin.show(Section::new("jetstream", move || {
+        let mut status = serde_json::json!(worker.status());
+        // That of the page itself.
+        status.as_object_mut().map(|it| it.remove("notifier"));
+        status
+    }));
+    admin.serve(listener, notifier, address.name(), writable);
     Ok(())
 }
 
@@ -77,6 +103,7 @@ struct Options {
     config: Option<PathBuf>,
     endpoints: Vec<String>,
     page: Option<HostPort>,
+    admin: bool,
 }
 
 impl Flags for Options {
@@ -93,6 +120,7 @@ Options:
                         and the REGISTRY_NOTIFICATIONS_… variables
   --endpoint URL        Post events to this URL; may be given several times
   --page HOST:PORT      Serve a page for people, /metrics and /debug/notifications there
+  --admin               Whoever reaches the page may send dead letters again and purge them
   --help                Print this text
 ",
             Nats::HELP
@@ -104,6 +132,8 @@ Options:
             "--config" => self.config = Some(value.file()?),
             "--endpoint" => self.endpoints.push(value.text()?),
             "--page" => self.page = Some(value.address()?),
+            "--admin" => self.admin = true,
+            "--ack-wait" => self.nats.ack_wait = Some(value.seconds()?),
             _ => return self.nats.take(name, value),
         }
         Ok(true)
@@ -112,6 +142,9 @@ Options:
     fn check(&self) -> Result<(), String> {
         if !self.nats.is_set() {
             return Err("--nats URL is needed (try --help)".into());
+        }
+        if self.admin && self.page.is_none() {
+            return Err("--admin needs --page HOST:PORT".into());
         }
         Ok(())
     }

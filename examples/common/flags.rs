@@ -91,14 +91,24 @@ impl Value<'_> {
 
     /// A whole number, at least 1.
     pub(crate) fn count(&mut self) -> Result<usize, String> {
+        let number = self.number(u64::MAX)?;
+        Ok(usize::try_from(number).unwrap_or(usize::MAX))
+    }
+
+    /// A whole number, at least 1 and at most `most`.
+    pub(crate) fn number(&mut self, most: u64) -> Result<u64, String> {
         let (text, name) = (self.text()?, self.name);
-        match text.parse() {
-            Ok(count @ 1..) => Ok(count),
-            _ => Err(format!(
-                "{name} needs a number, at least 1, not {}",
-                shown(&text)
-            )),
-        }
+        let number = text.parse().ok();
+        number
+            .filter(|number| (1..=most).contains(number))
+            .ok_or_else(|| {
+                let and_at_most = match most {
+                    u64::MAX => String::new(),
+                    most => format!(" and at most {most}"),
+                };
+                let text = shown(&text);
+                format!("{name} needs a number, at least 1{and_at_most}, not {text}")
+            })
     }
 
     /// A whole number of seconds, at least 1.

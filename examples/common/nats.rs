@@ -15,17 +15,18 @@ pub(crate) struct Nats {
     partitions: Option<u16>,
     replicas: Option<usize>,
     max_bytes: Option<u64>,
-    ack_wait: Option<Duration>,
+    pub(crate) ack_wait: Option<Duration>,
 }
 
 impl Nats {
     /// Their lines in the text of `--help`.
     pub(crate) const HELP: &str = "  \
   --nats URL            NATS servers with JetStream, separated by commas
+                        (needs --features jetstream)
   --nats-creds FILE     Credentials for them
   --partitions N        Partitions of the stream (default: 16)
   --replicas N          Servers that keep each event (default: 1)
-  --max-bytes N         Size of the stream (default: 1 GiB)
+  --max-bytes N         Bytes that the stream may take (default: 1 GiB)
 ";
 
     /// As `Flags::take`.
@@ -33,25 +34,35 @@ impl Nats {
         match name {
             "--nats" => self.servers = Some(value.text()?),
             "--nats-creds" => self.credentials = Some(value.file()?),
-            "--partitions" => self.partitions = Some(number(name, value)?),
-            "--replicas" => self.replicas = Some(number(name, value)?),
-            "--max-bytes" => self.max_bytes = Some(number(name, value)?),
-            "--ack-wait" => self.ack_wait = Some(value.seconds()?),
+            "--partitions" => {
+                let most = u16::MAX.into();
+                self.partitions = u16::try_from(value.number(most)?).ok();
+            }
+            "--replicas" => self.replicas = Some(value.count()?),
+            "--max-bytes" => self.max_bytes = Some(value.number(u64::MAX)?),
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// As `Flags::check`: options that say nothing without the servers.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let alone = [
+            ("--nats-creds", self.credentials.is_some()),
+            ("--partitions", self.partitions.is_some()),
+            ("--replicas", self.replicas.is_some()),
+            ("--max-bytes", self.max_bytes.is_some()),
+        ];
+        match alone.into_iter().find(|(_, is_set)| *is_set) {
+            Some((name, _)) if !self.is_set() => Err(format!("{name} needs --nats URL")),
+            _ => Ok(()),
+        }
     }
 
     /// Whether events pass through JetStream.
     pub(crate) fn is_set(&self) -> bool {
         self.servers.is_some()
     }
-}
-
-fn number<T: std::str::FromStr>(name: &str, value: &mut Value<'_>) -> Result<T, String> {
-    let text = value.text()?;
-    text.parse()
-        .map_err(|_| format!("{name} needs a number, not {text}"))
 }
 
 #[cfg(feature = "jetstream")]
@@ -61,6 +72,7 @@ mod enabled {
     use tower_registry_notifications::jetstream::{JetStream, JetStreamSink};
 
     use super::Nats;
+    use crate::admin::Section;
 
     impl Nats {
         /// The settings, if `--nats` was given.
@@ -97,6 +109,13 @@ mod enabled {
         }
     }
 
+    /// What the page shows of the stream, if `--nats` was given.
+    pub(crate) fn status(sink: &Option<JetStreamSink>) -> Option<Section> {
+        let sink = sink.clone()?;
+        let status = move || serde_json::json!(sink.status());
+        Some(Section::new("jetstream", status))
+    }
+
     /// Publishes what waits, and says what is left of it.
     pub(crate) async fn finish(sink: Option<JetStreamSink>, deadline: std::time::Duration) {
         if let Some(sink) = sink {
@@ -114,6 +133,7 @@ mod enabled {
     use tower_registry_notifications::NotifierBuilder;
 
     use super::Nats;
+    use crate::admin::Section;
 
     impl Nats {
         /// Fails if `--nats` was given.
@@ -128,9 +148,14 @@ mod enabled {
         }
     }
 
+    /// There is nothing to show.
+    pub(crate) fn status(_: &Option<()>) -> Option<Section> {
+        None
+    }
+
     /// There is nothing to finish.
     pub(crate) async fn finish(_: Option<()>, _: std::time::Duration) {}
 }
 
-#[allow(unused_imports, reason = "the worker has no sink to finish")]
-pub(crate) use self::enabled::finish;
+#[allow(unused_imports, reason = "the worker has no sink")]
+pub(crate) use self::enabled::{finish, status};

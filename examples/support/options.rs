@@ -36,4 +36,8 @@ Options:
         }
         Ok(true)
     }
+
+    fn check(&self) -> Result<(), String> {
+        self.nats.check()
+    }
 }

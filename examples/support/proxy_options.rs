@@ -100,7 +100,10 @@ Options:
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err("--tls-cert and --tls-key go together".into());
         }
-        Ok(())
+        if self.common.admin && self.common.page.is_none() {
+            return Err("--admin needs --page HOST:PORT".into());
+        }
+        self.nats.check()
     }
 }
 

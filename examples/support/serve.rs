@@ -1,9 +1,6 @@
 //! A hyper server: HTTP/1.1 and HTTP/2, with or without TLS, that bounds what
 //! clients can use up and ends gracefully.
 
-#[path = "idle.rs"]
-mod idle;
-
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,7 +23,7 @@ use tower::util::BoxCloneService;
 use tower::{BoxError, ServiceExt as _};
 use tower_registry_notifications::layer::PeerAddr;
 
-use self::idle::Idle;
+use crate::idle::Idle;
 
 /// What answers the requests of all connections.
 pub(crate) type Service<R> = BoxCloneService<Request<Incoming>, Response<R>, Infallible>;

@@ -39,7 +39,7 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// | `registry_notifications_unsupported_total` | counter | `endpoint` | events that the filter wants and the [format](crate::Format) cannot carry |
 /// | `registry_notifications_queue_age_seconds` | gauge | `endpoint` | age of the oldest undelivered event |
 /// | `registry_notifications_delivery_seconds` | histogram | `endpoint` | duration of an attempt |
-/// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | time from an event's timestamp to its acceptance by the receiver |
+/// | `registry_notifications_end_to_end_seconds` | histogram | `endpoint` | time from the acceptance of an event by the queue or the journal to that by the receiver |
 /// | `registry_notifications_batch_events` | histogram | `endpoint` | events in one request |
 /// | `registry_notifications_not_durable_total` | counter | | with a journal: events that it could not store, so that the queues took them into memory only |
 /// | `registry_notifications_journal_up` | gauge | | with a journal: 1 if it works, 0 while it is being opened again after an error |

@@ -17,4 +17,5 @@ mod panics;
 mod sequence;
 mod shutdown;
 mod signature;
+mod status;
 mod transport;

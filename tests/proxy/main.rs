@@ -14,6 +14,8 @@ mod common;
 #[path = "../../examples/common/flags.rs"]
 mod flags;
 mod heads;
+#[path = "../../examples/common/idle.rs"]
+mod idle;
 mod limits;
 mod lost;
 #[path = "../../examples/common/nats.rs"]

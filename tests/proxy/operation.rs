@@ -100,7 +100,7 @@ async fn a_request_that_never_ends_is_abandoned() {
 
 #[tokio::test]
 async fn metrics_and_status_are_served() {
-    let admin = admin::Admin::new().unwrap();
+    let mut admin = admin::Admin::new().unwrap();
     let refuse = async |_: Request<Incoming>| {
         let response = Response::builder().status(StatusCode::NO_CONTENT);
         response.body(full("")).unwrap()
@@ -155,8 +155,10 @@ fn every_documented_option_is_accepted() {
             "N" => "=5",
             _ => "",
         };
-        // Certificate and key go together.
-        let line = format!("--upstream http://r --tls-cert=c --tls-key k {option}{value}");
+        // Certificate and key go together, and so do page and admin.
+        let line = format!(
+            "--upstream http://r --tls-cert=c --tls-key k --page a:0 --nats n {option}{value}"
+        );
         parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
 }
@@ -211,6 +213,8 @@ fn secrets_in_wrong_options_are_not_shown() {
         "--upstream http://r --page http://me:hush@r:80000",
         "--upstream http://r --timeout http://me:hush@r",
         "--upstream http://r --max-connections me:hush@r",
+        "--upstream http://r --partitions nats://me:hush@r",
+        "--upstream http://r --max-bytes nats://me:hush@r",
     ] {
         let error = parse(line).expect_err(line);
         assert!(!error.contains("hush"), "{line}: {error}");
@@ -247,6 +251,22 @@ fn wrong_options_are_named() {
             "--max-connections needs a number, at least 1, not 0",
         ),
         ("--upstream http://r --v1=no", "--v1 takes no value"),
+        (
+            "--upstream http://r --admin",
+            "--admin needs --page HOST:PORT",
+        ),
+        (
+            "--upstream http://r --replicas 0",
+            "--replicas needs a number, at least 1, not 0",
+        ),
+        (
+            "--upstream http://r --nats nats://a --partitions 70000",
+            "--partitions needs a number, at least 1 and at most 65535, not 70000",
+        ),
+        (
+            "--upstream http://r --partitions 4",
+            "--partitions needs --nats URL",
+        ),
     ] {
         let error = parse(line).expect_err(line);
         assert!(error.contains(message), "{line}: {error}");

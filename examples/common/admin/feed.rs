@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::{self, Stream};
+use http::header::CONNECTION;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -78,7 +79,9 @@ impl Feed {
     pub(crate) fn stream(&self, headers: &HeaderMap) -> Response {
         let Some(slot) = Slot::take(self) else {
             let message = "too many pages are open";
-            return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
+            // The connection is one of a bounded number, too.
+            let close = [(CONNECTION, "close")];
+            return (StatusCode::SERVICE_UNAVAILABLE, close, message).into_response();
         };
         let after = headers.get("last-event-id").and_then(|id| {
             let (start, number) = id.to_str().ok()?.split_once('-')?;

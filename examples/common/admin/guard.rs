@@ -13,6 +13,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const ADMIN: HeaderName = HeaderName::from_static("x-notifications-admin");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
@@ -27,6 +28,8 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 /// - Cross-site requests: a change needs a header that a browser sends to another
 ///   origin only after asking, which is never allowed here. Where the browser says
 ///   from which site or origin a request comes, it must be this one.
+/// - Another site cannot read what it asks for, but could hold all streams of events
+///   open, or time the responses: it may only link to the page.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     /// Whether changes are allowed.
@@ -51,6 +54,10 @@ impl Guard {
             return Some((StatusCode::FORBIDDEN, message));
         }
         if matches!(*request.method(), Method::GET | Method::HEAD) {
+            if is_of_another_site(request.headers()) {
+                let message = "refused: another site asks for it";
+                return Some((StatusCode::FORBIDDEN, message.into()));
+            }
             return None;
         }
         if !self.writable {
@@ -98,6 +105,14 @@ fn host(request: &Request) -> Option<Authority> {
     // HTTP/2 has it in the URL.
     let host = stated.or_else(|| request.uri().authority().cloned())?;
     (!host.as_str().contains('@')).then_some(host)
+}
+
+/// Whether a script or an element of another site wants it, as browsers say. A link
+/// that somebody follows does not count.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let is = |name: &HeaderName, value: &str| headers.get_all(name).iter().any(|it| it == value);
+    let another = is(&SITE, "cross-site") || is(&SITE, "same-site");
+    another && !is(&MODE, "navigate")
 }
 
 fn is_same_origin(headers: &HeaderMap, host: &Authority) -> bool {

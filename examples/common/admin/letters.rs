@@ -1,4 +1,4 @@
-//! Dead letters in memory, for the page: [`Letters`].
+//! Dead letters for the page: those of a journal, or [`Letters`] in memory.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,9 +9,81 @@ use tower_registry_notifications::dead_letter::{DeadLetter, DeadLetterSink, Reas
 use tower_registry_notifications::sink::{Acceptance, SinkError};
 
 use super::feed;
+use super::journal::JournalLetters;
 
-/// Letters that are kept. What comes beyond is lost, which is counted and logged.
-const MOST: usize = 500;
+/// Letters that are kept in memory. What comes beyond is lost, which is counted and
+/// logged.
+const KEPT: usize = 500;
+/// Letters that the page shows: the oldest.
+pub(super) const SHOWN: usize = 500;
+
+/// Which letters are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    One(u64),
+}
+
+/// What the page shows of the letters.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// At most [`SHOWN`], the oldest first, so that a row stays where it is when others
+    /// come.
+    pub(super) letters: Vec<Value>,
+    /// How many there are.
+    pub(super) total: u64,
+    /// Why some are missing.
+    pub(super) error: Option<String>,
+}
+
+/// Where the dead letters of a notifier are.
+#[derive(Clone, Debug)]
+pub(super) enum Store {
+    Memory(Letters),
+    Journal(JournalLetters),
+}
+
+impl Store {
+    pub(super) async fn shown(&self) -> Shown {
+        match self {
+            Self::Memory(letters) => letters.shown(),
+            Self::Journal(letters) => letters.shown().await,
+        }
+    }
+
+    /// Gives letters back to their endpoints. Returns how many that were.
+    pub(super) async fn send_again(
+        &self,
+        notifier: &Notifier,
+        which: Which,
+    ) -> Result<u64, String> {
+        match self {
+            Self::Memory(letters) => letters.send_again(notifier, which).await,
+            Self::Journal(letters) => letters.send_again(notifier, which).await,
+        }
+    }
+
+    /// Removes letters. Returns how many there were.
+    pub(super) async fn purge(&self, which: Which) -> Result<u64, String> {
+        match self {
+            Self::Memory(letters) => Ok(letters.purge(which)),
+            Self::Journal(letters) => letters.purge(which).await,
+        }
+    }
+}
+
+/// What the page shows of one letter. The letter's own JSON has the event whole.
+pub(super) fn row(id: u64, letter: &DeadLetter) -> Value {
+    json!({
+        "id": id,
+        "endpoint": letter.endpoint,
+        "reason": letter.reason,
+        "error": letter.error,
+        "answer": letter.answer,
+        "attempts": letter.attempts,
+        "event": feed::row(&letter.event),
+    })
+}
 
 /// Keeps the dead letters of endpoints that name no other place for them.
 #[derive(Clone, Debug, Default)]
@@ -28,48 +100,53 @@ impl Letters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the page shows of them, the newest first.
-    pub(crate) fn shown(&self) -> Vec<Value> {
-        let letters: Vec<_> = self.kept().letters.clone().into_iter().rev().collect();
-        let shown = letters.into_iter().map(|(id, letter)| {
-            // The letter's own JSON has the event whole.
-            let event = feed::row(&letter.event);
-            json!({
-                "id": id,
-                "endpoint": letter.endpoint,
-                "reason": letter.reason,
-                "error": letter.error,
-                "answer": letter.answer,
-                "attempts": letter.attempts,
-                "event": event,
-            })
-        });
-        shown.collect()
+    fn shown(&self) -> Shown {
+        let letters = self.kept().letters.clone();
+        let shown = letters.iter().take(SHOWN);
+        Shown {
+            letters: shown.map(|(id, letter)| row(*id, letter)).collect(),
+            total: letters.len() as u64,
+            error: None,
+        }
     }
 
-    pub(crate) fn ids(&self) -> Vec<u64> {
-        self.kept().letters.keys().copied().collect()
+    fn ids(&self, which: Which) -> Vec<u64> {
+        match which {
+            Which::All => self.kept().letters.keys().copied().collect(),
+            Which::One(id) => vec![id],
+        }
     }
 
-    /// Removes a letter. Returns false if there is none with this id.
-    pub(crate) fn purge(&self, id: u64) -> bool {
-        self.kept().letters.remove(&id).is_some()
+    fn purge(&self, which: Which) -> u64 {
+        let ids = self.ids(which);
+        let mut kept = self.kept();
+        let removed = ids.iter().filter_map(|id| kept.letters.remove(id));
+        removed.count() as u64
     }
 
-    /// Gives a letter back to its endpoint. Returns false if there is none with
-    /// this id.
+    /// Ends at the first letter that is not accepted.
+    async fn send_again(&self, notifier: &Notifier, which: Which) -> Result<u64, String> {
+        let mut sent = 0;
+        for id in self.ids(which) {
+            let is_sent = self.send_one_again(notifier, id).await;
+            sent += u64::from(is_sent.map_err(|error| error.to_string())?);
+        }
+        Ok(sent)
+    }
+
+    /// Returns false if there is no letter with this id.
     ///
     /// The letter is taken out first, so that two requests do not send it twice,
-    /// and put back if the endpoint does not accept it. A letter that the
+    /// and put back if the endpoint does not take it. A letter that the
     /// endpoint's queue refused has come back as a new one by then.
-    pub(crate) async fn send_again(&self, notifier: &Notifier, id: u64) -> Result<bool, SinkError> {
+    async fn send_one_again(&self, notifier: &Notifier, id: u64) -> Result<bool, SinkError> {
         let Some(letter) = self.kept().letters.remove(&id) else {
             return Ok(false);
         };
         match notifier.send_again(&letter).await {
             Ok(()) => Ok(true),
             Err(error) => {
-                if error.is_no_endpoint() {
+                if error.is_no_endpoint() || error.is_unsupported() {
                     self.kept().letters.insert(id, letter);
                 }
                 Err(error)
@@ -85,7 +162,7 @@ impl DeadLetterSink for Letters {
             return Acceptance::failed(SinkError::closed());
         }
         let mut kept = self.kept();
-        if kept.letters.len() >= MOST {
+        if kept.letters.len() >= KEPT {
             return Acceptance::failed(SinkError::full());
         }
         kept.last += 1;

@@ -5,9 +5,14 @@
 
 mod feed;
 mod guard;
+#[cfg_attr(not(feature = "journal"), path = "no_journal.rs")]
+mod journal;
 mod letters;
+mod serve;
 
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
@@ -23,12 +28,12 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tower_registry_notifications::sink::SinkError;
 use tower_registry_notifications::{Notifier, NotifierBuilder};
 
 use self::feed::Feed;
 use self::guard::Guard;
-use self::letters::Letters;
+use self::journal::JournalLetters;
+use self::letters::{Letters, Store, Which};
 
 /// The whole page: nothing else is loaded.
 const PAGE: &str = include_str!("page.html");
@@ -50,7 +55,33 @@ const EVENTS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1000.0];
 pub(crate) struct Admin {
     metrics: PrometheusHandle,
     feed: Feed,
+    /// Whether the feed gets events.
+    sees_events: bool,
     letters: Letters,
+    sections: Vec<Section>,
+}
+
+/// A part of the status that is not the notifier's, by its name.
+#[derive(Clone)]
+pub(crate) struct Section {
+    name: &'static str,
+    status: Arc<dyn Fn() -> Value + Send + Sync>,
+}
+
+impl Section {
+    pub(crate) fn new(
+        name: &'static str,
+        status: impl Fn() -> Value + Send + Sync + 'static,
+    ) -> Self {
+        let status = Arc::new(status);
+        Self { name, status }
+    }
+}
+
+impl fmt::Debug for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Section").field(&self.name).finish()
+    }
 }
 
 impl Admin {
@@ -65,16 +96,28 @@ impl Admin {
         Self {
             metrics,
             feed: Feed::new(),
+            sees_events: false,
             letters: Letters::default(),
+            sections: Vec::new(),
         }
     }
 
-    /// Lets the page see the events of a notifier, and the dead letters of
-    /// endpoints that name no place for them. A journal keeps those itself.
-    pub(crate) fn watch(&self, notifier: NotifierBuilder) -> NotifierBuilder {
-        { notifier }
-            .sink(self.feed.clone())
-            .dead_letters(self.letters.clone())
+    /// Lets the page see the events of a notifier, and its dead letters as
+    /// [`keep_letters`](Self::keep_letters) does.
+    pub(crate) fn watch(&mut self, notifier: NotifierBuilder) -> NotifierBuilder {
+        self.sees_events = true;
+        self.keep_letters(notifier.sink(self.feed.clone()))
+    }
+
+    /// Lets the page see the dead letters of endpoints that name no place for them: a
+    /// journal keeps those, and otherwise the memory of this process.
+    pub(crate) fn keep_letters(&self, notifier: NotifierBuilder) -> NotifierBuilder {
+        notifier.dead_letters(self.letters.clone())
+    }
+
+    /// Shows one more part of the status.
+    pub(crate) fn show(&mut self, section: Section) {
+        self.sections.push(section);
     }
 
     /// Serves until the task is aborted. Nothing here shows secrets, but who
@@ -89,7 +132,7 @@ impl Admin {
         writable: bool,
     ) -> JoinHandle<io::Result<()>> {
         let router = self.router(notifier, name, writable);
-        tokio::spawn(axum::serve(listener, router).into_future())
+        tokio::spawn(serve::serve(listener, router))
     }
 
     fn router(self, notifier: Notifier, name: Option<&str>, writable: bool) -> Router {
@@ -101,8 +144,13 @@ impl Admin {
             name: name.map(str::to_owned),
             policy: policy(),
         };
+        let letters = match JournalLetters::of(&notifier) {
+            Some(journal) => Store::Journal(journal),
+            None => Store::Memory(self.letters.clone()),
+        };
         let shared = Shared {
             admin: self,
+            letters,
             notifier,
             writable,
         };
@@ -110,7 +158,7 @@ impl Admin {
             .route("/", get(async || Html(PAGE)))
             .route("/debug/notifications", get(status))
             .route("/debug/events", get(events))
-            .route("/debug/letters", get(letters))
+            .route("/debug/letters", get(letters_shown))
             .route("/admin/letters/{what}", post(all_letters))
             .route("/admin/letters/{id}/{what}", post(one_letter))
             .route("/admin/endpoints/{name}/enable", post(enable))
@@ -161,49 +209,52 @@ fn policy() -> HeaderValue {
 #[derive(Clone)]
 struct Shared {
     admin: Admin,
+    letters: Store,
     notifier: Notifier,
     writable: bool,
 }
 
+/// The status of the notifier, with the other sections.
 async fn status(State(shared): State<Shared>) -> Response {
-    Json(shared.notifier.status()).into_response()
+    let mut status = json!(shared.notifier.status());
+    for section in &shared.admin.sections {
+        status[section.name] = (section.status)();
+    }
+    Json(status).into_response()
 }
 
 async fn events(State(shared): State<Shared>, headers: HeaderMap) -> Response {
-    shared.admin.feed.stream(&headers)
+    match shared.admin.sees_events {
+        true => shared.admin.feed.stream(&headers),
+        false => (StatusCode::NOT_FOUND, "events do not pass here").into_response(),
+    }
 }
 
-async fn letters(State(shared): State<Shared>) -> Json<Value> {
-    let letters = shared.admin.letters.shown();
-    Json(json!({ "writable": shared.writable, "letters": letters }))
+/// The dead letters, and what this page can do.
+async fn letters_shown(State(shared): State<Shared>) -> Json<Value> {
+    let shown = shared.letters.shown().await;
+    Json(json!({
+        "writable": shared.writable,
+        "sees_events": shared.admin.sees_events,
+        "letters": shown.letters,
+        "total": shown.total,
+        "error": shown.error,
+    }))
 }
 
 async fn one_letter(
     State(shared): State<Shared>,
     Path((id, what)): Path<(u64, String)>,
 ) -> Response {
-    match shared.act(id, &what).await {
-        Some(Ok(true)) => StatusCode::NO_CONTENT.into_response(),
-        Some(Ok(false)) => (StatusCode::NOT_FOUND, "this letter is gone").into_response(),
-        Some(Err(error)) => refused(&error),
-        None => StatusCode::NOT_FOUND.into_response(),
+    match shared.act(Which::One(id), &what).await {
+        Some(Ok(0)) => (StatusCode::NOT_FOUND, "this letter is gone").into_response(),
+        acted => response(acted),
     }
 }
 
-/// Does it with all letters that are there now, and ends at the first error.
+/// Does it with all letters that are there now.
 async fn all_letters(State(shared): State<Shared>, Path(what): Path<String>) -> Response {
-    let mut known = matches!(&*what, "send" | "purge");
-    for id in shared.admin.letters.ids() {
-        match shared.act(id, &what).await {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return refused(&error),
-            None => known = false,
-        }
-    }
-    match known {
-        true => StatusCode::NO_CONTENT.into_response(),
-        false => StatusCode::NOT_FOUND.into_response(),
-    }
+    response(shared.act(Which::All, &what).await)
 }
 
 async fn enable(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
@@ -213,17 +264,28 @@ async fn enable(State(shared): State<Shared>, Path(name): Path<String>) -> Respo
     }
 }
 
-fn refused(error: &SinkError) -> Response {
-    (StatusCode::CONFLICT, format!("not sent: {error}")).into_response()
+/// What has come of it; `None` if there is no such action.
+fn response(acted: Option<Result<u64, String>>) -> Response {
+    match acted {
+        Some(Ok(_)) => StatusCode::NO_CONTENT.into_response(),
+        Some(Err(error)) => (StatusCode::CONFLICT, error).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 impl Shared {
-    /// Returns `None` if there is no such action.
-    async fn act(&self, id: u64, what: &str) -> Option<Result<bool, SinkError>> {
-        let letters = &self.admin.letters;
+    /// Returns how many letters it was done with, or `None` if there is no such
+    /// action.
+    async fn act(&self, which: Which, what: &str) -> Option<Result<u64, String>> {
         match what {
-            "send" => Some(letters.send_again(&self.notifier, id).await),
-            "purge" => Some(Ok(letters.purge(id))),
+            "send" => {
+                let sent = self.letters.send_again(&self.notifier, which).await;
+                Some(sent.map_err(|error| format!("not sent: {error}")))
+            }
+            "purge" => {
+                let purged = self.letters.purge(which).await;
+                Some(purged.map_err(|error| format!("not purged: {error}")))
+            }
             _ => None,
         }
     }

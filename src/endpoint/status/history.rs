@@ -56,6 +56,9 @@ pub(super) struct Slots {
     /// When the current slot began, and the counters at that time.
     began: Instant,
     before: Totals,
+    /// The events when they were last looked at. They are counted elsewhere, so
+    /// that those beyond have come since then.
+    seen: u64,
 }
 
 impl Slots {
@@ -64,16 +67,23 @@ impl Slots {
             over: VecDeque::new(),
             began: Instant::now(),
             before: Totals::default(),
+            seen: 0,
         }
     }
 
-    /// Ends the slots whose time is over. Called before a counter changes, so
-    /// that `totals` belong to the oldest of them.
+    /// Ends the slots whose time is over. Called before successes and failures are
+    /// counted, so that those of `totals` belong to the oldest of these slots, and
+    /// soon after events were counted: those that are new belong to the current one.
     pub(super) fn advance(&mut self, now: Instant, totals: Totals) {
+        let seen = std::mem::replace(&mut self.seen, totals.events);
         let passed = now.saturating_duration_since(self.began).as_secs() / SLOT.as_secs();
         if passed == 0 {
             return;
         }
+        let totals = Totals {
+            events: seen,
+            ..totals
+        };
         let ended = totals.since(self.before);
         let empty = usize::try_from(passed - 1).unwrap_or(SLOTS).min(SLOTS);
         self.over.push_back(ended);
@@ -144,20 +154,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn counts_stand_in_the_slot_of_their_time() {
         let mut slots = Slots::new();
+        slots.advance(Instant::now(), totals(4));
         assert_eq!(slots.history(totals(4)).events, [4]);
         tokio::time::advance(SLOT).await;
         slots.advance(Instant::now(), totals(4));
-        tokio::time::advance(3 * SLOT + SLOT / 2).await;
         slots.advance(Instant::now(), totals(10));
-        let history = slots.history(totals(11));
-        assert_eq!(history.events, [4, 6, 0, 0, 1]);
-        assert_eq!(history.successes, [2, 3, 0, 0, 0]);
+        tokio::time::advance(3 * SLOT + SLOT / 2).await;
+        // Two more events have come just now; the success was there before.
+        slots.advance(Instant::now(), totals(12));
+        let history = slots.history(totals(13));
+        assert_eq!(history.events, [4, 6, 0, 0, 3]);
+        assert_eq!(history.successes, [2, 4, 0, 0, 0]);
         assert_eq!(history.slot_seconds, 10);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_history_is_bounded_however_long_it_was_asleep() {
         let mut slots = Slots::new();
+        slots.advance(Instant::now(), totals(1));
         tokio::time::advance(SLOT * 1_000_000).await;
         slots.advance(Instant::now(), totals(1));
         let history = slots.history(totals(3));
@@ -176,6 +190,7 @@ mod tests {
             "the first second counts as a whole one"
         );
         for slot in 1..=20 {
+            slots.advance(Instant::now(), totals(20 * slot));
             tokio::time::advance(SLOT).await;
             slots.advance(Instant::now(), totals(20 * slot));
         }

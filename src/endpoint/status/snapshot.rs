@@ -127,9 +127,10 @@ pub struct EndpointStatus {
 pub enum EndpointState {
     /// It delivers, or would if there were events.
     Delivering,
-    /// The last attempt has failed, and will be repeated. It stays so while the
-    /// endpoint pauses and while the next attempt is under way, until the
-    /// receiver responds with a status that is not to be tried again.
+    /// The last attempt has failed. It stays so while the endpoint pauses and while
+    /// the next attempt is under way, until the receiver responds with a status that
+    /// is not to be tried again. The next attempt is made with the next event if none
+    /// waits, because those that failed were given up.
     Failing,
     /// It delivers nothing, because its receiver said that it is gone, until
     /// [`Notifier::enable`](crate::Notifier::enable).

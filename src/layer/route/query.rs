@@ -69,9 +69,9 @@ pub(super) fn tags(query: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Whether any registry would find a `digest` in the query, also one that
-/// separates pairs at `;`, decodes leniently or takes the last value. Does not
-/// allocate.
+/// Whether any registry would find a `digest` in the query, including one that
+/// separates pairs at `;`, decodes leniently or takes the last value. A missed one
+/// would be a push without an event. Does not allocate.
 pub(super) fn has_digest(query: &[u8]) -> bool {
     query.split(|byte| matches!(byte, b'&' | b';')).any(|pair| {
         let Some(at) = pair.iter().position(|byte| *byte == b'=') else {

@@ -21,6 +21,7 @@ use std::time::{Duration, SystemTime};
 use self::consumer::Queues;
 use self::sink::JournalSink;
 use self::store::JournalStore;
+use super::notifier::Notifier;
 use super::status::NotifierStatus;
 use crate::dead_letter::DeadLetter;
 use crate::endpoint::{Backing, Running};
@@ -136,5 +137,13 @@ impl Journaled {
     pub(super) fn add_to(&self, status: &mut NotifierStatus) {
         status.not_durable = self.sink.not_durable();
         status.journal = Some(self.journal.status());
+    }
+}
+
+impl Notifier {
+    /// Returns the journal that keeps the events of the endpoints, if there is one. Its
+    /// dead letters can be listed, sent again and purged while the notifier runs.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.0.journal.as_ref().map(|it| &it.journal)
     }
 }

@@ -18,6 +18,8 @@ mod content;
 mod front;
 #[path = "../../common/hang_up.rs"]
 mod hang_up;
+#[path = "../../../examples/common/idle.rs"]
+mod idle;
 mod odd;
 #[path = "../../../examples/support/pace.rs"]
 mod pace;

@@ -23,6 +23,8 @@ mod content;
 mod front;
 #[path = "../../common/hang_up.rs"]
 mod hang_up;
+#[path = "../../../examples/common/idle.rs"]
+mod idle;
 #[path = "../../../examples/support/pace.rs"]
 mod pace;
 #[path = "../../../examples/support/proxy.rs"]

@@ -13,6 +13,8 @@ mod certificate;
 mod client;
 mod container_registry;
 mod expect;
+#[path = "../../../examples/common/idle.rs"]
+mod idle;
 #[path = "../../../examples/support/image.rs"]
 mod image;
 #[path = "../../../examples/support/keys.rs"]

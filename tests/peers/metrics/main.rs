@@ -7,6 +7,8 @@
 mod admin;
 #[path = "../../common/mod.rs"]
 mod common;
+#[path = "../../../examples/common/idle.rs"]
+mod idle;
 #[path = "../../../examples/support/image.rs"]
 mod image;
 #[path = "../../../examples/support/registry.rs"]

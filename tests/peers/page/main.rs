@@ -8,8 +8,11 @@ mod admin;
 mod chromium;
 #[path = "../../common/mod.rs"]
 mod common;
+#[path = "../../../examples/common/idle.rs"]
+mod idle;
 #[path = "../../../examples/support/image.rs"]
 mod image;
+mod limits;
 #[path = "../../../examples/support/registry.rs"]
 mod registry;
 
@@ -29,9 +32,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower_registry_notifications::endpoint::Backoff;
 use tower_registry_notifications::event::Envelope;
-use tower_registry_notifications::{Endpoint, Notifier};
+use tower_registry_notifications::journal::Journal;
+use tower_registry_notifications::sink::Sink as _;
+use tower_registry_notifications::{Endpoint, Notifier, NotifierBuilder};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Section};
 use crate::chromium::Chromium;
 use crate::image::{Image, MANIFEST};
 
@@ -46,14 +51,12 @@ struct Stage {
 
 impl Stage {
     async fn new(endpoints: Vec<Endpoint>, writable: bool) -> Self {
+        Self::of(notifier(endpoints), writable).await
+    }
+
+    async fn of(notifier: NotifierBuilder, writable: bool) -> Self {
         let handle = PrometheusBuilder::new().build_recorder().handle();
-        let admin = Admin::of(handle);
-        let notifier = endpoints
-            .into_iter()
-            .fold(Notifier::builder(), |notifier, endpoint| {
-                let backoff = Backoff::new().base(SECOND / 10).cap(SECOND / 10);
-                notifier.endpoint(endpoint.retry(backoff))
-            });
+        let mut admin = Admin::of(handle);
         let notifier = admin.watch(notifier).build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let page = listener.local_addr().unwrap();
@@ -93,6 +96,13 @@ impl Stage {
             .unwrap();
         assert_eq!(send(request).await.0, StatusCode::CREATED);
     }
+}
+
+/// A builder with endpoints that try again soon.
+fn notifier(endpoints: Vec<Endpoint>) -> NotifierBuilder {
+    let backoff = Backoff::new().base(SECOND / 10).cap(SECOND / 10);
+    let retrying = endpoints.into_iter().map(|it| it.retry(backoff.clone()));
+    retrying.fold(Notifier::builder(), NotifierBuilder::endpoint)
 }
 
 async fn send(request: Request<Full<Bytes>>) -> (StatusCode, String) {
@@ -204,6 +214,89 @@ async fn nothing_of_an_event_becomes_html_and_filters_select_events() {
     stage.notifier.shutdown(SECOND).await;
 }
 
+/// A name that writes from right to left, or is as long as may be, changes nothing of
+/// what stands beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_names_are_shown_as_they_are() {
+    let stage = Stage::new(vec![], false).await;
+    let long = "a".repeat(255);
+    let turned = "user\u{202e}nimda\u{2066}\u{200b}\"quoted\"";
+    stage.push("v1", turned).await;
+    stage.push("v2", &long).await;
+    let mut browser = Chromium::start("none.example").await;
+    let phone = json!({ "width": 390, "height": 740, "deviceScaleFactor": 2, "mobile": true });
+    browser
+        .call("Emulation.setDeviceMetricsOverride", phone)
+        .await;
+    browser.open(&stage.url()).await;
+    browser
+        .until("document.querySelectorAll('#events tr').length === 2")
+        .await;
+    let shown = browser
+        .eval("document.querySelectorAll('#events tr')[1].cells[4].innerText")
+        .await;
+    assert_eq!(shown, "user\\u202enimda\\u2066\\u200b\"quoted\"");
+    for width in [390, 1280] {
+        let device =
+            json!({ "width": width, "height": 740, "deviceScaleFactor": 1, "mobile": true });
+        browser
+            .call("Emulation.setDeviceMetricsOverride", device)
+            .await;
+        let (page, table) = (
+            browser.eval("document.documentElement.scrollWidth").await,
+            browser
+                .eval("document.querySelector('#event-table table').offsetWidth")
+                .await,
+        );
+        assert_eq!(page, width);
+        println!("saw a table of {table} pixels with a name of 255 characters on {width}");
+        assert!(table.as_i64().unwrap() <= 1280, "{table}");
+    }
+    stage.notifier.shutdown(SECOND).await;
+}
+
+/// The page is made anew each second; what somebody selects or presses stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_selects_or_presses_outlives_a_refresh() {
+    let (port, _received) = common::receiver(Box::new(|_| Response::builder().status(422))).await;
+    let url = format!("http://127.0.0.1:{port}/events");
+    let stage = Stage::new(vec![Endpoint::new("scanner", url)], true).await;
+    stage.push("v1", "alice").await;
+    let mut browser = Chromium::start("none.example").await;
+    browser.open(&stage.url()).await;
+    browser
+        .until("document.querySelectorAll('#letters tr').length === 1")
+        .await;
+    browser
+        .eval(
+            "window.button = document.querySelector('#letters [data-do=send]'); \
+             window.card = document.querySelector('[data-endpoint=scanner] .error'); \
+             getSelection().selectAllChildren(card); 1",
+        )
+        .await;
+    let selected = browser.eval("getSelection().toString()").await;
+    let selected = selected.as_str().unwrap();
+    assert!(selected.contains("422 Unprocessable Entity"), "{selected}");
+    // Another letter, so that both the table and the card change.
+    stage.push("v2", "alice").await;
+    browser
+        .until("document.querySelectorAll('#letters tr').length === 2")
+        .await;
+    browser
+        .until("document.querySelector('[data-endpoint=scanner]').innerText.includes('422 Unprocessable Entity: 2')")
+        .await;
+    let kept = browser
+        .eval(
+            "[button.isConnected, button.closest('tr').innerText.includes('v1'), card.isConnected]",
+        )
+        .await;
+    assert_eq!(kept, json!([true, true, true]));
+    let selected = browser.eval("getSelection().toString()").await;
+    let selected = selected.as_str().unwrap();
+    assert!(selected.contains("422 Unprocessable Entity"), "{selected}");
+    stage.notifier.shutdown(SECOND).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_receiver_turns_the_endpoint_red() {
     // A port that nobody listens on until the receiver comes back.
@@ -294,7 +387,7 @@ async fn a_dead_letter_is_sent_again_and_another_is_purged() {
         .until("document.querySelectorAll('#letters tr').length === 2")
         .await;
     let letter = browser
-        .eval("document.querySelectorAll('#letters tr')[1].innerText")
+        .eval("document.querySelectorAll('#letters tr')[0].innerText")
         .await;
     let letter = letter.as_str().unwrap();
     for words in [
@@ -309,7 +402,7 @@ async fn a_dead_letter_is_sent_again_and_another_is_purged() {
     }
     println!("saw the letter: {}", letter.replace('\n', " "));
     let click =
-        |what: &str| expression(&format!("#letters tr:last-child [data-do={what}]")) + ".click()";
+        |what: &str| expression(&format!("#letters tr:first-child [data-do={what}]")) + ".click()";
     browser.eval(&click("send")).await;
     let again = received.recv().await.unwrap();
     assert_eq!(event_id(&again.body), ids[0]);
@@ -332,6 +425,150 @@ async fn a_dead_letter_is_sent_again_and_another_is_purged() {
         ids[0]
     );
     stage.notifier.shutdown(SECOND).await;
+}
+
+/// The letters of a journal outlive the process that wrote them, and the configuration
+/// of their endpoint.
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_of_a_journal_are_listed_sent_again_and_purged() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("notifications");
+    let status = |n: usize| Response::builder().status(if n < 3 { 422 } else { 200 });
+    let (port, mut received) = common::receiver(Box::new(status)).await;
+    let url = format!("http://127.0.0.1:{port}/events");
+    let builder = |names: &[&str]| {
+        let endpoints = names.iter().map(|name| Endpoint::new(*name, &url));
+        notifier(endpoints.collect()).journal(Journal::open(&file).unwrap())
+    };
+    // An earlier process, with an endpoint that is no longer configured.
+    let earlier = builder(&["scanner", "old"]).build().unwrap();
+    let event = common::scripted::event("demo/hello", "v1");
+    earlier.sink().write(&event).await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        ids.push(event_id(&received.recv().await.unwrap().body));
+    }
+    assert_eq!(ids[0], ids[1]);
+    assert!(earlier.shutdown(SECOND).await.is_drained());
+    drop(earlier);
+
+    let stage = Stage::of(builder(&["scanner"]), true).await;
+    let mut browser = Chromium::start("none.example").await;
+    browser.open(&stage.url()).await;
+    browser
+        .until("document.querySelectorAll('#letters tr').length === 2")
+        .await;
+    stage.push("v2", "alice").await;
+    ids.push(event_id(&received.recv().await.unwrap().body));
+    browser
+        .until("document.querySelectorAll('#letters tr').length === 3")
+        .await;
+    let text = browser
+        .eval("document.getElementById('letter-table').innerText")
+        .await;
+    let text = text.as_str().unwrap();
+    for words in ["v1", "v2", "old", "scanner", "rejected", "422"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    println!(
+        "saw the letters of the journal: {}",
+        text.replace('\n', " ")
+    );
+
+    let press = |row: &str, what: &str| {
+        let rows = "[...document.querySelectorAll('#letters tr')]";
+        format!(
+            "{rows}.find((it) => it.innerText.includes('{row}')).querySelector('[data-do={what}]').click()"
+        )
+    };
+    // That endpoint is not there: the letter stays.
+    browser.eval(&press("old", "send")).await;
+    browser
+        .until("document.getElementById('trouble').innerText === 'not sent: no endpoint named old is configured'")
+        .await;
+    browser.eval(&press("v2", "send")).await;
+    let again = received.recv().await.unwrap();
+    assert_eq!(event_id(&again.body), ids[2]);
+    browser
+        .until("document.querySelectorAll('#letters tr').length === 2")
+        .await;
+    browser.eval(&press("old", "purge")).await;
+    browser
+        .until("document.querySelectorAll('#letters tr').length === 1")
+        .await;
+    browser
+        .eval("document.getElementById('send-all').click()")
+        .await;
+    let again = received.recv().await.unwrap();
+    assert_eq!(event_id(&again.body), ids[0]);
+    browser
+        .until("document.getElementById('no-letters').checkVisibility()")
+        .await;
+    assert_eq!(browser.errors().len(), 1, "{:?}", browser.errors());
+    let journal = stage.notifier.status().journal.unwrap();
+    assert_eq!((journal.dead_letters, journal.error), (0, None));
+    stage.notifier.shutdown(SECOND).await;
+}
+
+/// Two requests at a time send a letter once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_of_a_journal_is_sent_once_however_often_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let status = |n: usize| Response::builder().status(if n == 0 { 422 } else { 200 });
+    let (port, mut received) = common::receiver(Box::new(status)).await;
+    let url = format!("http://127.0.0.1:{port}/events");
+    let journal = Journal::open(folder.path().join("notifications")).unwrap();
+    let builder = notifier(vec![Endpoint::new("scanner", url)]).journal(journal);
+    let stage = Stage::of(builder, true).await;
+    stage.push("v1", "alice").await;
+    received.recv().await.unwrap();
+    while stage.notifier.status().journal.unwrap().dead_letters == 0 {
+        tokio::task::yield_now().await;
+    }
+    let admin = [("x-notifications-admin", "1")];
+    let paths = ["send", "1/send", "send", "1/send", "0/send", "send"];
+    let paths = paths.map(|it| format!("admin/letters/{it}"));
+    let all = paths
+        .iter()
+        .map(|path| request(&stage, Method::POST, path, &admin));
+    let answers = futures_util::future::join_all(all).await;
+    received.recv().await.unwrap();
+    assert!(stage.notifier.shutdown(SECOND).await.is_drained());
+    assert!(received.try_recv().is_err(), "{answers:?}");
+    assert_eq!(stage.notifier.status().endpoints[0].successes, 1);
+}
+
+/// What delivers events that others have accepted sees them nowhere but in a queue.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_a_worker_says_that_it_sees_no_events() {
+    let mut admin = Admin::of(PrometheusBuilder::new().build_recorder().handle());
+    let notifier = admin.keep_letters(notifier(vec![])).build().unwrap();
+    let lag =
+        || json!({ "stream": "events", "lag": [{ "endpoint": "ci", "partitions": [null, 3] }] });
+    admin.show(Section::new("jetstream", lag));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let page = listener.local_addr().unwrap();
+    admin.serve(listener, notifier.clone(), None, false);
+    let mut browser = Chromium::start("none.example").await;
+    browser.open(&format!("http://{page}/")).await;
+    let words = "This process delivers events that others have accepted";
+    browser
+        .until(&format!(
+            "document.getElementById('no-events').innerText.startsWith('{words}')"
+        ))
+        .await;
+    let hidden = browser
+        .eval("document.getElementById('event-table').checkVisibility()")
+        .await;
+    assert_eq!(hidden, false);
+    let section = browser
+        .eval("document.querySelector('[data-section=jetstream]').innerText")
+        .await;
+    let section = section.as_str().unwrap().replace(char::is_whitespace, " ");
+    assert!(section.starts_with("JetStream"), "{section}");
+    assert!(section.contains("partitions –, 3"), "{section}");
+    assert_eq!(browser.errors(), [""; 0]);
+    notifier.shutdown(SECOND).await;
 }
 
 fn event_id(body: &[u8]) -> String {
@@ -377,6 +614,13 @@ async fn other_sites_neither_read_nor_change_anything() {
         .open(&format!("http://localhost:{}/", site.port()))
         .await;
     let page = stage.url();
+    // Nor does it hold a stream of events open.
+    let outcome = browser
+        .eval(&format!(
+            "fetch('{page}debug/events', {{ mode: 'no-cors' }}).then((it) => it.text()).then((it) => it.length, (error) => error.name)"
+        ))
+        .await;
+    println!("another site's stream of events came to {outcome}");
     for options in [
         "{ method: 'POST', mode: 'no-cors' }",
         "{ method: 'POST', mode: 'no-cors', credentials: 'include', body: 'x' }",
@@ -474,6 +718,33 @@ async fn a_change_needs_the_header_and_may_come_from_no_other_origin() {
         assert_eq!(got.0, status, "{headers:?}: {}", got.1);
         let got = request(&read_only, Method::POST, "admin/letters/send", headers).await;
         assert!(got.0.is_client_error(), "{headers:?}: {}", got.1);
+    }
+    for (headers, status) in [
+        (&[][..], StatusCode::OK),
+        (&[("sec-fetch-site", "none")], StatusCode::OK),
+        (&[("sec-fetch-site", "same-origin")], StatusCode::OK),
+        (&[("sec-fetch-site", "cross-site")], StatusCode::FORBIDDEN),
+        (&[("sec-fetch-site", "same-site")], StatusCode::FORBIDDEN),
+        (
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", "no-cors"),
+            ],
+            StatusCode::FORBIDDEN,
+        ),
+        // A link that somebody follows.
+        (
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", "navigate"),
+            ],
+            StatusCode::OK,
+        ),
+    ] {
+        for path in ["", "debug/notifications", "debug/letters"] {
+            let got = request(&read_only, Method::GET, path, headers).await;
+            assert_eq!(got.0, status, "{path} {headers:?}: {}", got.1);
+        }
     }
     for (path, status) in [
         ("admin/letters/burn", StatusCode::NOT_FOUND),

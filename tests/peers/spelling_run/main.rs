@@ -21,6 +21,8 @@ mod common;
 mod content;
 #[path = "../../common/front.rs"]
 mod front;
+#[path = "../../../examples/common/idle.rs"]
+mod idle;
 mod mutation;
 #[path = "../../../examples/support/pace.rs"]
 mod pace;

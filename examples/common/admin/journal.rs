@@ -1,0 +1,113 @@
+//! The dead letters of a journal, for the page: [`JournalLetters`].
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+use tower_registry_notifications::Notifier;
+use tower_registry_notifications::journal::{Journal, JournalError, LetterFilter};
+
+use super::letters::{SHOWN, Shown, Which, row};
+
+/// The dead letters of a notifier's journal.
+#[derive(Clone, Debug)]
+pub(crate) struct JournalLetters {
+    journal: Journal,
+    /// Letters are read before they are sent: two requests at a time would both send
+    /// the same one.
+    sending: Arc<Mutex<()>>,
+}
+
+impl JournalLetters {
+    /// `None` if the notifier has no journal.
+    pub(super) fn of(notifier: &Notifier) -> Option<Self> {
+        Some(Self {
+            journal: notifier.journal()?.clone(),
+            sending: Arc::default(),
+        })
+    }
+
+    pub(super) async fn shown(&self) -> Shown {
+        let shown = self.blocking(|journal| {
+            let mut shown = Shown {
+                total: journal.status().dead_letters,
+                ..Shown::default()
+            };
+            for letter in journal.dead_letters(&LetterFilter::new()).take(SHOWN) {
+                match letter {
+                    Ok(kept) => shown.letters.push(row(kept.id, &kept.letter)),
+                    Err(error) => shown.error = Some(explained(&error)),
+                }
+            }
+            Ok(shown)
+        });
+        shown.await.unwrap_or_else(|error| Shown {
+            error: Some(error),
+            ..Shown::default()
+        })
+    }
+
+    /// Letters of endpoints that are not configured stay.
+    pub(super) async fn send_again(
+        &self,
+        notifier: &Notifier,
+        which: Which,
+    ) -> Result<u64, String> {
+        let _alone = self.sending.lock().await;
+        let endpoints = notifier.status().endpoints.into_iter();
+        let names: Vec<_> = endpoints.map(|it| it.name).collect();
+        self.blocking(move |journal| {
+            let mut sent = 0;
+            for name in names {
+                let filter = filter(which).endpoint(name);
+                let again = journal.send_letters_again(&filter);
+                sent += again.map_err(|error| explained(&error))?;
+            }
+            let left = journal.dead_letters(&filter(which)).next();
+            match left {
+                Some(Ok(left)) if sent == 0 => {
+                    let name = left.letter.endpoint;
+                    Err(format!("no endpoint named {name} is configured"))
+                }
+                _ => Ok(sent),
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn purge(&self, which: Which) -> Result<u64, String> {
+        self.blocking(move |journal| {
+            let purged = journal.purge_letters(&filter(which));
+            purged.map_err(|error| explained(&error))
+        })
+        .await
+    }
+
+    /// Runs what waits for the disk where it holds up nothing else.
+    async fn blocking<R: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Journal) -> Result<R, String> + Send + 'static,
+    ) -> Result<R, String> {
+        let journal = self.journal.clone();
+        let ran = spawn_blocking(move || run(&journal)).await;
+        ran.unwrap_or_else(|error| Err(error.to_string()))
+    }
+}
+
+fn filter(which: Which) -> LetterFilter {
+    match which {
+        Which::All => LetterFilter::new(),
+        Which::One(id) => LetterFilter::new().id(id),
+    }
+}
+
+/// The error with its causes.
+fn explained(error: &JournalError) -> String {
+    let mut text = error.to_string();
+    let mut error: &dyn std::error::Error = error;
+    while let Some(cause) = error.source() {
+        text = format!("{text}: {cause}");
+        error = cause;
+    }
+    text
+}
