@@ -167,6 +167,11 @@ impl NotifierBuilder {
         !self.sinks.is_empty()
     }
 
+    /// Whether there is a journal.
+    pub fn has_journal(&self) -> bool {
+        self.journal.is_some()
+    }
+
     /// Whether there is an endpoint that is not disabled.
     pub fn has_endpoints(&self) -> bool {
         self.endpoints.iter().any(|it| !it.is_disabled())
