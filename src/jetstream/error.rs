@@ -1,3 +1,5 @@
+//! Why JetStream could not be used: [`JetStreamError`].
+
 use std::error::Error;
 use std::fmt;
 
