@@ -116,18 +116,13 @@ impl<'txn> Batch<'txn> {
     pub(super) fn append(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
         let mut draft = Draft::default();
         let mut times = Times::default();
-        for Entry {
-            event,
-            wanted,
-            number,
-        } in entries
-        {
-            let bytes = stored::to_bytes(event);
-            if !draft.add(&bytes, wanted, *number, self.state.fitting) {
+        for entry in entries {
+            let bytes = stored::to_bytes(&entry.event);
+            if !draft.add(&bytes, &entry.wanted, entry.number, self.state.fitting) {
                 self.store(&std::mem::take(&mut draft), std::mem::take(&mut times))?;
-                draft.add(&bytes, wanted, *number, self.state.fitting);
+                draft.add(&bytes, &entry.wanted, entry.number, self.state.fitting);
             }
-            times.add(millis(event.accepted_at()));
+            times.add(millis(entry.since()));
         }
         match draft.is_empty() {
             true => Ok(()),

@@ -1,6 +1,7 @@
 //! What takes events out of the journal: [`Consumer`].
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::dead_letter::Reason;
 use crate::event::SharedEvent;
@@ -34,6 +35,8 @@ pub(crate) struct Stored {
     /// Its number among the events that the endpoint wants of one source
     /// instance, from 1. `None` if the endpoint did not want it when it came.
     pub(crate) number: Option<u64>,
+    /// When the event was accepted, or sent again.
+    pub(crate) since: SystemTime,
     pub(crate) event: SharedEvent,
 }
 
@@ -56,11 +59,14 @@ pub(crate) trait Consumer: Send + Sync + 'static {
 
     /// Ends events that go because of the journal's limits: they become dead
     /// letters with this reason. Each is to be [settled](super::Journal::settle)
-    /// when its letter is kept. The queue may hold some of them, even under way;
-    /// others it never had.
-    fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason);
+    /// when its letter is kept or lost. The queue may hold some of them, even under
+    /// way; others it never had. Returns whether all of them are on their way out:
+    /// the journal counts on their space then, and ends no others in their place.
+    fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason) -> bool;
 
-    /// The journal was down and works again, with positions up to `end`. Reads that
-    /// failed may be repeated. A write that failed may have succeeded nevertheless.
+    /// The journal was down and works again, with positions up to `end`. A write that
+    /// failed may have succeeded nevertheless. Called before anything can be read, so
+    /// that nobody meets such an event unprepared, and once more after that: reads
+    /// that failed may be repeated then.
     fn recovered(&self, end: u64);
 }

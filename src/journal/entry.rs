@@ -1,6 +1,7 @@
 //! An event on its way into the journal: [`Entry`].
 
 use std::num::NonZeroU64;
+use std::time::SystemTime;
 
 use crate::event::SharedEvent;
 
@@ -37,6 +38,16 @@ impl Number {
 }
 
 impl Entry {
+    /// The start of the event's age. One that is sent again is as young as a new one,
+    /// or its endpoint and the limits would give it up at once.
+    pub(super) fn since(&self) -> SystemTime {
+        let accepted_at = self.event.accepted_at();
+        match self.number {
+            Number::Next => accepted_at,
+            Number::Kept(_) => accepted_at.max(SystemTime::now()),
+        }
+    }
+
     /// An event that one endpoint gets again.
     pub(super) fn again(
         event: SharedEvent,

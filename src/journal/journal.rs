@@ -15,7 +15,7 @@ use super::error::JournalError;
 use super::inbox::{Append, Letter, Refused};
 use super::options::JournalOptions;
 use super::reader::{Most, Page, Read, Reader};
-use super::shared::Shared;
+use super::shared::{Attachment, Shared};
 use super::storage::{self, Opener};
 use super::writer::{Inbox, Writer};
 
@@ -113,7 +113,7 @@ impl Journal {
     }
 
     /// Hands the journal to the queues of a notifier, whose events carry this
-    /// source instance. Returns the ids of the endpoints, in the order given.
+    /// source instance, until the attachment ends.
     ///
     /// # Errors
     ///
@@ -123,33 +123,9 @@ impl Journal {
         endpoints: Vec<Attach>,
         instance: &str,
         consumer: Arc<dyn Consumer>,
-    ) -> Result<Vec<EndpointId>, JournalError> {
+    ) -> Result<Attachment, JournalError> {
         let instance: Arc<str> = instance.into();
-        self.run(move |writer| {
-            // Before anything is written: the numbers of events begin anew with the
-            // instance, and would in the notifier that has the journal.
-            if writer.shared().is_attached() {
-                return Err(JournalError::attached());
-            }
-            let ids = writer.write(0, |batch| {
-                let ids = endpoints.iter().map(|it| batch.attach(it, &instance));
-                Ok(ids.collect::<Vec<_>>())
-            })?;
-            let state = writer.state();
-            let waiting = |id: &EndpointId| (*id, state.endpoint(*id).map_or(0, |it| it.waiting));
-            let endpoints: Vec<_> = ids.iter().map(waiting).collect();
-            // The thread that delivers: no event comes in between.
-            consumer.attached(&endpoints, state.next);
-            match writer.shared().attach(ids.clone(), consumer) {
-                Some(()) => Ok(ids),
-                None => Err(JournalError::attached()),
-            }
-        })
-    }
-
-    /// Takes the journal from its notifier. Events stay in it.
-    pub(crate) fn detach(&self) {
-        self.shared().detach();
+        self.run(move |writer| writer.attach(&endpoints, &instance, consumer))
     }
 
     /// Stores an event for the endpoints that want it. `done` is called by the
@@ -257,6 +233,10 @@ impl Journal {
         let inbox = Arc::new(Inbox::default());
         let writer = Writer::open(shared.clone(), inbox.clone(), opener)?;
         Ok(Self::of(shared, inbox, Some(Mutex::new(writer))))
+    }
+
+    pub(super) fn downgrade(&self) -> std::sync::Weak<Shared> {
+        Arc::downgrade(&self.0.shared)
     }
 
     /// Writes and reads what waits. Returns whether there was anything.

@@ -15,22 +15,34 @@ use super::error::JournalError;
 use super::row::Row;
 use super::shared::Shared;
 
-/// Chunks that go in one commit, and that wait for their endpoints to make dead
-/// letters of them.
+/// Chunks that go in one commit, and that are on their way out at a time.
 const CHUNKS: usize = 64;
 
 /// The chunks of which endpoints make dead letters.
+///
+/// Those whose events are all on their way out make room soon. One with an event
+/// that is under way at its endpoint may stay for days: others go in its place.
+/// Such an event becomes a dead letter too, when its attempt fails.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Expiring {
-    /// Where each begins, and its bytes.
+    /// Those on their way out: where each begins, and its bytes.
     chunks: Vec<(u64, u64)>,
-    /// Chunks that begin before this were looked at.
+    /// The endpoints were told of all chunks that begin before this.
     next: u64,
+}
+
+impl Expiring {
+    /// A chunk makes no room for now.
+    pub(super) fn stays(&mut self, chunk: u64) {
+        self.chunks.retain(|(first, _)| *first != chunk);
+    }
 }
 
 /// Events that become dead letters of an endpoint.
 #[derive(Debug)]
 pub(super) struct Expired {
+    /// Where their chunk begins.
+    pub(super) chunk: u64,
     pub(super) endpoint: EndpointId,
     pub(super) events: Vec<Stored>,
     pub(super) reason: Reason,
@@ -140,11 +152,12 @@ impl Batch<'_> {
             if left.is_empty() {
                 continue;
             }
-            let Some(events) = self.events(first, endpoint, &left)? else {
+            let Some(events) = self.events((first, &row), endpoint, &left)? else {
                 return Ok(());
             };
             if !shared.is_orphan(endpoint) {
                 expired.push(Expired {
+                    chunk: first,
                     endpoint,
                     events,
                     reason,
@@ -188,7 +201,7 @@ impl Batch<'_> {
     /// way now.
     pub(super) fn events(
         &mut self,
-        first: u64,
+        (first, row): (u64, &Row),
         endpoint: EndpointId,
         which: &Bits,
     ) -> Result<Option<Vec<Stored>>, JournalError> {
@@ -196,10 +209,12 @@ impl Batch<'_> {
             let all = (0..).zip(chunk.events());
             let wanted = all.filter(|(index, _)| which.has(*index));
             let stored = wanted.map(|(index, bytes)| {
+                let event = chunk::event(bytes?)?;
                 Ok(Stored {
                     position: first + u64::from(index),
                     number: chunk.number(endpoint, index),
-                    event: chunk::event(bytes?)?,
+                    since: row.since(event.accepted_at()),
+                    event,
                 })
             });
             stored.collect()

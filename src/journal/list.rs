@@ -100,6 +100,7 @@ impl Iterator for Events {
             position,
             number,
             event,
+            ..
         } = self.page.pop_front()?;
         Some(Ok(WaitingEvent {
             position,

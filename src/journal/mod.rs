@@ -80,7 +80,15 @@
 //! # Space
 //!
 //! [`JournalOptions::max_bytes`] bounds the events, and
-//! [`JournalOptions::max_letter_bytes`] the dead letters. The file grows in large
+//! [`JournalOptions::max_letter_bytes`] the dead letters. What is beyond a limit goes,
+//! the oldest first, and becomes a dead letter. An event that is under way at an
+//! endpoint stays until its attempt fails, and others go in its place. An event whose
+//! dead letter was lost, which is counted and logged, stays in the journal until its
+//! space is wanted, or 10,000 younger ones of its endpoint have met the same fate. If
+//! events come faster than their endpoints make dead letters, writes fail beyond nine
+//! eighths of `max_bytes`.
+//!
+//! The file grows in large
 //! steps that take no space on disk before they are used. Space that is free is
 //! used again. When the journal is opened, a file of 64 MiB or more that is less
 //! than a quarter full is made smaller.
@@ -167,6 +175,7 @@ pub use self::list::WaitingEvent;
 pub use self::operate::ReplayFrom;
 pub use self::options::JournalOptions;
 pub(crate) use self::reader::{Most, Page};
+pub(crate) use self::shared::Attachment;
 pub use self::status::{JournalEndpoint, JournalStatus};
 
 #[cfg(test)]

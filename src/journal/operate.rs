@@ -4,9 +4,9 @@ use std::num::NonZeroU64;
 use std::time::SystemTime;
 
 use super::batch::{Batch, left_for, millis};
-use super::bits::{Bits, EndpointId, Wanted};
+use super::bits::{Bits, EndpointId};
 use super::chunk::{self, Chunk};
-use super::entry::{Entry, Number};
+use super::entry::Entry;
 use super::error::{JournalError, Kind, guarded};
 use super::journal::Journal;
 use super::reader::Snapshot;
@@ -242,13 +242,10 @@ fn remove_some(
     let rows = writer.write(0, |batch| left_rows(batch, endpoint, next))?;
     let mut entries = Vec::new();
     if let Some(to) = to {
-        // The numbers were those of the other endpoint.
+        // Their numbers were those of the other endpoint. The next ones of this endpoint
+        // may count the events of another source instance.
         let moved = rows.found.iter().flat_map(|(_, _, events)| events);
-        entries.extend(moved.map(|event| Entry {
-            event: event.clone(),
-            wanted: Wanted::from_iter([to]),
-            number: Number::Next,
-        }));
+        entries.extend(moved.map(|event| Entry::again(event.clone(), to, None)));
     }
     let next = rows.next;
     // In one commit: a crash neither loses nor doubles an event.
@@ -297,7 +294,7 @@ fn left_rows(
         if left.is_empty() {
             continue;
         }
-        if let Some(events) = batch.events(first, endpoint, &left)? {
+        if let Some(events) = batch.events((first, &row), endpoint, &left)? {
             let events = events.into_iter().map(|it| it.event);
             found.push((first, row, events.collect()));
         }

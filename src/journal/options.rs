@@ -71,7 +71,8 @@ impl JournalOptions {
 
     /// Sets how long an event may wait. An older one becomes a dead letter,
     /// whatever the retry policy of its endpoint, and also if its endpoint is
-    /// no longer configured. Defaults to no limit.
+    /// no longer configured. One that is under way then does when its attempt fails.
+    /// The age of an event that is sent again begins anew. Defaults to no limit.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);

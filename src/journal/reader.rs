@@ -352,6 +352,7 @@ impl Filling<'_> {
             self.page.events.push(Stored {
                 position,
                 number: chunk.number(endpoint, index),
+                since: row.since(event.accepted_at()),
                 event,
             });
         }

@@ -5,6 +5,8 @@
 //! as large. A row that is damaged is made anew from its chunk, which knows who
 //! wanted its events: they are delivered again then, and none is lost.
 
+use std::time::{Duration, SystemTime};
+
 use super::bits::{Bits, EndpointId};
 use super::codec::{self, Damage, Input, Table};
 
@@ -17,8 +19,8 @@ pub(super) struct Row {
     pub(super) count: u32,
     /// Bytes that the chunk takes in the file.
     pub(super) bytes: u64,
-    /// When the first and the last of its events were accepted, in milliseconds
-    /// since 1970.
+    /// When the first and the last of its events were accepted, or sent again, in
+    /// milliseconds since 1970.
     pub(super) oldest: u64,
     pub(super) newest: u64,
     /// When the last of its events was settled, in milliseconds since 1970. 0
@@ -68,6 +70,12 @@ impl Row {
             settled,
             left,
         })
+    }
+
+    /// The start of the age of an event that was accepted at `time`. One that was sent
+    /// again is as old as its chunk.
+    pub(super) fn since(&self, time: SystemTime) -> SystemTime {
+        time.max(SystemTime::UNIX_EPOCH + Duration::from_millis(self.oldest))
     }
 
     /// The position after its last event.

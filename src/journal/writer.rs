@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::bits::EndpointId;
-use super::consumer::{Consumer, Stored};
+use super::consumer::{Attach, Consumer, Stored};
 use super::database::{commit, open};
 use super::entry::Entry;
 use super::error::{JournalError, Kind, guarded};
 use super::inbox;
 use super::limits::{Expired, Expiring};
-use super::shared::Shared;
+use super::shared::{Attachment, Shared};
 use super::state::State;
 use super::storage::{Mode, OpenFile, Opener};
 
@@ -154,12 +154,16 @@ impl Writer {
         self.expiring = expiring;
         self.looked = Instant::now();
         for Expired {
+            chunk,
             endpoint,
             events,
             reason,
         } in expired
         {
-            self.tell(|consumer| consumer.expire(endpoint, events, reason));
+            let leaving = self.tell(|consumer| consumer.expire(endpoint, events, reason));
+            if leaving != Some(true) {
+                self.expiring.stays(chunk);
+            }
         }
         Ok(first)
     }
@@ -201,12 +205,42 @@ impl Writer {
     }
 
     /// Calls the queues. A panic of theirs is none of the journal.
-    fn tell(&self, call: impl FnOnce(&dyn Consumer)) {
-        if let Some(consumer) = self.shared.consumer()
-            && catch_unwind(AssertUnwindSafe(|| call(&*consumer))).is_err()
-        {
+    fn tell<R>(&self, call: impl FnOnce(&dyn Consumer) -> R) -> Option<R> {
+        let consumer = self.shared.consumer()?;
+        let told = catch_unwind(AssertUnwindSafe(|| call(&*consumer)));
+        if told.is_err() {
             tracing::error!("a queue of the journal panicked");
         }
+        told.ok()
+    }
+
+    /// Hands the journal to a consumer.
+    pub(super) fn attach(
+        &mut self,
+        endpoints: &[Attach],
+        instance: &Arc<str>,
+        consumer: Arc<dyn Consumer>,
+    ) -> Result<Attachment, JournalError> {
+        // Before anything is written: the numbers of events begin anew with the
+        // instance, and would in the notifier that has the journal.
+        if self.shared.is_attached() {
+            return Err(JournalError::attached());
+        }
+        let ids = self.write(0, |batch| {
+            let ids = endpoints.iter().map(|it| batch.attach(it, instance));
+            Ok(ids.collect::<Vec<_>>())
+        })?;
+        // What the last one was told to end, and has not, this one does not know of.
+        self.expiring = Expiring::default();
+        let waiting = |id: &EndpointId| {
+            let endpoint = self.state.endpoint(*id);
+            (*id, endpoint.map_or(0, |it| it.waiting))
+        };
+        let waiting: Vec<_> = ids.iter().map(waiting).collect();
+        // The thread that delivers: no event comes in between.
+        consumer.attached(&waiting, self.state.next);
+        let attachment = self.shared.attach(ids, consumer);
+        attachment.ok_or_else(JournalError::attached)
     }
 
     /// Whoever has this answer finds its event in the queues.
@@ -302,12 +336,14 @@ impl Writer {
         match guarded(|| open(opener, Mode::Verify, u64::MAX)) {
             Ok((database, state)) => {
                 self.state = self.without_less(state);
+                let end = self.state.next;
+                self.tell(|consumer| consumer.recovered(end));
                 self.shared.set_database(Some(database.clone()));
                 self.handle = Handle::Open(database);
                 self.publish(None);
                 let location = &*self.shared.location;
                 tracing::info!(journal = location, "the journal works again");
-                self.tell(|consumer| consumer.recovered(self.state.next));
+                self.tell(|consumer| consumer.recovered(end));
             }
             Err(error) => {
                 let location = &*self.shared.location;
@@ -378,6 +414,7 @@ fn stored(entries: &[Entry], first: u64, endpoint: EndpointId, mut next: u64) ->
         Stored {
             position,
             number: Some(number).filter(|it| *it > 0),
+            since: entry.since(),
             event: entry.event.clone(),
         }
     });

@@ -22,7 +22,8 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// A notifier is a handle: all clones refer to the same notifier. When the last
 /// clone is dropped, the endpoints accept no more events and deliver those that
 /// they have, as long as the runtime runs. [`shutdown`](Self::shutdown) waits
-/// for them.
+/// for them. With a journal, deliveries end instead: events that are left stay in
+/// the journal, which another notifier may take over at once.
 ///
 /// # Metrics
 ///
@@ -156,12 +157,14 @@ pub(super) struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        let Some(journal) = &self.journal else {
+            return self.endpoints.iter().for_each(|endpoint| endpoint.close());
+        };
         // A sink of the notifier that somebody keeps must not write to queues
         // whose workers end.
-        if let Some(journal) = &self.journal {
-            journal.close();
-        }
-        self.endpoints.iter().for_each(|endpoint| endpoint.close());
+        journal.close();
+        // The next notifier delivers what is left, and in order: nobody else may.
+        self.endpoints.iter().for_each(|endpoint| endpoint.stop());
     }
 }
 

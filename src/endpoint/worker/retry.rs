@@ -34,7 +34,9 @@ impl Worker {
         let shut_until = gate.shut_until(now);
         self.counts.gate(gate.failures(), shut_until);
         let part = self.in_flight.part(id)?;
-        let (attempts, gives_up) = (part.attempts, policy.gives_up(part.attempts, part.age()));
+        let expired = part.entries.iter().any(|it| self.queue.is_expired(it));
+        let attempts = part.attempts;
+        let gives_up = expired || policy.gives_up(attempts, part.age());
         let mut due = || after(now, policy.event_wait(attempts, self.random.f64()));
         let (first, second) = (due(), due());
         if gives_up || attempts >= REPEATED {
@@ -44,7 +46,11 @@ impl Worker {
             let used_up = policy.gives_up(attempts, Duration::ZERO);
             let halved = self.in_flight.halve(id, used_up.into(), second);
             if gives_up && !halved {
-                self.bury(id, Reason::GaveUp, cause);
+                let reason = match expired {
+                    true => Reason::Expired,
+                    false => Reason::GaveUp,
+                };
+                self.bury(id, reason, cause);
                 return None;
             }
         }

@@ -12,18 +12,29 @@
 //! was stopped for a while does not know that it lost the pin. So there are two
 //! more rules.
 //!
-//! **The gate.** Under a new pin nothing is processed. The partition asks the server
-//! how far it has delivered and how many of these events are not acknowledged, and
-//! gathers them. It opens when it holds as many, and goes on in the order of the
-//! stream. The gate shuts again when anything is missing: a lease has ended, or the
-//! numbers of the deliveries have a gap, because a connection was lost with
-//! deliveries in it. What is held is never capped below the most that the server
+//! **The gate keeps the order.** Under a new pin nothing is processed. The partition
+//! asks the server how far it has delivered and how many of these events are not
+//! acknowledged, and gathers them. It opens when it holds as many, and goes on in the
+//! order of the stream. The gate shuts again when anything is missing: a lease has
+//! ended, or the numbers of the deliveries have a gap, because a connection was lost
+//! with deliveries in it. What is held is never capped below the most that the server
 //! has under way, or the gate would wait for what cannot come.
 //!
-//! **The lease.** An event is dropped unless it came, or the server confirmed its
-//! progress, within [`LEASE`] of the time after which the server delivers it again.
-//! One that has ended ends the [`Lease`] of all that the gate has admitted, because
-//! later events would overtake it.
+//! As many are not always the same. What is held and acknowledged by another worker
+//! would be counted for one that is missing. Therefore
+//!
+//! - only what has come since the gate shut counts. What was held before is dropped,
+//!   or comes back from the queue and is dropped then, and the server delivers it
+//!   again;
+//! - the server's counts must add up. Nothing that is gathered is acknowledged here, so
+//!   that a count which falls tells of an acknowledgement that another worker had on
+//!   its way when it lost the pin. Gathering then begins anew.
+//!
+//! **The lease avoids repeats.** An event is dropped unless it came, or the server
+//! confirmed its progress, within [`LEASE`] of the time after which the server delivers
+//! it again. One that has ended ends the [`Lease`] of all that the gate has admitted,
+//! because later events would overtake it. Without it, a worker that goes on after a
+//! stop would deliver all that it holds once more, after another worker has.
 //!
 //! Events that were admitted and not delivered come [back](Partition::returned), and
 //! the gate does not open before all have.
@@ -118,6 +129,9 @@ enum Gate {
         since: Instant,
         /// When to ask, if all that was admitted has come back.
         ask: Instant,
+        /// The first answer.
+        first: Option<Progress>,
+        /// The last answer.
         told: Option<Progress>,
     },
     Open,
@@ -229,6 +243,10 @@ impl<T> Partition<T> {
             Some(held) => {
                 update(&mut held.message, message);
                 held.until = held.until.max(until);
+                if held.state == State::Lapsed {
+                    // It counts again when it has come back from the queue.
+                    held.state = State::Admitted;
+                }
                 // An acknowledgement was lost: it is sent again at once.
                 held.tell = if held.state == State::Settled {
                     now
@@ -261,11 +279,14 @@ impl<T> Partition<T> {
     /// The server has answered a question of that time.
     pub(super) fn answered(&mut self, asked: Instant, progress: Progress) {
         let settling = self.is_settling(asked);
-        if let Gate::Gathering { since, told, .. } = &mut self.gate
+        if let Gate::Gathering {
+            since, first, told, ..
+        } = &mut self.gate
             && asked >= *since
             && self.admitted == 0
             && !settling
         {
+            first.get_or_insert(progress);
             *told = Some(progress);
         }
     }
@@ -352,12 +373,19 @@ impl<T> Partition<T> {
         own.map(|held| held.message).collect()
     }
 
-    /// Shuts the gate, until all that the server waits for is held.
+    /// Shuts the gate, until all that the server waits for has come again.
     fn gather(&mut self, now: Instant) {
         self.renew(now);
+        self.held.retain(|_, held| {
+            if held.state == State::Admitted {
+                held.state = State::Lapsed;
+            }
+            held.state != State::Gathered
+        });
         self.gate = Gate::Gathering {
             since: now,
             ask: now,
+            first: None,
             told: None,
         };
     }

@@ -10,7 +10,11 @@ pub(crate) struct SimulatedDisk(Disk);
 impl SimulatedDisk {
     /// Opens a journal that works when it is [told to](Journal::turn).
     pub(crate) fn open(&self) -> Result<Journal, JournalError> {
-        Journal::manual(JournalOptions::default(), self.0.opener())
+        self.open_with(JournalOptions::default())
+    }
+
+    pub(crate) fn open_with(&self, options: JournalOptions) -> Result<Journal, JournalError> {
+        Journal::manual(options, self.0.opener())
     }
 
     /// Loses power: what was not synced is there in part.
