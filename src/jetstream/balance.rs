@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// How often a worker announces itself.
 pub(super) const PRESENCE: Duration = Duration::from_secs(1);
 
-/// How long after its last message a worker counts as gone: four messages may be lost.
+/// How long after its last message a worker counts as gone: after four missed messages.
 const GONE: Duration = Duration::from_millis(4500);
 
 /// The largest number of workers that are remembered. Their names come from the network,

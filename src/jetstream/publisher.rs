@@ -192,8 +192,8 @@ fn read(payload: &[u8]) -> Outcome {
         #[serde(default)]
         duplicate: bool,
     }
-    // The server uses this code for every failure to store, of which a stream that has
-    // reached its limit of bytes lasts.
+    // The server uses this code for every failure to store. The usual one, a stream that
+    // has reached its limit of bytes, lasts, so the next attempt waits longer.
     const STORE_FAILED: u64 = 10077;
     const TOO_LARGE: u64 = 10054;
     match serde_json::from_slice(payload) {
