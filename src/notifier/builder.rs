@@ -1,3 +1,8 @@
+//! Configures and starts a notifier: [`NotifierBuilder`].
+//!
+//! Everything is checked before anything is started, so that all mistakes are reported at
+//! once and a failed build leaves no task behind.
+
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;

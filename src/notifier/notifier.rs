@@ -1,3 +1,5 @@
+//! The handle that owns endpoints, sinks and tasks: [`Notifier`].
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! The queue, and what both of its sides use: [`Queue`].
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;

@@ -1,3 +1,8 @@
+//! Repeats a write until it is accepted, for fail-closed: [`RetryingSink`].
+//!
+//! Each destination is retried by itself, so that one that fails does not make the others
+//! get an event twice.
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +38,8 @@ pub(crate) trait Destination: Send + Sync {
 pub(crate) struct Plain(pub(crate) Arc<dyn Sink>);
 
 impl Destination for Plain {
-    /// A sink that panics is not ready. The registry has acted by then, and the
-    /// other sinks need the event.
+    /// Whether the sink is ready. A panic counts as not ready: the registry has acted by
+    /// then, and the other sinks must still get the event.
     fn is_ready(&self) -> bool {
         catch_unwind(AssertUnwindSafe(|| self.0.is_ready())).unwrap_or(false)
     }
