@@ -10,6 +10,7 @@
 //! each event. The journal hands an event to the queues when it is on disk, and
 //! only then is the write accepted. Each queue is a window over the journal.
 
+mod access;
 mod consumer;
 mod member;
 mod metrics;
@@ -23,7 +24,6 @@ use self::consumer::Queues;
 use self::member::Member;
 use self::sink::JournalSink;
 use self::store::JournalStore;
-use super::notifier::Notifier;
 use super::status::NotifierStatus;
 use crate::dead_letter::DeadLetter;
 use crate::endpoint::{Backing, Running};
@@ -142,13 +142,5 @@ impl Journaled {
     pub(super) fn add_to(&self, status: &mut NotifierStatus) {
         status.not_durable = self.sink.not_durable();
         status.journal = Some(self.journal.status());
-    }
-}
-
-impl Notifier {
-    /// Returns the journal that keeps the events of the endpoints, if there is one. Its
-    /// dead letters can be listed, sent again and purged while the notifier runs.
-    pub fn journal(&self) -> Option<&Journal> {
-        self.0.journal.as_ref().map(|it| &it.journal)
     }
 }
