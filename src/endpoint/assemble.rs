@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use http::header::PROXY_AUTHORIZATION;
 
-use super::dead_letter::{DeadLetterSink, DeadLetterWriter};
+use super::dead_letter::{DeadLetterSink, DeadLetterWriter, Reason};
 use super::delivery::{
     BodySigner, Poster, Secrets, Sequence, Signer, Transport, client, headers, proxy_authorization,
     target,
@@ -219,10 +219,15 @@ impl Checked {
             let counts = counts.clone();
             move |events| counts.written(events)
         };
-        let (store, clock) = (backing.store, backing.clock);
-        let queue = Queue::of(endpoint.limits, store, clock, accepted);
         let sink = endpoint.dead_letters.or(backing.dead_letters);
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
+        let missing = {
+            let dead_letters = dead_letters.clone();
+            let why = "the store of the queue cannot read them any more";
+            move |events| dead_letters.lose(events, Reason::Damaged, why)
+        };
+        let (store, clock) = (backing.store, backing.clock);
+        let queue = Queue::of(endpoint.limits, store, clock, accepted, missing);
         let switch = Arc::new(Switch::default());
         let leftover = Arc::new(Mutex::new(Leftover::default()));
         let url = match endpoint.destination {

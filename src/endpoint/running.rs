@@ -10,7 +10,7 @@ use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
 use crate::event::{Format, SharedEvent};
 use crate::queue::{Admission, Numbering, Overflow, Position, Queue, Refused, Waiter};
-use crate::sink::{Acceptance, Destination, Filter, Sink, SinkError};
+use crate::sink::{Acceptance, Destination, Filter, Sink, SinkError, Turn};
 
 /// The side of an endpoint that events are written to.
 pub(crate) struct Running {
@@ -136,13 +136,19 @@ impl Running {
     /// carry it. Must be called once for each event, because it counts the events that
     /// the filter wants and the format cannot carry.
     pub(crate) fn wants(&self, event: &SharedEvent) -> bool {
+        self.wants_in(event, Turn::First)
+    }
+
+    /// The same for an event that may be offered several times. It counts in its first
+    /// turn.
+    pub(crate) fn wants_in(&self, event: &SharedEvent, turn: Turn) -> bool {
         if !self.filter.wants(event) {
             return false;
         }
         let action = event.action();
         let asked = !self.format.is_on_request(action) || self.filter.names_action(action);
         let carried = asked && self.format.carries(event);
-        if !carried {
+        if !carried && turn == Turn::First {
             self.counts.unsupported();
         }
         carried
@@ -166,8 +172,8 @@ impl Running {
     /// Offers the event once, if the endpoint wants it, without waiting for room.
     /// An event that is refused is neither counted nor a dead letter yet: the
     /// caller offers it again, or ends with [`refuse`](Self::refuse).
-    pub(crate) fn try_accept(&self, event: &SharedEvent) -> Result<(), Refused> {
-        if !self.wants(event) {
+    pub(crate) fn try_accept(&self, event: &SharedEvent, turn: Turn) -> Result<(), Refused> {
+        if !self.wants_in(event, turn) {
             return Ok(());
         }
         // The letters of events that made room continue in the background.
@@ -380,14 +386,10 @@ impl Destination for Running {
         Self::is_ready(self)
     }
 
-    fn offer(&self, event: &SharedEvent) -> Acceptance {
-        Acceptance::ready(self.try_accept(event).map_err(SinkError::from))
-    }
-
-    fn offer_last(&self, event: &SharedEvent) -> Acceptance {
-        match self.try_accept(event) {
-            Ok(()) => Acceptance::accepted(),
-            Err(refused) => self.refuse(event, refused),
+    fn offer(&self, event: &SharedEvent, turn: Turn) -> Acceptance {
+        match self.try_accept(event, turn) {
+            Err(refused) if turn == Turn::Last => self.refuse(event, refused),
+            answer => Acceptance::ready(answer.map_err(SinkError::from)),
         }
     }
 }

@@ -37,20 +37,25 @@ impl Queue {
             .into_iter()
             .map(|entry| (entry.position(), entry))
             .collect();
-        let mut expired = Vec::new();
+        let (mut expired, mut uncounted) = (Vec::new(), 0);
         for stored in events {
             let position = stored.position;
             if let Some(entry) = loaded.remove(&Some(position)) {
                 expired.push(entry);
                 continue;
             }
-            let rests = || lanes.rests_at(stored.event.repository(), position, window.next);
-            if position >= before && (position >= window.next || rests()) {
-                window.left -= 1;
-                bounds.add(memory_of(&stored.event));
-                expired.push(Entry::of_store(stored, now));
-            }
+            // What has expired before was counted then.
+            let counted = match position < window.next {
+                _ if position < before => None,
+                true => lanes.end_resting(stored.event.repository(), position, window.next),
+                false => Some(!window.comes(position)),
+            };
+            let Some(counted) = counted else { continue };
+            uncounted += usize::from(!counted);
+            bounds.add(memory_of(&stored.event));
+            expired.push(Entry::of_store(stored, now));
         }
+        (state.accepted)(uncounted);
         expired.extend(loaded.into_values());
         expired.sort_by_key(|entry| entry.place);
         expired.iter().for_each(|it| bounds.take(it.memory()));

@@ -27,7 +27,7 @@ pub use self::channel::{ChannelSink, Events};
 pub(crate) use self::counted::{Counted, Totals};
 pub use self::error::SinkError;
 pub use self::filter::Filter;
-pub(crate) use self::retrying::{Destination, Plain, RetryingSink};
+pub(crate) use self::retrying::{Destination, Plain, RetryingSink, Turn};
 pub use self::sink_fn::{SinkFn, sink_fn};
 use crate::event::SharedEvent;
 

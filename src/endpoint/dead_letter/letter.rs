@@ -64,15 +64,19 @@ pub enum Reason {
     Shutdown,
     /// The event waited longer than the limits of the journal allow.
     Expired,
+    /// Damage of the journal's file took it. Such events are counted as lost; there
+    /// are no letters of them.
+    Damaged,
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Rejected,
         Self::GaveUp,
         Self::Overflow,
         Self::Shutdown,
         Self::Expired,
+        Self::Damaged,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -82,6 +86,7 @@ impl Reason {
             Self::Overflow => "overflow",
             Self::Shutdown => "shutdown",
             Self::Expired => "expired",
+            Self::Damaged => "damaged",
         }
     }
 }
