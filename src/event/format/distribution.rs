@@ -124,18 +124,26 @@ fn target(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
         // distribution 2.8 loses the platform of an index entry, not that of a layer.
         let v1_platform = !media_types::is_index(content.media_type());
         json.put(fragment!(r#"","references":["#));
-        for reference in references {
+        for (number, reference) in references.enumerate() {
             let size = Digits::of(reference.size());
-            if format != Format::V1 {
-                json.put(fragment!(r#"",{"mediaType":""#));
-                v2(json, &reference, &size, |json| {
-                    json.value(reference.digest_text())
-                });
-            } else {
+            if format == Format::V1 {
                 json.put(fragment!(r#"",{"#));
                 v1(json, &reference, &reference.digest(), &size);
+                rare(json, &reference, format, v1_platform);
+                json.end_object();
+                continue;
             }
+            // Ends the one before too.
+            json.put(match number {
+                0 => fragment!(r#"",{"mediaType":""#),
+                _ => fragment!(r#""},{"mediaType":""#),
+            });
+            v2(json, &reference, &size, |json| {
+                json.value(reference.digest_text())
+            });
             rare(json, &reference, format, v1_platform);
+        }
+        if format != Format::V1 {
             json.end_object();
         }
         json.end_array();

@@ -1,3 +1,5 @@
+//! Borrowed views of the descriptors in an event: [`DescriptorRef`] and [`References`].
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::FusedIterator;
@@ -125,11 +127,6 @@ impl References<'_> {
     /// Whether none are left.
     pub(in crate::event) fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// Returns the bytes of text that those that are left take.
-    pub(super) fn bytes(&self) -> usize {
-        self.0.0.len()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Ids that are UUIDs, kept as bits.
+//! Ids of events and requests, as 16 bytes if they are UUIDs.
 
 use super::hex;
 use super::spelled::Id;

@@ -262,10 +262,11 @@ impl SharedEvent {
         &self.0.text
     }
 
-    /// Returns the bytes of that text without the references, and those of the references.
+    /// Returns the bytes of the fields in that text, and those of all that follows, which
+    /// are references for the most part.
     pub(super) fn text_lengths(&self) -> (usize, usize) {
-        let references = self.references().bytes();
-        (self.0.text.len() - references, references)
+        let fields = self.0.ends[Field::Digest as usize] as usize;
+        (fields, self.0.text.len() - fields)
     }
 
     /// Returns the id of the request.

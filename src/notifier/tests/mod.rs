@@ -5,4 +5,5 @@ mod life;
 mod limits;
 mod receiver;
 mod simulation;
+mod sink;
 mod stage;
