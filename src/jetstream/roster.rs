@@ -56,7 +56,7 @@ impl Roster {
                 look = now + self.every;
                 let own = self.looked_after();
                 // Bounded: while it lasts, nobody hears of this worker.
-                let _late = timeout(PRESENCE, self.upkeep.look(&own)).await;
+                let _late = timeout(PRESENCE, self.upkeep.look(&own, &self.members)).await;
             }
         }
         self.assignment.send_replace(None);
