@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tower_registry_notifications::jetstream::JetStream;
 use tower_registry_notifications::sink::Sink as _;
 
@@ -16,8 +16,8 @@ use crate::contents::event;
 use crate::program::Program;
 use crate::receiver::Receiver;
 use crate::server::{Server, Version};
+use crate::worker::{SECOND, until};
 
-const SECOND: Duration = Duration::from_secs(1);
 const ACK_WAIT: u64 = 6;
 
 /// How much: a short form, or the long one if `JETSTREAM_SOAK` is set.
@@ -151,18 +151,8 @@ async fn soak(version: Version, size: Size) {
     for (registry, _) in registries {
         registry.await.unwrap();
     }
-    let deadline = Instant::now() + 240 * SECOND;
-    while stage.receivers.iter().any(|it| it.events() < total) {
-        assert!(
-            Instant::now() < deadline,
-            "{:?}",
-            stage
-                .receivers
-                .iter()
-                .map(Receiver::summary)
-                .collect::<Vec<_>>()
-        );
-        sleep(SECOND / 10).await;
+    for receiver in &stage.receivers {
+        until(receiver, total).await;
     }
     for worker in &mut stage.workers {
         assert!(worker.end());
