@@ -1,10 +1,10 @@
 //! The stream that events pass through: created when missing, else compared with
 //! the settings field by field.
 //!
-//! The server fills in what a configuration leaves out, so that what it returns
-//! never equals what was asked for; and it returns an existing stream, whatever
-//! its configuration, to who asks for one of that name. So each field that
-//! matters is compared here, and nothing is ever changed.
+//! The server fills in settings that are left out, so that the configuration that it
+//! returns never equals the one that was sent. It also returns an existing stream of the
+//! same name, whatever its configuration. Therefore each field that matters is compared
+//! here, and nothing is ever changed.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -50,7 +50,7 @@ async fn attempt(context: &Context, settings: &JetStream) -> Result<String, JetS
             CreateStreamErrorKind::JetStream(reason) if is_temporary(&reason) => {
                 return Err(no_answer(error));
             }
-            // Of this name, with other subjects; or created by another node
+            // A stream of this name has other subjects, or another node has created it
             // meanwhile.
             CreateStreamErrorKind::JetStream(reason) if reason.error_code().0 == NAME_IN_USE => {}
             CreateStreamErrorKind::JetStream(reason) => {
@@ -113,7 +113,7 @@ async fn check(
     Err(JetStreamError::new(Kind::Mismatch, message))
 }
 
-/// Everything in which a stream differs from what is wanted, with the remedy.
+/// Returns all differences between a stream and the settings, each with its remedy.
 fn differences(wanted: &Config, found: &Config, partitions: u16) -> Vec<String> {
     let mut all = Differences(Vec::new());
     match partitions_of(found) {
@@ -177,8 +177,8 @@ impl Differences {
     }
 }
 
-/// The number of partitions: in the metadata, or at the end of the name of a
-/// stream that an earlier server has created.
+/// Returns the number of partitions, from the metadata, or from the end of the name if an
+/// older server has created the stream.
 fn partitions_of(found: &Config) -> Option<u16> {
     match found.metadata.get(PARTITIONS) {
         Some(number) => number.parse().ok(),

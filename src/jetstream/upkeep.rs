@@ -1,4 +1,5 @@
-//! Removes what every endpoint has, and notices what the stream lost by age.
+//! Removes events that every endpoint has, and notices events that the stream dropped by
+//! age: [`Upkeep`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -25,8 +26,8 @@ pub(super) struct Upkeep {
     pub(super) keeps: bool,
     /// The age at which the stream drops events.
     pub(super) max_age: Duration,
-    /// The oldest event that a consumer did not have at the last look, and when it
-    /// was stored.
+    /// For each consumer the oldest event that it did not have at the last look, and when
+    /// that was stored.
     pub(super) oldest: HashMap<String, (u64, SystemTime)>,
     /// The endpoints without a worker that were told of.
     pub(super) orphans: HashSet<String>,
@@ -72,7 +73,7 @@ impl Upkeep {
             let Some(floor) = floor.filter(|floor| *floor > 0 && !self.keeps) else {
                 continue;
             };
-            // Keeps what comes from this sequence on.
+            // Events from this sequence on are kept.
             self.stream
                 .purge()
                 .filter(&subject)

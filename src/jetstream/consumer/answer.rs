@@ -1,4 +1,4 @@
-//! What the server answers to the questions of a worker.
+//! Handles the server's answers to the questions of a worker.
 
 use async_nats::{Message, StatusCode};
 use tokio::time::Instant;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::slot::{Phase, Slot};
 use super::wire::{self, Question};
 
-/// A status instead of an answer.
+/// Handles a status, which comes instead of an answer.
 pub(super) fn status_of(
     slot: &mut Slot,
     now: Instant,
@@ -39,7 +39,7 @@ pub(super) fn status_of(
     }
 }
 
-/// An answer to a question for a partition.
+/// Handles the answer to a question about a partition.
 pub(super) fn answer(slot: &mut Slot, base: Instant, question: Question, payload: &[u8]) {
     match question {
         Question::Messages => {}

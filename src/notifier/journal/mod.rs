@@ -6,37 +6,38 @@
 //!                                                 └── store: refill, settle
 //! ```
 //!
-//! The sink stands in front of all endpoints and asks their filters once for
-//! each event. The journal hands an event to the queues when it is on disk, and
-//! only then is the write accepted. Each queue is a window over the journal.
+//! The sink is in front of all endpoints and evaluates their filters once for each event.
+//! The journal hands an event to the queues when it is on disk, and only then is the write
+//! accepted. Each queue is a window over the journal.
 
+mod access;
 mod consumer;
+mod member;
 mod metrics;
 mod sink;
 mod store;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use self::consumer::Queues;
+use self::member::Member;
 use self::sink::JournalSink;
 use self::store::JournalStore;
-use super::notifier::Notifier;
 use super::status::NotifierStatus;
 use crate::dead_letter::DeadLetter;
 use crate::endpoint::{Backing, Running};
 use crate::error::BuildError;
 use crate::event::SourceRecord;
 pub(super) use crate::journal::Journal;
-use crate::journal::{Attach, EndpointId, Number, Start};
+use crate::journal::{Attach, Attachment, Number, Start};
 use crate::sink::{Acceptance, Destination, Sink};
 
-/// A journal whose endpoints are not started.
+/// A journal whose endpoints have not been started yet.
 pub(super) struct Starting {
     journal: Journal,
     clock: fn() -> SystemTime,
-    /// The number of each endpoint in the journal, which its store learns later.
-    ids: Vec<Arc<OnceLock<EndpointId>>>,
+    members: Vec<Arc<Member>>,
 }
 
 impl Starting {
@@ -44,23 +45,23 @@ impl Starting {
         Self {
             journal,
             clock,
-            ids: Vec::new(),
+            members: Vec::new(),
         }
     }
 
-    /// What is below the next endpoint.
+    /// Returns what to put under the next endpoint.
     pub(super) fn backing(&mut self) -> Backing {
-        let id = Arc::new(OnceLock::new());
-        self.ids.push(id.clone());
+        let member = Arc::new(Member::default());
+        self.members.push(member.clone());
         Backing {
-            store: Some(Box::new(JournalStore::new(self.journal.clone(), id))),
+            store: Some(Box::new(JournalStore::new(self.journal.clone(), member))),
             dead_letters: Some(Arc::new(self.journal.clone())),
             clock: self.clock,
         }
     }
 
-    /// Connects the journal to the endpoints, which are those in the order of
-    /// their [`backing`](Self::backing).
+    /// Connects the journal to the endpoints, which must be in the order of the calls of
+    /// [`backing`](Self::backing).
     pub(super) fn attach(
         self,
         endpoints: &[Arc<Running>],
@@ -70,31 +71,35 @@ impl Starting {
             name: endpoint.name().into(),
             start: Start::New,
         });
-        let queues = Arc::new(Queues::new(endpoints, self.ids));
-        let ids = self
+        let queues = Arc::new(Queues::new(endpoints, self.members));
+        let attachment = self
             .journal
             .attach(attached.collect(), &source.instance_id, queues)
             .map_err(|error| BuildError::at("journal", crate::error::with_causes(&error)))?;
-        let endpoints = ids.into_iter().zip(endpoints.iter().cloned()).collect();
+        let ids = attachment.endpoints().iter().copied();
+        let endpoints = ids.zip(endpoints.iter().cloned()).collect();
         let sink = JournalSink::new(self.journal.clone(), endpoints);
         let watched = sink.downgrade();
         metrics::watch(move || watched.status());
         Ok(Journaled {
             journal: self.journal,
+            attachment: Arc::new(attachment),
             sink,
         })
     }
 }
 
-/// A journal under the queues.
+/// A journal under the queues. Another notifier may use it after the last clone was
+/// dropped, or after [`finish`](Self::finish).
 #[derive(Clone)]
 pub(super) struct Journaled {
     journal: Journal,
+    attachment: Arc<Attachment>,
     sink: JournalSink,
 }
 
 impl Journaled {
-    /// Writes to all endpoints that want an event.
+    /// Returns the sink that writes to all endpoints that want an event.
     pub(super) fn sink(&self) -> Arc<dyn Sink> {
         Arc::new(self.sink.clone())
     }
@@ -120,30 +125,22 @@ impl Journaled {
         self.sink.decided().await;
     }
 
-    /// Waits until it is on disk what was settled, and gives the journal back.
+    /// Waits until settled events are recorded on disk, and gives the journal back.
     pub(super) async fn finish(&self, limit: Duration) {
         match tokio::time::timeout(limit, self.journal.flush()).await {
             Ok(Ok(())) => {}
-            // They are delivered again after a restart, which is no loss.
+            // Events whose settling is not on disk are delivered again after a restart.
             Ok(Err(error)) => {
                 let error = crate::error::with_causes(&error);
                 tracing::warn!(error, "the last deliveries may be repeated");
             }
             Err(_) => tracing::warn!("the last deliveries may be repeated"),
         }
-        self.journal.detach();
+        self.attachment.end();
     }
 
     pub(super) fn add_to(&self, status: &mut NotifierStatus) {
         status.not_durable = self.sink.not_durable();
         status.journal = Some(self.journal.status());
-    }
-}
-
-impl Notifier {
-    /// Returns the journal that keeps the events of the endpoints, if there is one. Its
-    /// dead letters can be listed, sent again and purged while the notifier runs.
-    pub fn journal(&self) -> Option<&Journal> {
-        self.0.journal.as_ref().map(|it| &it.journal)
     }
 }

@@ -2,33 +2,32 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use super::member::Member;
 use crate::journal::{self, EndpointId, Journal, Most};
 use crate::queue::{Page, Position, Refill, Reload, Room, Store, Stored};
 
-/// How much is read at once: enough that the way to the journal costs nothing,
-/// and little enough that a page in between is no burden to the memory.
+/// How much is read at once: enough that the cost of a call does not matter, and little
+/// enough that a page does not burden the memory.
 const PAGE: Room = Room {
     events: 1_000,
     bytes: 4 << 20,
 };
 
-/// The part of a journal that one endpoint waits for.
+/// The events of a journal that one endpoint waits for.
 pub(super) struct JournalStore {
     journal: Journal,
-    id: Arc<OnceLock<EndpointId>>,
+    member: Arc<Member>,
     kept_in: String,
 }
 
 impl JournalStore {
-    /// The store of the endpoint whose number `id` holds, as soon as the journal
-    /// is attached.
-    pub(super) fn new(journal: Journal, id: Arc<OnceLock<EndpointId>>) -> Self {
+    pub(super) fn new(journal: Journal, member: Arc<Member>) -> Self {
         let kept_in = format!("the journal {}", journal.location());
         Self {
             journal,
-            id,
+            member,
             kept_in,
         }
     }
@@ -36,24 +35,26 @@ impl JournalStore {
 
 impl Store for JournalStore {
     fn refill(&self, from: Position, most: Room, reply: Refill) {
-        // Nothing is asked for before the journal is attached.
-        let Some(id) = self.id.get() else { return };
+        // Without an id the journal is not attached yet. The queue asks again when the
+        // events of the journal are announced.
+        let Some(id) = self.member.id() else { return };
         let answer = move |page: Result<journal::Page, _>| {
-            // While the journal is down, the queue asks again when it has recovered.
+            // If the journal is down, the reply is dropped, and the queue asks again after
+            // the journal has recovered.
             if let Ok(page) = page {
                 let next = Position(page.next);
                 let events = page.events.into_iter().map(stored).collect();
                 reply.answer(Page { events, next });
             }
         };
-        self.journal.read(*id, from.0, limited(most), answer);
+        self.journal.read(id, from.0, limited(most), answer);
     }
 
     fn reload(&self, repository: &str, range: Range<Position>, most: Room, reply: Reload) {
-        let Some(id) = self.id.get() else { return };
+        let Some(id) = self.member.id() else { return };
         let search = Search {
             journal: self.journal.clone(),
-            id: *id,
+            id,
             repository: repository.into(),
             end: range.end,
             most,
@@ -63,8 +64,14 @@ impl Store for JournalStore {
     }
 
     fn settle(&self, position: Position) {
-        if let Some(id) = self.id.get() {
-            self.journal.settle(*id, position.0);
+        if let Some(id) = self.member.id() {
+            self.journal.settle(id, position.0);
+        }
+    }
+
+    fn lose(&self, position: Position) {
+        if let Some(ended) = self.member.lose(position) {
+            self.settle(ended);
         }
     }
 
@@ -128,7 +135,7 @@ pub(super) fn stored(stored: journal::Stored) -> Stored {
     Stored {
         position: Position(stored.position),
         number: stored.number.unwrap_or(0),
-        accepted_at: stored.event.accepted_at(),
+        accepted_at: stored.since,
         event: stored.event,
     }
 }
@@ -137,7 +144,7 @@ impl fmt::Debug for JournalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JournalStore")
             .field("journal", &self.journal)
-            .field("id", &self.id)
+            .field("member", &self.member)
             .finish_non_exhaustive()
     }
 }
