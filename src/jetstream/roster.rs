@@ -56,7 +56,11 @@ impl Roster {
                 look = now + self.every;
                 let own = self.looked_after();
                 // Bounded: while it lasts, nobody hears of this worker.
-                let _late = timeout(PRESENCE, self.upkeep.look(&own, &self.members)).await;
+                let upkeep = self.upkeep.look(&own, &self.members);
+                if timeout(PRESENCE, upkeep).await.is_err() {
+                    // There is more to do.
+                    look = now + 2 * PRESENCE;
+                }
             }
         }
         self.assignment.send_replace(None);
