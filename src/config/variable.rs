@@ -1,14 +1,16 @@
-//! Variables of the environment as messages speak of them: [`Variable`].
+//! Variables of the environment, as errors and warnings name them: [`Variable`].
+//!
+//! The value is shown only if the variable's name cannot be that of a secret.
 
 use std::fmt;
 
 use crate::redact::without_user_info;
 
-/// What the names of all variables begin with.
+/// The beginning of the names of all variables.
 pub(super) const PREFIX: &str = "REGISTRY_NOTIFICATIONS";
 
-/// The last parts of names whose values are no secrets. Everything else is left out
-/// of messages: a misspelt variable may be one for a header.
+/// The last parts of names whose values are not secrets. Other values are left out of
+/// messages: a misspelt variable may be meant for a header.
 const PUBLIC: [&str; 32] = [
     "ACCEPTREDIRECTS",
     "ACTIONS",
@@ -43,7 +45,7 @@ const PUBLIC: [&str; 32] = [
     "TIMEOUT",
     "URL",
 ];
-/// Characters of the longest value that a message repeats.
+/// The length in characters of the longest value that a message shows.
 const SHOWN: usize = 80;
 
 /// A variable of the environment.
@@ -53,14 +55,14 @@ pub(super) struct Variable {
 }
 
 impl Variable {
-    /// Whether this is the variable of a key, and not one that leads to a map or list
+    /// Returns whether this is the variable of the key itself, and not of a map or list
     /// around it.
     pub(super) fn is_of(&self, path: &str) -> bool {
         name_of(path).eq_ignore_ascii_case(&self.name)
     }
 
-    /// The variable that would have worked in place of this one, where `wrong` is the
-    /// path of a key that is not known and `right` that of a similar key.
+    /// Returns the variable that was probably meant. `wrong` is the path of a key that
+    /// is not known, and `right` that of a similar key.
     pub(super) fn instead(&self, wrong: &str, right: &str) -> Option<String> {
         let wrong = name_of(wrong);
         let start = self.name.get(..wrong.len())?;
@@ -69,7 +71,7 @@ impl Variable {
         same.then(|| self.assignment(&format!("{}{rest}", name_of(right))))
     }
 
-    /// Writes down a variable with the value of this one.
+    /// Returns the assignment of this variable's value to `name`, as text.
     pub(super) fn assignment(&self, name: &str) -> String {
         let last = name.split('_').rfind(|part| !is_number(part));
         let is_public = last.is_some_and(|part| PUBLIC.contains(&part));
@@ -83,9 +85,10 @@ impl Variable {
         }
     }
 
-    /// Whether Kubernetes sets this for a service, or Docker for a link (Kubernetes
-    /// does that too), whose name begins like ours: `registry-notifications-listener`
-    /// gives `REGISTRY_NOTIFICATIONS_LISTENER_SERVICE_HOST`.
+    /// Returns whether Kubernetes sets this variable for a service, or Docker (and
+    /// Kubernetes) for a link, whose name begins like those of this crate: the service
+    /// `registry-notifications-listener` has
+    /// `REGISTRY_NOTIFICATIONS_LISTENER_SERVICE_HOST`.
     pub(super) fn is_of_a_service(&self) -> bool {
         let parts: Vec<&str> = self.name.split('_').collect();
         let is_protocol = |part: &str| matches!(part, "TCP" | "UDP" | "SCTP");
@@ -104,15 +107,15 @@ impl Variable {
     }
 }
 
-/// Without the value, which may be a secret.
+/// Shows the name without the value, which may be a secret.
 impl fmt::Debug for Variable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Variable").field(&self.name).finish()
     }
 }
 
-/// The variable of a key: `notifications.endpoints[0].url` is that of
-/// `REGISTRY_NOTIFICATIONS_ENDPOINTS_0_URL`.
+/// Returns the variable of a key: `REGISTRY_NOTIFICATIONS_ENDPOINTS_0_URL` for
+/// `notifications.endpoints[0].url`.
 pub(super) fn name_of(path: &str) -> String {
     let name: String = path.replace(['.', '['], "_").replace(']', "");
     format!("REGISTRY_{}", name.to_uppercase())
