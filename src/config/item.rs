@@ -4,16 +4,15 @@
 //! or may be a secret.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::place::Place;
 use super::scalar::{self, Scalar, resolve};
+use super::shown::{quoted, shown_key};
 use super::spelling::nearest;
 use super::tree::{Kind, Node};
-use super::variable::name_of;
-use crate::error::{BuildError, Kind as Mistake, Mistakes};
+use crate::error::{BuildError, Mistakes};
 use crate::redact::without_user_info;
 
 pub(super) type Result<T> = std::result::Result<T, BuildError>;
@@ -21,8 +20,8 @@ pub(super) type Result<T> = std::result::Result<T, BuildError>;
 /// A value with the path that leads to it.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
-    node: Arc<Node>,
-    path: String,
+    pub(super) node: Arc<Node>,
+    pub(super) path: String,
     /// Whether the value, and those in it, must not be shown.
     secret: bool,
 }
@@ -63,8 +62,13 @@ impl Item {
 
     /// Returns the mistake of a value that names a file which cannot be used.
     pub(super) fn wrong_file(&self, cause: &str) -> BuildError {
-        let (Ok(path) | Err(path)) = self.shown();
-        self.error(format!("the file {path} {cause}"))
+        self.error(match self.secret {
+            true => format!("the file {cause}"),
+            false => {
+                let (Ok(path) | Err(path)) = self.shown();
+                format!("the file {path} {cause}")
+            }
+        })
     }
 
     /// Returns a scalar as messages show it. The error is the kind of the value, which
@@ -92,9 +96,15 @@ impl Item {
         }
     }
 
-    /// Reads a text. A number or a boolean is also a text.
+    /// A text; what looks like a number or a boolean is one too.
+    ///
+    /// One without quotes that goes on in the next line is a mistake unless it is a
+    /// secret: that line may be a secret itself, and texts are shown.
     pub(super) fn text(&self) -> Result<&str> {
         match &self.node.kind {
+            Kind::Plain(_) if self.node.is_folded && !self.secret => {
+                Err(self.wrong_with("may be two: indent them alike, or write one in quotes"))
+            }
             Kind::Plain(text) | Kind::Text(text) if !self.node.is_null() => Ok(text),
             _ => Err(self.wrong(
                 "a text",
@@ -198,6 +208,7 @@ impl Item {
             Ok(nanos) => format!("{nanos:?}"),
             Err(_) => "500ms".into(),
         };
+        let meant = self.assigned(&meant);
         self.error(format!("{number} means {number} ns: write {meant}"))
     }
 
@@ -222,6 +233,7 @@ impl Item {
         let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         let remedy = nearest(text, words.iter().copied());
         let remedy = match remedy {
+            Some(word) if self.is_of_variable() => format!("did you mean {}?", self.assigned(word)),
             Some(word) => format!("did you mean {word:?}?"),
             None => format!("write {}", words.join(" or ")),
         };
@@ -244,60 +256,8 @@ impl Item {
         }
     }
 
-    fn no_list(&self) -> BuildError {
-        let hidden = self.clone().secret();
-        let place = &self.node.place;
-        let Some(variable) = place.variable() else {
-            return hidden.wrong(
-                "a list",
-                "write one item a line, each with a dash before it",
-            );
-        };
-        // The names of variables that lead into a list number its items.
-        if place.named().is_some() {
-            let item = format!("{}[0]", self.path);
-            let remedy = variable.instead(&self.path, &item).unwrap_or_default();
-            let error = self.error(format!("is a list: did you mean {remedy}?"));
-            return error.with_kind(Mistake::UnknownVariable);
-        }
-        let remedy = match variable.is_of(&self.path) {
-            true => {
-                let item = format!("{}_0", name_of(&self.path));
-                format!("write {}", variable.assignment(&item))
-            }
-            false => "write it as [a, b]".into(),
-        };
-        hidden.wrong("a list", &remedy)
-    }
-
-    /// Returns the mistake of a value that is not a map. `key` is the first key that
-    /// the map may have.
-    pub(super) fn no_map(&self, key: Option<&str>) -> BuildError {
-        // If lines are not indented alike, the value may be the secret of another key.
-        let hidden = self.clone().secret();
-        let Some(variable) = self.node.place.variable() else {
-            return hidden.wrong("a map", "write one `key: value` a line, indented alike");
-        };
-        let remedy = match key.filter(|_| variable.is_of(&self.path)) {
-            Some(key) => {
-                let entry = name_of(&format!("{}.{key}", self.path));
-                format!("write {}", variable.assignment(&entry))
-            }
-            None => "write it as {key: value}".into(),
-        };
-        hidden.wrong("a map", &remedy)
-    }
-
-    /// Returns what to do about a key of this map that is missing.
-    pub(super) fn remedy_of_missing(&self, key: &str) -> String {
-        match self.node.place.named() {
-            Some(_) => format!("set {}", name_of(&format!("{}.{key}", self.path))),
-            None => "give it one".into(),
-        }
-    }
-
-    /// Returns the items of a list, or the single value in its place. Empty if the
-    /// value is null.
+    /// The items of a list, or the one that stands in its place; none if
+    /// nothing does.
     pub(super) fn list_or_one(&self) -> Result<Vec<Item>> {
         match &self.node.kind {
             Kind::Plain(_) if self.node.is_null() => Ok(Vec::new()),
@@ -323,11 +283,10 @@ impl Item {
         self.each(Self::owned)
     }
 
-    /// Returns the keys and values of a map. A key that is not a text, or that occurs
-    /// twice, is added to `mistakes` and left out.
+    /// The keys and values of a map; nothing if it is none. A key that is no text, or is
+    /// there already, is a mistake and left out.
     pub(super) fn pairs(&self, mistakes: &mut Mistakes) -> Vec<Pair> {
         let Kind::Map(entries) = &self.node.kind else {
-            mistakes.add(self.no_map(None));
             return Vec::new();
         };
         let mut seen = HashSet::new();
@@ -373,24 +332,4 @@ pub(super) struct Pair {
     pub(super) key: String,
     pub(super) place: Place,
     pub(super) item: Item,
-}
-
-/// Returns a value as messages show it: in quotes, and cut off if it is long.
-fn quoted(text: &str) -> String {
-    const MOST: usize = 80;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{:?}", format!("{}…", &text[..end])),
-        None => format!("{text:?}"),
-    }
-}
-
-/// Returns a key as messages show it. A text that does not look like a key is not
-/// shown: it may be a secret that was written in the place of a key.
-pub(super) fn shown_key(key: &str) -> impl fmt::Display + '_ {
-    let like_a_key = |c: char| c.is_ascii_alphanumeric() || "-_.<".contains(c);
-    if key.len() <= 40 && key.chars().all(like_a_key) {
-        key
-    } else {
-        "…"
-    }
 }

@@ -74,8 +74,7 @@ impl Node {
     /// Returns whether the node is null, in any spelling of YAML 1.1 and Go's yaml
     /// package.
     pub(super) fn is_null(&self) -> bool {
-        matches!(&self.kind, Kind::Plain(text)
-            if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+        matches!(&self.kind, Kind::Plain(text) if is_null(text))
     }
 
     /// Returns the text of a scalar, as the key of a map is read.
@@ -87,7 +86,12 @@ impl Node {
     }
 }
 
-/// Returns the size of all nodes together, and the depth of the deepest.
+/// Whether a plain scalar is nothing.
+fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+/// Size of all nodes together, and depth of the deepest.
 fn extent<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> (usize, usize) {
     nodes.fold((0, 0), |(size, depth), node| {
         (node.size.saturating_add(size), node.depth.max(depth))
@@ -119,6 +123,8 @@ struct Loader {
     /// The size by which the tree may still grow.
     budget: usize,
     root: Option<Arc<Node>>,
+    /// Where a second document begins. One without content is none.
+    second: Option<Place>,
 }
 
 struct Open {
@@ -141,6 +147,7 @@ impl Loader {
             anchors: HashMap::new(),
             budget: SIZE_LIMIT,
             root: None,
+            second: None,
         }
     }
 
@@ -171,9 +178,23 @@ impl Loader {
 
     fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), BuildError> {
         let place = self.place(&span.start);
+        if let Some(second) = &self.second {
+            return match event {
+                Event::Scalar(text, ScalarStyle::Plain, ..) if is_null(&text) => Ok(()),
+                Event::Scalar(..)
+                | Event::Alias(_)
+                | Event::SequenceStart(..)
+                | Event::MappingStart(..) => {
+                    let message = "begins a second document: put everything into one";
+                    Err(second.error("", message))
+                }
+                _ => Ok(()),
+            };
+        }
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
-                Err(place.error("", "begins a second document: put everything into one"))
+                self.second = Some(place);
+                Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let mut node = Node::new(scalar(&text, style, tag.as_deref()), place);
