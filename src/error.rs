@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::redact::without_user_info;
 
-/// A configuration that cannot be used, with everything that is wrong in it.
+/// A configuration that cannot be used, with all of its mistakes.
 ///
 /// Each [`Mistake`] names the field, the value and the remedy, and in a
 /// configuration file the place. [`Display`](fmt::Display) writes one mistake a
@@ -59,8 +59,8 @@ pub(crate) enum Kind {
 }
 
 impl BuildError {
-    /// The value of a field is not valid. It is shown without what may be a password: it
-    /// may be the URL that belongs to another field.
+    /// Returns the error of a field whose value is not valid. The value is shown without
+    /// possible passwords, because it may be a URL that belongs to another field.
     pub(crate) fn new(field: &str, value: impl fmt::Display, remedy: &str) -> Self {
         let value = without_user_info(&value.to_string());
         Self::at(field, format!("{value:?} is not valid: {remedy}"))

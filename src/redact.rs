@@ -33,7 +33,7 @@ pub(crate) fn without_user_info(url: &str) -> String {
     }
 }
 
-/// Returns a name fit for messages: one that is a URL by mistake has no user info.
+/// Returns a name for messages. If it is a URL by mistake, its user info is hidden.
 pub(crate) fn shown_name(name: &str) -> std::borrow::Cow<'_, str> {
     match name.contains("://") {
         true => without_user_info(name).into(),
@@ -41,7 +41,7 @@ pub(crate) fn shown_name(name: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// Where the scheme of a URL ends.
+/// Returns the index after the scheme of a URL and its `://`.
 fn start(url: &str) -> usize {
     url.find("://").map_or(0, |at| at + 3)
 }

@@ -18,8 +18,8 @@ const OVERFLOWS: [(&str, Overflow); 3] = [
     ("wait", Overflow::Wait),
 ];
 
-/// The keys `threshold` and `backoff`, which the reference's breaker has,
-/// `maxretries` of GitLab's registry, and `retry`, which may choose another policy.
+/// Reads `threshold` and `backoff` of the reference's breaker, `maxretries` of
+/// GitLab's registry, and `retry`, which can choose another policy.
 pub(super) fn retry(it: Endpoint, fields: &mut Fields, author: Author, phase: Phase) -> Endpoint {
     let keys = ["threshold", "backoff", "maxretries"].map(|key| fields.take(key));
     let [threshold, wait, retries] = &keys;

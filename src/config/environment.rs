@@ -65,7 +65,7 @@ where
             .and_then(|it| it.of(Mistake::UnknownVariable));
         let name = variable.place.variable();
         match unknown {
-            // Where a service has the name of a setting, its variables make no sense there.
+            // A service may have the name of a setting: its variables are not values of it.
             _ if error.is_some() && name.is_some_and(Variable::is_of_a_service) => {}
             None if leads_on => {
                 section = next;
@@ -78,7 +78,8 @@ where
     mistakes.or(section)
 }
 
-/// The variable, if it is one of ours. Warns of one that is probably meant to be.
+/// Returns the variable if its name begins with the prefix of this crate. Warns of a
+/// name that was probably meant to.
 fn variable(name: &OsStr, value: &OsStr) -> Option<Override> {
     let name = name.to_str()?;
     let Some(rest) = name.strip_prefix(PREFIX) else {
@@ -92,8 +93,8 @@ fn variable(name: &OsStr, value: &OsStr) -> Option<Override> {
     Some(read(name, &parts, value))
 }
 
-/// Warns of a variable such as `REGISTRY_NOTIFICATION_ENDPOINTS`, which would be ignored
-/// without a word.
+/// Warns of a variable such as `REGISTRY_NOTIFICATION_ENDPOINTS`, which would otherwise
+/// be ignored silently.
 fn warn_of_misspelt(name: &str, value: &OsStr) {
     let mut parts = name.splitn(3, '_');
     let (Some(first), Some(second)) = (parts.next(), parts.next()) else {

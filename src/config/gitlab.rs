@@ -37,13 +37,14 @@ pub(super) fn defaults(endpoint: Endpoint) -> Endpoint {
 }
 
 /// Sets the retries of an endpoint. GitLab's registry tries again after every status from
-/// 400 on: to it, none says that the receiver will never take the event.
+/// 400 on, because it takes none of them as final.
 pub(super) fn retry(endpoint: Endpoint, backoff: Backoff) -> Endpoint {
     let endpoint = endpoint.on_status(400..=599, StatusMeaning::Retry);
     endpoint.retry(backoff)
 }
 
-/// The retries of an endpoint. As everywhere in the reference, 0 is the default.
+/// Returns the retries of an endpoint. 0 means the default, as everywhere in the
+/// reference.
 pub(super) fn backoff(
     retries: Option<u32>,
     threshold: Option<u32>,

@@ -96,10 +96,10 @@ impl Item {
         }
     }
 
-    /// A text; what looks like a number or a boolean is one too.
+    /// Reads a text. A number or a boolean is also a text.
     ///
-    /// One without quotes that goes on in the next line is a mistake unless it is a
-    /// secret: that line may be a secret itself, and texts are shown.
+    /// A text without quotes that continues in the next line is a mistake, unless it is
+    /// a secret: that line may be a secret itself, and errors show texts.
     pub(super) fn text(&self) -> Result<&str> {
         match &self.node.kind {
             Kind::Plain(_) if self.node.is_folded && !self.secret => {
@@ -256,8 +256,8 @@ impl Item {
         }
     }
 
-    /// The items of a list, or the one that stands in its place; none if
-    /// nothing does.
+    /// Returns the items of a list, or the single value in its place. Empty if the
+    /// value is null.
     pub(super) fn list_or_one(&self) -> Result<Vec<Item>> {
         match &self.node.kind {
             Kind::Plain(_) if self.node.is_null() => Ok(Vec::new()),
@@ -283,8 +283,8 @@ impl Item {
         self.each(Self::owned)
     }
 
-    /// The keys and values of a map; nothing if it is none. A key that is no text, or is
-    /// there already, is a mistake and left out.
+    /// Returns the keys and values of a map; none if the value is not a map. A key that
+    /// is not a text, or that occurs twice, is added to `mistakes` and left out.
     pub(super) fn pairs(&self, mistakes: &mut Mistakes) -> Vec<Pair> {
         let Kind::Map(entries) = &self.node.kind else {
             return Vec::new();

@@ -12,7 +12,7 @@ pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> O
     (distance <= 2 && distance * 3 <= word.len()).then_some(word)
 }
 
-/// The number of characters to insert, delete or change (Levenshtein).
+/// Returns the number of characters to insert, delete or change (Levenshtein).
 pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -91,7 +91,7 @@ fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
-/// Size of all nodes together, and depth of the deepest.
+/// Returns the size of all nodes together, and the depth of the deepest.
 fn extent<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> (usize, usize) {
     nodes.fold((0, 0), |(size, depth), node| {
         (node.size.saturating_add(size), node.depth.max(depth))

@@ -10,8 +10,8 @@ use crate::redact::without_user_info;
 /// The beginning of the names of all variables.
 pub(super) const PREFIX: &str = "REGISTRY_NOTIFICATIONS";
 
-/// The last parts of names whose values are no secrets. Everything else is left out
-/// of messages: a misspelt variable may be one for a header.
+/// The last parts of names whose values are not secrets. Other values are left out of
+/// messages: a misspelt variable may be meant for a header.
 const PUBLIC: [&str; 48] = [
     "ACCEPTREDIRECTS",
     "ACTIONS",
@@ -96,14 +96,15 @@ impl Variable {
         same.then(|| self.assignment(&name))
     }
 
-    /// The variable that was probably meant by this one.
+    /// Returns the variable that was probably meant by this one.
     pub(super) fn meant(&self) -> Option<String> {
         let meant = hint::meant(self.name.strip_prefix(PREFIX)?)?;
         Some(self.assignment(&format!("{PREFIX}_{meant}")))
     }
 
-    /// The variable for a header whose name has dashes, which no shell can set, in place
-    /// of this one, where `headers` is the path of all headers.
+    /// Returns a replacement for this variable if it was meant for a header with dashes
+    /// in its name, which no shell can set: the variable of all headers, whose path is
+    /// `headers`.
     pub(super) fn with_dashes(&self, headers: &str) -> Option<String> {
         let headers = name_of(headers);
         let header = self.name.strip_prefix(&headers)?.strip_prefix('_')?;
@@ -111,7 +112,7 @@ impl Variable {
         Some(format!("{headers}='{{{header}: …}}'"))
     }
 
-    /// Whether the value looks like a URL.
+    /// Returns whether the value looks like a URL.
     pub(super) fn is_url(&self) -> bool {
         self.value.contains("://")
     }
@@ -123,7 +124,7 @@ impl Variable {
         let value = without_user_info(&self.value);
         let is_short = value.chars().count() <= SHOWN && !value.contains(char::is_control);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,…".contains(c);
-        // A list of several items that is written as one.
+        // Several items of a list that were written as one value.
         let is_list = name.ends_with("_0") && value.contains(',');
         let (name, value) = match name.strip_suffix("_0") {
             Some(list) if is_list && last.is_some_and(|it| list.ends_with(it)) => {
