@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::endpoint::Endpoint;
+use crate::event::Format;
 use crate::queue::Overflow;
 
 impl Endpoint {
@@ -13,10 +14,10 @@ impl Endpoint {
     /// seconds. Of headers, signing secrets and certificates there is only their
     /// number.
     pub(super) fn settings(&self) -> BTreeMap<&'static str, Value> {
-        let format = format!("{:?}", self.encoding.format).to_lowercase();
         let letters = self.dead_letters.as_ref().map(|sink| sink.location());
         BTreeMap::from([
-            ("format", json!(format)),
+            ("format", json!(format(self.encoding.format))),
+            ("event_type", json!(self.encoding.event_type)),
             ("compact", json!(self.encoding.compact)),
             ("headers", json!(self.headers.len())),
             ("signatures", json!(self.signing_secrets.len())),
@@ -40,6 +41,18 @@ impl Endpoint {
 /// A duration as the status shows it.
 pub(super) fn seconds(duration: Duration) -> Value {
     json!(duration.as_secs_f64())
+}
+
+/// The word of configuration files.
+fn format(format: Format) -> &'static str {
+    match format {
+        Format::V2 => "v2",
+        Format::V1 => "v1",
+        Format::CloudEvents => "cloudevents",
+        Format::Azure => "azure",
+        Format::Harbor => "harbor",
+        Format::ImageUpdater => "imageupdater",
+    }
 }
 
 fn overflow(overflow: Overflow) -> &'static str {
@@ -100,6 +113,11 @@ mod tests {
         );
         assert_eq!(settings["dead_letters"], "the file /x/letters");
         assert!(!settings.to_string().contains("hush"), "{settings}");
+
+        let docs = include_str!("status/snapshot.rs");
+        for name in endpoint.settings().keys() {
+            assert!(docs.contains(&format!("| `{name}` |")), "{name}");
+        }
 
         let endpoint = Endpoint::new("ci", "http://receiver").retry(Breaker::new());
         let settings = json!(endpoint.settings());

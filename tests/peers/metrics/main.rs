@@ -214,7 +214,7 @@ fn all_begins_at_zero(scrape: &Scrape) {
         for kind in ["Events", "Successes", "Failures", "Errors"] {
             assert_eq!(value("events_total", &[("type", kind)]), Some(0.0));
         }
-        for reason in ["rejected", "gave_up", "overflow", "shutdown"] {
+        for reason in ["rejected", "gave_up", "overflow", "expired", "shutdown"] {
             assert_eq!(
                 value("dead_letters_total", &[("reason", reason)]),
                 Some(0.0)

@@ -152,3 +152,16 @@ async fn other_methods_and_odd_requests_change_nothing() {
         assert_eq!(answer.split(' ').nth(1), Some(wanted), "{host}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn every_documented_path_is_served() {
+    let stage = Stage::new(vec![], false).await;
+    let docs = include_str!("../../../docs/page.md").lines();
+    let rows = docs.filter_map(|line| line.strip_prefix("| `/"));
+    let paths: Vec<_> = rows.filter_map(|row| row.split('`').next()).collect();
+    assert_eq!(paths.len(), 5);
+    for path in paths {
+        let got = request(&stage, Method::HEAD, path, &[]).await;
+        assert_eq!(got.0, StatusCode::OK, "{path}");
+    }
+}
