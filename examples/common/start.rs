@@ -23,10 +23,12 @@ where
     with_help(program, F::help(), run).await
 }
 
-/// Runs an example that only listens. `about` is the first line of its help;
-/// `hint`, in which `ADDRESS` stands for its address, says what to try.
+/// Runs an example that only listens. `about` is the first line of its help, and
+/// `features` stands before `--example` there; `hint`, in which `ADDRESS` stands for
+/// its address, says what to try.
 pub(crate) async fn listening<R>(
     program: &str,
+    features: &str,
     about: &str,
     hint: &str,
     run: impl FnOnce(TcpListener) -> R,
@@ -34,8 +36,11 @@ pub(crate) async fn listening<R>(
 where
     R: Future<Output = Result<(), BoxError>>,
 {
-    let example = format!("{program}: {about}\n\n{}", Listen::help());
-    with_help(program, example, async |Listen(address)| {
+    let help = format!(
+        "{about}\n\nUsage: cargo run {features}--example {program} -- [options]\n\n{}",
+        Listen::help()
+    );
+    with_help(program, help, async |Listen(address)| {
         let listener = listen("--listen", &address).await?;
         let address = reachable(listener.local_addr()?).to_string();
         let hint = hint.replace("ADDRESS", &address);
