@@ -89,12 +89,12 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let mut admin = page.map(|_| Admin::new()).transpose()?;
     let (notifier, deadline) = notifier(options)?;
     let notifier = notifier.or_source(SourceRecord::new(address.to_string()));
+    let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
     let (notifier, stream) = options.nats.add_to(notifier).await?;
     let (notifier, events) = match stream {
         Some(_) => (notifier, None),
         None => with_printer(notifier),
     };
-    let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
     let notifier = match &mut admin {
         Some(admin) => admin.watch(notifier).build()?,
         None => notifier.build()?,

@@ -64,8 +64,8 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let mut admin = Admin::new()?;
     let (sink, events) = ChannelSink::new(10_000);
     let notifier = notifier(address, &options).sink(sink);
-    let (notifier, stream) = options.nats.add_to(notifier).await?;
     let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
+    let (notifier, stream) = options.nats.add_to(notifier).await?;
     let notifier = admin.watch(notifier).build()?;
     if let Some(section) = nats::status(&stream) {
         admin.show(section);

@@ -1,3 +1,5 @@
+//! The listener that makes an event of each call: [`Bridge`].
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
@@ -207,7 +209,7 @@ impl Bridge {
         })
     }
 
-    /// A deletion says no more of its target than repository and digest.
+    /// Writes a deletion, whose target has a repository and a digest and nothing else.
     fn deleted(&self, kind: Kind, repository: &str, digest: &str) -> Acceptance {
         let content = Content {
             digest,

@@ -1,4 +1,4 @@
-//! Requests that go on after their clients have hung up: [`InFlight`].
+//! Requests that continue after their clients have hung up: [`InFlight`].
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -21,7 +21,7 @@ pub(crate) struct InFlight {
     runtime: Option<Handle>,
 }
 
-/// Counts one task until it is dropped, also by a runtime that shuts down and
+/// Counts one task until it is dropped, including by a runtime that shuts down and
 /// drops the task unfinished.
 struct Guard(Arc<watch::Sender<usize>>);
 
@@ -40,8 +40,8 @@ impl InFlight {
         }
     }
 
-    /// Runs `work` in a task of its own for at most `limit`. It is counted if it
-    /// panics, reaches the limit or finds no runtime, because nobody knows then
+    /// Runs `work` in a task of its own for at most `limit`. It is counted in a metric
+    /// if it panics, reaches the limit or finds no runtime, because it is then unknown
     /// whether the registry has acted.
     pub(crate) fn spawn(&self, limit: Duration, work: impl Future<Output = ()> + Send + 'static) {
         let runtime = Handle::try_current().ok().or_else(|| self.runtime.clone());
@@ -50,7 +50,8 @@ impl InFlight {
             metrics::unknown_outcome();
             return;
         };
-        // Before the task exists, so that a shutdown which begins now waits for it.
+        // Counted before the task exists, so that a shutdown that begins in between
+        // waits for it.
         self.count.send_modify(|count| *count += 1);
         let guard = Guard(self.count.clone());
         let span = tracing::Span::current();
@@ -79,7 +80,7 @@ impl InFlight {
         }
     }
 
-    /// Returns how many tasks are running.
+    /// Returns the number of running tasks.
     pub(crate) fn count(&self) -> usize {
         *self.count.borrow()
     }

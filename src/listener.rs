@@ -1,3 +1,5 @@
+//! The calls that report what happened in a registry: [`Listener`].
+
 use crate::event::{Descriptor, Manifest};
 use crate::sink::Acceptance;
 
@@ -8,8 +10,8 @@ use crate::sink::Acceptance;
 /// happens.
 ///
 /// Repositories are named without host and tag (`library/debian`). Each method
-/// returns an [`Acceptance`] that resolves when responsibility has been taken.
-/// If it is dropped early, nobody knows whether it was.
+/// returns an [`Acceptance`] that resolves when responsibility for the event has been
+/// taken. If it is dropped early, the event may or may not have been accepted.
 ///
 /// [`Bridge`]: crate::Bridge
 pub trait Listener {

@@ -74,6 +74,9 @@ mod enabled {
     use super::Nats;
     use crate::admin::Section;
 
+    /// The name of the stream in the journal.
+    const ENDPOINT: &str = "stream";
+
     impl Nats {
         /// The settings, if `--nats` was given.
         pub(crate) fn settings(&self) -> Option<JetStream> {
@@ -96,7 +99,8 @@ mod enabled {
             Some(settings)
         }
 
-        /// Adds a sink that writes to the stream, if `--nats` was given.
+        /// Adds a sink that writes to the stream, if `--nats` was given. With a journal,
+        /// events wait there until JetStream has acknowledged them.
         pub(crate) async fn add_to(
             &self,
             notifier: NotifierBuilder,
@@ -105,7 +109,11 @@ mod enabled {
                 return Ok((notifier, None));
             };
             let sink = settings.sink().await?;
-            Ok((notifier.sink(sink.clone()), Some(sink)))
+            let notifier = match notifier.has_journal() {
+                true => notifier.endpoint(sink.endpoint(ENDPOINT)),
+                false => notifier.sink(sink.clone()),
+            };
+            Ok((notifier, Some(sink)))
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use http::header::PROXY_AUTHORIZATION;
 
-use super::dead_letter::{DeadLetterSink, DeadLetterWriter};
+use super::dead_letter::{DeadLetterSink, DeadLetterWriter, Reason};
 use super::delivery::{
     BodySigner, Poster, Secrets, Sequence, Signer, Transport, client, headers, proxy_authorization,
     target,
@@ -22,11 +22,11 @@ use crate::event::{Encoding, Format, is_event_type};
 use crate::queue::{Queue, Store};
 use crate::redact::without_user_info;
 
-/// What is below an endpoint.
+/// What the notifier puts under an endpoint: its store, and where its letters go.
 pub(crate) struct Backing {
-    /// Where its events live. `None` for those that live in memory.
+    /// Where the endpoint's events live. `None` if they live in memory.
     pub(crate) store: Option<Box<dyn Store>>,
-    /// Keeps its dead letters if it has no sink of its own for them.
+    /// Keeps the dead letters of an endpoint without a dead-letter sink of its own.
     pub(crate) dead_letters: Option<Arc<dyn DeadLetterSink>>,
     /// The wall clock.
     pub(crate) clock: fn() -> SystemTime,
@@ -35,7 +35,7 @@ pub(crate) struct Backing {
 /// How many numbers of events fit into a header that every receiver takes (8 KiB).
 const MOST_NUMBERS: usize = 100;
 
-/// An endpoint in which nothing is wrong.
+/// An endpoint whose configuration is valid.
 pub(crate) struct Checked {
     endpoint: Endpoint,
     poster: Poster,
@@ -44,6 +44,10 @@ pub(crate) struct Checked {
 
 impl Endpoint {
     /// Checks everything, and reads the certificates.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, not only the first mistake.
     pub(crate) fn checked(self) -> Result<Checked, BuildError> {
         let mut mistakes = Mistakes::default();
         mistakes.take(self.check());
@@ -57,8 +61,7 @@ impl Endpoint {
         })
     }
 
-    /// Reports settings that make no sense, in so far as no URL, certificate or
-    /// secret has to be read.
+    /// Reports invalid settings, except for URLs, certificates and secrets.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let mut mistakes = Mistakes::default();
         if self.name.is_empty() {
@@ -115,8 +118,8 @@ impl Endpoint {
         mistakes.or(())
     }
 
-    /// Checks everything but the client: what it reads need not be there yet for an
-    /// endpoint that is disabled.
+    /// Checks everything but the client. The certificates of a disabled endpoint need
+    /// not exist yet.
     pub(crate) fn check_disabled(&self) -> Result<(), BuildError> {
         let mut mistakes = Mistakes::default();
         mistakes.take(self.check());
@@ -124,7 +127,7 @@ impl Endpoint {
         mistakes.or(())
     }
 
-    /// What makes the requests, and the client that sends them.
+    /// Returns what makes the requests, and the client that sends them.
     fn delivery(&self) -> Result<(Poster, Transport), BuildError> {
         let mut mistakes = Mistakes::default();
         let poster = mistakes.take(self.poster());
@@ -145,7 +148,7 @@ impl Endpoint {
         mistakes.or((poster, client))
     }
 
-    /// What makes the requests.
+    /// Returns what makes the requests.
     fn poster(&self) -> Result<Poster, BuildError> {
         let mut mistakes = Mistakes::default();
         let shown_url = without_user_info(&self.url);
@@ -181,7 +184,7 @@ impl Endpoint {
         })
     }
 
-    /// Written before the name of a setting.
+    /// Returns what is written before the name of a setting.
     fn of(&self) -> String {
         format!("endpoint {:?}: ", self.name)
     }
@@ -196,8 +199,8 @@ impl Checked {
         &self.endpoint.name
     }
 
-    /// The endpoint's own part of a notifier, and its worker to be spawned.
-    /// Applies the layers, which may need a runtime.
+    /// Returns the side of the endpoint that events are written to, and its worker to
+    /// be spawned. Applies the layers, which may need a runtime.
     pub(crate) fn start(
         self,
         backing: Backing,
@@ -216,10 +219,15 @@ impl Checked {
             let counts = counts.clone();
             move |events| counts.written(events)
         };
-        let (store, clock) = (backing.store, backing.clock);
-        let queue = Queue::of(endpoint.limits, store, clock, accepted);
         let sink = endpoint.dead_letters.or(backing.dead_letters);
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
+        let missing = {
+            let dead_letters = dead_letters.clone();
+            let why = "the store of the queue cannot read them any more";
+            move |events| dead_letters.lose(events, Reason::Damaged, why)
+        };
+        let (store, clock) = (backing.store, backing.clock);
+        let queue = Queue::of(endpoint.limits, store, clock, accepted, missing);
         let switch = Arc::new(Switch::default());
         let leftover = Arc::new(Mutex::new(Leftover::default()));
         let url = match endpoint.destination {

@@ -1,4 +1,4 @@
-//! What the status shows of an endpoint's configuration: no secrets.
+//! The settings of an endpoint as its status shows them, without secrets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

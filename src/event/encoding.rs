@@ -18,8 +18,8 @@ pub enum Format {
     /// index have no platform.
     V1,
     /// [CloudEvents 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md)
-    /// in JSON: an event alone in structured mode, also where an endpoint may send
-    /// batches; several as a batch.
+    /// in JSON. A single event is in structured mode, even if the endpoint may send
+    /// batches; several are a batch.
     ///
     /// | attribute | value |
     /// | --- | --- |
@@ -34,7 +34,7 @@ pub enum Format {
     /// | `datacontenttype` | `application/json` |
     /// | `data` | the whole event as in format v2 |
     ///
-    /// The types are named after what the bridge is told:
+    /// The types are named after the methods of the bridge:
     ///
     /// - `registry.manifest.pushed.v1`, `registry.manifest.pulled.v1`,
     ///   `registry.manifest.deleted.v1`

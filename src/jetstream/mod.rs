@@ -41,8 +41,32 @@
 //! # Ok(()) }
 //! ```
 //!
-//! In a notifier with a journal, [`JetStreamSink::endpoint`] takes the place of the sink:
-//! an event waits in the journal until JetStream has acknowledged it.
+//! # Behind a journal
+//!
+//! An event that JetStream has not acknowledged is in the memory of the registry alone. In
+//! a notifier with a journal (feature `journal`), [`JetStreamSink::endpoint`] takes the
+//! place of the sink. An event then waits on disk until JetStream has acknowledged it, so
+//! that it survives a crash of the registry, and a stream that is full or away for longer
+//! than memory lasts.
+//!
+//! ```no_run
+//! # #[cfg(feature = "journal")]
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! use tower_registry_notifications::Notifier;
+//! use tower_registry_notifications::jetstream::JetStream;
+//! use tower_registry_notifications::journal::Journal;
+//!
+//! let sink = JetStream::new("nats://nats.example.com:4222").sink().await?;
+//! let notifier = Notifier::builder()
+//!     .journal(Journal::open("/var/lib/registry/notifications")?)
+//!     .endpoint(sink.endpoint("stream"))
+//!     .build()?;
+//! # Ok(()) }
+//! ```
+//!
+//! An event whose acknowledgement was lost in a crash is published again with the same
+//! id. The stream has it once if the registry is back within the [duplicate
+//! window](JetStream::duplicate_window).
 //!
 //! # What is stored
 //!
@@ -98,8 +122,9 @@
 //! pins a consumer to one worker at a time. When the pin moves, the new worker first
 //! gathers everything that the last one had not acknowledged, and goes on in the order of
 //! the stream. A worker drops what it holds without a confirmed sign of its progress for
-//! 0.8 of the `ack_wait`, so that one that was stopped delivers nothing late. An event
-//! that waits for another attempt stays with its worker, which tells the server so.
+//! 0.8 of the `ack_wait`, so that one that was stopped does not deliver again what another
+//! has delivered meanwhile. An event that waits for another attempt stays with its worker,
+//! which tells the server so.
 //!
 //! Earlier servers, such as 2.9, ignore pins. There a partition has one event under way
 //! at a time at an endpoint, whichever worker gets it. That is slower, and logged.

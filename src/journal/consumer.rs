@@ -1,6 +1,7 @@
 //! What takes events out of the journal: [`Consumer`].
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::dead_letter::Reason;
 use crate::event::SharedEvent;
@@ -18,7 +19,7 @@ pub(crate) struct Attach {
 /// Where an endpoint starts that the journal does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// With the events that come.
+    /// With the events that are stored from now on.
     #[default]
     New,
     /// With the oldest event in the journal. It gets all of them, and settles
@@ -34,33 +35,38 @@ pub(crate) struct Stored {
     /// Its number among the events that the endpoint wants of one source
     /// instance, from 1. `None` if the endpoint did not want it when it came.
     pub(crate) number: Option<u64>,
+    /// When the event was accepted, or sent again.
+    pub(crate) since: SystemTime,
     pub(crate) event: SharedEvent,
 }
 
 /// The queues behind a journal.
 ///
-/// The journal's threads call it. It must not block, and keeps no [`Journal`]
-/// alive: the journal would never be closed.
+/// The journal's threads call it. It must not block, and must not keep a [`Journal`]
+/// alive, or the journal would never be closed.
 ///
 /// [`Journal`]: super::Journal
 pub(crate) trait Consumer: Send + Sync + 'static {
-    /// Learns the numbers of its endpoints, in the order in which they were
-    /// attached, each with how many events wait for it, all at positions below
-    /// `end`. Nothing is delivered before this, nor between the two: an event that
-    /// was would hide those that wait.
+    /// Takes the ids of its endpoints, in the order in which they were attached, each with
+    /// the number of events that wait for it. All of these are at positions below `end`.
+    /// No event is delivered before this call or during it: the queue would take it for
+    /// the next one and skip those that wait.
     fn attached(&self, endpoints: &[(EndpointId, u64)], end: u64);
 
-    /// Takes events that are on disk now, in the order of their positions.
-    /// Between two calls for one endpoint no event of it is left out.
+    /// Takes events that are on disk now, in the order of their positions. Calls for one
+    /// endpoint leave out none of its events.
     fn deliver(&self, endpoint: EndpointId, events: &[Stored]);
 
     /// Ends events that go because of the journal's limits: they become dead
     /// letters with this reason. Each is to be [settled](super::Journal::settle)
-    /// when its letter is kept. The queue may hold some of them, even under way;
-    /// others it never had.
-    fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason);
+    /// when its letter is kept or lost. The queue may hold some of them, even under
+    /// way; others it never had. Returns whether all of them are on their way out:
+    /// the journal counts on their space then, and ends no others in their place.
+    fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason) -> bool;
 
-    /// The journal was down and works again, with positions up to `end`. Reads that
-    /// failed may be repeated. A write that failed may have succeeded nevertheless.
+    /// The journal was down and works again, with positions up to `end`. A write that
+    /// failed may have succeeded nevertheless. Called before anything can be read, so
+    /// that nobody meets such an event unprepared, and once more after that: reads
+    /// that failed may be repeated then.
     fn recovered(&self, end: u64);
 }

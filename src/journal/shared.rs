@@ -1,5 +1,6 @@
-//! What the handles of a journal and its threads share.
+//! The state that the handles of a journal and its threads share: [`Shared`].
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,29 +13,64 @@ use super::storage::OpenFile;
 
 pub(super) struct Shared {
     pub(super) options: JournalOptions,
-    /// Where the journal is, for people.
+    /// Where the journal is, in words for people.
     pub(super) location: String,
     /// `None` while the journal is down.
     database: Mutex<Option<Arc<OpenFile>>>,
-    attached: Mutex<Option<Attached>>,
+    attached: Mutex<Option<Arc<Attached>>>,
     published: Mutex<Published>,
-    /// Without threads: a test calls for each turn.
+    /// Whether there are no threads, so that a test makes each turn.
     manual: bool,
 }
 
-#[derive(Clone)]
 struct Attached {
     endpoints: Vec<EndpointId>,
     consumer: Arc<dyn Consumer>,
 }
 
-/// What the status shows.
+/// The use of a journal by a notifier, which ends when this is dropped.
+pub(crate) struct Attachment {
+    shared: Arc<Shared>,
+    attached: Arc<Attached>,
+}
+
+impl Attachment {
+    /// Returns the ids of the endpoints, in the order in which they were attached.
+    pub(crate) fn endpoints(&self) -> &[EndpointId] {
+        &self.attached.endpoints
+    }
+
+    /// Gives the journal back. Events stay in it. Does nothing the second time, even if
+    /// another notifier has the journal by then.
+    pub(crate) fn end(&self) {
+        let mut attached = lock(&self.shared.attached);
+        let ours = attached.take_if(|it| Arc::ptr_eq(it, &self.attached));
+        drop(attached);
+        drop(ours);
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("endpoints", &self.endpoints())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The figures that the status shows.
 #[derive(Clone, Default)]
 pub(super) struct Published {
     pub(super) state: State,
     pub(super) error: Option<JournalError>,
     pub(super) syncs: u64,
-    /// Those that stored any event.
+    /// Commits that stored any event.
     pub(super) storing: u64,
     pub(super) stored: u64,
     pub(super) duration: Duration,
@@ -62,7 +98,7 @@ impl Shared {
     }
 
     pub(super) fn set_database(&self, database: Option<Arc<OpenFile>>) {
-        // Dropped without the lock: closing the file may take a while.
+        // Dropped after the lock is released: closing the file may take a while.
         let old = std::mem::replace(&mut *lock(&self.database), database);
         drop(old);
     }
@@ -81,26 +117,27 @@ impl Shared {
         published.error.is_none() && !self.options.is_beyond(published.state.bytes)
     }
 
-    /// `None` if there is a consumer already.
+    /// Gives the journal to a consumer until the attachment ends. `None` if there is
+    /// one already.
     pub(super) fn attach(
-        &self,
+        self: &Arc<Self>,
         endpoints: Vec<EndpointId>,
         consumer: Arc<dyn Consumer>,
-    ) -> Option<()> {
+    ) -> Option<Attachment> {
         let mut attached = lock(&self.attached);
         if attached.is_some() {
             return None;
         }
-        *attached = Some(Attached {
+        let ours = Arc::new(Attached {
             endpoints,
             consumer,
         });
-        Some(())
-    }
-
-    pub(super) fn detach(&self) {
-        let attached = lock(&self.attached).take();
+        *attached = Some(ours.clone());
         drop(attached);
+        Some(Attachment {
+            shared: self.clone(),
+            attached: ours,
+        })
     }
 
     pub(super) fn consumer(&self) -> Option<Arc<dyn Consumer>> {

@@ -1,4 +1,8 @@
-//! What the response makes of a request: [`Answer`].
+//! Decides from the response whether a request makes events: [`Answer`].
+//!
+//! Each fact comes from the first source that has it: what the registry states in
+//! [`ResponseFacts`], then the response's headers, the request, the bytes of the
+//! manifest, and what earlier exchanges have shown.
 
 use http::Response;
 
@@ -12,7 +16,7 @@ use crate::bridge::Bridge;
 use crate::event::ActorRecord;
 use crate::metrics::{self, missing_fact};
 
-/// What the response makes of a request.
+/// The result of [`answer`].
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Answer {
     /// No event.
@@ -23,9 +27,9 @@ pub(super) enum Answer {
     Unattributed,
 }
 
-/// Returns what the response makes of the request, and remembers the sizes
-/// that it shows. `looked_up` are the tags that pointed at a manifest before
-/// it was deleted.
+/// Decides whether the response makes events of the request, and remembers the
+/// sizes that it shows. `looked_up` are the tags that pointed at a manifest
+/// before it was deleted.
 pub(super) fn answer<R>(
     mut exchange: Box<Exchange>,
     response: &Response<R>,
@@ -34,6 +38,8 @@ pub(super) fn answer<R>(
     let status = response.status();
     let stated = response.extensions().get::<ResponseFacts>();
     if !status.is_success() && !status.is_redirection() {
+        // An error usually means that nothing happened. A proxy that lost the
+        // registry's response says that it may have.
         if stated.is_some_and(|facts| facts.outcome_unknown) && exchange.mutates() {
             metrics::unknown_outcome();
         }
@@ -85,8 +91,8 @@ pub(super) fn answer<R>(
     Answer::Outcome(outcome)
 }
 
-/// The bridge of the request, with the actor that the response names if it
-/// names one.
+/// Returns the bridge of the request. An actor that the response names replaces
+/// the request's.
 fn bridge<R>(exchange: Box<Exchange>, response: &Response<R>) -> Bridge {
     let extensions = response.extensions();
     let actor = extensions
@@ -102,7 +108,7 @@ fn bridge<R>(exchange: Box<Exchange>, response: &Response<R>) -> Bridge {
         .include_references(notifier.includes_references())
 }
 
-/// Adds what the bytes of a manifest say that was just pushed.
+/// Adds the facts that the bytes of a pushed manifest show.
 fn read_pushed(exchange: &Exchange, call: Option<&ListenerCall>, facts: Facts) -> Facts {
     let (Some(ListenerCall::ManifestPushed { .. }), Some(tap)) = (call, &exchange.tap) else {
         return facts;
@@ -110,8 +116,9 @@ fn read_pushed(exchange: &Exchange, call: Option<&ListenerCall>, facts: Facts) -
     let tap = tap.lock();
     let settings = &exchange.settings;
     match tap.content() {
-        // A client may claim any `Content-Encoding`. If the digest that the
-        // registry states is that of the bytes, they are the manifest.
+        // A client that claims a `Content-Encoding` which the registry ignores
+        // must not hide its references. If the digest that the registry states
+        // is that of the bytes, the bytes are the manifest.
         Some(content) if exchange.plain || facts.digest_is_of(content) => {
             let include_references = settings.notifier.includes_references();
             facts.read_manifest(content, &settings.memory, include_references)
@@ -120,14 +127,14 @@ fn read_pushed(exchange: &Exchange, call: Option<&ListenerCall>, facts: Facts) -
     }
 }
 
-/// The tags that the registry says were removed with a manifest.
+/// Returns the tags that the registry says were removed with a manifest.
 fn stated_tags<R>(response: &Response<R>) -> Option<&Vec<String>> {
     let facts = response.extensions().get::<ResponseFacts>()?;
     Some(&facts.untagged).filter(|tags| !tags.is_empty())
 }
 
-/// A deletion with the tags that were removed with it: those that the registry
-/// states, else those that were looked up before.
+/// Adds to the deletion of a manifest the tags that were removed with it: those
+/// that the registry states, else those that were looked up before.
 fn with_tags(
     call: ListenerCall,
     stated: Option<&Vec<String>>,

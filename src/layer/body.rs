@@ -1,4 +1,8 @@
 //! The bodies that pass through the layer: [`RequestBody`], [`ResponseBody`].
+//!
+//! Both forward everything that the body inside them tells: frames, trailers,
+//! errors, size hint and end. The request body copies into a tap what passes; the
+//! response body of a pull holds back the last data frame.
 
 use std::fmt;
 use std::pin::Pin;
@@ -25,8 +29,8 @@ pin_project! {
 }
 
 impl<B> RequestBody<B> {
-    /// Creates a body without content. Lets a service that takes
-    /// `Request<RequestBody<B>>` also serve the layer's stats, whose
+    /// Creates a body without content. With it, a service that takes
+    /// `Request<RequestBody<B>>` can also serve the layer's stats, whose
     /// [`StatBody`](crate::StatBody) is empty: see
     /// [`stat_with`](crate::NotificationLayer::stat_with).
     pub fn empty() -> Self {
@@ -65,10 +69,11 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
                     if let Some(data) = frame.data_ref() {
                         tap.add(data);
                     }
-                    // A reader that knows this to be the last frame, as trailers
+                    // A reader that knows that this is the last frame, as trailers
                     // always are, does not poll again for the end.
                     tap.set_complete(frame.is_trailers() || inner.is_end_stream());
                 }
+                // After an error the registry has only a part of the content.
                 Some(Err(_)) => {}
                 None => tap.set_complete(true),
             }
@@ -79,7 +84,7 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
     fn is_end_stream(&self) -> bool {
         let ended = self.inner.as_ref().is_none_or(B::is_end_stream);
         if let Some(tap) = self.tap.as_ref().filter(|_| ended) {
-            // A reader that learns here that no frame is left does not poll.
+            // A reader that learns here that no frame is left does not poll again.
             tap.lock().set_complete(true);
         }
         ended
@@ -176,6 +181,8 @@ where
             return inner.poll_frame(cx).map_err(Into::into);
         };
         loop {
+            // This is pending while the event is being written. The inner body is
+            // not polled then, so nothing overtakes what is held back.
             match ready!(pull.poll_held(cx)) {
                 Next::Held(item) => return Poll::Ready(item),
                 Next::Inner => {}
@@ -197,6 +204,7 @@ where
             return SizeHint::with_exact(self.refusal.len() as u64);
         };
         let hint = inner.size_hint();
+        // Data that is held back has left the inner body and is still to come.
         let held = self.pull.as_ref().map_or(0, |pull| pull.held_length());
         let mut all = SizeHint::new();
         if let Some(upper) = hint.upper() {

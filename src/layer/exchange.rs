@@ -1,4 +1,8 @@
 //! A request that may become an event: [`Exchange`].
+//!
+//! [`Interest`] decides from the request line whether the response matters, without
+//! allocating for requests that pass untouched. [`Watch`] takes from the request,
+//! before the inner service consumes it, all that an event may need.
 
 use std::sync::Arc;
 
@@ -23,8 +27,8 @@ const FORM_LIMIT: usize = 1 << 20;
 
 /// Why the response to a request may matter.
 pub(super) enum Interest {
-    /// It may make an event. Without a route it is a DELETE, whose response may state that
-    /// the registry deleted a repository.
+    /// The request may make an event. Without a route it is a DELETE, whose response may
+    /// state that the registry deleted a repository.
     Event(Option<Route>),
     /// The request brings a part of a blob.
     Patch,
@@ -49,13 +53,14 @@ impl Interest {
                 _ => return None,
             }
         };
+        // A stat makes no event, whichever layer sent it.
         let is_own = request.extensions().get::<Internal>().is_some();
         Some(interest).filter(|_| !is_own)
     }
 }
 
-/// Whether a request without a route is to be watched for a success that hints at a wrong
-/// prefix.
+/// Whether a request without a route looks like one of the API. If it succeeds, the
+/// layer's prefix is probably wrong.
 fn is_stray(settings: &Settings, path: &str) -> bool {
     !path.starts_with(&settings.prefix)
         && (path.contains("/manifests/") || path.contains("/blobs/"))
@@ -64,12 +69,12 @@ fn is_stray(settings: &Settings, path: &str) -> bool {
 
 /// What the layer watches a request for.
 pub(super) enum Watch {
-    /// It may become an event.
+    /// The request may become an event.
     Exchange(Box<Exchange>),
-    /// It brings a part of a blob.
+    /// The request brings a part of a blob.
     Patch(Arc<Settings>, PatchWatch),
-    /// It looks like one of the API under another prefix, which would make no
-    /// event and no noise.
+    /// The request looks like one of the API under another prefix, which makes no
+    /// event. A warning is logged if it succeeds.
     Stray(Arc<Settings>, Uri),
 }
 
@@ -86,7 +91,7 @@ impl Watch {
         }
     }
 
-    /// The tap that the request body must pass, if any.
+    /// Returns the tap that observes the request body, if the body matters.
     pub(super) fn tap(&self) -> Option<&SharedTap> {
         match self {
             Self::Exchange(exchange) => exchange.tap.as_ref(),
@@ -96,8 +101,8 @@ impl Watch {
     }
 }
 
-/// A request that may become an event, as it was before the inner service
-/// received it.
+/// A request that may become an event, as it was before it was passed to the
+/// inner service.
 pub(super) struct Exchange {
     pub(super) settings: Arc<Settings>,
     /// `None` for a DELETE of something that only the registry knows.
@@ -113,15 +118,17 @@ pub(super) struct Exchange {
     pub(super) content: Facts,
     /// Whether the request body is sent as it is, not compressed.
     pub(super) plain: bool,
-    /// Observes the request body, where it tells something.
+    /// Observes the request body, if it shows facts.
     pub(super) tap: Option<SharedTap>,
-    /// `None` without a service for stats, or where none can be needed.
+    /// `None` without a service for stats, or if no stat can be needed.
     pub(super) stat: Option<StatClient>,
 }
 
 impl Exchange {
     fn new(route: Option<Route>, settings: &Arc<Settings>, parts: &Parts) -> Box<Self> {
         let operation = route.as_ref().map(|route| &route.operation);
+        // Taken before the request is passed on: from now on a second request for
+        // the same upload finds the count in use and ends it.
         let chunk = match operation {
             Some(Operation::FinishUpload(_) | Operation::FinishForeignUpload(_)) => {
                 let uploads = &settings.memory.uploads;
@@ -130,7 +137,7 @@ impl Exchange {
             _ => None,
         };
         // A type that is repeated, or that `Connection` names, may not be the one
-        // that the registry sees. The body then tells what it is.
+        // that the registry sees. The bytes of the manifest then decide.
         let headers = EndToEnd::of(&parts.headers);
         let content_type = headers.single(&CONTENT_TYPE);
         let form = FormType::of(&content_type, &parts.headers);
@@ -181,8 +188,9 @@ impl Exchange {
         route.is_some_and(|route| matches!(route.operation, Operation::FinishForeignUpload(_)))
     }
 
-    /// The repository and digest whose tags are to be looked up, because they
-    /// go with the manifest that the request deletes, and whom to ask.
+    /// Returns what to look up before a manifest is deleted by its digest: the
+    /// client to ask, the repository and the digest that its tags point at. `None`
+    /// if nothing is to be looked up.
     pub(super) fn untag_lookup(&self) -> Option<(&StatClient, &str, &str)> {
         let route = self.route.as_ref().filter(|_| self.settings.untag_lookup)?;
         let Operation::DeleteManifest(Reference::Digest(digest)) = &route.operation else {
@@ -199,7 +207,7 @@ impl Exchange {
     }
 
     /// Looks up the tags that the deletion of a digest removes with it. Must be
-    /// called before the deletion, while they are there.
+    /// called before the request is passed on, while the tags still exist.
     pub(super) async fn look_up_tags(&self) -> Vec<String> {
         let Some((stat, repository, digest)) = self.untag_lookup() else {
             return Vec::new();
@@ -242,20 +250,14 @@ impl FormType {
     }
 }
 
-/// The number of bytes of the request body to keep, or `None` if the body need
-/// not be observed.
+/// Returns how many bytes of the request body to keep, or `None` if the body need
+/// not be observed. With 0 only its length is counted.
 fn tap_limit(operation: &Operation, form: bool) -> Option<usize> {
     match operation {
         Operation::PushManifest { .. } => Some(MANIFEST_LIMIT),
-        Operation::StartUpload(_) if form => Some(FORM_LIMIT),
-        Operation::FinishUpload(query) | Operation::FinishForeignUpload(query)
-            if form && query.digest.is_none() =>
-        {
-            Some(FORM_LIMIT)
-        }
         Operation::StartUpload(_)
         | Operation::FinishUpload(_)
-        | Operation::FinishForeignUpload(_) => Some(0),
+        | Operation::FinishForeignUpload(_) => Some(if form { FORM_LIMIT } else { 0 }),
         _ => None,
     }
 }

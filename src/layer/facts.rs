@@ -12,19 +12,19 @@ use super::response_facts::ResponseFacts;
 use crate::event::{Content, Descriptor, Manifest, ReferenceList, ReferencesOf, media_types};
 use crate::metrics::missing_fact;
 
-/// What is known so far about a blob or manifest. `None` is not known.
+/// The facts known so far about a blob or manifest. One that is `None` is not known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
-    /// Of a manifest; all blobs have the same.
+    /// The media type of a manifest. All blobs have the same one.
     pub(super) media_type: Option<Cow<'static, str>>,
-    /// A media type that says nothing of the kind of manifest. It counts where
-    /// no better one is found.
+    /// A generic media type, which does not show the kind of manifest. It is used
+    /// if no better one is found.
     pub(super) generic_type: Option<Cow<'static, str>>,
     pub(super) digest: Option<String>,
     pub(super) size: Option<u64>,
     pub(super) references: Option<ReferenceList>,
-    /// The descriptor that the registry itself stated. It replaces all of the
-    /// above but the references.
+    /// The descriptor that the registry itself stated. It replaces all facts above
+    /// except the references.
     pub(super) descriptor: Option<Descriptor>,
 }
 
@@ -57,8 +57,8 @@ impl Facts {
             media_type => (None, media_type),
         };
         Self {
-            // A response of several ranges states the type of what they are
-            // wrapped in.
+            // A response with several ranges states the type of the wrapper,
+            // `multipart/byteranges`, and not that of the manifest.
             media_type: media_type.filter(|it| !it.starts_with("multipart/")),
             generic_type,
             ..Self::default()
@@ -83,7 +83,8 @@ impl Facts {
         }
     }
 
-    /// Adds what is not known yet from `other`.
+    /// Takes from `other` the facts that are not known yet. The source that ranks
+    /// higher is `self`.
     pub(super) fn or(self, other: Self) -> Self {
         Self {
             media_type: self.media_type.or(other.media_type),
@@ -114,9 +115,9 @@ impl Facts {
 
     /// Adds what the bytes of a manifest show.
     ///
-    /// The references are always read, because they show the sizes of blobs.
-    /// `include_references` is whether events have them, so that it matters if
-    /// they are missing.
+    /// The references are always read, because they show the sizes of blobs. With
+    /// `include_references` events list them, so it is logged and counted if they
+    /// cannot be read.
     pub(super) fn read_manifest(
         mut self,
         content: &[u8],
@@ -156,13 +157,13 @@ impl Facts {
         digest.is_some_and(|digest| digest == sha256(content))
     }
 
-    /// Returns what an event says of a blob, and counts what it lacks.
+    /// Returns the content of a blob's event, and counts the facts that it lacks.
     pub(super) fn blob(&self) -> Content<'_> {
         self.content(Some(BLOB_TYPE))
     }
 
-    /// Returns what an event says of a manifest, and counts what it lacks, but
-    /// for the references.
+    /// Returns the content of a manifest's event, and counts the facts that it lacks
+    /// except the references.
     pub(super) fn manifest(&self) -> Content<'_> {
         let media_type = self.media_type.as_deref();
         self.content(media_type.or(self.generic_type.as_deref()))
@@ -189,7 +190,7 @@ impl Facts {
         }
     }
 
-    /// Returns the references, none if they are not known.
+    /// Returns the references, or none if they are not known.
     pub(super) fn references(&self) -> ReferencesOf<'_> {
         let references = self.references.as_ref();
         references.map(ReferencesOf::List).unwrap_or_default()

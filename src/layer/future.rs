@@ -1,4 +1,7 @@
 //! The future of a response: [`ResponseFuture`].
+//!
+//! A request that cannot change the registry may be dropped at any time, until its
+//! response waits for a stat or a sink. Any other runs as [`Detachable`] work.
 
 use std::fmt;
 use std::future::Future;
@@ -27,12 +30,13 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, T> {
-        // No event can come of this request.
+        // The request can make no event.
         Pass { #[pin] future: F },
-        // The inner service is answering a request that cannot change the registry.
+        // The inner service is answering a request that cannot change the registry,
+        // so that nothing is lost if the client hangs up.
         Watch { #[pin] future: F, watch: Option<Watch> },
-        // Runs to completion even if the client hangs up: the registry may have
-        // acted, or its response waits for a sink.
+        // Work that runs to completion even if the client hangs up, because the
+        // registry may have acted or an event is being written.
         Work { work: Detachable<T> },
     }
 }
@@ -90,7 +94,7 @@ where
                                 tracing::warn!(
                                     path,
                                     prefix,
-                                    "a request looks like one of a registry under another \
+                                    "a request looks like one of the registry API under another \
                                      path and makes no event: set the layer's prefix"
                                 );
                             }
@@ -101,6 +105,8 @@ where
                             match finish(exchange, response, Vec::new()) {
                                 Finish::Now(response) => return Poll::Ready(Ok(response)),
                                 Finish::Later(later) => {
+                                    // The request has succeeded, so its event must be
+                                    // written even if the client hangs up from here on.
                                     let work = async move { Ok(later.await) };
                                     let work = Detachable::new(work, settings);
                                     state.set(State::Work { work });

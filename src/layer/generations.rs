@@ -18,7 +18,8 @@ impl Keys {
         KeysWithin(self.0.build_hasher()).of(name)
     }
 
-    /// Returns what makes keys of names within something that is named too.
+    /// Returns a maker of keys for names that are unique only within `outer`, such
+    /// as the digests in a repository.
     pub(super) fn within(&self, outer: impl Hash) -> KeysWithin {
         let mut hasher = self.0.build_hasher();
         outer.hash(&mut hasher);
@@ -26,7 +27,7 @@ impl Keys {
     }
 }
 
-/// Makes [`Key`]s of names that are unique within something else.
+/// Makes [`Key`]s of names that are unique only within something else.
 #[derive(Debug)]
 pub(super) struct KeysWithin(DefaultHasher);
 
@@ -34,8 +35,9 @@ impl KeysWithin {
     pub(super) fn of(&self, name: impl Hash) -> Key {
         let mut hasher = self.0.clone();
         name.hash(&mut hasher);
-        // Two names with the same key would have the same state of 256 bits here, or both
-        // halves would collide.
+        // `finish` gives 64 bits of a state of 256 bits. Hashing them and finishing once
+        // more gives 64 other bits, so two names have the same key only if both halves
+        // collide.
         let low = hasher.finish();
         hasher.write_u64(low);
         let high = hasher.finish();
@@ -43,7 +45,7 @@ impl KeysWithin {
     }
 }
 
-/// Hashes [`Key`]s, which are hashes already.
+/// Uses the low half of a [`Key`], which is a hash already.
 #[derive(Debug, Default)]
 struct KeyHasher(u64);
 
@@ -65,10 +67,12 @@ impl Hasher for KeyHasher {
 
 type Map<V> = HashMap<Key, V, BuildHasherDefault<KeyHasher>>;
 
-/// A map that forgets, roughly, what has not been used for the longest time.
+/// A map that forgets the entries unused for the longest time, approximately.
 ///
-/// It holds two generations of at most `capacity` entries. When the younger
-/// one is full, it becomes the older one, whose entries are forgotten.
+/// It holds two generations of at most `capacity` entries each. An entry that is
+/// used moves to the younger generation. When that is full, it becomes the older
+/// one, and the entries of the former older one are forgotten. Unlike a list in
+/// the order of use, this needs no links between entries.
 #[derive(Debug)]
 pub(super) struct Generations<V> {
     younger: Map<V>,
@@ -97,7 +101,7 @@ impl<V: Copy> Generations<V> {
         }
     }
 
-    /// Returns the value, which counts as a use.
+    /// Returns the value. This counts as a use.
     pub(super) fn get(&mut self, key: Key) -> Option<V> {
         if let Some(value) = self.younger.get(&key) {
             return Some(*value);

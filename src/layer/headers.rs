@@ -10,15 +10,16 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a 
     headers.get(name)?.to_str().ok()
 }
 
-/// The number of bytes of the body as it is sent.
+/// Returns the number of bytes of the body as it is sent, if it is declared.
 pub(super) fn body_length(headers: &HeaderMap) -> Option<u64> {
+    // `Transfer-Encoding` overrides `Content-Length` (RFC 9112, section 6.3).
     if headers.contains_key(&TRANSFER_ENCODING) {
         return None;
     }
     text(headers, &CONTENT_LENGTH)?.parse().ok()
 }
 
-/// Whether the body is the content as it is, not compressed.
+/// Whether the body is the content as it is, without a coding such as gzip.
 pub(super) fn is_plain(headers: &HeaderMap) -> bool {
     headers.get_all(&CONTENT_ENCODING).iter().all(|coding| {
         coding
@@ -28,8 +29,8 @@ pub(super) fn is_plain(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The number of bytes of the whole content that a response is about, of which
-/// its body may be a part.
+/// Returns the number of bytes of the whole content, of which the response's body
+/// may be a part.
 pub(super) fn content_size(status: StatusCode, headers: &HeaderMap) -> Option<u64> {
     if !is_plain(headers) {
         return None;
@@ -40,13 +41,13 @@ pub(super) fn content_size(status: StatusCode, headers: &HeaderMap) -> Option<u6
     }
 }
 
-/// The size that a response to HEAD states. A server that finds no body there
-/// may fill in a length of 0, so that is none.
+/// Returns the size that a response to HEAD states. A size of 0 does not count,
+/// because some servers fill in the length of the absent body.
 pub(super) fn stated_by_head(size: Option<u64>) -> Option<u64> {
     size.filter(|size| *size > 0)
 }
 
-/// Whether the body of a response is all of the content.
+/// Whether the body of a response is the whole content, as it is.
 pub(super) fn is_whole(status: StatusCode, headers: &HeaderMap) -> bool {
     is_plain(headers)
         && match status.as_u16() {

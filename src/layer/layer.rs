@@ -72,15 +72,16 @@ impl NotificationLayer {
     /// that was pulled by HEAD, the tags for
     /// [`untag_lookup`](Self::untag_lookup).
     ///
-    /// The service receives HEAD and GET requests with an empty body, and with
-    /// the host, the authorization and the extensions of the client's request.
-    /// The paths are those that the layer sees, so outside of a nest it must be the
-    /// nested router. It must be the registry itself, without this layer around it. It must not
-    /// wait for a permit that the client's request holds, such as that of a
-    /// concurrency limit.
+    /// The service must be the registry itself, without this layer around it. It
+    /// receives HEAD and GET requests with an empty body, and with the host, the
+    /// authorization and the extensions of the client's request. The paths are
+    /// those that the layer sees: a layer outside a nest needs the nested router
+    /// here. The service must not wait for a permit that the client's request
+    /// holds, such as that of a concurrency limit, or every stat takes the whole
+    /// [`stat_timeout`](Self::stat_timeout).
     ///
-    /// Defaults to none: the layer sends no requests of its own, and facts that it
-    /// lacks are omitted and counted.
+    /// Defaults to none: the layer sends no requests of its own, and facts that are
+    /// not known are omitted and counted.
     ///
     /// An axum `Router` fits as it is:
     ///
@@ -153,10 +154,10 @@ impl NotificationLayer {
         self.set(|it| it.stat = Some(stat_service::erase(service)))
     }
 
-    /// Sets the path that the distribution API begins with, as the layer sees
-    /// it. A warning is logged, once in a while, if requests succeed that look
-    /// like those of the API under another path. URLs in events have `/v2/` in any
-    /// case. Defaults to `/v2/`.
+    /// Sets the path that the distribution API begins with, as the layer sees it,
+    /// for example `/registry/v2/`. URLs in events have `/v2/` whatever the prefix
+    /// is. If requests succeed that look like those of the API under another path,
+    /// a warning is logged, at most one in 5 minutes. Defaults to `/v2/`.
     #[must_use]
     pub fn prefix(self, prefix: &str) -> Self {
         let inside = prefix.trim_matches('/');
@@ -182,8 +183,8 @@ impl NotificationLayer {
         self.set(|it| it.base_url = base)
     }
 
-    /// Whether this server itself speaks TLS, which an HTTP/1.1 request does
-    /// not show. Defaults to `false`.
+    /// Whether this server itself speaks TLS, so that URLs in events begin with
+    /// `https`. An HTTP/1.1 request does not show it. Defaults to `false`.
     #[must_use]
     pub fn https(self, https: bool) -> Self {
         self.set(|it| it.https = https)
@@ -227,9 +228,9 @@ impl NotificationLayer {
         self.set(|it| it.peer_addr = Some(Arc::new(peer)))
     }
 
-    /// Sets a closure that tells the id of a request, as middleware outside of
-    /// the layer has set it. An id that is empty or longer than 128 bytes does
-    /// not count. Defaults to tower-http's `RequestId` (feature `tower-http-0-6`),
+    /// Sets a closure that returns the id of a request, such as one that middleware
+    /// outside the layer has set. An id that is empty or longer than 128 bytes is
+    /// ignored. Defaults to tower-http's `RequestId` (feature `tower-http-0-6`),
     /// then the `X-Request-Id` of a trusted proxy, then a new UUIDv7.
     #[must_use]
     pub fn request_id(self, id: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
@@ -244,8 +245,8 @@ impl NotificationLayer {
     }
 
     /// Whether a pull counts if its client hangs up before the last byte, as it
-    /// does in the reference. If not, a client can read all bytes but one without
-    /// an event. Defaults to `true`.
+    /// does in the reference. With `false` a client can read all bytes but one
+    /// without an event. Defaults to `true`.
     #[must_use]
     pub fn aborted_pulls(self, pulls: bool) -> Self {
         self.set(|it| it.aborted_pulls = pulls)
@@ -268,10 +269,11 @@ impl NotificationLayer {
     /// is not passed on. If a sink was ready and then does not accept the event,
     /// the write is repeated until the
     /// [`detached_timeout`](Self::detached_timeout), and the client gets 503 after
-    /// the [`accept_timeout`](Self::accept_timeout). In the middle of a pull the
-    /// client gets a broken body.
+    /// the [`accept_timeout`](Self::accept_timeout). A pull whose body is being sent
+    /// ends with an error instead of its last bytes.
     ///
-    /// Defaults to `false`: the loss is counted, and the client notices nothing.
+    /// Defaults to `false`: the loss is counted and logged, and the client notices
+    /// nothing.
     #[must_use]
     pub fn fail_closed(self, fail: bool) -> Self {
         self.set(|it| it.fail_closed = fail)

@@ -10,7 +10,7 @@ use super::origin::PeerWatch;
 use super::sizes::Sizes;
 use super::uploads::Uploads;
 
-/// How long the log is silent about a condition after it was logged.
+/// How long a kind of condition is not logged again.
 const LOG_PERIOD: Duration = Duration::from_secs(300);
 
 /// What the services of one layer remember, in bounded memory.
@@ -33,7 +33,7 @@ impl Memory {
         may
     }
 
-    /// The same without an effect.
+    /// Whether [`may_log`](Self::may_log) would return `true`, without recording it.
     pub(super) fn would_log(&self, kind: &'static str) -> bool {
         let logged = self.logged().get(kind).copied();
         logged.is_none_or(|last| last.elapsed() >= LOG_PERIOD)

@@ -2,8 +2,8 @@
 //!
 //! # When an event fires
 //!
-//! On every successful response to one of these routes, whatever the spelling
-//! of name, tag or digest: the registry decides what is valid. `<name>` is
+//! An event fires on every successful response to one of these routes, whatever the
+//! spelling of name, tag or digest: the registry decides what is valid. `<name>` is
 //! everything between the prefix and the last `/manifests/` or `/blobs/` that
 //! makes a route. A reference with a `:` is a digest, any other is a tag.
 //!
@@ -28,7 +28,7 @@
 //!
 //! An event is written before the client sees the response. A request that can
 //! change the registry runs to completion once it has been passed on. If its
-//! client hangs up, or a timeout outside of the layer fires, it goes on in a task
+//! client hangs up, or a timeout outside the layer fires, it continues in a task
 //! of its own for at most the
 //! [`detached_timeout`](NotificationLayer::detached_timeout).
 //!
@@ -38,7 +38,7 @@
 //!
 //! # Where to put the layer
 //!
-//! Around the whole registry, so that no request passes beside it. Auth
+//! Put it around the whole registry, so that no request bypasses it. Auth
 //! middleware may stand outside (it puts an [`ActorRecord`](crate::event::ActorRecord)
 //! into the request's extensions) or inside (into the response's extensions).
 //! Middleware that compresses responses stands outside, because an encoded body
@@ -129,7 +129,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! **Outside** of the nest the layer sees the whole path:
+//! **Outside the nest** the layer sees the whole path:
 //!
 //! ```
 //! # use axum::Router;
@@ -211,7 +211,7 @@
 //! ```
 //!
 //! A server makes one layer and clones it for each connection: the clones share
-//! what they remember of sizes and of uploads under way.
+//! what they remember of sizes and of unfinished uploads.
 //!
 //! ## A service of a boxed body
 //!
@@ -321,9 +321,9 @@
 //! ## Tests of a registry
 //!
 //! A [`ChannelSink`](crate::sink::ChannelSink) holds the events. Because an event is
-//! accepted before the client sees the response, no test has to wait. Of a GET, read
-//! or drop the body first. Sizes come from what the handler reads, so a fake must
-//! read the request's body:
+//! accepted before the client sees the response, no test has to wait. After a GET,
+//! read or drop the response's body first. The size of a push is counted while the
+//! handler reads the request's body, so a fake handler must read it:
 //!
 //! ```
 //! use axum::Router;

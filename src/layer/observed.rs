@@ -1,4 +1,8 @@
-//! Decides which response to which request is which listener call: [`Observed`].
+//! Decides which listener call a request and its response amount to: [`Observed`].
+//!
+//! This is the table in the docs of [`layer`](super). Registries differ in what an
+//! unusual request means to them. Where they do, the response decides; where it
+//! does not show what happened, the fact is left out.
 
 use std::collections::HashSet;
 
@@ -9,12 +13,12 @@ use super::exchange::{Exchange, FormType};
 use super::facts::Facts;
 use super::headers;
 use super::outcome::ListenerCall;
-use super::route::{self, Operation, Reference, UploadParameters};
+use super::route::{self, Operation, Parameter, Reference, UploadParameters};
 use super::settings::Settings;
 use super::tap::SharedTap;
 use crate::metrics::missing_fact;
 
-/// A response, neither an error nor informational, and its request.
+/// A request and its response, which is a success or a redirect.
 pub(super) struct Observed<'a> {
     exchange: &'a Exchange,
     status: StatusCode,
@@ -30,15 +34,16 @@ impl<'a> Observed<'a> {
         }
     }
 
-    /// Returns which method of the listener is to be called, and what request
-    /// and response say of the target. `None` if nothing happened.
+    /// Returns the method of the listener to call, and the facts about the target
+    /// that request and response show. `None` if nothing happened.
     pub(super) fn call(&self) -> Option<(ListenerCall, Facts)> {
         let headers = self.headers;
         match &self.exchange.route.as_ref()?.operation {
             Operation::PullManifest(reference) if is_content(self.status) => {
                 let tag = reference.tag().map(Into::into);
                 let mut facts = Facts::of_content(self.status, headers);
-                // No manifest is empty; some registries say so in response to HEAD.
+                // No manifest is empty, but some registries state a length of 0 in
+                // response to HEAD.
                 facts.size = facts.size.filter(|size| *size > 0);
                 let facts = facts.or_digest(reference.digest());
                 Some((ListenerCall::ManifestPulled { tag }, facts))
@@ -50,7 +55,7 @@ impl<'a> Observed<'a> {
                 }
                 Some((ListenerCall::BlobPulled, facts.or_digest(digest.as_deref())))
             }
-            // What such a response has in its body is not the blob.
+            // The body of a redirect is not the blob, so its length says nothing.
             Operation::PullBlob(digest) if is_storage_redirect(self.status) => {
                 let stated = Facts::of_digest(headers::content_digest(headers));
                 Some((
@@ -92,7 +97,8 @@ impl<'a> Observed<'a> {
         }
         let route = self.exchange.route.as_ref()?;
         let requested = route.repository.as_deref();
-        // Elsewhere `Location` says where to look, not what was written.
+        // In response to other methods `Location` says where to look, not what was
+        // written.
         let is_write = route.operation.mutates() && !route.operation.deletes();
         let location = headers::text(self.headers, &LOCATION);
         let location = location.filter(|_| is_write && self.status.is_success());
@@ -112,8 +118,8 @@ impl<'a> Observed<'a> {
         let tap = tap.map(SharedTap::lock);
         facts.size = tap.as_ref().and_then(|tap| tap.whole_length());
         // The digest in the URL need not be that of the content. If the registry
-        // states none, a sha256 digest is computed from the bytes later. One of
-        // another algorithm is believed.
+        // states none, a sha256 digest is computed from the bytes later. A digest of
+        // another algorithm is taken from the URL.
         let is_known = tap.is_some_and(|tap| tap.content().is_some());
         let requested = reference.digest();
         let requested = requested.filter(|it| !is_known || !it.starts_with("sha256:"));
@@ -125,7 +131,8 @@ impl<'a> Observed<'a> {
         (ListenerCall::ManifestPushed { tags }, facts)
     }
 
-    /// A POST, which may begin an upload, carry a blob or mount one.
+    /// Returns the call for a POST, which may begin an upload, carry a blob or mount
+    /// one.
     fn upload_started(&self, query: &UploadParameters) -> Option<(ListenerCall, Facts)> {
         if self.status == StatusCode::ACCEPTED {
             self.begin_upload();
@@ -140,31 +147,31 @@ impl<'a> Observed<'a> {
             Form::Unread => (None, true),
             Form::None => (None, false),
         };
-        let form_mount = form.and_then(|form| form.mount.as_deref());
+        let absent = UploadParameters::default();
+        let parameters = form.unwrap_or(&absent);
         let mounts = match (&query.digest, &query.mount) {
-            (_, Some(_)) => true,
+            (_, Parameter::Is(_) | Parameter::Unclear) => true,
+            // A form that could not be read is not a blob, so it has the parameters.
+            (Parameter::Absent, _) => parameters.mount.is_given() || unread,
             // The body is the blob, unless the registry read it as a form,
             // which the digest of the response shows.
-            (Some(digest), None) => form_mount
-                .is_some_and(|mount| stated == Some(mount) && stated != Some(digest.as_str())),
-            // A form that could not be read is not a blob, so it has the parameters.
-            (None, None) => form_mount.is_some() || unread,
+            (digest, _) => parameters.mount.value().is_some_and(|mount| {
+                stated == Some(mount) && digest.value().is_none_or(|digest| digest != mount)
+            }),
         };
         if !mounts {
             return Some(self.blob_pushed(query, form));
         }
-        // A form that could not be read may say otherwise than the query.
+        // A form that could not be read may contradict the query.
         let (from, mount) = match unread {
             true => (None, None),
             false => (
-                agreed(
-                    query.from.as_deref(),
-                    form.and_then(|it| it.from.as_deref()),
-                ),
-                agreed(query.mount.as_deref(), form_mount),
+                Parameter::agreed(&query.from, &parameters.from),
+                Parameter::agreed(&query.mount, &parameters.mount),
             ),
         };
-        if from.is_none() && (unread || query.from.is_some()) {
+        let is_from_given = query.from.is_given() || parameters.from.is_given();
+        if from.is_none() && (unread || is_from_given) {
             missing_fact("repository");
         }
         let facts = Facts::of_digest(stated).or_digest(mount);
@@ -190,14 +197,16 @@ impl<'a> Observed<'a> {
         form: Option<&UploadParameters>,
     ) -> (ListenerCall, Facts) {
         let stated = headers::content_digest(self.headers);
-        let mut facts = Facts::of_digest(stated)
-            .or_digest(query.digest.as_deref())
-            .or_digest(form.and_then(|form| form.digest.as_deref()));
+        let digest = match form {
+            Some(form) => Parameter::agreed(&query.digest, &form.digest),
+            None => query.digest.value(),
+        };
+        let mut facts = Facts::of_digest(stated).or_digest(digest);
         facts.size = self.pushed_size(query);
         // The registry may store the blob under another algorithm and still find
         // it by this digest. Under another digest of the same algorithm it has
         // stored something else.
-        if let (Some(digest), Some(size)) = (&query.digest, facts.size)
+        if let (Some(digest), Some(size)) = (query.digest.value(), facts.size)
             && !stated.is_some_and(|stated| contradicts(stated, digest))
         {
             self.exchange.settings.memory.sizes.learn(digest, size);
@@ -210,10 +219,11 @@ impl<'a> Observed<'a> {
     fn pushed_size(&self, query: &UploadParameters) -> Option<u64> {
         let exchange = self.exchange;
         let tap = exchange.tap.as_ref()?;
-        // Go reads a form out of the body before the blob, others do not.
+        // Servers in Go read a form and find no blob after it. Others take the form
+        // for the blob.
         let may_be_form = exchange.form.is_some() && tap.lock().length() > 0;
-        // Without a digest in the query the body holds the parameters.
-        if !exchange.plain || query.digest.is_none() || may_be_form {
+        // Without a digest in the query the body is a form with the parameters.
+        if !exchange.plain || !query.digest.is_given() || may_be_form {
             return None;
         }
         match &exchange.chunk {
@@ -224,8 +234,8 @@ impl<'a> Observed<'a> {
         }
     }
 
-    /// Whether the request is a POST that begins an upload. One to an upload
-    /// that exists ends it, and the blob has what came before too.
+    /// Whether the request is a POST that begins an upload. A POST to an existing
+    /// upload ends it, and the blob also has the bytes that were sent before.
     fn starts_upload(&self) -> bool {
         let route = self.exchange.route.as_ref();
         let path = self.exchange.uri.path().trim_end_matches('/');
@@ -233,7 +243,7 @@ impl<'a> Observed<'a> {
             && path.ends_with("/uploads")
     }
 
-    /// The parameters in a form body.
+    /// Returns the parameters in the form body, if the request has one.
     fn form(&self) -> Form {
         let exchange = self.exchange;
         let (Some(content_type), Some(tap)) = (&exchange.form, &exchange.tap) else {
@@ -271,14 +281,6 @@ enum Form {
     Read(UploadParameters),
 }
 
-/// Returns what query or form body say, unless they contradict each other.
-fn agreed<'a>(query: Option<&'a str>, form: Option<&'a str>) -> Option<&'a str> {
-    match (query, form) {
-        (Some(query), Some(form)) if query != form => None,
-        (query, form) => query.or(form),
-    }
-}
-
 /// Whether two digests of the same algorithm differ.
 fn contradicts(stated: &str, requested: &str) -> bool {
     fn algorithm(digest: &str) -> Option<&str> {
@@ -297,7 +299,7 @@ fn is_storage_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 302 | 303 | 307)
 }
 
-/// Returns those of the requested tags that the registry says it has set.
+/// Returns the requested tags that the registry says it has set.
 fn accepted(headers: &HeaderMap, requested: &[String]) -> Vec<String> {
     let set: HashSet<_> = headers
         .get_all(&OCI_TAG)

@@ -1,4 +1,8 @@
-//! What a successful request did, until the bridge is told: [`Outcome`].
+//! What a successful request did, from its response until its events are written:
+//! [`Outcome`].
+//!
+//! Facts are added in the order of their rank: those of the exchange, sizes known
+//! from earlier ones, a stat, the body of a pull, and last what manifests claim.
 
 use std::sync::Arc;
 
@@ -10,7 +14,7 @@ use crate::bridge::Bridge;
 use crate::event::{Action, Draft, Kind, MANIFEST_LIMIT};
 use crate::sink::Acceptance;
 
-/// Which method of the listener a request calls.
+/// A method of the listener to call, with its arguments except the target.
 #[derive(Debug)]
 pub(super) enum ListenerCall {
     ManifestPulled {
@@ -36,19 +40,19 @@ pub(super) enum ListenerCall {
 pub(super) struct Outcome {
     pub(super) settings: Arc<Settings>,
     pub(super) bridge: Bridge,
-    /// Empty where it is not known.
+    /// Empty if it is not known.
     pub(super) repository: String,
     /// `None` if the request deleted a repository and nothing else.
     pub(super) call: Option<ListenerCall>,
     pub(super) repository_deleted: Option<String>,
     pub(super) facts: Facts,
     pub(super) head: bool,
-    /// Whether the response body is the target itself, all of it, as it is.
+    /// Whether the response body is the whole target, without a content coding.
     pub(super) body_is_content: bool,
 }
 
 impl Outcome {
-    /// Whether a response body hands out the target.
+    /// Whether the request is a pull whose response can have the target in its body.
     pub(super) fn is_pull_with_body(&self) -> bool {
         !self.head
             && matches!(
@@ -57,7 +61,7 @@ impl Outcome {
             )
     }
 
-    /// Whether pulls count whose body did not reach its end.
+    /// Whether a pull counts if its body did not reach its end.
     pub(super) fn counts_aborted(&self) -> bool {
         self.settings.aborted_pulls
     }
@@ -66,8 +70,8 @@ impl Outcome {
         matches!(self.call, Some(ListenerCall::ManifestPulled { .. }))
     }
 
-    /// Returns the number of bytes of the response body to keep, because they
-    /// tell more about the target.
+    /// Returns how many bytes of the response body to keep, because they show facts
+    /// about the target.
     pub(super) fn tap_limit(&self) -> usize {
         match self.body_is_content && self.is_manifest_pull() {
             true => MANIFEST_LIMIT,
@@ -79,8 +83,8 @@ impl Outcome {
         self.settings.notifier.includes_references() && self.facts.references.is_none()
     }
 
-    /// Remembers the sizes that the exchange has shown, and recalls the size of
-    /// the target if it has not.
+    /// Remembers the sizes that the exchange has shown. If it has not shown that of
+    /// the target, recalls it.
     pub(super) fn learn_and_recall(&mut self) {
         let sizes = &self.settings.memory.sizes;
         if self.call.is_none() {
@@ -168,6 +172,8 @@ impl Outcome {
         if let Some(body) = body.filter(|_| self.body_is_content && self.is_pull_with_body()) {
             self.add_body(body);
         }
+        // Clients can claim any size in a manifest, so a claim counts only now, when
+        // the response, the stat and the body have stated no size.
         if let (None, Some(digest)) = (self.facts.size, &self.facts.digest) {
             let sizes = &self.settings.memory.sizes;
             self.facts.size = sizes.settle(&self.repository, digest);

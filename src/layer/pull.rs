@@ -1,4 +1,8 @@
 //! The frames of a pull, of which the last is held back: [`Pull`].
+//!
+//! The invariant: the client gets the last non-empty data frame only after the
+//! sinks have answered, and the event is written exactly once, also if the client
+//! or the inner body stops early.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -64,13 +68,15 @@ impl Pull {
             let answer = ready!(Pin::new(write).poll(cx));
             self.write = None;
             if let Err(error) = answer {
-                // The client must not get the last bytes. A broken body tells it
-                // to try again.
+                // Fail-closed: the client must not get the last bytes. An error in
+                // the body makes it try again. After it the body ends.
                 self.held.clear();
                 self.held.push_back(None);
                 return Poll::Ready(Next::Held(Some(Err(error.into()))));
             }
         }
+        // While the length is not known and the body goes on, the frame that is held
+        // may be the last one.
         let may_be_last = self.outcome.is_some() && self.expected.is_none();
         let kept = usize::from(may_be_last);
         if self.held.len() <= kept {
@@ -82,6 +88,7 @@ impl Pull {
     /// Takes the next item of the inner body. `ended` is whether that body is at
     /// its end.
     pub(super) fn push(&mut self, item: Item, ended: bool) {
+        // The event was written, so nothing has to wait: trailers, an error, or the end.
         if self.outcome.is_none() {
             self.held.push_back(item);
             return;
@@ -137,7 +144,8 @@ impl Pull {
 
 impl Drop for Pull {
     fn drop(&mut self) {
-        // The client has hung up, or stops after the last byte.
+        // The client has hung up, or has stopped reading after the last byte. A write
+        // that has begun continues in a task.
         self.finish();
         if let Some(write) = self.write.take() {
             let limit = self.settings.detached_timeout;

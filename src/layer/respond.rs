@@ -1,4 +1,7 @@
-//! Turns the inner service's response into the client's: what waits for what.
+//! Turns the inner service's response into the client's.
+//!
+//! A response waits for the stat that its event needs, and then for the sinks. That
+//! of a pull with a body is passed on at once, and its last frame waits instead.
 
 use std::future::Future;
 
@@ -85,7 +88,8 @@ where
             return Finish::Now(response.map(|body| ResponseBody::pull(body, pull)));
         }
     }
-    // No body is left to observe.
+    // There is no body to wait for. A redirected pull is reported before the client
+    // sees the `Location`.
     let write = outcome.report(Some(&BodyTap::ended()));
     let response = response.map(ResponseBody::plain);
     let decide = move |accepted: bool| match accepted {
@@ -98,8 +102,11 @@ where
     }
 }
 
-/// Returns the length of the body as the server sends it, in bytes. hyper does
-/// not poll a body past its `Content-Length`, so only counting shows the end.
+/// Returns the length of the body as the server sends it, in bytes.
+///
+/// hyper does not poll a body again after `Content-Length` bytes, so the end of the
+/// body is not seen and only counting shows which frame is the last. If the length
+/// that the body itself states is smaller, it ends there.
 fn expected_length<R: Body>(response: &Response<R>) -> Option<u64> {
     let stated = headers::body_length(response.headers());
     let exact = response.body().size_hint().exact();
@@ -109,8 +116,8 @@ fn expected_length<R: Body>(response: &Response<R>) -> Option<u64> {
     }
 }
 
-/// The response to a request that must not be acknowledged: 503 with the
-/// spec's error body, so that the client tries again.
+/// The response to a request that must not be acknowledged: 503 with the error body
+/// of the distribution spec, so that the client tries again.
 pub(super) struct Refusal {
     /// A response to HEAD must not have a body.
     head: bool,

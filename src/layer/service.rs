@@ -26,7 +26,8 @@ pub struct Notification<S> {
     settings: Arc<Settings>,
 }
 
-// Here and not beside the layer, so that the files import one way.
+// Implemented here rather than beside the layer, so that the files import one another
+// in one direction only.
 impl<S> Layer<S> for NotificationLayer {
     type Service = Notification<S>;
 
@@ -91,8 +92,8 @@ where
 type Answer<R, E> = Result<Response<ResponseBody<R>>, E>;
 
 impl<S> Notification<S> {
-    /// Passes on a request whose response matters. Not inlined, so that the requests that
-    /// make no event, which are many, have a short path of their own.
+    /// Passes on a request whose response matters. Not inlined, so that the common
+    /// requests that make no event have a short path of their own.
     #[inline(never)]
     fn watch<B, R>(
         &mut self,
@@ -133,8 +134,8 @@ impl<S> Notification<S> {
         R: Body<Data = Bytes> + Send + 'static,
     {
         let settings = self.settings.clone();
-        // Before the registry acts. If it refused later, a client that repeats a
-        // DELETE would only find that there is nothing to delete.
+        // The readiness check comes before the registry acts. If the layer refused
+        // later, a client that repeats a DELETE would find nothing left to delete.
         if settings.fail_closed && !settings.notifier.is_ready() {
             if let Some(chunk) = &exchange.chunk {
                 settings.memory.uploads.give_back(chunk);
@@ -146,8 +147,8 @@ impl<S> Notification<S> {
             let response = self.inner.call(request);
             return Detachable::new(complete(exchange, response, Vec::new()), settings);
         }
-        // The service that was polled ready must serve the client, after the
-        // lookup. Its clone, which may not be ready, takes its place.
+        // The service that was polled ready must serve the client, after the lookup.
+        // A clone, which may not be ready, is left behind for the next `poll_ready`.
         let clone = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, clone);
         let work = async move {

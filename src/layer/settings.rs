@@ -13,6 +13,8 @@ use crate::event::ActorRecord;
 use crate::notifier::Notifier;
 use crate::sink::{Acceptance, Sink, SinkError};
 
+/// What the author of a registry has configured, and the memory that all services of
+/// a layer share.
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) notifier: Notifier,
@@ -109,10 +111,10 @@ impl Settings {
         if let Ok(answer) = tokio::time::timeout(self.accept_timeout, &mut write).await {
             return answer;
         }
-        // Fail-open: an event that waits for room is outside of the bounds of its
-        // queue, so the write ends here. Fail-closed: it goes on, and the number
-        // of such writes stays bounded, because a sink that is not ready keeps
-        // new requests out.
+        // Fail-open: an event that waits for room is outside the bounds of its queue,
+        // so the write ends here. Fail-closed: the write continues. The number of such
+        // writes stays bounded, because new requests are refused while a sink is not
+        // ready.
         if self.fail_closed {
             let limit = self.detached_timeout;
             self.notifier.in_flight().spawn(limit, async move {
@@ -124,8 +126,9 @@ impl Settings {
         Err(SinkError::other("sink did not answer in time"))
     }
 
-    /// Logs why an event was not accepted, loudly once in a while. The result is
-    /// an error only if the client must not see the response.
+    /// Logs why an event was not accepted: as a warning at most once in five minutes,
+    /// otherwise at debug level. The result is an error only if the client must not
+    /// get the response.
     fn judge(&self, answer: Result<(), SinkError>) -> Result<(), SinkError> {
         let Err(error) = answer else { return Ok(()) };
         let (causes, fail_closed) = (with_causes(&error), self.fail_closed);

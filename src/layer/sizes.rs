@@ -16,7 +16,7 @@ const CAPACITY: usize = 32 << 10;
 /// served in the same repository tells the size. A registry checks that the
 /// blobs of a manifest exist, and not their sizes, so a client may claim
 /// anything there: a claim counts only where the registry, if it can be asked,
-/// has not said better, and two manifests that disagree give no size.
+/// has stated no size, and two manifests that disagree give no size.
 #[derive(Debug)]
 pub(super) struct Sizes {
     keys: Keys,
@@ -33,9 +33,10 @@ struct Remembered {
 #[derive(Clone, Copy, Debug)]
 enum Claim {
     Size(u64),
-    /// The registry was asked and has not contradicted it.
+    /// One size is claimed, and the registry, if it could be asked, has stated none.
     Settled(u64),
-    /// Two of them disagree.
+    /// Two manifests disagree. It stays so whatever others claim: nothing shows which
+    /// of them is right.
     Disputed,
 }
 
@@ -101,8 +102,8 @@ impl Sizes {
         })
     }
 
-    /// Returns the size that manifests claim, for when the registry states none.
-    /// From then on it counts as known, without another stat.
+    /// Returns the size that manifests claim, after the registry has stated none. From
+    /// then on it counts as known, without another stat.
     pub(super) fn settle(&self, repository: &str, digest: &str) -> Option<u64> {
         let mut remembered = self.lock();
         let key = self.keys.within(repository).of(digest);

@@ -1,4 +1,7 @@
 //! Requests of the layer's own to the registry: [`StatClient`].
+//!
+//! They have the client's rights and no more, they are bounded in time, number and
+//! bytes, and their failure never fails the request: the event then lacks facts.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -21,8 +24,8 @@ use super::stat_service::{Internal, StatBody, StatResponse, StatService};
 use super::tap::BodyTap;
 use crate::event::{MANIFEST_LIMIT, media_types};
 
-/// The number of tags that are looked up at most when a manifest is deleted by
-/// its digest.
+/// The largest number of tags that are looked up when a manifest is deleted by its
+/// digest.
 const TAG_LIMIT: usize = 10_000;
 /// The number of tags that are looked up at a time.
 const TAGS_AT_ONCE: usize = 8;
@@ -99,6 +102,8 @@ impl StatClient {
         headers
     }
 
+    /// Sends a request for a path below the prefix. Returns the response if its status
+    /// is 200.
     async fn ask(&self, method: Method, path: &str) -> StatResponse {
         let mut uri = self.uri.clone().into_parts();
         uri.path_and_query = Some([&self.settings.prefix, path].concat().parse().ok()?);
@@ -195,16 +200,19 @@ impl StatClient {
         }
         let tags = self.tags(repository).await;
         futures_util::stream::iter(tags)
-            .map(async |tag| {
-                let path = manifest_path(repository, &tag);
-                let response = self.ask(Method::HEAD, &path).await?;
-                let points_here = headers::content_digest(response.headers()) == Some(digest);
-                points_here.then_some(tag)
-            })
+            .map(|tag| self.pointing_at(repository, tag, digest))
             .buffered(TAGS_AT_ONCE)
-            .filter_map(async |tag| tag)
+            .filter_map(std::future::ready)
             .collect()
             .await
+    }
+
+    /// Returns the tag if it points at `digest`.
+    async fn pointing_at(&self, repository: &str, tag: String, digest: &str) -> Option<String> {
+        let path = manifest_path(repository, &tag);
+        let response = self.ask(Method::HEAD, &path).await?;
+        let points_here = headers::content_digest(response.headers()) == Some(digest);
+        points_here.then_some(tag)
     }
 
     /// Returns the tags of a repository, which are listed page by page.
@@ -213,6 +221,8 @@ impl StatClient {
         struct Page {
             tags: Option<Vec<String>>,
         }
+        // The URL in `Link` is not followed, because it may lead anywhere. The next page
+        // is asked for by the last tag of this one.
         let name = name_in_path(repository).to_string();
         let mut tags: Vec<String> = Vec::new();
         let mut path = [&*name, "/tags/list"].concat();
@@ -250,8 +260,8 @@ fn manifest_path(repository: &str, reference: &str) -> String {
     format!("{name}/manifests/{}", segment(reference))
 }
 
-/// Reads a body, but for what exceeds [`MANIFEST_LIMIT`] bytes. The tap is
-/// complete if the whole body was read.
+/// Reads a body of at most [`MANIFEST_LIMIT`] bytes, or the beginning of a longer one.
+/// The tap is complete if the whole body was read.
 async fn read<R: Body<Data = Bytes>>(body: R) -> BodyTap {
     let mut body = std::pin::pin!(body);
     let mut tap = BodyTap::new(MANIFEST_LIMIT);

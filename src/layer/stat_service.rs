@@ -13,8 +13,8 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use tower::{BoxError, Service, ServiceExt as _};
 
-/// Marks a request of the layer's own, as an extension, so that no layer takes
-/// it for a client's.
+/// A request extension that marks a stat, so that no layer takes it for a client's
+/// request.
 #[derive(Clone, Copy)]
 pub(super) struct Internal;
 
@@ -59,7 +59,8 @@ where
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    // The service need not be `Sync`, but is shared by concurrent requests.
+    // Requests share the service although it need not be `Sync`. Each clones it under
+    // the lock and calls its clone outside, so that stats run concurrently.
     let service = Mutex::new(service);
     Arc::new(move |request| {
         let locked = service.lock().unwrap_or_else(PoisonError::into_inner);

@@ -38,6 +38,7 @@ impl BodyTap {
         if self.length <= self.limit as u64 {
             self.content.extend_from_slice(data);
         } else {
+            // Past the limit the content is of no use, so its memory is freed.
             self.content = Vec::new();
         }
     }

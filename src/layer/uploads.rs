@@ -23,9 +23,9 @@ const CAPACITY: usize = 16 << 10;
 /// Each response's `Location` may change the URL of an upload.
 ///
 /// A client may send a part of its blob to another spelling of that URL, which
-/// the registry takes for the same upload. So uploads are found by a key that
-/// all spellings of their path share. A request that finds one, but has not the
-/// very URL of the latest `Location`, ends the count.
+/// the registry takes for the same upload. Uploads are therefore found by a key
+/// that all spellings of their path share. A request that finds an upload but does
+/// not have the URL of the latest `Location` ends the count.
 #[derive(Debug)]
 pub(super) struct Uploads {
     keys: Keys,
@@ -41,9 +41,9 @@ struct Remembered {
 
 #[derive(Clone, Copy, Debug)]
 enum Progress {
-    /// `count` bytes have passed, and the next request has this URL.
+    /// `count` bytes have passed, and the next request must have this URL.
     Idle { count: u64, url: Key },
-    /// The request of this number adds to the upload.
+    /// The request with this number is adding to the upload.
     Busy(u64),
 }
 
@@ -72,8 +72,8 @@ impl Uploads {
         let Some(location) = location(headers) else {
             return;
         };
-        // Only `Range` shows whether the registry has kept what was sent, unless it
-        // agrees with both.
+        // Registries keep or ignore bytes that come with the POST. `Range` shows which,
+        // unless it agrees with both.
         let has_range = text(headers, &RANGE).is_some();
         let is_clear = sent == 0 || (has_range && !end_agrees(headers, sent));
         if is_clear && end_agrees(headers, 0) {
@@ -83,14 +83,15 @@ impl Uploads {
         }
     }
 
-    /// Takes the count of the upload that a request continues. It is gone unless
-    /// [`passed`](Self::passed) puts it back: if nobody knows what became of a
-    /// chunk, nobody knows the size of the blob.
+    /// Takes the count of the upload that a request continues. It is lost unless
+    /// [`passed`](Self::passed) or [`give_back`](Self::give_back) returns it: if the
+    /// fate of one chunk is unknown, so is the size of the blob.
     pub(super) fn take(&self, prefix: &str, uri: &Uri, headers: &HeaderMap) -> Option<Chunk> {
         let at = UploadUrl::new(prefix, uri);
         let key = self.keys.of(&at);
         let mut remembered = self.lock();
-        // Nothing shows what the registry makes of two requests at the same time.
+        // If another request is adding to the upload, nothing shows in which order the
+        // registry takes the two. Removing the entry ends the count for both.
         let Progress::Idle { count, url } = remembered.progress.remove(key)? else {
             return None;
         };
@@ -109,7 +110,7 @@ impl Uploads {
         })
     }
 
-    /// Puts the count back, because the request was not passed on.
+    /// Returns the count of a request that was not passed on.
     pub(super) fn give_back(&self, chunk: &Chunk) {
         let mut remembered = self.lock();
         let progress = remembered.progress.remove(chunk.key);
@@ -161,7 +162,7 @@ impl Uploads {
     }
 }
 
-/// A request that adds to an upload.
+/// A request that adds to an upload, and the count that it took.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
     key: Key,
@@ -193,11 +194,13 @@ impl PatchWatch {
         Self { counted }
     }
 
-    /// The tap that the request body must pass, if any.
+    /// Returns the tap that observes the request body, if the bytes are counted.
     pub(super) fn tap(&self) -> Option<&SharedTap> {
         self.counted.as_ref().map(|it| &it.tap)
     }
 
+    /// Records the registry's response. After a failure the entry stays in use, so that
+    /// the next request ends the count: nothing shows how much the registry has kept.
     pub(super) fn answered(
         &self,
         uploads: &Uploads,
@@ -263,13 +266,13 @@ fn location(headers: &HeaderMap) -> Option<Uri> {
     text(headers, &LOCATION)?.parse().ok()
 }
 
-/// Whether the first byte that a chunk says it brings, in the form of the spec or
-/// in that of HTTP, follows the bytes so far.
+/// Whether the chunk begins where the count ends, by its `Content-Range`. The
+/// distribution spec writes it as `first-last`, HTTP as `bytes first-last/whole`.
 fn start_agrees(headers: &HeaderMap, count: u64) -> bool {
     agrees(text(headers, &CONTENT_RANGE), |(first, _)| first, count)
 }
 
-/// Whether the last byte that the registry says it has is that of the count.
+/// Whether the registry has as many bytes as were counted, by its `Range`.
 fn end_agrees(headers: &HeaderMap, count: u64) -> bool {
     agrees(text(headers, &RANGE), |(_, last)| last, count)
 }

@@ -1,3 +1,8 @@
+//! Configures and starts a notifier: [`NotifierBuilder`].
+//!
+//! Everything is checked before anything is started, so that all mistakes are reported at
+//! once and a failed build leaves no task behind.
+
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -96,8 +101,8 @@ impl NotifierBuilder {
     }
 
     /// Sets where the dead letters of endpoints go that have no sink of dead
-    /// letters of their own. By default a journal keeps such letters; without one
-    /// they are lost, which is counted and logged.
+    /// letters of their own. A journal keeps such letters itself: with one, this has
+    /// no effect. Without both they are lost, which is counted and logged.
     #[must_use]
     pub fn dead_letters(mut self, sink: impl DeadLetterSink) -> Self {
         self.dead_letters = Some(Arc::new(sink));
@@ -252,7 +257,7 @@ impl NotifierBuilder {
             sink: Arc::new(Counted::new(Broadcaster::new(sinks), totals.clone())),
             totals,
             started_at: SystemTime::now(),
-            destinations,
+            destinations: destinations.into(),
             endpoints: parts.endpoints,
             journal: parts.journal,
             tasks: Mutex::new(parts.tasks),

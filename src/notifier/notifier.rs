@@ -1,3 +1,5 @@
+//! The handle that owns endpoints, sinks and tasks: [`Notifier`].
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +22,8 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// A notifier is a handle: all clones refer to the same notifier. When the last
 /// clone is dropped, the endpoints accept no more events and deliver those that
 /// they have, as long as the runtime runs. [`shutdown`](Self::shutdown) waits
-/// for them.
+/// for them. With a journal, deliveries end instead: events that are left stay in
+/// the journal, which another notifier may take over at once.
 ///
 /// # Metrics
 ///
@@ -34,8 +37,8 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// | `registry_notifications_pending_total` | gauge | `endpoint` | events that wait or are being delivered |
 /// | `registry_notifications_status_total` | counter | `code`, `endpoint` | responses by status, such as `200 OK` |
 /// | `registry_notifications_retries_total` | counter | `endpoint` | attempts other than the first of their events |
-/// | `registry_notifications_dead_letters_total` | counter | `reason`, `endpoint` | events that will not be tried again: `rejected`, `gave_up`, `overflow`, `expired` or `shutdown` |
-/// | `registry_notifications_lost_total` | counter | `endpoint` | dead letters that no dead-letter sink kept |
+/// | `registry_notifications_dead_letters_total` | counter | `reason`, `endpoint` | events that will not be tried again: `rejected`, `gave_up`, `overflow`, `shutdown`, or with a journal `expired` or `damaged` |
+/// | `registry_notifications_lost_total` | counter | `endpoint` | dead letters that no dead-letter sink kept, those that are `damaged` included |
 /// | `registry_notifications_unsupported_total` | counter | `endpoint` | events that the filter wants and the [format](crate::Format) cannot carry |
 /// | `registry_notifications_queue_age_seconds` | gauge | `endpoint` | age of the oldest undelivered event |
 /// | `registry_notifications_delivery_seconds` | histogram | `endpoint` | duration of an attempt |
@@ -142,7 +145,7 @@ pub(super) struct Inner {
     pub(super) include_references: bool,
     pub(super) sink: Arc<dyn Sink>,
     /// The same one by one.
-    pub(super) destinations: Vec<Arc<dyn Destination>>,
+    pub(super) destinations: Arc<[Arc<dyn Destination>]>,
     pub(super) totals: Totals,
     pub(super) started_at: SystemTime,
     pub(super) endpoints: Vec<Arc<Running>>,
@@ -154,12 +157,14 @@ pub(super) struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        let Some(journal) = &self.journal else {
+            return self.endpoints.iter().for_each(|endpoint| endpoint.close());
+        };
         // A sink of the notifier that somebody keeps must not write to queues
         // whose workers end.
-        if let Some(journal) = &self.journal {
-            journal.close();
-        }
-        self.endpoints.iter().for_each(|endpoint| endpoint.close());
+        journal.close();
+        // The next notifier delivers what is left, and in order: nobody else may.
+        self.endpoints.iter().for_each(|endpoint| endpoint.stop());
     }
 }
 

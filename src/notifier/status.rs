@@ -1,3 +1,5 @@
+//! The snapshot of a notifier: [`NotifierStatus`].
+
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 

@@ -39,6 +39,9 @@ pub(super) struct Bounds {
     limits: Limits,
     events: usize,
     bytes: usize,
+    /// Those of them that alone are larger than the byte bound.
+    large_events: usize,
+    large_bytes: usize,
     /// Those of them that cannot make room, because the reader has them.
     taken_events: usize,
     taken_bytes: usize,
@@ -50,6 +53,8 @@ impl Bounds {
             limits,
             events: 0,
             bytes: 0,
+            large_events: 0,
+            large_bytes: 0,
             taken_events: 0,
             taken_bytes: 0,
         }
@@ -81,14 +86,18 @@ impl Bounds {
             && self.taken_bytes.saturating_add(memory) <= self.limits.bytes
     }
 
-    /// Whether an event fits that a store hands over. It does, whatever its size,
-    /// if all that the queue has are the `lone` events that are in memory only:
-    /// they may wait for it.
-    pub(super) fn check_window(&self, memory: usize, lone: usize) -> Result<(), Refused> {
-        match self.events <= lone {
-            true => Ok(()),
-            false => self.check(memory),
-        }
+    /// Whether an event fits that a store hands over. An event must not wait until
+    /// others end, because those may fail for days: the last one may exceed the byte
+    /// bound, and one that is larger than the whole bound stands beside it.
+    ///
+    /// Any event fits if all that the queue has are the `lone` events that are in
+    /// memory only: they may wait for it.
+    pub(super) fn fits_window(&self, memory: usize, lone: usize) -> bool {
+        let fits = match memory > self.limits.bytes {
+            true => self.large_events == 0,
+            false => self.bytes_capped() < self.limits.bytes,
+        };
+        self.events <= lone || (fits && self.events < self.limits.events)
     }
 
     /// How much fits besides what is there.
@@ -123,24 +132,33 @@ impl Bounds {
         self.check(average.min(self.limits.bytes)).is_ok()
     }
 
-    /// Events that a store hands over may exceed the bound by two: one that is
-    /// larger than the window, and one that others of its repository wait for.
+    /// The bytes that count against the bound. Events that a store hands over may
+    /// exceed it: the last that has found room, one that others of its repository
+    /// wait for, and one that alone is larger.
     fn bytes_capped(&self) -> usize {
-        self.bytes.min(self.limits.bytes)
+        let beside = match self.large_events {
+            1 => self.large_bytes,
+            _ => 0,
+        };
+        self.bytes.saturating_sub(beside).min(self.limits.bytes)
     }
 
     pub(super) fn add(&mut self, memory: usize) {
-        self.add_all(1, memory);
-    }
-
-    pub(super) fn add_all(&mut self, events: usize, memory: usize) {
-        self.events += events;
+        self.events += 1;
         self.bytes += memory;
+        if memory > self.limits.bytes {
+            self.large_events += 1;
+            self.large_bytes += memory;
+        }
     }
 
     pub(super) fn remove(&mut self, memory: usize) {
         self.events = self.events.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(memory);
+        if memory > self.limits.bytes {
+            self.large_events = self.large_events.saturating_sub(1);
+            self.large_bytes = self.large_bytes.saturating_sub(memory);
+        }
     }
 
     /// The reader takes an event.

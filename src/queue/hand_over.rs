@@ -26,11 +26,10 @@ enum Question {
 )]
 impl Queue {
     /// The store has so many more events, all of them below `end`, which it does
-    /// not offer: those from before a restart. A store that offers none at all,
-    /// and is to be asked always, passes the largest position.
+    /// not offer: those from before a restart.
     pub(crate) fn announce(&self, events: usize, end: Position) {
         let mut state = self.state();
-        state.window.left += i64::try_from(events).unwrap_or(i64::MAX);
+        state.window.unread += events;
         state.window.end = state.window.end.max(end);
         (state.accepted)(events);
         drop(state);
@@ -45,12 +44,15 @@ impl Queue {
         for stored in events {
             let state = &mut *state;
             let (window, memory) = (&mut state.window, memory_of(&stored.event));
-            window.left += 1;
-            let is_next = !window.is_behind() && stored.position >= window.next;
+            let is_next = !window.is_behind() && !window.over;
+            let has_come = window.has_come(stored.position);
             window.end = window.end.max(stored.position.next());
-            if is_next && state.bounds.check_window(memory, window.in_memory).is_ok() {
+            if has_come {
+                window.early = window.early.saturating_sub(1);
+            } else if !is_next || !state.bounds.fits_window(memory, window.in_memory) {
+                window.unread += 1;
+            } else {
                 window.next = window.end;
-                window.left -= 1;
                 state.bounds.add(memory);
                 state.lanes.push(Entry::of_store(stored.clone(), now));
             }
@@ -61,23 +63,15 @@ impl Queue {
     }
 
     /// The store was not available and works again; it has events up to `end`. A
-    /// write to it that failed may have succeeded nevertheless. Its event was
-    /// never offered, and counts as accepted when it is read.
+    /// write to it that failed may have succeeded nevertheless. Its event is
+    /// never offered, and counts as accepted when it is read. It may have been read
+    /// already.
     pub(crate) fn recover(&self, end: Position) {
         let mut state = self.state();
-        let window = &mut state.window;
-        if window.end < end {
-            window.unoffered.push(window.end..end);
-            window.end = end;
-        }
+        let have_come = state.window.recover(end);
+        (state.accepted)(have_come);
         drop(state);
         // For a question that was dropped meanwhile, too.
-        self.changed.notify_one();
-    }
-
-    /// The store has ended so many events that are not in this queue's memory.
-    pub(crate) fn removed(&self, events: usize) {
-        self.state().window.left -= i64::try_from(events).unwrap_or(i64::MAX);
         self.changed.notify_one();
     }
 
@@ -103,19 +97,17 @@ impl Queue {
         let mut state = self.state();
         let state = &mut *state;
         let (window, bounds, lanes) = (&mut state.window, &state.bounds, &state.lanes);
-        let mut most = bounds.room();
-        if bounds.events() <= window.in_memory {
-            // Whatever comes first is taken.
-            most.events = most.events.max(1);
-            most.bytes = most.bytes.max(window.lacks).max(1);
-        }
-        if most.events == 0 || most.bytes == 0 {
-            return [None, None];
-        }
+        let room = bounds.room();
+        let most = Room {
+            events: room.events.max(1),
+            bytes: room.bytes.max(1),
+        };
         // Older than what a refill brings, so it goes first.
         let wanted = match window.reloading {
-            None => lanes.wanted(window.next),
-            Some(_) => None,
+            None if room == most || bounds.events() <= window.in_memory => {
+                lanes.wanted(window.next)
+            }
+            _ => None,
         };
         let reload = wanted.map(|(repository, range)| {
             window.reloading = Some((repository.clone(), range.start));
@@ -123,24 +115,35 @@ impl Queue {
             Question::Reload(repository, range, Room { events, ..most })
         });
         let idle = bounds.is_half_empty() || lanes.is_looked_through();
-        let fits = most.bytes >= window.lacks && !bounds.too_many_absent(lanes.absent());
-        if !window.is_behind() || window.asked || !idle || !fits {
+        let fits = bounds.fits_window(window.lacks, window.in_memory);
+        let asks = window.is_behind() && !window.asked && !window.over;
+        if !asks || !idle || !fits || bounds.too_many_absent(lanes.absent()) {
             return [reload, None];
         }
         window.asked = true;
         [reload, Some(Question::Refill(window.next, most))]
+    }
+
+    /// Events that should have come from the store have not. Without the lock: it
+    /// may take a while to tell.
+    fn lacks_events(&self, missing: usize) {
+        if missing > 0 {
+            (self.missing)(missing);
+        }
     }
 }
 
 impl Asker for Queue {
     fn refilled(&self, page: Option<Page>) {
         let now = Now::of(self.clock);
-        let mut state = self.state();
-        let state = &mut *state;
+        let mut guard = self.state();
+        let state = &mut *guard;
         let (window, bounds, lanes) = (&mut state.window, &mut state.bounds, &mut state.lanes);
         window.asked = false;
-        let Some(page) = page else { return };
-        let (before, mut next) = (window.next, page.next);
+        let Some(page) = page.filter(|_| !window.over) else {
+            return;
+        };
+        let (before, mut next, mut uncounted) = (window.next, page.next, 0);
         window.lacks = 0;
         for stored in page.events {
             if stored.position < window.next.max(window.expired) {
@@ -150,36 +153,36 @@ impl Asker for Queue {
                 lanes.push(late);
             }
             let memory = memory_of(&stored.event);
-            if bounds.check_window(memory, window.in_memory).is_err() {
+            if !bounds.fits_window(memory, window.in_memory) {
                 next = stored.position;
                 window.lacks = memory;
                 break;
             }
-            match window.is_unoffered(stored.position) {
-                true => (state.accepted)(1),
-                false => window.left -= 1,
-            }
+            uncounted += usize::from(window.comes(stored.position));
             window.next = stored.position.next();
             bounds.add(memory);
             lanes.push(Entry::of_store(stored, now));
         }
-        window.next = window.next.max(next);
-        let read = window.next;
-        window.unoffered.retain(|range| read < range.end);
+        let missing = window.reads_up_to(next);
         while let Some(late) = window.late(window.next) {
             lanes.push(late);
         }
+        (state.accepted)(uncounted);
         // A store that has nothing to say is asked when the reader comes by.
-        if window.next > before {
+        let goes_on = window.next > before;
+        drop(guard);
+        self.lacks_events(missing);
+        if goes_on {
             self.changed.notify_one();
         }
     }
 
     fn reloaded(&self, page: Option<Page>) {
         let now = Now::of(self.clock);
-        let mut state = self.state();
-        let state = &mut *state;
+        let mut guard = self.state();
+        let state = &mut *guard;
         let (window, bounds, lanes) = (&mut state.window, &mut state.bounds, &mut state.lanes);
+        let page = page.filter(|_| !window.over);
         let (Some((repository, from)), Some(page)) = (window.reloading.take(), page) else {
             return;
         };
@@ -200,14 +203,20 @@ impl Asker for Queue {
             memory = more;
             entries.push(Entry::of_store(stored, now));
         }
+        let sizes: Vec<_> = entries.iter().map(Entry::memory).collect();
         let loaded = Loaded {
             from,
             entries,
             next,
         };
-        let (events, bytes) = lanes.reload(&repository, loaded, window.next);
-        window.left -= i64::try_from(events).unwrap_or(i64::MAX);
-        bounds.add_all(events, bytes);
+        let mut missing = 0;
+        if let Some(reloaded) = lanes.reload(&repository, loaded, window.next) {
+            sizes.into_iter().for_each(|it| bounds.add(it));
+            (state.accepted)(reloaded.uncounted);
+            missing = reloaded.missing;
+        }
+        drop(guard);
+        self.lacks_events(missing);
         if next > from {
             self.changed.notify_one();
         }

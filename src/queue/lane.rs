@@ -40,6 +40,8 @@ pub(super) struct Rest {
     to: Option<Position>,
     /// The first of them was accepted then, or later.
     since: Instant,
+    /// How many there are.
+    events: usize,
 }
 
 /// Events that a store has loaded again, in answer to the question for a [`Rest`].
@@ -49,6 +51,17 @@ pub(super) struct Loaded {
     pub(super) entries: Vec<Entry>,
     /// The rest goes on here.
     pub(super) next: Position,
+}
+
+/// What became of a [`Rest`] of which events were loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reloaded {
+    /// How many events it stands for less than before.
+    pub(super) fewer: usize,
+    /// Those of them that have not come, although the rest has ended.
+    pub(super) missing: usize,
+    /// Events that have come and were not counted.
+    pub(super) uncounted: usize,
 }
 
 impl Slot {
@@ -93,13 +106,6 @@ impl Lane {
         self.is_empty() && !self.busy
     }
 
-    fn rests(&self) -> impl Iterator<Item = &Rest> {
-        self.aside.iter().filter_map(|slot| match slot {
-            Slot::Rest(rest) => Some(rest),
-            Slot::Loaded(_) => None,
-        })
-    }
-
     /// Puts an event behind the others. Returns it if it is to leave memory, where
     /// `evicts` says that a store can load it again: because the lane is long, or
     /// the queue is `crowded` with events that are set aside.
@@ -108,11 +114,18 @@ impl Lane {
         let position = entry.position().filter(|_| evicts);
         match (self.aside.back_mut(), position) {
             // Events before it are not in memory: it must not overtake them.
-            (Some(Slot::Rest(_)), Some(_)) => return Some(entry),
+            (Some(Slot::Rest(rest)), Some(_)) => {
+                rest.events += 1;
+                return Some(entry);
+            }
             (Some(Slot::Rest(rest)), None) => rest.to = Some(entry.place.end),
             (_, Some(from)) if is_long || crowded => {
-                let (to, since) = (None, entry.since());
-                self.aside.push_back(Slot::Rest(Rest { from, to, since }));
+                self.aside.push_back(Slot::Rest(Rest {
+                    from,
+                    to: None,
+                    since: entry.since(),
+                    events: 1,
+                }));
                 self.rests += 1;
                 return Some(entry);
             }
@@ -138,37 +151,49 @@ impl Lane {
         }
     }
 
-    /// Adds the events that a rest began with. Returns them if there is no such rest
-    /// any more.
-    pub(super) fn reload(&mut self, loaded: Loaded, looked_at: Position) -> Result<(), Loaded> {
+    /// Adds the events that a rest began with. Adds none if there is no such rest any
+    /// more.
+    pub(super) fn reload(&mut self, loaded: Loaded, looked_at: Position) -> Option<Reloaded> {
         // An event may have been put back before it.
         let is_meant = |slot: &Slot| matches!(slot, Slot::Rest(rest) if rest.from == loaded.from);
-        let Some(index) = self.aside.iter().position(is_meant) else {
-            return Err(loaded);
-        };
+        let index = self.aside.iter().position(is_meant)?;
         let mut behind = self.aside.split_off(index);
-        let rest = behind.pop_front();
-        let last = loaded.entries.last().map(Entry::since);
+        let Some(Slot::Rest(mut rest)) = behind.pop_front() else {
+            return None;
+        };
+        let events = loaded.entries.len();
+        let counted = events.min(rest.events);
+        let mut reloaded = Reloaded {
+            fewer: counted,
+            missing: 0,
+            uncounted: events - counted,
+        };
+        rest.events -= counted;
+        rest.since = loaded.entries.last().map_or(rest.since, Entry::since);
         self.aside
             .extend(loaded.entries.into_iter().map(Slot::Loaded));
-        if let Some(Slot::Rest(mut rest)) = rest
-            && loaded.next < rest.range(looked_at).end
-        {
+        if loaded.next < rest.range(looked_at).end {
             rest.from = loaded.next;
-            rest.since = last.unwrap_or(rest.since);
             self.aside.push_back(Slot::Rest(rest));
         } else {
             self.rests -= 1;
+            reloaded.missing = rest.events;
+            reloaded.fewer += rest.events;
         }
         self.aside.append(&mut behind);
-        Ok(())
+        Some(reloaded)
     }
 
-    /// Whether the event at a position is part of a rest, if it is one of this
-    /// repository.
-    pub(super) fn rests_at(&self, position: Position, looked_at: Position) -> bool {
-        self.rests()
-            .any(|rest| rest.range(looked_at).contains(&position))
+    /// Ends an event of this repository that is part of a rest. Returns whether the
+    /// rest counted it. `None` if it is part of none.
+    pub(super) fn end_resting(&mut self, position: Position, looked_at: Position) -> Option<bool> {
+        let rest = self.aside.iter_mut().find_map(|slot| match slot {
+            Slot::Rest(rest) if rest.range(looked_at).contains(&position) => Some(rest),
+            _ => None,
+        })?;
+        let counted = rest.events > 0;
+        rest.events -= usize::from(counted);
+        Some(counted)
     }
 
     /// Moves events in memory to `removed`.

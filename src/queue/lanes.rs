@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::bounds::Bounds;
 use super::entry::{Entry, Place};
-use super::lane::{Lane, Loaded, Slot};
+use super::lane::{Lane, Loaded, Reloaded, Slot};
 use super::store::Position;
 
 #[derive(Debug, Default)]
@@ -35,6 +35,8 @@ pub(super) struct Lanes {
     held: Index,
     absent: Index,
     aside: Aside,
+    /// Events of the lanes that only the store has.
+    resting: usize,
 }
 
 type Index = BTreeSet<(Place, Arc<str>)>;
@@ -58,28 +60,14 @@ impl Aside {
     }
 }
 
-/// What may be dropped from memory, because a store has it.
-pub(super) struct Evict<'a> {
-    pub(super) bounds: &'a mut Bounds,
-    /// How many events only the store has.
-    pub(super) left: &'a mut i64,
-}
-
-impl Evict<'_> {
-    fn evict(&mut self, entry: &Entry) {
-        self.bounds.remove(entry.memory());
-        *self.left += 1;
-    }
-}
-
 impl Lanes {
     pub(super) fn push(&mut self, entry: Entry) {
         self.fresh.push_back(entry);
     }
 
-    /// The next event whose repository is not busy. With `evict`, events that
-    /// are set aside may be dropped from memory.
-    pub(super) fn take(&mut self, mut evict: Option<Evict<'_>>) -> Option<Entry> {
+    /// The next event whose repository is not busy. If a store `can_reload` what it
+    /// has, events that are set aside may be dropped from memory.
+    pub(super) fn take(&mut self, bounds: &mut Bounds, can_reload: bool) -> Option<Entry> {
         loop {
             let ready = self.ready.first().map(|(place, _)| *place);
             let fresh = self.fresh.front().map(|entry| entry.place);
@@ -91,12 +79,12 @@ impl Lanes {
             if !self.lanes.contains_key(entry.repository()) {
                 return Some(entry);
             }
-            self.set_aside(entry, evict.as_mut());
+            self.set_aside(entry, bounds, can_reload);
         }
     }
 
     /// Puts an event behind those of its repository that wait already.
-    fn set_aside(&mut self, entry: Entry, evict: Option<&mut Evict<'_>>) {
+    fn set_aside(&mut self, entry: Entry, bounds: &mut Bounds, can_reload: bool) {
         let Some((repository, _)) = self.lanes.get_key_value(entry.repository()) else {
             return;
         };
@@ -105,13 +93,12 @@ impl Lanes {
             return;
         };
         let (events, bytes) = (self.aside.events, self.aside.bytes);
-        let crowded = { &evict }
-            .as_ref()
-            .is_some_and(|it| it.bounds.too_many_aside(events, bytes));
+        let crowded = bounds.too_many_aside(events, bytes);
         self.aside.add(&entry);
-        if let Some(evicted) = lane.push(entry, evict.is_some(), crowded) {
+        if let Some(evicted) = lane.push(entry, can_reload, crowded) {
             self.aside.remove(&evicted);
-            evict.into_iter().for_each(|it| it.evict(&evicted));
+            bounds.remove(evicted.memory());
+            self.resting += 1;
         }
         if lane.len() == 1 {
             self.index(&repository);
@@ -215,33 +202,45 @@ impl Lanes {
         }
     }
 
-    /// Adds the events that a rest of a lane began with. Returns how many, and their
-    /// bytes. Adds none if there is no such rest any more.
+    /// Adds the events that a rest of a lane began with. Adds none if there is no such
+    /// rest any more.
     pub(super) fn reload(
         &mut self,
         repository: &Arc<str>,
         loaded: Loaded,
         read: Position,
-    ) -> (usize, usize) {
+    ) -> Option<Reloaded> {
         let looked_at = self.looked_at(read);
         let events = loaded.entries.len();
-        let bytes = loaded.entries.iter().map(Entry::memory).sum();
+        let bytes: usize = loaded.entries.iter().map(Entry::memory).sum();
         self.unindex(repository);
         let lane = self.lanes.get_mut(repository);
-        let added = lane.is_some_and(|lane| lane.reload(loaded, looked_at).is_ok());
+        let reloaded = lane.and_then(|lane| lane.reload(loaded, looked_at));
         self.index_or_remove(repository);
-        if !added {
-            return (0, 0);
-        }
+        self.resting -= reloaded?.fewer;
         self.aside.events += events;
         self.aside.bytes += bytes;
-        (events, bytes)
+        reloaded
     }
 
-    /// Whether an event is part of a rest of its lane.
-    pub(super) fn rests_at(&self, repository: &str, position: Position, read: Position) -> bool {
-        let lane = self.lanes.get(repository);
-        lane.is_some_and(|lane| lane.rests_at(position, self.looked_at(read)))
+    /// Ends an event that only the store has, and that is set aside. Returns whether
+    /// it was counted. `None` if it is not set aside.
+    pub(super) fn end_resting(
+        &mut self,
+        repository: &str,
+        position: Position,
+        read: Position,
+    ) -> Option<bool> {
+        let looked_at = self.looked_at(read);
+        let lane = self.lanes.get_mut(repository)?;
+        let counted = lane.end_resting(position, looked_at)?;
+        self.resting -= usize::from(counted);
+        Some(counted)
+    }
+
+    /// Events that are set aside, and that only the store has.
+    pub(super) fn resting(&self) -> usize {
+        self.resting
     }
 
     /// Removes events that are in memory and not under way.
@@ -326,6 +325,7 @@ impl Lanes {
             index.clear();
         }
         self.aside = Aside::default();
+        self.resting = 0;
         drained.sort_by_key(|entry| entry.place);
         drained
     }
@@ -333,7 +333,8 @@ impl Lanes {
     #[cfg(test)]
     pub(super) fn is_clear(&self) -> bool {
         let aside = (self.aside.events, self.aside.bytes);
-        self.lanes.is_empty() && self.fresh.is_empty() && aside == (0, 0)
+        let empty = self.lanes.is_empty() && self.fresh.is_empty();
+        empty && aside == (0, 0) && self.resting == 0
     }
 
     /// Slots that are set aside, rests included.

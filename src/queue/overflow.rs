@@ -1,3 +1,5 @@
+//! What happens when a queue is full: [`Overflow`].
+
 /// What happens to an event that finds its queue full.
 ///
 /// An event that alone is larger than the queue's byte limit is refused in each

@@ -1,3 +1,5 @@
+//! The queue, and what both of its sides use: [`Queue`].
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -23,6 +25,8 @@ pub(crate) struct Queue {
     pub(super) revoked: Notify,
     /// The wall clock.
     pub(super) clock: fn() -> SystemTime,
+    /// Called with the number of events that the store lacks.
+    pub(super) missing: Box<dyn Fn(usize) + Send + Sync>,
 }
 
 impl Queue {
@@ -35,7 +39,7 @@ impl Queue {
         limits: Limits,
         accepted: impl Fn(usize) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Self::of(limits, None, SystemTime::now, accepted)
+        Self::of(limits, None, SystemTime::now, accepted, |_| {})
     }
 
     /// A queue that is a window over `store`. The store
@@ -47,16 +51,20 @@ impl Queue {
         limits: Limits,
         clock: fn() -> SystemTime,
         accepted: impl Fn(usize) + Send + Sync + 'static,
+        missing: impl Fn(usize) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Self::of(limits, Some(Box::new(store)), clock, accepted)
+        Self::of(limits, Some(Box::new(store)), clock, accepted, missing)
     }
 
-    /// A queue over a store, or without one.
+    /// A queue over a store, or without one. `missing` is called with the number of
+    /// events that the store had and has no more, although the queue has not ended
+    /// them.
     pub(crate) fn of(
         limits: Limits,
         store: Option<Box<dyn Store>>,
         clock: fn() -> SystemTime,
         accepted: impl Fn(usize) + Send + Sync + 'static,
+        missing: impl Fn(usize) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State::new(limits, store.is_some(), accepted)),
@@ -64,6 +72,7 @@ impl Queue {
             changed: Notify::new(),
             revoked: Notify::new(),
             clock,
+            missing: Box::new(missing),
         })
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::entry::Entry;
-use super::lanes::Evict;
 use super::queue::Queue;
 use super::state::State;
 use super::store::Position;
@@ -55,18 +54,9 @@ impl Queue {
 
     fn next(&self, can_reload: bool) -> Option<Entry> {
         let mut state = self.state();
-        let State {
-            lanes,
-            bounds,
-            window,
-            ..
-        } = &mut *state;
-        let left = &mut window.left;
-        let entry = lanes.take(match can_reload {
-            true => Some(Evict { bounds, left }),
-            false => None,
-        })?;
-        state.bounds.take(entry.memory());
+        let State { lanes, bounds, .. } = &mut *state;
+        let entry = lanes.take(bounds, can_reload)?;
+        bounds.take(entry.memory());
         Some(entry)
     }
 
@@ -142,11 +132,12 @@ impl Queue {
     }
 
     /// Takes all events in memory that are not under way, in the order of
-    /// acceptance.
+    /// acceptance. For a reader that ends.
     pub(crate) fn drain(&self) -> Vec<Entry> {
         let mut state = self.state();
+        let resting = state.lanes.resting();
         let mut rest = state.lanes.drain();
-        rest.extend(state.window.drain());
+        rest.extend(state.window.leave(resting));
         for entry in &rest {
             state.bounds.take(entry.memory());
         }

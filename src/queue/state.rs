@@ -42,7 +42,7 @@ impl State {
 
     /// Events that wait or are under way.
     pub(super) fn size(&self) -> usize {
-        self.bounds.events() + self.window.left()
+        self.bounds.events() + self.lanes.resting() + self.window.unread
     }
 
     /// Refuses what would not be accepted if there were room.

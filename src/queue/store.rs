@@ -38,8 +38,10 @@
 //!   shortly before may come again. An event that is never settled (its dead
 //!   letter was lost, the process ended) stays in the store.
 //! - **Loans.** A store may [lend](super::leased) events for a time only.
-//! - **Removal.** A store that ends events itself, by limits of its own, accounts
-//!   for them, and tells the queue with [`removed`](super::Queue::removed).
+//! - **Removal.** A store that ends events itself, by limits of its own, passes
+//!   them to [`expire`](super::Queue::expire) before.
+//! - **Damage.** Events that a store cannot read any more are left out of its
+//!   answers. The queue counts them as missing when it has read past them.
 //! - **Shutdown.** The events that a store has are left where they are. Those
 //!   that are in memory only become dead letters.
 //!

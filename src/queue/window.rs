@@ -11,6 +11,11 @@
 //! offer below `next` has come with a page already. Since all of that happens
 //! with the queue's lock held, nothing is lost or taken twice in between.
 //!
+//! How many events only the store has is counted exactly: those between `next` and
+//! `end` here, and those of each repository that are set aside in its
+//! [lane](super::lane). What has not come when the queue has read past it is
+//! missing: damage took it from the store.
+//!
 //! An event that is accepted in memory only, because the store is not available,
 //! comes after all that the store has offered so far. While the queue is behind,
 //! it waits here until everything before it has come.
@@ -32,23 +37,27 @@ pub(super) struct Window {
     pub(super) end: Position,
     /// Whether a question for the events from `next` on is open.
     pub(super) asked: bool,
-    /// The bytes of the event at `next`, if it did not fit.
+    /// The bytes of the event at `next`, if it did not fit. Else 0.
     pub(super) lacks: usize,
     /// The lane whose events the store was asked for, and from where on.
     pub(super) reloading: Option<(Arc<str>, Position)>,
-    /// How many events only the store has. Below zero while a page holds events
-    /// that are offered later.
-    pub(super) left: i64,
+    /// Events that the store has between `next` and `end`, but for those that it
+    /// never offers.
+    pub(super) unread: usize,
+    /// Events at or behind `end` that have come with a page: they are offered later.
+    pub(super) early: usize,
     /// Events in memory only that have others before them in the store.
     late: VecDeque<Entry>,
     /// Events below this position become dead letters, unless they are under way.
     pub(super) expired: Position,
     /// Where the store may have events that it never offers; see
     /// [`recover`](super::Queue::recover).
-    pub(super) unoffered: Vec<Range<Position>>,
+    unoffered: Vec<Range<Position>>,
     /// How many events were accepted in memory only, ever and not ended.
     accepted: u64,
     pub(super) in_memory: usize,
+    /// Whether nobody reads any more. What the store has stays there.
+    pub(super) over: bool,
 }
 
 impl Window {
@@ -56,18 +65,53 @@ impl Window {
         self.next < self.end
     }
 
-    /// Events that only the store has.
-    pub(super) fn left(&self) -> usize {
-        usize::try_from(self.left).unwrap_or(0)
-    }
-
     /// Events that are in memory only and have not ended.
     pub(super) fn in_memory(&self) -> usize {
         self.in_memory
     }
 
-    pub(super) fn is_unoffered(&self, position: Position) -> bool {
-        self.unoffered.iter().any(|range| range.contains(&position))
+    /// Whether an event that is offered has come with a page already, or has expired.
+    pub(super) fn has_come(&self, position: Position) -> bool {
+        position < self.next.max(self.expired)
+    }
+
+    /// An event at or behind `next` has come with a page, or has expired. Returns
+    /// whether it counts as accepted only now: it is never offered, or was settled
+    /// before and comes again.
+    pub(super) fn comes(&mut self, position: Position) -> bool {
+        if position >= self.end {
+            self.early += 1;
+            return false;
+        }
+        if self.unoffered.iter().any(|it| it.contains(&position)) {
+            return true;
+        }
+        let counted = self.unread > 0;
+        self.unread -= usize::from(counted);
+        !counted
+    }
+
+    /// The store has events up to `end`, some of which it never offers. Returns how
+    /// many of those have come already.
+    pub(super) fn recover(&mut self, end: Position) -> usize {
+        let unoffered = self.end.max(self.next)..end;
+        if !unoffered.is_empty() {
+            self.unoffered.push(unoffered);
+        }
+        self.end = self.end.max(end);
+        // Everything that is offered below `end` was offered before.
+        std::mem::take(&mut self.early)
+    }
+
+    /// The queue has read up to `next`. Returns how many events are missing.
+    pub(super) fn reads_up_to(&mut self, next: Position) -> usize {
+        self.next = self.next.max(next);
+        let read = self.next;
+        self.unoffered.retain(|range| read < range.end);
+        match self.is_behind() {
+            true => 0,
+            false => std::mem::take(&mut self.unread),
+        }
     }
 
     /// Gives an event in memory only its place. Returns `None` if it has to wait
@@ -105,15 +149,18 @@ impl Window {
         self.late.pop_front()
     }
 
-    /// Removes the events that wait here.
-    pub(super) fn drain(&mut self) -> VecDeque<Entry> {
+    /// Nobody reads any more: only the store has these events, besides those that it
+    /// has anyway. Removes those that wait here.
+    pub(super) fn leave(&mut self, stored: usize) -> VecDeque<Entry> {
+        self.over = true;
+        self.unread += stored;
         std::mem::take(&mut self.late)
     }
 
     /// Forgets everything but that the store has so many events.
     pub(super) fn clear(&mut self, stored: usize) {
-        self.late.clear();
         self.in_memory = 0;
-        self.left = i64::try_from(stored).unwrap_or(i64::MAX);
+        self.unread = 0;
+        self.leave(stored);
     }
 }

@@ -1,6 +1,8 @@
-//! Signatures of the body alone, in a header of any name: `sha256=` and the
-//! HMAC-SHA256 in hexadecimal. GitHub introduced this form, and most receivers that
-//! verify signatures at all verify this one.
+//! Signatures of the body alone: [`BodySigner`].
+//!
+//! The header has any name, and the value is `sha256=` and the HMAC-SHA256 in
+//! hexadecimal. GitHub introduced this form, and most receivers that verify
+//! signatures verify this one.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -24,8 +26,8 @@ impl BodySigner {
     ///
     /// # Errors
     ///
-    /// The numbers of those that are not valid, from 1; `of` is written before. Names
-    /// are not shown, because a secret may have been given in their place.
+    /// The numbers of those that are not valid, from 1, each after `of`. Names are not
+    /// shown, because a secret may have been given in place of one.
     pub(crate) fn all(of: &str, given: &[(String, String)]) -> Result<Vec<Self>, BuildError> {
         let mut mistakes = Mistakes::default();
         let (mut names, mut signers) = (HashSet::new(), Vec::with_capacity(given.len()));
@@ -41,6 +43,8 @@ impl BodySigner {
         mistakes.or(signers)
     }
 
+    /// Returns a signer for one header.
+    ///
     /// # Errors
     ///
     /// What to write instead.

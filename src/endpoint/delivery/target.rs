@@ -1,4 +1,4 @@
-//! Where an endpoint posts, and with which headers.
+//! The URL that an endpoint posts to, and its configured headers.
 
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -57,8 +57,8 @@ fn basic(user_info: &str) -> Option<HeaderValue> {
     basic_auth::authorization(&decode(name), &decode(password))
 }
 
-/// The headers of every request. A mistake tells only the number of a header,
-/// from 1: a secret may have been given in place of the name.
+/// Returns the headers of every request. A mistake names a header only by its number,
+/// from 1, because a secret may have been given in place of the name.
 pub(crate) fn headers(
     of: &str,
     given: &[(String, String)],

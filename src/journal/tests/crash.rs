@@ -38,7 +38,7 @@ type Answers = Arc<Mutex<Vec<(usize, Option<u64>)>>>;
 struct Run {
     random: fastrand::Rng,
     disk: Disk,
-    journal: Option<Journal>,
+    journal: Option<(Journal, Attachment)>,
     ids: Vec<EndpointId>,
     written: Vec<Written>,
     /// Letters that were kept, by the ids of their events.
@@ -70,7 +70,7 @@ impl Run {
     }
 
     fn journal(&self) -> &Journal {
-        self.journal.as_ref().unwrap()
+        &self.journal.as_ref().unwrap().0
     }
 
     fn open(&mut self) {
@@ -78,9 +78,10 @@ impl Run {
         self.instance += 1;
         let instance = self.instance.to_string();
         let queues = Arc::new(Queues::default());
-        let ids = journal.attach(attach(&ENDPOINTS), &instance, queues);
-        self.ids = ids.unwrap();
-        self.journal = Some(journal);
+        let attachment = journal.attach(attach(&ENDPOINTS), &instance, queues);
+        let attachment = attachment.unwrap();
+        self.ids = attachment.endpoints().to_vec();
+        self.journal = Some((journal, attachment));
         self.failed = false;
     }
 

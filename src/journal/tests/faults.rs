@@ -182,15 +182,7 @@ fn seen(bytes: Vec<u8>) -> Option<Seen> {
     disk.set_bytes(bytes);
     let journal = Journal::manual(JournalOptions::default(), disk.opener()).ok()?;
     let queues = Arc::new(Queues::default());
-    let ids = journal
-        .attach(attach(&["a", "b"]), "1", queues.clone())
-        .ok()?;
-    let stage = Stage {
-        disk,
-        journal,
-        queues,
-        ids,
-    };
+    let stage = Stage::of(disk, journal, attach(&["a", "b"]), queues).ok()?;
     let mut seen = Seen::default();
     for id in stage.ids.clone() {
         let page = stage.page(id, 0).ok()?;
@@ -409,10 +401,11 @@ fn a_disk_without_space_is_named_as_such_and_works_again_later() {
     assert!(!stage.journal.is_ready());
     assert!(stage.append(&event(3), &stage.ids).unwrap_err().is_down());
     assert!(stage.journal.status().error.is_some());
-    assert_eq!(*stage.queues.recovered.lock().unwrap(), 0);
+    assert!(stage.queues.recovered.lock().unwrap().is_empty());
     stage.disk.work();
     stage.journal.turn();
-    assert_eq!(*stage.queues.recovered.lock().unwrap(), 1);
+    // A queue has to know where events may be that failed for it before it reads any.
+    assert_eq!(*stage.queues.recovered.lock().unwrap(), [false, true]);
     assert!(stage.journal.is_ready() && stage.journal.status().error.is_none());
     let position = stage.append(&event(4), &stage.ids).unwrap();
     let positions = stage.positions(stage.ids[0]);
@@ -426,7 +419,8 @@ fn a_file_that_may_not_grow_keeps_what_it_has() {
     if let Some(path) = is_child() {
         let journal = Journal::open(&path).unwrap();
         let queues = Arc::new(Queues::default());
-        let ids = journal.attach(attach(&["a"]), "1", queues).unwrap();
+        let attachment = journal.attach(attach(&["a"]), "1", queues).unwrap();
+        let ids = attachment.endpoints();
         let mut kept = 0;
         let error = loop {
             let (sender, answer) = mpsc::channel();

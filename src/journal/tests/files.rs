@@ -28,10 +28,12 @@ fn events_are_delivered_read_settled_and_there_after_a_restart() {
     let path = folder.path().join("journal");
     let journal = Journal::open(&path).unwrap();
     let queues = Arc::new(Queues::default());
-    let ids = journal
+    let attachment = journal
         .attach(attach(&["a", "b"]), "1", queues.clone())
         .unwrap();
-    let [a, b] = ids[..] else { panic!() };
+    let [a, b] = attachment.endpoints()[..] else {
+        panic!()
+    };
     let events: Vec<_> = (0..10).map(event).collect();
     for (index, event) in events.iter().enumerate() {
         let wanted: &[_] = if index % 2 == 0 { &[a, b] } else { &[b] };
@@ -50,12 +52,12 @@ fn events_are_delivered_read_settled_and_there_after_a_restart() {
     journal.settle(a, 9);
     // Not on disk, but settled.
     assert_eq!(positions(&read(&journal, a, 0)), [1, 5, 7]);
-    drop(journal);
+    drop((attachment, journal));
 
     let journal = Journal::open(&path).unwrap();
     let queues = Arc::new(Queues::default());
-    let ids = journal.attach(attach(&["b", "a"]), "2", queues).unwrap();
-    assert_eq!(ids, [b, a]);
+    let attachment = journal.attach(attach(&["b", "a"]), "2", queues).unwrap();
+    assert_eq!(attachment.endpoints(), [b, a]);
     let page = read(&journal, a, 2);
     assert_eq!(positions(&page), [5, 7]);
     assert!(page.events[1].event == events[6]);
@@ -74,8 +76,9 @@ fn events_are_delivered_read_settled_and_there_after_a_restart() {
     assert_eq!((status.events, status.bytes, status.damaged), (0, 0, 0));
     assert!(status.endpoints.iter().all(|it| it.waiting == 0));
     // Positions go on, although nothing is left.
-    let ids = journal.attach(attach(&["a"]), "2", Arc::new(Queues::default()));
-    assert_eq!(append(&journal, &event(12), &ids.unwrap()), 12);
+    let queues = Arc::new(Queues::default());
+    let attachment = journal.attach(attach(&["a"]), "2", queues).unwrap();
+    assert_eq!(append(&journal, &event(12), attachment.endpoints()), 12);
 }
 
 #[test]
@@ -83,10 +86,11 @@ fn many_writers_share_a_sync_and_every_write_is_answered() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path().join("journal")).unwrap();
     let queues = Arc::new(Queues::default());
-    let ids = journal.attach(attach(&["a"]), "1", queues.clone()).unwrap();
+    let attachment = journal.attach(attach(&["a"]), "1", queues.clone()).unwrap();
+    let ids = attachment.endpoints();
     std::thread::scope(|scope| {
         for writer in 0..8 {
-            let (journal, ids) = (&journal, &ids);
+            let journal = &journal;
             scope.spawn(move || {
                 let positions: Vec<_> = (0..25)
                     .map(|it| append(journal, &event(100 * writer + it), ids))
@@ -111,8 +115,9 @@ fn settled_events_are_written_without_a_new_one_after_the_interval() {
     let options = Journal::options().settle_interval(Duration::from_millis(1));
     let journal = options.open(folder.path().join("journal")).unwrap();
     let queues = Arc::new(Queues::default());
-    let ids = journal.attach(attach(&["a"]), "1", queues).unwrap();
-    let position = append(&journal, &event(1), &ids);
+    let attachment = journal.attach(attach(&["a"]), "1", queues).unwrap();
+    let ids = attachment.endpoints();
+    let position = append(&journal, &event(1), ids);
     journal.settle(ids[0], position);
     while journal.status().events > 0 {
         std::thread::yield_now();
@@ -128,8 +133,9 @@ fn a_flush_waits_until_everything_is_on_disk() {
     let options = Journal::options().settle_interval(Duration::from_secs(3600));
     let journal = options.open(folder.path().join("journal")).unwrap();
     let queues = Arc::new(Queues::default());
-    let ids = journal.attach(attach(&["a"]), "1", queues).unwrap();
-    let position = append(&journal, &event(1), &ids);
+    let attachment = journal.attach(attach(&["a"]), "1", queues).unwrap();
+    let ids = attachment.endpoints();
+    let position = append(&journal, &event(1), ids);
     journal.settle(ids[0], position);
     runtime.block_on(journal.flush()).unwrap();
     assert_eq!(journal.status().events, 0);
@@ -151,8 +157,14 @@ fn one_notifier_at_a_time_has_the_journal() {
     assert!(again().unwrap_err().is_attached());
     // The numbers of the notifier that has the journal do not begin anew.
     assert_eq!(number(&event(2)), Some(2));
-    stage.journal.detach();
-    assert_eq!(again().unwrap(), stage.ids);
+    stage.attachment.end();
+    let second = again().unwrap();
+    assert_eq!(second.endpoints(), stage.ids);
+    // The first one has no say in it any more.
+    stage.attachment.end();
+    assert!(again().unwrap_err().is_attached());
+    drop(second);
+    again().unwrap();
 }
 
 #[test]
@@ -226,19 +238,13 @@ fn an_endpoint_that_comes_later_may_start_with_the_oldest_event() {
         stage.append(&event(number), &[a]).unwrap();
     }
     stage.settle(a, [2]);
-    let Stage { disk, journal, .. } = stage;
-    drop(journal);
+    let disk = stage.disk.clone();
+    drop(stage);
     let journal = Journal::manual(JournalOptions::default(), disk.opener()).unwrap();
     let queues = Arc::new(Queues::default());
     let mut endpoints = attach(&["a", "late", "new"]);
     endpoints[1].start = Start::Oldest;
-    let ids = journal.attach(endpoints, "2", queues.clone()).unwrap();
-    let stage = Stage {
-        disk,
-        journal,
-        queues,
-        ids,
-    };
+    let stage = Stage::of(disk, journal, endpoints, queues).unwrap();
     let [_, late, new] = stage.ids[..] else {
         panic!()
     };

@@ -1,6 +1,7 @@
 //! Limits in bytes and age, and what is kept for replay.
 
 use super::*;
+use crate::dead_letter::DeadLetterSink as _;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -120,4 +121,81 @@ fn events_kept_for_replay_make_room_before_others() {
     assert_eq!(stage.positions(a), [91]);
     let status = stage.journal.status();
     assert!(status.bytes <= 8_000 && status.events > 1);
+}
+
+/// Events that are under way at their endpoint when the limits end them may stay for
+/// days. Others go in their place, however many there are of them.
+#[test]
+fn the_limits_find_space_whatever_is_pinned() {
+    let options = Journal::options().max_bytes(40_000);
+    let stage = Stage::new(options, &["a"]);
+    let a = stage.ids[0];
+    let pinned = 1..=90;
+    stage
+        .queues
+        .under_way
+        .lock()
+        .unwrap()
+        .extend(pinned.clone());
+    for number in 0..1_000 {
+        stage.append(&event(number), &[a]).unwrap();
+        let expired = std::mem::take(&mut *stage.queues.expired.lock().unwrap());
+        let kept = expired.into_iter().filter(|it| !pinned.contains(&it.1));
+        stage.settle(a, kept.map(|(_, position, _)| position));
+    }
+    let positions = stage.positions(a);
+    assert!(positions.starts_with(&Vec::from_iter(pinned)));
+    let status = stage.journal.status();
+    assert!(status.bytes <= 45_000, "{status:?}");
+    // Every event was to end once.
+    let next = stage.queues.expired.lock().unwrap().len();
+    assert_eq!(next, 0);
+}
+
+/// What one notifier was told to end, and has not, the next one is told of again.
+#[test]
+fn a_second_notifier_learns_what_the_limits_have_ended() {
+    let stage = Stage::new(Journal::options().max_age(HOUR), &["a"]);
+    let a = stage.ids[0];
+    let old = SystemTime::now() - 2 * HOUR;
+    stage.append(&event_at(1, old), &[a]).unwrap();
+    let told = || std::mem::take(&mut *stage.queues.expired.lock().unwrap());
+    assert_eq!(told(), [(a, 1, Reason::Expired)]);
+    stage.attachment.end();
+    let second = { &stage.journal }.attach(attach(&["a"]), "2", stage.queues.clone());
+    stage.journal.turn();
+    assert_eq!(told(), [(a, 1, Reason::Expired)]);
+    drop(second);
+}
+
+/// An event that is sent again is as young as a new one.
+#[test]
+fn the_age_of_an_event_begins_anew_when_it_is_sent_again() {
+    let options = || Journal::options().max_age(HOUR).retention(24 * HOUR);
+    let stage = Stage::new(options(), &["a"]);
+    let a = stage.ids[0];
+    let old = SystemTime::now() - 2 * HOUR;
+    let began = SystemTime::now();
+    drop(
+        stage
+            .journal
+            .bury(&Arc::new(letter("a", Reason::GaveUp, &event_at(1, old)))),
+    );
+    stage.journal.turn();
+    let all = LetterFilter::new();
+    assert_eq!(stage.journal.send_letters_again(&all).unwrap(), 1);
+    let delivered = stage.queues.delivered.lock().unwrap().pop().unwrap().1;
+    assert!(delivered.since >= began);
+    stage.settle(a, [1]);
+    let from = ReplayFrom::Time(old - HOUR);
+    assert_eq!(stage.journal.replay("a", &from).unwrap(), 1);
+    stage.journal.turn();
+    assert!(stage.queues.expired.lock().unwrap().is_empty());
+    let stage = stage.reopened(options(), &["a"]);
+    stage.journal.turn();
+    assert!(stage.queues.expired.lock().unwrap().is_empty());
+    let waits = stage.page(a, 0).unwrap().events;
+    // To the millisecond, as the index has it.
+    assert!(waits[0].since >= began - Duration::from_millis(1));
+    assert_eq!(waits[0].event.accepted_at(), old);
 }

@@ -9,12 +9,14 @@ mod simulated;
 
 pub(crate) use self::simulated::SimulatedDisk;
 
+use std::collections::HashSet;
 use std::num::NonZeroU64;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use self::disk::Disk;
+use super::shared::Shared;
 use super::*;
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::event::{Action, Event, SharedEvent};
@@ -24,7 +26,11 @@ use crate::event::{Action, Event, SharedEvent};
 struct Queues {
     delivered: Mutex<Vec<(EndpointId, Stored)>>,
     expired: Mutex<Vec<(EndpointId, u64, Reason)>>,
-    recovered: Mutex<usize>,
+    /// Events that do not end when they are to: their positions.
+    under_way: Mutex<HashSet<u64>>,
+    /// For each time that the journal works again, whether it could be read already.
+    recovered: Mutex<Vec<bool>>,
+    journal: OnceLock<Weak<Shared>>,
 }
 
 impl Queues {
@@ -44,13 +50,17 @@ impl Consumer for Queues {
         delivered.extend(events.iter().map(|it| (endpoint, it.clone())));
     }
 
-    fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason) {
+    fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason) -> bool {
         let mut expired = self.expired.lock().unwrap();
         expired.extend(events.iter().map(|it| (endpoint, it.position, reason)));
+        let under_way = self.under_way.lock().unwrap();
+        !events.iter().any(|it| under_way.contains(&it.position))
     }
 
     fn recovered(&self, _: u64) {
-        *self.recovered.lock().unwrap() += 1;
+        let shared = self.journal.get().and_then(Weak::upgrade);
+        let readable = shared.is_some_and(|it| it.database().is_ok());
+        self.recovered.lock().unwrap().push(readable);
     }
 }
 
@@ -59,6 +69,7 @@ struct Stage {
     disk: Disk,
     journal: Journal,
     queues: Arc<Queues>,
+    attachment: Attachment,
     ids: Vec<EndpointId>,
 }
 
@@ -70,20 +81,30 @@ impl Stage {
     fn on(disk: Disk, options: JournalOptions, endpoints: &[&str]) -> Self {
         let journal = Journal::manual(options, disk.opener()).unwrap();
         let queues = Arc::new(Queues::default());
-        let ids = journal
-            .attach(attach(endpoints), "1", queues.clone())
-            .unwrap();
-        Self {
+        Self::of(disk, journal, attach(endpoints), queues).unwrap()
+    }
+
+    fn of(
+        disk: Disk,
+        journal: Journal,
+        endpoints: Vec<Attach>,
+        queues: Arc<Queues>,
+    ) -> Result<Self, JournalError> {
+        let attachment = journal.attach(endpoints, "1", queues.clone())?;
+        let _first = queues.journal.set(journal.downgrade());
+        let ids = attachment.endpoints().to_vec();
+        Ok(Self {
             disk,
             journal,
             queues,
+            attachment,
             ids,
-        }
+        })
     }
 
     fn reopened(self, options: JournalOptions, endpoints: &[&str]) -> Self {
-        let Self { disk, journal, .. } = self;
-        drop(journal);
+        let disk = self.disk.clone();
+        drop(self);
         Self::on(disk, options, endpoints)
     }
 

@@ -103,6 +103,13 @@ fn events_of_an_endpoint_that_is_gone_are_moved_to_another() {
     assert_eq!(stage.journal.move_endpoint("old", "new").unwrap(), 198);
     let moved: Vec<_> = (1..199).map(|it| format!("library/{it}")).collect();
     assert_eq!(repositories(&stage, new)[1..], moved);
+    // The number of the first one is given once, and they are no events of its source.
+    let numbers = stage.page(new, 0).unwrap().events;
+    let numbers: Vec<_> = numbers.iter().filter_map(|it| it.number).collect();
+    assert_eq!(numbers, [1]);
+    let position = stage.append(&event(1001), &[new]).unwrap();
+    assert_eq!(stage.queues.take(new).last(), Some(&(position, Some(2))));
+    stage.settle(new, [position]);
     let status = stage.journal.status();
     assert_eq!((status.events, status.endpoints.len()), (199, 1));
     assert!(stage.journal.check().unwrap().is_intact());

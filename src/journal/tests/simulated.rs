@@ -10,7 +10,22 @@ pub(crate) struct SimulatedDisk(Disk);
 impl SimulatedDisk {
     /// Opens a journal that works when it is [told to](Journal::turn).
     pub(crate) fn open(&self) -> Result<Journal, JournalError> {
-        Journal::manual(JournalOptions::default(), self.0.opener())
+        self.open_with(JournalOptions::default())
+    }
+
+    pub(crate) fn open_with(&self, options: JournalOptions) -> Result<Journal, JournalError> {
+        Journal::manual(options, self.0.opener())
+    }
+
+    /// Flips a bit of each place where these bytes are. Returns how many there were.
+    pub(crate) fn damage(&self, bytes: &[u8]) -> usize {
+        let mut content = self.0.bytes();
+        let places = content.windows(bytes.len()).enumerate();
+        let places = places.filter(|(_, found)| *found == bytes);
+        let places: Vec<_> = places.map(|(at, _)| at).collect();
+        places.iter().for_each(|at| content[*at] ^= 1);
+        self.0.set_bytes(content);
+        places.len()
     }
 
     /// Loses power: what was not synced is there in part.

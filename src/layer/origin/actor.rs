@@ -1,4 +1,7 @@
 //! The actor in the credentials of a request.
+//!
+//! Only names are taken, never passwords or tokens, and only if every registry
+//! would read the same name.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,12 +12,13 @@ use super::headers::{EndToEnd, Single};
 use super::omitted::{Fact, Omitted};
 use crate::basic_auth;
 
-/// Bytes of the longest credentials that are read. Tokens may have a few
-/// thousand.
+/// Length of the longest credentials that are read, in bytes. Tokens often have a
+/// few thousand.
 const CREDENTIALS_LIMIT: usize = 64 << 10;
-/// Bytes of name and password that are decoded without an allocation.
+/// Length of the longest name and password that are decoded without an allocation,
+/// in bytes.
 const USUAL_PAIR: usize = 256;
-/// Bytes of the longest name that an event takes from a request.
+/// Length of the longest name that an event takes from a request, in bytes.
 const NAME_LIMIT: usize = 1 << 10;
 
 /// Which credentials name the actor of a request that succeeded.
@@ -114,6 +118,8 @@ fn subject(token: &str) -> Option<String> {
     (!sub.is_empty() && is_name(&sub)).then_some(sub)
 }
 
+/// Whether a name is bounded and has no control characters, with which a client
+/// could forge lines in the logs of a receiver.
 fn is_name(text: &str) -> bool {
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~');
     text.len() <= NAME_LIMIT && (text.bytes().all(is_plain) || !text.chars().any(char::is_control))

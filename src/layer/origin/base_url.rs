@@ -33,13 +33,13 @@ impl BaseUrl {
     }
 
     /// Uses the scheme and host that the client requested, and this path before
-    /// `/v2/`, for example `/registry`. It is for a layer inside a router that removes
+    /// `/v2/`, for example `/registry`. Use it for a layer inside a router that removes
     /// the path, like axum's `nest_service`.
     ///
     /// # Errors
     ///
-    /// If the path does not begin with a slash, is no valid path of a URL, or has a
-    /// query or a fragment.
+    /// If the path does not begin with a slash, is not a valid URL path, or has a query
+    /// or a fragment.
     pub fn from_request_below(path: &str) -> Result<Self, BuildError> {
         let is_valid = |uri: &Uri| uri.path() == path && path.starts_with('/');
         match path.parse::<Uri>() {
@@ -100,6 +100,9 @@ impl BaseUrl {
             Base::FromRequestBelow(path) => path,
             Base::Fixed(base) => return [base, "", ""],
         };
+        // Where a proxy's statement cannot be read, the URL is relative. The request's
+        // own host must not replace it: it names the proxy's upstream, not the host
+        // that the client knows.
         let scheme = match &client.scheme {
             Stated::Nothing => requested.scheme,
             Stated::Value(proto) => scheme(proto),

@@ -1,4 +1,7 @@
 //! The client as the proxies in front of the layer describe it.
+//!
+//! Only the headers of a trusted peer are read. They are still untrusted input: a
+//! proxy passes on what its client sent before what it appends itself.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -14,8 +17,8 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// The number of elements of `Forwarded` that are read. No request passes as
-/// many proxies.
+/// The largest number of elements of `Forwarded` that are read. With more the header
+/// is unclear. No request passes through that many proxies.
 const ELEMENTS: usize = 64;
 
 /// What the proxies state about one thing.
@@ -155,8 +158,8 @@ fn element(text: &str) -> Option<(Option<Element<'_>>, &str)> {
     }
 }
 
-/// Splits off a value: a quoted string or a token, which may have colons and
-/// brackets, although these should have been quoted.
+/// Splits off a value: a quoted string or a token. A token may have colons and
+/// brackets, which RFC 7239 requires to be quoted and some proxies leave bare.
 fn value(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = |it: char| matches!(it, ',' | ';' | '"') || it.is_whitespace();

@@ -41,7 +41,7 @@ pub(in crate::layer) enum Single<'a> {
 
 impl<'a> EndToEnd<'a> {
     pub(in crate::layer) fn of(headers: &'a HeaderMap) -> Self {
-        // Over HTTP/2 there is none.
+        // HTTP/2 has no `Connection`, so most requests have nothing to search.
         let length = match headers.contains_key(&CONNECTION) {
             true => headers
                 .get_all(&CONNECTION)
@@ -75,7 +75,7 @@ impl<'a> EndToEnd<'a> {
         }
     }
 
-    /// All values of a header, in order.
+    /// Returns all values of a header, in order.
     pub(super) fn all(
         self,
         name: &HeaderName,
@@ -85,13 +85,13 @@ impl<'a> EndToEnd<'a> {
         seen.then(|| values.iter()).into_iter().flatten()
     }
 
-    /// The first value, which is the one that Go uses. For headers whose repetition
-    /// does no harm.
+    /// Returns the first value, which is the one that Go uses. For headers whose
+    /// repetition does no harm.
     pub(super) fn first(self, name: &HeaderName) -> Option<&'a HeaderValue> {
         self.all(name).next()
     }
 
-    /// The value of a header that must not occur more than once.
+    /// Returns the value of a header that must not occur more than once.
     pub(in crate::layer) fn single(self, name: &HeaderName) -> Single<'a> {
         let mut values = self.headers.get_all(name).iter();
         match (values.next(), values.next()) {

@@ -11,8 +11,8 @@ use crate::redact::split_user_info;
 /// Returns the host of the request target, else that of a single `Host`.
 ///
 /// The host of an absolute URI, which is where HTTP/2 has its `:authority`,
-/// makes `Host` meaningless (RFC 9112, section 3.2.2). A host that Go's servers
-/// refuse is omitted.
+/// overrides `Host` (RFC 9112, section 3.2.2). A host that Go's servers refuse is
+/// omitted.
 pub(super) fn requested<'a>(
     uri: &'a Uri,
     headers: EndToEnd<'a>,
@@ -37,6 +37,7 @@ fn is_host(text: &str) -> bool {
     text.bytes().all(|byte| IN_HOST[usize::from(byte)])
 }
 
+/// Whether a byte may be in `Host`, by its value.
 const IN_HOST: [bool; 256] = {
     let mut known = [false; 256];
     let marks = b"!$%&()*+,-.:;='[]_~";

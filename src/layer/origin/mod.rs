@@ -1,4 +1,5 @@
-//! What the head of a request says: who acts, from where, and where URLs begin.
+//! The facts in the head of a request: its id, who acts, from where, and what URLs
+//! begin with.
 //!
 //! Each fact has a file of its own. All of them read headers through
 //! [`EndToEnd`], so that no header counts that a proxy may have removed before
@@ -32,14 +33,14 @@ use crate::event::{ActorRecord, Origin, push_lossy};
 
 pub(super) use self::headers::{EndToEnd, Single};
 
-/// Bytes of the longest `User-Agent` that an event takes. Without a bound a few
-/// hundred requests could fill the queues of all endpoints.
+/// Length of the longest `User-Agent` that an event takes, in bytes. Without a bound
+/// a few hundred requests could fill the queues of all endpoints.
 const USER_AGENT_LIMIT: usize = 8 << 10;
 
-/// Bytes of text that most origins need beside the `User-Agent`.
+/// Length of the texts of most origins without the `User-Agent`, in bytes.
 const ROOM: usize = 256;
 
-/// A closure of the registry's author that tells something from the head of a
+/// A closure, set by the registry's author, that reads a fact from the head of a
 /// request.
 pub(super) type FromParts<T> = dyn Fn(&Parts) -> Option<T> + Send + Sync;
 
@@ -59,7 +60,7 @@ pub(super) struct OriginSettings<'a> {
     pub(super) request_id: Option<&'a FromParts<String>>,
 }
 
-/// What a request says of itself, taken before the inner service gets it.
+/// The facts in the head of a request, taken before the inner service gets it.
 pub(super) struct RequestOrigin {
     origin: Origin,
     omitted: Omitted,
@@ -75,6 +76,7 @@ impl RequestOrigin {
         if proxies.are_networks() {
             settings.peers.note(peer);
         }
+        // Anybody can send forwarding headers, so those of other peers are not read.
         let trusted = proxies.trusts(peer.map(|peer| peer.ip()));
         let client = if trusted {
             Client::of(headers, proxies)
@@ -113,8 +115,8 @@ impl RequestOrigin {
         Self { origin, omitted }
     }
 
-    /// Returns the origin of the events of this request, of which `actor`
-    /// ranks first, and counts the facts that they lack.
+    /// Returns the origin of the events of this request, and counts the facts that they
+    /// lack. `actor`, which the response names, replaces that of the request.
     pub(super) fn with_actor(mut self, actor: Option<&ActorRecord>) -> Origin {
         self.omitted.count(actor.is_some());
         if let Some(actor) = actor {
@@ -124,7 +126,7 @@ impl RequestOrigin {
     }
 }
 
-/// The `User-Agent` of a request; each byte that is not UTF-8 becomes U+FFFD,
+/// Returns the `User-Agent` of a request. Each byte that is not UTF-8 becomes U+FFFD,
 /// as in Go.
 fn user_agent<'a>(headers: EndToEnd<'a>, omitted: &mut Omitted) -> Cow<'a, str> {
     let Some(agent) = headers.first(&USER_AGENT) else {
@@ -144,6 +146,8 @@ fn user_agent<'a>(headers: EndToEnd<'a>, omitted: &mut Omitted) -> Cow<'a, str> 
     }
 }
 
+/// Returns the actor that the first of these names: a request extension, the author's
+/// closure, the credentials. Empty if none of them does.
 fn actor<'a>(
     parts: &'a Parts,
     headers: EndToEnd<'_>,

@@ -38,7 +38,8 @@ impl Omitted {
         self.0 & (1 << fact as u8) != 0
     }
 
-    /// Counts them. The actor counts only if the response does not name one.
+    /// Counts the facts in the metric. A missing actor is not counted if the response
+    /// names one.
     pub(super) fn count(self, actor_is_known: bool) {
         let facts = Fact::ALL.into_iter().filter(|fact| self.has(*fact));
         for fact in facts.filter(|fact| *fact != Fact::Actor || !actor_is_known) {

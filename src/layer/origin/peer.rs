@@ -9,8 +9,8 @@ use http::Extensions;
 
 /// The address at the other end of the connection, as a request extension.
 ///
-/// Servers insert it so that events have the address of the client. For axum
-/// the feature `axum-0-8` makes the layer read `ConnectInfo` instead, or in tests
+/// Servers insert it so that events have the address of the client. With axum, use
+/// the feature `axum-0-8` instead: the layer then reads `ConnectInfo`, or in tests
 /// without a connection `MockConnectInfo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
@@ -40,8 +40,8 @@ pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Notices that proxies are trusted by their addresses where no address is ever
-/// known, so that none of them is believed.
+/// Warns once if proxies are trusted by address but the server passes on no peer
+/// addresses, so that no proxy is ever believed.
 #[derive(Debug, Default)]
 pub(in crate::layer) struct PeerWatch {
     /// Whether the address of some peer was known, or its absence was logged.
@@ -49,9 +49,11 @@ pub(in crate::layer) struct PeerWatch {
 }
 
 impl PeerWatch {
-    /// Notes a request. Logs at the first one if its peer is not known: a server
+    /// Notes a request. Logs if the peer of the first one is not known: a server
     /// that passes addresses on does so from the beginning.
     pub(super) fn note(&self, peer: Option<SocketAddr>) {
+        // Loaded first: a swap by each request would make the cores wait for one
+        // another.
         if self.settled.load(Ordering::Relaxed) || self.settled.swap(true, Ordering::Relaxed) {
             return;
         }

@@ -12,8 +12,8 @@ use crate::networks::Networks;
 /// of them in every request. The reference believes everyone.
 ///
 /// With the feature `tower-http-0-6`, the `RequestId` extension ranks before
-/// `X-Request-Id`. `SetRequestIdLayer` takes over an id that the client has sent.
-/// Where clients must not choose ids, remove that header outside of it.
+/// `X-Request-Id`. `SetRequestIdLayer` keeps an id that the client has sent. If
+/// clients must not choose ids, remove that header in a layer outside it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Trust);
 
@@ -53,7 +53,7 @@ impl TrustedProxies {
         Ok(Self(Trust::Networks(networks)))
     }
 
-    /// Whether it depends on the peer's address who is trusted.
+    /// Whether trust depends on the peer's address.
     pub(super) fn are_networks(&self) -> bool {
         matches!(self.0, Trust::Networks(_))
     }

@@ -8,8 +8,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of the longest id.
 const LIMIT: usize = 128;
 
-/// Returns the id that a server has set, else one that a trusted proxy sends.
-/// `None` asks for a new one: clients must not choose ids, because they could
+/// Returns the id that a server has set, else one that a trusted proxy sends. Returns
+/// `None` if a new one is needed: clients must not choose ids, because they could
 /// repeat that of another request.
 pub(super) fn request_id<'a>(
     extensions: &'a Extensions,
@@ -37,7 +37,7 @@ fn is_usual(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&byte)
 }
 
-/// The id that a server has set. tower-http takes over one that the client has
+/// Returns the id that a server has set. tower-http keeps one that the client has
 /// sent, so its length is bounded too.
 #[cfg(feature = "tower-http-0-6")]
 fn extended(extensions: &Extensions) -> Option<&str> {

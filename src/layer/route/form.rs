@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use super::query::{FirstValues, UploadParameters};
+use super::query::{UploadParameters, Values};
 
 /// Whether a body of this type can carry parameters. `content_type` is the
 /// header's value as received.
@@ -56,17 +56,17 @@ fn multipart(boundary: &str, body: &[u8]) -> Option<UploadParameters> {
         delimiter: delimiter.as_bytes(),
         newline: b"",
     };
-    let mut first = FirstValues::default();
+    let mut values = Values::default();
     let mut more = reader.skip_preamble()?;
     while more {
         let name = reader.part_name()?;
         let (content, another) = reader.content()?;
         if let Some(name) = name {
-            first.add(&name, String::from_utf8_lossy(content));
+            values.add(&name, String::from_utf8_lossy(content));
         }
         more = another;
     }
-    Some(first.into_parameters())
+    Some(values.into_parameters())
 }
 
 /// Reads a multipart body line by line.
@@ -102,6 +102,8 @@ impl<'a> Reader<'a> {
             [text @ .., b'\r', b'\n'] | [text @ .., b'\n'] | text => text,
         };
         let newline = &line[text.len()..];
+        // Servers disagree about unusual delimiters. A client could use one to show a
+        // mount to the registry and hide it here, so all of them are refused below.
         let Some(after) = text.strip_prefix(self.delimiter) else {
             return Some(Line::Text(text, newline));
         };
@@ -233,7 +235,7 @@ impl Attributes {
     }
 }
 
-/// The value at the start of `text`, and what follows it.
+/// Returns the value at the start of `text`, and what follows it.
 fn attribute_value(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (value, rest) = text.split_at(text.find(';').unwrap_or(text.len()));
@@ -255,7 +257,7 @@ fn attribute_value(text: &str) -> Option<(Cow<'_, str>, &str)> {
     None
 }
 
-/// A header's value without its attributes, and the attributes.
+/// Splits a header's value into what is before its attributes, and the attributes.
 fn split_attributes(value: &str) -> (&str, &str) {
     let (value, attributes) = value.split_at(value.find(';').unwrap_or(value.len()));
     (value.trim(), attributes)

@@ -21,7 +21,7 @@ mod spelling;
 
 pub(super) use encode::{name_in_path, segment};
 pub(super) use location::{location_repository, same_name};
-pub(super) use query::UploadParameters;
+pub(super) use query::{Parameter, UploadParameters};
 pub(super) use spelling::resolved;
 
 use path::{Kind, Verb};
@@ -33,13 +33,14 @@ pub(super) struct Route {
     /// The name of the repository, percent-decoded once. `None` if an encoded
     /// slash makes it uncertain, or for a foreign upload whose URL has no name.
     pub(super) repository: Option<String>,
-    /// Whether a registry might read the path differently. What the readings
-    /// of an encoded slash do not agree on is left out of the route; where dot
-    /// segments or repeated slashes are the cause, the route is the literal one.
+    /// Whether a registry might read the path differently. What the readings of an
+    /// encoded slash do not agree on is left out of the route. If dot segments or
+    /// repeated slashes are the cause, the route is the literal one.
     pub(super) ambiguous: bool,
     pub(super) operation: Operation,
 }
 
+/// What a request does, by its route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     /// GET or HEAD of a manifest.
@@ -155,8 +156,8 @@ fn route(found: Match, verb: Verb, uri: &Uri) -> Route {
     }
 }
 
-/// Recognizes the end of an upload at a URL that only the registry understands
-/// by the digest that every closing PUT must have.
+/// Recognizes the end of an upload at a URL that only the registry understands, by
+/// the `digest` that every closing PUT must have.
 fn foreign_upload(prefix: &str, uri: &Uri) -> Option<Route> {
     let query = uri.query()?.as_bytes();
     if !query::has_digest(query) {

@@ -5,7 +5,7 @@ use memchr::{memchr, memrchr};
 
 use super::spelling::ENCODED_SLASH;
 
-/// Bytes of the shortest part after the prefix that can be a route.
+/// Length of the shortest path after the prefix that can be a route, in bytes.
 const SHORTEST: usize = b"a/blobs/b".len();
 
 /// What a method can do to a manifest or blob.
@@ -55,8 +55,8 @@ pub(super) enum Reading<'a> {
     },
 }
 
-/// Whether no reading of the path can be an event, judged by its length and its
-/// end alone, which is cheaper than any reading.
+/// Whether the length and the end of the path alone show that no reading of it can
+/// be an event. This is cheaper than any reading.
 pub(super) fn is_hopeless(prefix: &str, verb: Verb, path: &[u8]) -> bool {
     // Decoding and resolving only shorten a path, and neither changes an end
     // without escapes and dots, so every reading of it lists tags or has no route.
@@ -75,8 +75,8 @@ pub(super) fn operation<'a>(prefix: &str, verb: Verb, path: &'a [u8]) -> Reading
         return Reading::Silent;
     }
     let mut end = path.len();
-    // Whether there is a colon behind `end`. Looked for in each segment once: a long path
-    // may consist of nothing but `referrers`.
+    // Whether a colon follows `end`. Each segment is searched once, so that a long path
+    // of nothing but `referrers` takes linear time.
     let mut colon = false;
     while let Some((name, word)) = split_last(&path[..end]) {
         let rest = path.get(end + 1..).unwrap_or_default();
@@ -152,7 +152,7 @@ fn upload_id(rest: &[u8]) -> Option<&[u8]> {
 
 /// Returns what is before the last slash, and the segment after it.
 fn split_last(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    // Without a search in a run of slashes.
+    // A run of slashes, which may be long, is not searched.
     let at = match path.split_last()? {
         (b'/', before) => before.len(),
         _ => memrchr(b'/', path)?,

@@ -63,8 +63,8 @@ where
     })
 }
 
-/// A [`Reading`] that outlives the buffer which it was read from. Only an event
-/// allocates.
+/// A [`Reading`] that owns its texts, because the buffer is reused for the next
+/// reading. Only an event allocates.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     None,
@@ -125,7 +125,8 @@ impl Resolved {
         match (&self.found, &found) {
             (_, Found::None) => {}
             (Found::None, _) => self.found = found,
-            // A registry that resolves the path has an event, so there must be one.
+            // For a registry that resolves the path this is an event, so there must
+            // be one.
             (Found::Silent, Found::Event { .. }) => {
                 self.found = found;
                 self.ambiguous = true;
@@ -143,8 +144,8 @@ where
     if is_resolved(path) {
         return resolved;
     }
-    // As most servers do; as RFC 3986 does, which keeps empty segments; and as
-    // servers do that merge slashes only.
+    // The ways to resolve a path, the most common first: dot segments and slashes;
+    // dot segments only, as RFC 3986 does, which keeps empty segments; slashes only.
     for (dots, slashes) in [(true, true), (true, false), (false, true)] {
         let length = resolve(path, scratch, dots, slashes);
         resolved.add(Found::new(operation(&scratch[..length])));
@@ -181,7 +182,7 @@ fn agree(split: Resolved, whole: Resolved) -> Option<Match> {
 }
 
 fn text(bytes: &[u8]) -> String {
-    // Nearly always. The byte of an encoded slash is never part of UTF-8.
+    // The usual case. UTF-8 never has the byte that stands for an encoded slash.
     if let Ok(text) = str::from_utf8(bytes) {
         return text.to_owned();
     }

@@ -1,4 +1,7 @@
-//! Decodes paths, and resolves in them what servers resolve.
+//! Decodes percent-encoding in paths, and resolves dot segments and repeated slashes.
+//!
+//! Nothing here allocates except [`resolved`], and every output is at most as long as
+//! its input, so a path of any length costs linear time and fits the caller's buffer.
 
 use std::borrow::Cow;
 
@@ -20,8 +23,8 @@ pub(super) fn is_resolved(path: &[u8]) -> bool {
     })
 }
 
-/// Returns the path with its percent-encoding undone once, and then without
-/// dot segments and repeated slashes.
+/// Returns the path percent-decoded once, and then without dot segments and repeated
+/// slashes.
 pub(in crate::layer) fn resolved(path: &str) -> Cow<'_, [u8]> {
     let path = path.as_bytes();
     if is_plain(path) {
@@ -39,8 +42,8 @@ pub(super) fn has_encoded_slash(path: &[u8]) -> bool {
     path.windows(3).any(|it| it.eq_ignore_ascii_case(b"%2f"))
 }
 
-/// Writes `path` to `out` with its percent-encoding undone once, and returns
-/// the length. Encoded slashes are written as `slash`.
+/// Writes `path`, percent-decoded once, to `out` and returns the length. Encoded
+/// slashes are written as `slash`.
 ///
 /// Malformed escapes stay as they are, as in Rust's and other lenient decoders.
 /// Servers with strict decoders refuse the request.
@@ -54,7 +57,8 @@ pub(super) fn decode(path: &[u8], out: &mut [u8], slash: u8) -> usize {
             rest = &after[2..];
             out[length] = match byte {
                 b'/' => slash,
-                // Neither is UTF-8, so both become the same in a name.
+                // A client that encodes this byte must not pass for an encoded slash.
+                // Neither byte is UTF-8, so both become U+FFFD in a name.
                 ENCODED_SLASH => 0xfe,
                 byte => byte,
             };
@@ -64,7 +68,7 @@ pub(super) fn decode(path: &[u8], out: &mut [u8], slash: u8) -> usize {
     length
 }
 
-/// The byte that two hexadecimal digits at the start of `text` stand for.
+/// Returns the byte that two hexadecimal digits at the start of `text` stand for.
 fn escaped(text: &[u8]) -> Option<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
     let value = 16 * digit(text.first()?)? + digit(text.get(1)?)?;
@@ -85,7 +89,8 @@ pub(super) fn resolve(path: &[u8], out: &mut [u8], dots: bool, slashes: bool) ->
             length += 1;
             continue;
         }
-        // A segment ends here. One that is dropped takes its slash with it.
+        // A segment ends here. If it is dropped, so is the slash after it, except that
+        // the first slash stays: `..` cannot leave the root.
         let dropped = match &out[start..length] {
             b"" => slashes,
             b"." if dots => {

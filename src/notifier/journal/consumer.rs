@@ -1,16 +1,17 @@
 //! The queues as the consumer of the journal: [`Queues`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::runtime::Handle;
 
+use super::member::Member;
 use super::store::stored;
 use crate::dead_letter::Reason;
 use crate::endpoint::Running;
 use crate::endpoint::dead_letter::{Cause, DeadLetterWriter};
 use crate::journal::{Consumer, EndpointId, Stored};
-use crate::queue::{Position, Queue};
+use crate::queue::{Entry, Position, Queue};
 
 /// The queues of the endpoints, by their number in the journal.
 ///
@@ -27,24 +28,22 @@ pub(super) struct Queues {
 struct Parts {
     queue: Weak<Queue>,
     dead_letters: Weak<DeadLetterWriter>,
-    /// Tells the store its number.
-    id: Arc<OnceLock<EndpointId>>,
+    member: Arc<Member>,
 }
 
 impl Queues {
-    /// What the journal is to deliver to, with where the store of each endpoint
-    /// learns its number.
-    pub(super) fn new(endpoints: &[Arc<Running>], ids: Vec<Arc<OnceLock<EndpointId>>>) -> Self {
-        let parts = |(endpoint, id): (&Arc<Running>, _)| {
+    /// What the journal is to deliver to, with what each shares with its store.
+    pub(super) fn new(endpoints: &[Arc<Running>], members: Vec<Arc<Member>>) -> Self {
+        let parts = |(endpoint, member): (&Arc<Running>, _)| {
             let (queue, dead_letters) = endpoint.parts();
             Parts {
                 queue: Arc::downgrade(queue),
                 dead_letters: Arc::downgrade(dead_letters),
-                id,
+                member,
             }
         };
         Self {
-            parts: endpoints.iter().zip(ids).map(parts).collect(),
+            parts: endpoints.iter().zip(members).map(parts).collect(),
             ids: OnceLock::new(),
             runtime: Handle::try_current().ok(),
         }
@@ -62,8 +61,7 @@ impl Queues {
 impl Consumer for Queues {
     fn attached(&self, endpoints: &[(EndpointId, u64)], end: u64) {
         for ((id, waiting), parts) in endpoints.iter().zip(&self.parts) {
-            // Each is set once, here.
-            let _first = parts.id.set(*id);
+            parts.member.set_id(*id);
             if let Some(queue) = parts.queue.upgrade() {
                 queue.announce(
                     usize::try_from(*waiting).unwrap_or(usize::MAX),
@@ -82,29 +80,37 @@ impl Consumer for Queues {
         }
     }
 
-    fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason) {
+    fn expire(&self, endpoint: EndpointId, mut events: Vec<Stored>, reason: Reason) -> bool {
         let Some(parts) = self.parts(endpoint) else {
-            return;
+            return false;
         };
         let (Some(queue), Some(dead_letters), Some(runtime)) = (
             parts.queue.upgrade(),
             parts.dead_letters.upgrade(),
             &self.runtime,
         ) else {
-            return;
+            return false;
         };
-        let expired = queue.expire(events.into_iter().map(stored).collect());
-        if expired.is_empty() {
-            return;
+        // They have had their chance to become letters.
+        for position in parts.member.expire(&mut events) {
+            queue.settle_forgotten(Some(position));
         }
-        // The journal waits for nobody: it may keep the letters itself.
-        runtime.spawn(async move {
-            let (expired, cause) = (expired.into_iter().map(untried), Cause::default());
-            let told = |_| {};
-            dead_letters
-                .bury_all(&queue, expired, reason, &cause, None, told)
-                .await;
-        });
+        let mut under_way: HashSet<_> = events.iter().map(|it| Position(it.position)).collect();
+        let expired = queue.expire(events.into_iter().map(stored).collect());
+        for position in expired.iter().filter_map(Entry::position) {
+            under_way.remove(&position);
+        }
+        if !expired.is_empty() {
+            // The journal waits for nobody: it may keep the letters itself.
+            runtime.spawn(async move {
+                let (expired, cause) = (expired.into_iter().map(untried), Cause::default());
+                let told = |_| {};
+                dead_letters
+                    .bury_all(&queue, expired, reason, &cause, None, told)
+                    .await;
+            });
+        }
+        under_way.is_empty()
     }
 
     fn recovered(&self, end: u64) {

@@ -10,33 +10,34 @@
 //! each event. The journal hands an event to the queues when it is on disk, and
 //! only then is the write accepted. Each queue is a window over the journal.
 
+mod access;
 mod consumer;
+mod member;
 mod metrics;
 mod sink;
 mod store;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use self::consumer::Queues;
+use self::member::Member;
 use self::sink::JournalSink;
 use self::store::JournalStore;
-use super::notifier::Notifier;
 use super::status::NotifierStatus;
 use crate::dead_letter::DeadLetter;
 use crate::endpoint::{Backing, Running};
 use crate::error::BuildError;
 use crate::event::SourceRecord;
 pub(super) use crate::journal::Journal;
-use crate::journal::{Attach, EndpointId, Number, Start};
+use crate::journal::{Attach, Attachment, Number, Start};
 use crate::sink::{Acceptance, Destination, Sink};
 
 /// A journal whose endpoints are not started.
 pub(super) struct Starting {
     journal: Journal,
     clock: fn() -> SystemTime,
-    /// The number of each endpoint in the journal, which its store learns later.
-    ids: Vec<Arc<OnceLock<EndpointId>>>,
+    members: Vec<Arc<Member>>,
 }
 
 impl Starting {
@@ -44,16 +45,16 @@ impl Starting {
         Self {
             journal,
             clock,
-            ids: Vec::new(),
+            members: Vec::new(),
         }
     }
 
     /// What is below the next endpoint.
     pub(super) fn backing(&mut self) -> Backing {
-        let id = Arc::new(OnceLock::new());
-        self.ids.push(id.clone());
+        let member = Arc::new(Member::default());
+        self.members.push(member.clone());
         Backing {
-            store: Some(Box::new(JournalStore::new(self.journal.clone(), id))),
+            store: Some(Box::new(JournalStore::new(self.journal.clone(), member))),
             dead_letters: Some(Arc::new(self.journal.clone())),
             clock: self.clock,
         }
@@ -70,26 +71,30 @@ impl Starting {
             name: endpoint.name().into(),
             start: Start::New,
         });
-        let queues = Arc::new(Queues::new(endpoints, self.ids));
-        let ids = self
+        let queues = Arc::new(Queues::new(endpoints, self.members));
+        let attachment = self
             .journal
             .attach(attached.collect(), &source.instance_id, queues)
             .map_err(|error| BuildError::at("journal", crate::error::with_causes(&error)))?;
-        let endpoints = ids.into_iter().zip(endpoints.iter().cloned()).collect();
+        let ids = attachment.endpoints().iter().copied();
+        let endpoints = ids.zip(endpoints.iter().cloned()).collect();
         let sink = JournalSink::new(self.journal.clone(), endpoints);
         let watched = sink.downgrade();
         metrics::watch(move || watched.status());
         Ok(Journaled {
             journal: self.journal,
+            attachment: Arc::new(attachment),
             sink,
         })
     }
 }
 
-/// A journal under the queues.
+/// A journal under the queues. Another notifier may have it when the last clone is
+/// dropped, or it is [finished](Self::finish).
 #[derive(Clone)]
 pub(super) struct Journaled {
     journal: Journal,
+    attachment: Arc<Attachment>,
     sink: JournalSink,
 }
 
@@ -131,19 +136,11 @@ impl Journaled {
             }
             Err(_) => tracing::warn!("the last deliveries may be repeated"),
         }
-        self.journal.detach();
+        self.attachment.end();
     }
 
     pub(super) fn add_to(&self, status: &mut NotifierStatus) {
         status.not_durable = self.sink.not_durable();
         status.journal = Some(self.journal.status());
-    }
-}
-
-impl Notifier {
-    /// Returns the journal that keeps the events of the endpoints, if there is one. Its
-    /// dead letters can be listed, sent again and purged while the notifier runs.
-    pub fn journal(&self) -> Option<&Journal> {
-        self.0.journal.as_ref().map(|it| &it.journal)
     }
 }

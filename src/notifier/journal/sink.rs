@@ -11,7 +11,7 @@ use crate::endpoint::Running;
 use crate::event::{Action, SharedEvent};
 use crate::journal::{EndpointId, Journal, JournalError, JournalStatus, Number, Refused, Wanted};
 use crate::queue;
-use crate::sink::{Acceptance, Destination, Sink, SinkError};
+use crate::sink::{Acceptance, Destination, Sink, SinkError, Turn};
 
 /// Writes each event once, for all endpoints that want it. A write is accepted
 /// when its event is on disk and the queues know of it.
@@ -88,9 +88,9 @@ impl JournalSink {
 
     /// The endpoints that want an event. Their filters are asked here and nowhere
     /// else.
-    fn wanted(&self, event: &SharedEvent) -> Wanted {
+    fn wanted(&self, event: &SharedEvent, turn: Turn) -> Wanted {
         let endpoints = self.0.endpoints.iter();
-        let wanted = endpoints.filter(|(_, endpoint)| endpoint.wants(event));
+        let wanted = endpoints.filter(|(_, endpoint)| endpoint.wants_in(event, turn));
         wanted.map(|(id, _)| *id).collect()
     }
 
@@ -279,7 +279,8 @@ impl Drop for Write {
 
 impl Sink for JournalSink {
     fn write(&self, event: &SharedEvent) -> Acceptance {
-        self.append(event, self.wanted(event), Number::Next, Otherwise::InMemory)
+        let wanted = self.wanted(event, Turn::First);
+        self.append(event, wanted, Number::Next, Otherwise::InMemory)
     }
 
     fn is_ready(&self) -> bool {
@@ -298,14 +299,14 @@ impl Destination for JournalSink {
         Sink::is_ready(self)
     }
 
-    fn offer(&self, event: &SharedEvent) -> Acceptance {
-        if self.0.closed.load(Ordering::SeqCst) {
-            return Acceptance::failed(SinkError::closed());
-        }
-        self.append(event, self.wanted(event), Number::Next, Otherwise::Fail)
-    }
-
-    fn offer_last(&self, event: &SharedEvent) -> Acceptance {
-        self.write(event)
+    fn offer(&self, event: &SharedEvent, turn: Turn) -> Acceptance {
+        let otherwise = match turn {
+            Turn::Last => Otherwise::InMemory,
+            Turn::First | Turn::Again if self.0.closed.load(Ordering::SeqCst) => {
+                return Acceptance::failed(SinkError::closed());
+            }
+            Turn::First | Turn::Again => Otherwise::Fail,
+        };
+        self.append(event, self.wanted(event, turn), Number::Next, otherwise)
     }
 }

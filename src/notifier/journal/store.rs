@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use super::member::Member;
 use crate::journal::{self, EndpointId, Journal, Most};
 use crate::queue::{Page, Position, Refill, Reload, Room, Store, Stored};
 
@@ -17,18 +18,16 @@ const PAGE: Room = Room {
 /// The part of a journal that one endpoint waits for.
 pub(super) struct JournalStore {
     journal: Journal,
-    id: Arc<OnceLock<EndpointId>>,
+    member: Arc<Member>,
     kept_in: String,
 }
 
 impl JournalStore {
-    /// The store of the endpoint whose number `id` holds, as soon as the journal
-    /// is attached.
-    pub(super) fn new(journal: Journal, id: Arc<OnceLock<EndpointId>>) -> Self {
+    pub(super) fn new(journal: Journal, member: Arc<Member>) -> Self {
         let kept_in = format!("the journal {}", journal.location());
         Self {
             journal,
-            id,
+            member,
             kept_in,
         }
     }
@@ -37,7 +36,7 @@ impl JournalStore {
 impl Store for JournalStore {
     fn refill(&self, from: Position, most: Room, reply: Refill) {
         // Nothing is asked for before the journal is attached.
-        let Some(id) = self.id.get() else { return };
+        let Some(id) = self.member.id() else { return };
         let answer = move |page: Result<journal::Page, _>| {
             // While the journal is down, the queue asks again when it has recovered.
             if let Ok(page) = page {
@@ -46,14 +45,14 @@ impl Store for JournalStore {
                 reply.answer(Page { events, next });
             }
         };
-        self.journal.read(*id, from.0, limited(most), answer);
+        self.journal.read(id, from.0, limited(most), answer);
     }
 
     fn reload(&self, repository: &str, range: Range<Position>, most: Room, reply: Reload) {
-        let Some(id) = self.id.get() else { return };
+        let Some(id) = self.member.id() else { return };
         let search = Search {
             journal: self.journal.clone(),
-            id: *id,
+            id,
             repository: repository.into(),
             end: range.end,
             most,
@@ -63,8 +62,14 @@ impl Store for JournalStore {
     }
 
     fn settle(&self, position: Position) {
-        if let Some(id) = self.id.get() {
-            self.journal.settle(*id, position.0);
+        if let Some(id) = self.member.id() {
+            self.journal.settle(id, position.0);
+        }
+    }
+
+    fn lose(&self, position: Position) {
+        if let Some(ended) = self.member.lose(position) {
+            self.settle(ended);
         }
     }
 
@@ -128,7 +133,7 @@ pub(super) fn stored(stored: journal::Stored) -> Stored {
     Stored {
         position: Position(stored.position),
         number: stored.number.unwrap_or(0),
-        accepted_at: stored.event.accepted_at(),
+        accepted_at: stored.since,
         event: stored.event,
     }
 }
@@ -137,7 +142,7 @@ impl fmt::Debug for JournalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JournalStore")
             .field("journal", &self.journal)
-            .field("id", &self.id)
+            .field("member", &self.member)
             .finish_non_exhaustive()
     }
 }

@@ -2,8 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
 use tower_registry_notifications::event::{Action, Event};
+
+/// How long the last events may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One operation. No two are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +65,19 @@ impl Account {
 
     pub(crate) fn missing(&self) -> usize {
         self.0.lock().unwrap().missing.len()
+    }
+
+    /// How many events the receiver got, each counted once.
+    pub(crate) fn received(&self) -> usize {
+        self.0.lock().unwrap().seen.len()
+    }
+
+    /// Waits until the receiver has got all that was acknowledged, or for too long.
+    pub(crate) async fn until_complete(&self) {
+        let began = Instant::now();
+        while self.missing() > 0 && began.elapsed() < PATIENCE {
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub(crate) fn summary(&self) -> String {

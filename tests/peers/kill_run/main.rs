@@ -1,7 +1,8 @@
 //! The registry example with a journal, killed at random moments under load and
 //! started again: every operation that was acknowledged has its event at the
 //! receiver, none is invented, and the order of each repository holds. The same
-//! with the receiver dying, and with both.
+//! with the receiver dying, and with both. In `stream.rs` the registry's journal stands
+//! before JetStream, and registry, server and worker are killed.
 //!
 //! `KILL_RUN_KILLS=300` does more than the usual number, and `KILL_RUN_SEED`
 //! repeats the same moments.
@@ -13,25 +14,28 @@ mod account;
 mod client;
 #[path = "../example.rs"]
 mod example;
+#[path = "../jetstream/program.rs"]
+#[allow(dead_code, reason = "this test stops no worker")]
+mod program;
 mod receiver;
 mod registry;
+#[path = "../jetstream/server.rs"]
+#[allow(dead_code, reason = "this test needs a single server of one release")]
+mod server;
+mod stream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
 use tokio::time::sleep;
 
 use crate::account::Account;
+use crate::client::Clients;
 use crate::receiver::Receiver;
 use crate::registry::Registry;
 
 const KILLS: u64 = 30;
-const CLIENTS: usize = 6;
-
-/// How long the last events may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Who dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,15 +57,9 @@ async fn run(victim: Victim) {
     let account = Arc::new(Account::default());
     let mut receiver = Receiver::start(account.clone(), random.fork()).await;
     let folder = tempfile::tempdir().unwrap();
-    let mut registry = Registry::start(folder.path(), &receiver.url());
-    let stop = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|number| {
-            let (address, account) = (registry.address(), account.clone());
-            tokio::spawn(client::run(number, address, account, stop.clone()))
-        })
-        .collect();
+    let mut registry = Registry::start(folder.path(), &["--endpoint", &receiver.url()]);
     registry.is_up().await;
+    let clients = Clients::start(&registry, &account);
     for _ in 0..kills {
         sleep(Duration::from_millis(random.u64(5..250))).await;
         if victim != Victim::Receiver {
@@ -77,14 +75,8 @@ async fn run(victim: Victim) {
             registry.is_up().await;
         }
     }
-    stop.store(true, Ordering::SeqCst);
-    for client in clients {
-        client.await.unwrap();
-    }
-    let began = Instant::now();
-    while account.missing() > 0 && began.elapsed() < PATIENCE {
-        sleep(Duration::from_millis(50)).await;
-    }
+    clients.stop().await;
+    account.until_complete().await;
     let said = registry.stop();
     println!(
         "{victim:?}, seed {seed}, {kills} kills: {}",

@@ -19,12 +19,14 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn start(folder: &Path, endpoint: &str) -> Self {
+    /// Starts a registry whose journal is in `folder`. The options say where its events
+    /// go.
+    pub(crate) fn start(folder: &Path, options: &[&str]) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let journal = folder.join("journal").display().to_string();
-        let options = ["--listen", &address, "--endpoint", endpoint];
-        let options = options.into_iter().chain(["--journal", &journal]);
-        let arguments: Vec<_> = options.map(str::to_owned).collect();
+        let own = ["--listen", &address, "--journal", &journal];
+        let arguments = own.iter().chain(options).map(|it| (*it).to_owned());
+        let arguments: Vec<_> = arguments.collect();
         let process = spawn(&arguments);
         Self {
             arguments,

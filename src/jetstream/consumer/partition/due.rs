@@ -1,10 +1,11 @@
 //! What is due for a partition: leases that end, the gate, progress.
 
+use std::ops::RangeToInclusive;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Action, Gate, PROGRESS, Partition, Progress, State};
+use super::{Action, Gate, PROGRESS, Partition, State};
 
 /// The pause between two questions to the server.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -55,7 +56,7 @@ impl<T> Partition<T> {
         match self.gate {
             Gate::Shut => self.renew(now),
             _ if self.pins => self.gather(now),
-            // At most one event is held.
+            // Without pins at most one event is held, so there is nothing to gather.
             _ => self.renew(now),
         }
     }
@@ -63,40 +64,62 @@ impl<T> Partition<T> {
     /// Opens the gate if everything is held that the server waits for.
     fn open(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let settling = self.is_settling(now);
-        let Gate::Gathering { since, ask, told } = &mut self.gate else {
+        let Gate::Gathering {
+            since,
+            ask,
+            first,
+            told,
+        } = &mut self.gate
+        else {
             return;
         };
-        // The events of an earlier opening have to come back first, and what the
-        // server says counts only when no acknowledgement is under way.
+        // The events of an earlier opening have to come back first: until then the queue
+        // may still deliver one of them. The server's counts are of use only when no
+        // acknowledgement is under way, which they may or may not include.
         if self.admitted > 0 || settling {
             *ask = now;
-            *told = None;
+            (*first, *told) = (None, None);
             return;
         }
-        if let Some(Progress { delivered, pending }) = *told {
-            let held = self.held.range(..=delivered);
-            let gathered = held.filter(|(_, it)| it.state == State::Gathered).count();
-            if gathered == pending {
+        let asks = now >= *ask;
+        if asks {
+            *ask = now + ASK_AGAIN;
+        }
+        let since = *since;
+        if let (Some(first), Some(told)) = (*first, *told) {
+            let gathered = self.gathered(..=told.delivered);
+            let since = gathered.saturating_sub(self.gathered(..=first.delivered));
+            // The count has fallen, so another worker has acknowledged an event that may be
+            // held here.
+            if told.pending < first.pending + since {
+                return self.gather(now);
+            }
+            if gathered == told.pending {
                 self.gate = Gate::Open;
                 return;
             }
         }
-        // What is held may not be the server's to wait for any more: then the count
-        // never fits. It starts from nothing: the server delivers it again.
-        if now >= *since + self.ack_wait * 2 {
-            *since = now;
-            *told = None;
-            self.held.retain(|_, held| held.state != State::Gathered);
+        // If the server no longer waits for an event that is held, the counts never match.
+        // After two waits gathering begins again with nothing, and the server delivers
+        // again whatever it still waits for.
+        if now >= since + self.ack_wait * 2 {
+            return self.gather(now);
         }
-        if now >= *ask {
-            *ask = now + ASK_AGAIN;
+        if asks {
             actions.push(Action::Ask);
         }
     }
 
-    /// Tells the server of progress and of ends.
+    /// Returns how many of these events are held for the gate.
+    fn gathered(&self, sequences: RangeToInclusive<u64>) -> usize {
+        let held = self.held.range(sequences).map(|(_, held)| held.state);
+        held.filter(|state| *state == State::Gathered).count()
+    }
+
+    /// Reports progress and ends of events to the server.
     fn tell(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        // Without the pin, the events go to the worker that has it.
+        // Without the pin progress is not reported: the server is to deliver the events to
+        // the worker that has it. Acknowledgements are, because they are true.
         let keeps = self.gate != Gate::Shut;
         for (sequence, held) in &mut self.held {
             if now < held.tell || now >= held.until {

@@ -1,6 +1,6 @@
 //! Workers and a server in simulated time: whatever stops, is cut off or dies, the
-//! first deliveries of a repository are in order, and every event is delivered. And
-//! without either rule they are not.
+//! first deliveries of a repository are in order, and every event is delivered. Without
+//! the gate they are not, and without the lease many more events are delivered again.
 //!
 //! The server is a model of what nats-server was observed to do: it delivers again
 //! each event when *its* wait is over, in any order, and newer ones meanwhile.
@@ -176,7 +176,16 @@ impl World {
         let worker = self.random.usize(0..count);
         match self.random.u32(0..800) {
             // Stopped for less or more than the waits.
-            0..=3 => self.workers[worker].stopped_until = self.now + self.random.u64(100..4000),
+            0..=3 => {
+                let pause = self.random.u64(100..4000);
+                let stalls = self.random.bool();
+                let own = &mut self.workers[worker];
+                own.stopped_until = self.now + pause;
+                // What it has said may leave it only when it goes on.
+                if stalls {
+                    own.outbox.iter_mut().for_each(|(at, _)| *at += pause);
+                }
+            }
             // Killed, and another one starts.
             4 => self.workers[worker] = Worker::new(self.instant(self.now), self.rules),
             // Cut off: what is under way is lost.
@@ -497,11 +506,22 @@ const PINNED: Rules = Rules {
     lease: true,
 };
 
-/// How many runs deliver out of order.
-fn failures(rules: Rules) -> usize {
-    let runs = (0..30).map(|seed| World::new(seed, rules).run());
-    let errors = runs.filter_map(Result::err);
-    errors.filter(|error| error.contains(" after ")).count()
+/// The outcome of some runs.
+#[derive(Debug, Default)]
+struct Outcome {
+    repetitions: usize,
+    out_of_order: usize,
+}
+
+fn outcome(rules: Rules) -> Outcome {
+    let mut outcome = Outcome::default();
+    for seed in 0..30 {
+        match World::new(seed, rules).run() {
+            Ok(repetitions) => outcome.repetitions += repetitions,
+            Err(error) => outcome.out_of_order += usize::from(error.contains(" after ")),
+        }
+    }
+    outcome
 }
 
 #[test]
@@ -536,5 +556,20 @@ fn without_the_gate_they_are_not() {
         gate: false,
         ..PINNED
     };
-    assert!(failures(rules) > 5);
+    let outcome = outcome(rules);
+    assert!(outcome.out_of_order > 5, "{outcome:?}");
+}
+
+#[test]
+fn without_the_lease_more_is_delivered_again() {
+    let rules = Rules {
+        lease: false,
+        ..PINNED
+    };
+    let (without, with) = (outcome(rules), outcome(PINNED));
+    assert_eq!((without.out_of_order, with.out_of_order), (0, 0));
+    assert!(
+        without.repetitions > 2 * with.repetitions,
+        "{without:?}, {with:?}"
+    );
 }

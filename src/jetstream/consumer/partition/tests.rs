@@ -82,20 +82,24 @@ fn a_new_pin_opens_when_all_that_is_pending_is_held_and_in_order() {
 
 #[test]
 fn another_pin_shuts_the_gate_until_what_was_admitted_has_come_back() {
-    let mut stage = Stage::open(1..=2);
+    let mut stage = Stage::open(1..=3);
     let lease = stage.partition.lease().clone();
     assert!(lease.is_valid(stage.now));
-    assert_eq!(stage.deliver(3, "q"), [Action::Revoke]);
+    assert_eq!(stage.deliver(4, "q"), [Action::Revoke]);
     assert!(!lease.is_valid(stage.now));
-    assert_eq!(stage.answer(3, 3), []);
-    stage.partition.returned(2);
+    assert_eq!(stage.answer(4, 4), []);
     stage.partition.settled(stage.now, 1);
-    assert_eq!(stage.act(), [Action::Acknowledge(1)]);
+    // It came under the last pin, and another worker may have it by now.
+    stage.partition.returned(2);
+    // It has come under this one too.
+    assert_eq!(stage.deliver(3, "q"), [Action::Acknowledge(1)]);
+    stage.partition.returned(3);
     // The acknowledgement of 1 may or may not be counted.
-    assert_eq!(stage.answer(3, 2), []);
+    assert_eq!(stage.answer(4, 3), []);
     stage.partition.acknowledged(1);
     assert_eq!(stage.act(), [Action::Ask]);
-    assert_eq!(stage.answer(3, 2), [2, 3].map(Action::Admit));
+    assert_eq!(stage.answer(4, 3), []);
+    assert_eq!(stage.deliver(2, "q"), [2, 3, 4].map(Action::Admit));
 }
 
 #[test]
@@ -106,7 +110,30 @@ fn a_delivery_that_is_missing_shuts_the_gate() {
     stage.partition.returned(1);
     assert_eq!(stage.act(), [Action::Ask]);
     assert_eq!(stage.answer(3, 3), []);
-    assert_eq!(stage.deliver(2, "p"), [1, 2, 3].map(Action::Admit));
+    assert_eq!(stage.deliver(2, "p"), []);
+    assert_eq!(stage.deliver(1, "p"), [1, 2, 3].map(Action::Admit));
+}
+
+/// Held are 3, 5 and 9, the server waits for 5, 7 and 9: as many, and not the same.
+#[test]
+fn a_late_acknowledgement_of_an_earlier_worker_does_not_open_the_gate() {
+    let mut stage = Stage::new(true);
+    assert_eq!(stage.deliver(9, "p"), [Action::Ask]);
+    assert_eq!(stage.answer(9, 4), []);
+    for sequence in [3, 5, 10] {
+        assert_eq!(stage.deliver(sequence, "p"), []);
+    }
+    // It has acknowledged 3.
+    assert_eq!(stage.answer(10, 4), []);
+    assert!(!stage.partition.is_open());
+    assert_eq!(stage.partition.len(), 0);
+    stage.after(1);
+    for sequence in [10, 9, 5] {
+        stage.deliver(sequence, "p");
+    }
+    assert_eq!(stage.answer(10, 4), []);
+    let admitted = stage.deliver(7, "p");
+    assert_eq!(admitted, [5, 7, 9, 10].map(Action::Admit));
 }
 
 #[test]
@@ -138,7 +165,8 @@ fn an_event_is_dropped_without_confirmed_progress() {
     assert!(actions.contains(&Action::Acknowledge(2)), "{actions:?}");
     stage.partition.acknowledged(2);
     stage.after(500);
-    assert_eq!(stage.answer(2, 1), [Action::Admit(1)]);
+    assert_eq!(stage.answer(2, 1), []);
+    assert_eq!(stage.deliver(1, "p"), [Action::Admit(1)]);
 }
 
 #[test]
