@@ -1,6 +1,8 @@
 //! A registry that checks credentials itself: auth stands inside of the layer,
 //! and says in the response who acts. `cargo run --example auth_inside`
 
+#[path = "common/causes.rs"]
+mod causes;
 #[path = "common/flags.rs"]
 mod flags;
 #[path = "support/keys.rs"]

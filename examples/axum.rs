@@ -1,6 +1,8 @@
 //! The layer in an axum application, inside of an auth middleware that says
 //! who acts. `cargo run --example axum --features axum-0-8`
 
+#[path = "common/causes.rs"]
+mod causes;
 #[path = "common/flags.rs"]
 mod flags;
 #[path = "support/signal.rs"]

@@ -1,5 +1,7 @@
 //! The layer over a plain hyper server. `cargo run --example hyper`
 
+#[path = "common/causes.rs"]
+mod causes;
 #[path = "common/flags.rs"]
 mod flags;
 #[path = "support/signal.rs"]

@@ -3,6 +3,8 @@
 //!
 //! `alice` may do everything; `bob`, whose password is `reading`, may only pull.
 
+#[path = "common/causes.rs"]
+mod causes;
 #[path = "common/flags.rs"]
 mod flags;
 #[path = "support/image.rs"]

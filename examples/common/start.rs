@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tower::BoxError;
 
+use crate::causes::with_causes;
 use crate::flags::{self, Flags, HostPort, Listen};
 
 /// Runs the example `program` with the options of the command line.
@@ -68,7 +69,7 @@ where
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{program}: {error}");
+            eprintln!("{program}: {}", with_causes(&*error));
             ExitCode::FAILURE
         }
     }

@@ -5,6 +5,8 @@
 
 #[path = "../../../examples/common/admin/mod.rs"]
 mod admin;
+#[path = "../../../examples/common/causes.rs"]
+mod causes;
 #[path = "../../common/mod.rs"]
 mod common;
 #[path = "../../../examples/common/idle.rs"]
