@@ -12,6 +12,8 @@ mod causes;
 mod journal_options;
 #[path = "support/journal_print.rs"]
 mod journal_print;
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -15,7 +15,7 @@ use super::delivery::{ConnectionSettings, Delivery, of_client};
 use super::retry::{Retry, RetryPolicy, StatusMeaning, Statuses};
 use crate::event::{Encoding, Format};
 use crate::queue::{Limits, Overflow};
-use crate::redact::without_user_info;
+use crate::redact::{shown_name, without_user_info};
 use crate::sink::{Filter, Sink};
 
 /// A named webhook target with its own filter, queue, retry policy and delivery.
@@ -398,7 +398,7 @@ impl Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("name", &self.name)
+            .field("name", &shown_name(&self.name))
             .field("url", &without_user_info(&self.url))
             .field("headers", &self.headers.len())
             .field("encoding", &self.encoding)

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::endpoint::Endpoint;
-use crate::event::Format;
 use crate::queue::Overflow;
 
 impl Endpoint {
@@ -16,7 +15,7 @@ impl Endpoint {
     pub(super) fn settings(&self) -> BTreeMap<&'static str, Value> {
         let letters = self.dead_letters.as_ref().map(|sink| sink.location());
         BTreeMap::from([
-            ("format", json!(format(self.encoding.format))),
+            ("format", json!(self.encoding.format.name())),
             ("event_type", json!(self.encoding.event_type)),
             ("compact", json!(self.encoding.compact)),
             ("headers", json!(self.headers.len())),
@@ -41,18 +40,6 @@ impl Endpoint {
 /// A duration as the status shows it.
 pub(super) fn seconds(duration: Duration) -> Value {
     json!(duration.as_secs_f64())
-}
-
-/// The word of configuration files.
-fn format(format: Format) -> &'static str {
-    match format {
-        Format::V2 => "v2",
-        Format::V1 => "v1",
-        Format::CloudEvents => "cloudevents",
-        Format::Azure => "azure",
-        Format::Harbor => "harbor",
-        Format::ImageUpdater => "imageupdater",
-    }
 }
 
 fn overflow(overflow: Overflow) -> &'static str {

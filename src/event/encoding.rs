@@ -94,6 +94,31 @@ pub enum Format {
     ImageUpdater,
 }
 
+impl Format {
+    /// All formats.
+    pub const ALL: &[Self] = &[
+        Self::V2,
+        Self::V1,
+        Self::CloudEvents,
+        Self::Azure,
+        Self::Harbor,
+        Self::ImageUpdater,
+    ];
+
+    /// Returns the name of the format in configuration files and in the status: `v2`,
+    /// `v1`, `cloudevents`, `azure`, `harbor` or `imageupdater`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+            Self::V1 => "v1",
+            Self::CloudEvents => "cloudevents",
+            Self::Azure => "azure",
+            Self::Harbor => "harbor",
+            Self::ImageUpdater => "imageupdater",
+        }
+    }
+}
+
 /// A format with its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Encoding {

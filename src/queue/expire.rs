@@ -1,4 +1,4 @@
-//! Events that a store gives up by limits of its own.
+//! Ends events that a store gives up because of its own limits.
 
 use std::collections::HashMap;
 
@@ -11,16 +11,16 @@ use super::store::{Position, Stored};
     allow(dead_code, reason = "only the journal has limits")
 )]
 impl Queue {
-    /// Whether the store is to end an event that is under way.
+    /// Whether the store has given up an event that is under way.
     pub(crate) fn is_expired(&self, entry: &Entry) -> bool {
         let expired = self.state().window.expired;
         entry.position().is_some_and(|it| it < expired)
     }
 
-    /// The store is to end these events, which are all that it has up to the last
-    /// of them. Returns those that become dead letters, oldest first. They count
-    /// as under way until they are settled or forgotten. Those that are under way
-    /// already stay with the reader, which gives them up when their attempt fails.
+    /// Takes the events that the store gives up, which are all that it has up to the last
+    /// of them. Returns those that become dead letters, oldest first. They count as under
+    /// way until they are settled or forgotten. Events that are under way already stay with
+    /// the reader, which gives them up when their attempt fails.
     pub(crate) fn expire(&self, events: Vec<Stored>) -> Vec<Entry> {
         let Some(end) = events.last().map(|last| last.position.next()) else {
             return Vec::new();
@@ -44,7 +44,7 @@ impl Queue {
                 expired.push(entry);
                 continue;
             }
-            // What has expired before was counted then.
+            // Events that had expired before were counted then.
             let counted = match position < window.next {
                 _ if position < before => None,
                 true => lanes.end_resting(stored.event.repository(), position, window.next),

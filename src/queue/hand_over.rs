@@ -1,6 +1,7 @@
-//! Events that a store hands over to its queue, and what the store is asked for.
+//! The store's side of a queue: the events that it hands over, and the questions that it
+//! is asked.
 //!
-//! The [window](super::window) says what is taken and what stays in the store.
+//! The [window](super::window) decides what is taken and what stays in the store.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,23 +11,23 @@ use super::lane::Loaded;
 use super::queue::Queue;
 use super::store::{Asker, Page, Position, Refill, Reload, Room, Store, Stored};
 
-/// Events of one repository that are loaded at a time.
+/// The largest number of events of one repository that are loaded at a time.
 const RELOAD: usize = 256;
 
-/// What the store is asked for.
+/// A question to the store.
 enum Question {
     Refill(Position, Room),
     Reload(Arc<str>, Range<Position>, Room),
 }
 
-/// What a store says to its queue.
+/// The calls of a store to its queue.
 #[cfg_attr(
     not(test),
     allow(dead_code, reason = "without stores, nobody hands over events")
 )]
 impl Queue {
-    /// The store has so many more events, all of them below `end`, which it does
-    /// not offer: those from before a restart.
+    /// Notes that the store has this many more events, all below `end`, which it does not
+    /// offer: those from before a restart.
     pub(crate) fn announce(&self, events: usize, end: Position) {
         let mut state = self.state();
         state.window.unread += events;
@@ -36,8 +37,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// The store has accepted these events. What fits is taken, and the rest
-    /// stays in the store.
+    /// Takes events that the store has accepted. Those that do not fit stay in the store.
     pub(crate) fn offer(&self, events: &[Stored]) {
         let now = Now::of(self.clock);
         let mut state = self.state();
@@ -48,6 +48,7 @@ impl Queue {
             let has_come = window.has_come(stored.position);
             window.end = window.end.max(stored.position.next());
             if has_come {
+                // A page has brought the event before the store offered it.
                 window.early = window.early.saturating_sub(1);
             } else if !is_next || !state.bounds.fits_window(memory, window.in_memory) {
                 window.unread += 1;
@@ -62,25 +63,25 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// The store was not available and works again; it has events up to `end`. A
-    /// write to it that failed may have succeeded nevertheless. Its event is
-    /// never offered, and counts as accepted when it is read. It may have been read
-    /// already.
+    /// Notes that the store was not available and works again, with events up to `end`.
+    ///
+    /// A write to it that failed may have succeeded nevertheless. Its event is never
+    /// offered, and counts as accepted when it is read, which may have happened already.
     pub(crate) fn recover(&self, end: Position) {
         let mut state = self.state();
         let have_come = state.window.recover(end);
         (state.accepted)(have_come);
         drop(state);
-        // For a question that was dropped meanwhile, too.
+        // Also wakes the reader for a question that was dropped meanwhile.
         self.changed.notify_one();
     }
 
-    /// Asks the store for what there is room for. Returns whether it was asked
-    /// for anything.
+    /// Asks the store for as much as there is room for. Returns whether it was asked for
+    /// anything.
     pub(super) fn ask(self: &Arc<Self>, store: &dyn Store) -> bool {
         let questions = self.questions();
         let any = questions.iter().any(Option::is_some);
-        // Without the lock: the store may answer at once, which takes it.
+        // The lock is not held: the store may answer within the call, which takes it.
         for question in questions.into_iter().flatten() {
             match question {
                 Question::Refill(from, most) => store.refill(from, most, Refill::new(self.clone())),
@@ -92,7 +93,8 @@ impl Queue {
         any
     }
 
-    /// Questions that are to be asked now. Each counts as open from here on.
+    /// Returns the questions to ask now. Each counts as open from here on, so that no other
+    /// thread asks it too.
     fn questions(&self) -> [Option<Question>; 2] {
         let mut state = self.state();
         let state = &mut *state;
@@ -102,7 +104,8 @@ impl Queue {
             events: room.events.max(1),
             bytes: room.bytes.max(1),
         };
-        // Older than what a refill brings, so it goes first.
+        // Events to be reloaded are older than those that a refill brings, so they come
+        // first.
         let wanted = match window.reloading {
             None if room == most || bounds.events() <= window.in_memory => {
                 lanes.wanted(window.next)
@@ -114,6 +117,8 @@ impl Queue {
             let events = most.events.min(RELOAD);
             Question::Reload(repository, range, Room { events, ..most })
         });
+        // A refill waits until half of the window is free, so that a page is worth its
+        // cost, unless the reader has nothing else to look at.
         let idle = bounds.is_half_empty() || lanes.is_looked_through();
         let fits = bounds.fits_window(window.lacks, window.in_memory);
         let asks = window.is_behind() && !window.asked && !window.over;
@@ -124,8 +129,8 @@ impl Queue {
         [reload, Some(Question::Refill(window.next, most))]
     }
 
-    /// Events that should have come from the store have not. Without the lock: it
-    /// may take a while to tell.
+    /// Reports events that should have come from the store and have not. Called without the
+    /// lock, because the report may take a while.
     fn lacks_events(&self, missing: usize) {
         if missing > 0 {
             (self.missing)(missing);
@@ -149,6 +154,7 @@ impl Asker for Queue {
             if stored.position < window.next.max(window.expired) {
                 continue;
             }
+            // Events in memory only that were accepted before this one keep their place.
             while let Some(late) = window.late(stored.position) {
                 lanes.push(late);
             }
@@ -168,7 +174,8 @@ impl Asker for Queue {
             lanes.push(late);
         }
         (state.accepted)(uncounted);
-        // A store that has nothing to say is asked when the reader comes by.
+        // If the page brought nothing new, waking the reader would ask the store again at
+        // once. It is asked when the reader takes events the next time.
         let goes_on = window.next > before;
         drop(guard);
         self.lacks_events(missing);
@@ -193,8 +200,8 @@ impl Asker for Queue {
                 continue;
             }
             let more = memory + memory_of(&stored.event);
-            // The first is taken in any case: it is older than what else fills
-            // the window, and others of its repository wait for it.
+            // The first event is always taken: it is older than the events that fill the
+            // window, and others of its repository wait for it.
             if !entries.is_empty() && (entries.len() >= room.events || more > room.bytes) {
                 next = stored.position;
                 break;

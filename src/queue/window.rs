@@ -1,20 +1,20 @@
 //! How far a queue has read its store: [`Window`].
 //!
-//! `next` is the position that the queue goes on with: everything below has come
-//! to it, or had ended before. `end` lies behind the newest event that the store
-//! is known to have. The queue is *behind* while `next < end`.
+//! `next` is the position at which the queue continues to read: every event below it has
+//! come to the queue or had ended before. `end` is the position after the newest event
+//! that the store is known to have. The queue is *behind* while `next < end`.
 //!
-//! An event that is offered while the queue is behind stays in the store, even
-//! if there is room, and moves `end` only: those before it come first. When the
-//! queue is not behind, the event is taken and moves both. A page of the store
-//! moves `next`, and may pass `end` when it holds what is offered only later. An
-//! offer below `next` has come with a page already. Since all of that happens
-//! with the queue's lock held, nothing is lost or taken twice in between.
+//! An event that is offered while the queue is behind stays in the store, even if there
+//! is room, and moves only `end`: the events before it come first. If the queue is not
+//! behind, the event is taken and moves both. A page of the store moves `next`, and moves
+//! it past `end` if it has events that are offered only later. An event that is offered
+//! below `next` has already come with a page. All of this happens while the queue's lock
+//! is held, so nothing is lost or taken twice.
 //!
-//! How many events only the store has is counted exactly: those between `next` and
-//! `end` here, and those of each repository that are set aside in its
-//! [lane](super::lane). What has not come when the queue has read past it is
-//! missing: damage took it from the store.
+//! The events that only the store has are counted exactly: those between `next` and
+//! `end` here, and those that are set aside in the [lane](super::lane) of each
+//! repository. If an event has not come when the queue has read past it, it is missing:
+//! the store has lost it to damage.
 //!
 //! An event that is accepted in memory only, because the store is not available,
 //! comes after all that the store has offered so far. While the queue is behind,
@@ -41,22 +41,23 @@ pub(super) struct Window {
     pub(super) lacks: usize,
     /// The lane whose events the store was asked for, and from where on.
     pub(super) reloading: Option<(Arc<str>, Position)>,
-    /// Events that the store has between `next` and `end`, but for those that it
+    /// Number of events that the store has between `next` and `end`, except those that it
     /// never offers.
     pub(super) unread: usize,
-    /// Events at or behind `end` that have come with a page: they are offered later.
+    /// Number of events at or after `end` that have come with a page and are offered later.
     pub(super) early: usize,
     /// Events in memory only that have others before them in the store.
     late: VecDeque<Entry>,
     /// Events below this position become dead letters, unless they are under way.
     pub(super) expired: Position,
-    /// Where the store may have events that it never offers; see
+    /// The positions at which the store may have events that it never offers; see
     /// [`recover`](super::Queue::recover).
     unoffered: Vec<Range<Position>>,
-    /// How many events were accepted in memory only, ever and not ended.
+    /// Number of events that were accepted in memory only, since the start.
     accepted: u64,
+    /// Number of those that have not ended.
     pub(super) in_memory: usize,
-    /// Whether nobody reads any more. What the store has stays there.
+    /// Whether the reader has ended. The events of the store then stay there.
     pub(super) over: bool,
 }
 
@@ -65,7 +66,7 @@ impl Window {
         self.next < self.end
     }
 
-    /// Events that are in memory only and have not ended.
+    /// Returns the number of events that are in memory only and have not ended.
     pub(super) fn in_memory(&self) -> usize {
         self.in_memory
     }
@@ -75,8 +76,8 @@ impl Window {
         position < self.next.max(self.expired)
     }
 
-    /// An event at or behind `next` has come with a page, or has expired. Returns
-    /// whether it counts as accepted only now: it is never offered, or was settled
+    /// Notes that an event at or after `next` has come with a page, or has expired. Returns
+    /// whether it counts as accepted only now, because it is never offered, or was settled
     /// before and comes again.
     pub(super) fn comes(&mut self, position: Position) -> bool {
         if position >= self.end {
@@ -91,8 +92,8 @@ impl Window {
         !counted
     }
 
-    /// The store has events up to `end`, some of which it never offers. Returns how
-    /// many of those have come already.
+    /// Notes that the store has events up to `end`, some of which it never offers. Returns
+    /// how many of those have come already.
     pub(super) fn recover(&mut self, end: Position) -> usize {
         let unoffered = self.end.max(self.next)..end;
         if !unoffered.is_empty() {
@@ -103,7 +104,7 @@ impl Window {
         std::mem::take(&mut self.early)
     }
 
-    /// The queue has read up to `next`. Returns how many events are missing.
+    /// Notes that the queue has read up to `next`. Returns how many events are missing.
     pub(super) fn reads_up_to(&mut self, next: Position) -> usize {
         self.next = self.next.max(next);
         let read = self.next;
@@ -114,8 +115,8 @@ impl Window {
         }
     }
 
-    /// Gives an event in memory only its place. Returns `None` if it has to wait
-    /// for those before it.
+    /// Gives a place to an event that is in memory only. Returns `None` if the event has to
+    /// wait for those before it.
     pub(super) fn accept(
         &mut self,
         event: SharedEvent,
@@ -133,14 +134,14 @@ impl Window {
         Some(entry)
     }
 
-    /// An event has ended, or is left to the store.
+    /// Notes that an event has ended, or is left to the store.
     pub(super) fn ends(&mut self, entry: &Entry) {
         if !entry.is_stored() {
             self.in_memory = self.in_memory.saturating_sub(1);
         }
     }
 
-    /// The oldest event that is late, if all those before it have come.
+    /// Returns the oldest late event, if all events before it have come.
     pub(super) fn late(&mut self, next: Position) -> Option<Entry> {
         let comes = self.late.front().is_some_and(|it| it.place.end <= next);
         if !comes {
@@ -149,15 +150,15 @@ impl Window {
         self.late.pop_front()
     }
 
-    /// Nobody reads any more: only the store has these events, besides those that it
-    /// has anyway. Removes those that wait here.
+    /// Notes that the reader has ended, and that only the store has `stored` events more
+    /// than were counted here. Removes the late events.
     pub(super) fn leave(&mut self, stored: usize) -> VecDeque<Entry> {
         self.over = true;
         self.unread += stored;
         std::mem::take(&mut self.late)
     }
 
-    /// Forgets everything but that the store has so many events.
+    /// Forgets everything except that the store has this many events.
     pub(super) fn clear(&mut self, stored: usize) {
         self.in_memory = 0;
         self.unread = 0;

@@ -15,11 +15,12 @@ use crate::queue::{Entry, Position, Queue};
 
 /// The queues of the endpoints, by their number in the journal.
 ///
-/// It keeps none of them alive: they have the journal, and the journal has it.
+/// It keeps no queue alive, because that would be a circle: the queues have the journal,
+/// and the journal has this.
 pub(super) struct Queues {
-    /// In the order in which they are attached.
+    /// The parts of the endpoints, in the order in which they are attached.
     parts: Vec<Parts>,
-    /// Which of them has which number, once they are attached.
+    /// The index of each endpoint by its id, once the journal is attached.
     ids: OnceLock<HashMap<EndpointId, usize>>,
     /// Where dead letters are written.
     runtime: Option<Handle>,
@@ -32,7 +33,7 @@ struct Parts {
 }
 
 impl Queues {
-    /// What the journal is to deliver to, with what each shares with its store.
+    /// Creates the consumer of these endpoints, each with what it shares with its store.
     pub(super) fn new(endpoints: &[Arc<Running>], members: Vec<Arc<Member>>) -> Self {
         let parts = |(endpoint, member): (&Arc<Running>, _)| {
             let (queue, dead_letters) = endpoint.parts();
@@ -91,7 +92,7 @@ impl Consumer for Queues {
         ) else {
             return false;
         };
-        // They have had their chance to become letters.
+        // The letters of these events were lost before. They end without another letter.
         for position in parts.member.expire(&mut events) {
             queue.settle_forgotten(Some(position));
         }
@@ -101,7 +102,8 @@ impl Consumer for Queues {
             under_way.remove(&position);
         }
         if !expired.is_empty() {
-            // The journal waits for nobody: it may keep the letters itself.
+            // In a task of its own, because the journal must not wait: it may be the one that
+            // keeps the letters.
             runtime.spawn(async move {
                 let (expired, cause) = (expired.into_iter().map(untried), Cause::default());
                 let told = |_| {};
@@ -119,7 +121,7 @@ impl Consumer for Queues {
     }
 }
 
-/// An event with the account of no attempts.
+/// Pairs an event with the account of no attempts.
 fn untried<T, U: Default>(entry: T) -> (T, U) {
     (entry, U::default())
 }

@@ -78,7 +78,7 @@ impl Recorder {
     }
 }
 
-/// The counter of events that are in memory only.
+/// Returns the counter of events that are in memory only.
 pub(super) fn not_durable() -> Counter {
     let text = "Events that the journal could not store and that are in memory only";
     describe_counter!(NOT_DURABLE, text);

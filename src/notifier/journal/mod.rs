@@ -6,9 +6,9 @@
 //!                                                 └── store: refill, settle
 //! ```
 //!
-//! The sink stands in front of all endpoints and asks their filters once for
-//! each event. The journal hands an event to the queues when it is on disk, and
-//! only then is the write accepted. Each queue is a window over the journal.
+//! The sink is in front of all endpoints and evaluates their filters once for each event.
+//! The journal hands an event to the queues when it is on disk, and only then is the write
+//! accepted. Each queue is a window over the journal.
 
 mod access;
 mod consumer;
@@ -33,7 +33,7 @@ pub(super) use crate::journal::Journal;
 use crate::journal::{Attach, Attachment, Number, Start};
 use crate::sink::{Acceptance, Destination, Sink};
 
-/// A journal whose endpoints are not started.
+/// A journal whose endpoints have not been started yet.
 pub(super) struct Starting {
     journal: Journal,
     clock: fn() -> SystemTime,
@@ -49,7 +49,7 @@ impl Starting {
         }
     }
 
-    /// What is below the next endpoint.
+    /// Returns what to put under the next endpoint.
     pub(super) fn backing(&mut self) -> Backing {
         let member = Arc::new(Member::default());
         self.members.push(member.clone());
@@ -60,8 +60,8 @@ impl Starting {
         }
     }
 
-    /// Connects the journal to the endpoints, which are those in the order of
-    /// their [`backing`](Self::backing).
+    /// Connects the journal to the endpoints, which must be in the order of the calls of
+    /// [`backing`](Self::backing).
     pub(super) fn attach(
         self,
         endpoints: &[Arc<Running>],
@@ -89,8 +89,8 @@ impl Starting {
     }
 }
 
-/// A journal under the queues. Another notifier may have it when the last clone is
-/// dropped, or it is [finished](Self::finish).
+/// A journal under the queues. Another notifier may use it after the last clone was
+/// dropped, or after [`finish`](Self::finish).
 #[derive(Clone)]
 pub(super) struct Journaled {
     journal: Journal,
@@ -99,7 +99,7 @@ pub(super) struct Journaled {
 }
 
 impl Journaled {
-    /// Writes to all endpoints that want an event.
+    /// Returns the sink that writes to all endpoints that want an event.
     pub(super) fn sink(&self) -> Arc<dyn Sink> {
         Arc::new(self.sink.clone())
     }
@@ -125,11 +125,11 @@ impl Journaled {
         self.sink.decided().await;
     }
 
-    /// Waits until it is on disk what was settled, and gives the journal back.
+    /// Waits until settled events are recorded on disk, and gives the journal back.
     pub(super) async fn finish(&self, limit: Duration) {
         match tokio::time::timeout(limit, self.journal.flush()).await {
             Ok(Ok(())) => {}
-            // They are delivered again after a restart, which is no loss.
+            // Events whose settling is not on disk are delivered again after a restart.
             Ok(Err(error)) => {
                 let error = crate::error::with_causes(&error);
                 tracing::warn!(error, "the last deliveries may be repeated");
