@@ -19,7 +19,7 @@ use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
 use crate::event::stored;
 
 use super::bits::{Bits, EndpointId};
-use super::chunk::{Chunk, Draft};
+use super::chunk::{self, Chunk, Draft};
 use super::codec::Damage;
 use super::consumer::{Attach, Start};
 use super::entry::Entry;
@@ -160,6 +160,9 @@ impl<'txn> Batch<'txn> {
         self.state.chunks += 1;
         self.state.events += u64::from(count);
         self.state.bytes += row.bytes;
+        if value.len() < chunk::SMALL {
+            self.state.small.push(first);
+        }
         self.chunks.insert(first, &*value)?;
         self.put(first, &row)
     }

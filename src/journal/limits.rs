@@ -32,6 +32,11 @@ pub(super) struct Expiring {
 }
 
 impl Expiring {
+    /// The endpoints were told of no chunk that begins at this position or after it.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// A chunk makes no room for now.
     pub(super) fn stays(&mut self, chunk: u64) {
         self.chunks.retain(|(first, _)| *first != chunk);

@@ -43,14 +43,15 @@ impl Batch<'_> {
         Ok(Some(row))
     }
 
-    /// Makes the best of a chunk of which something is damaged.
+    /// Makes the best of a chunk of which something is damaged. Does nothing if there
+    /// is none any more: another reader may have met it before.
     ///
     /// # Errors
     ///
-    /// If there is no such chunk: then the tree is wrong that has led to it.
+    /// If the tree has another chunk in its place.
     pub(super) fn mend(&mut self, first: u64) -> Result<(), JournalError> {
         let found = entry(self.index.range(first..=first)?.next())?;
-        if found.as_ref().is_none_or(|(it, _)| *it != first) {
+        if found.as_ref().is_some_and(|(it, _)| *it != first) {
             return Err(JournalError::disordered());
         }
         // Makes the row anew if it is the row that is damaged.

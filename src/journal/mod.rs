@@ -154,6 +154,7 @@ mod list;
 mod mend;
 mod operate;
 mod options;
+mod pack;
 mod reader;
 mod row;
 mod settle;

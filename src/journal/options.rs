@@ -32,6 +32,8 @@ pub struct JournalOptions {
     pub(super) verify: bool,
     /// The length from which on a file is compacted that is mostly free.
     pub(super) compact_from: u64,
+    /// How many small chunks are packed at a time.
+    pub(super) pack_from: usize,
 }
 
 impl Default for JournalOptions {
@@ -46,6 +48,7 @@ impl Default for JournalOptions {
             settle_interval: Duration::from_secs(1),
             verify: false,
             compact_from: 64 << 20,
+            pack_from: 64,
         }
     }
 }

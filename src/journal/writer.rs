@@ -149,7 +149,9 @@ impl Writer {
             let letters = work.letters.iter().map(|it| &*it.letter);
             batch.bury(letters, shared.options.max_letter_bytes)?;
             batch.settle(&mut work.settled)?;
-            batch.limit(&shared, &mut expiring)
+            let expired = batch.limit(&shared, &mut expiring)?;
+            batch.pack(shared.options.pack_from, expiring.next())?;
+            Ok(expired)
         })?;
         self.expiring = expiring;
         self.looked = Instant::now();

@@ -5,6 +5,7 @@ mod files;
 mod letters;
 mod limits;
 mod operate;
+mod pack;
 mod simulated;
 
 pub(crate) use self::simulated::SimulatedDisk;
