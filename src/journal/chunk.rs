@@ -236,6 +236,12 @@ impl Chunk {
         (0..self.count).map(move |_| input.bytes())
     }
 
+    /// Whether an endpoint that has the event did not want it when it came, because
+    /// there was no such endpoint.
+    pub(super) fn is_adopted(&self, endpoint: EndpointId, index: u32) -> bool {
+        self.member(endpoint).is_none_or(|it| !it.wants.has(index))
+    }
+
     /// The number of an event of an endpoint. `None` if it has none.
     pub(super) fn number(&self, endpoint: EndpointId, index: u32) -> Option<u64> {
         let member = self.member(endpoint).filter(|it| it.wants.has(index))?;

@@ -219,6 +219,7 @@ impl Batch<'_> {
                     position: first + u64::from(index),
                     number: chunk.number(endpoint, index),
                     since: row.since(event.accepted_at()),
+                    adopted: chunk.is_adopted(endpoint, index),
                     event,
                 })
             });

@@ -166,7 +166,7 @@ mod writer;
 
 pub(crate) use self::bits::{EndpointId, Wanted};
 pub use self::check::JournalCheck;
-pub(crate) use self::consumer::{Attach, Consumer, Start, Stored};
+pub(crate) use self::consumer::{Attach, Backlog, Consumer, Stored};
 pub(crate) use self::entry::Number;
 pub use self::error::JournalError;
 pub(crate) use self::inbox::Refused;

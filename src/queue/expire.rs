@@ -44,9 +44,13 @@ impl Queue {
                 expired.push(entry);
                 continue;
             }
+            let unread = position >= window.next;
             let rests = || lanes.rests_at(stored.event.repository(), position, window.next);
-            if position >= before && (position >= window.next || rests()) {
-                window.left -= 1;
+            if position >= before && (unread || rests()) {
+                match unread && window.is_unoffered(position) {
+                    true => (state.accepted)(1),
+                    false => window.left -= 1,
+                }
                 bounds.add(memory_of(&stored.event));
                 expired.push(Entry::of_store(stored, now));
             }

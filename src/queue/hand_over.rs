@@ -37,6 +37,15 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// The store may have events below `end` that it does not announce, because it does
+    /// not know whether the endpoint wants them. Each counts as accepted when it is
+    /// read.
+    pub(crate) fn adopt(&self, end: Position) {
+        let window = &mut self.state().window;
+        window.unoffered.push(Position::default()..end);
+        window.end = window.end.max(end);
+    }
+
     /// The store has accepted these events. What fits is taken, and the rest
     /// stays in the store.
     pub(crate) fn offer(&self, events: &[Stored]) {

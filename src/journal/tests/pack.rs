@@ -40,9 +40,9 @@ fn same_whether_packed_or_not(seed: u64) -> u64 {
             7..9 if last > 0 => {
                 let (position, part) = (random.u64(1..=last), random.u64(1..5));
                 let endpoint = stages[0].ids[random.usize(0..stages[0].ids.len())];
-                stages
-                    .each_ref()
-                    .map(|it| it.settle(endpoint, position..position + part));
+                for stage in &stages {
+                    stage.settle(endpoint, position..position + part);
+                }
             }
             9 => {
                 stages = stages.map(|stage| {
