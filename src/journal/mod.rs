@@ -71,7 +71,8 @@
 //! | `letters` | dead letters |
 //! | `damaged` | chunks that cannot be read, as they are |
 //!
-//! A chunk is freed when the last of its events is settled; an event that cannot
+//! Of 64 small chunks, those that still wait become one, if their events were accepted
+//! within a minute. A chunk is freed when the last of its events is settled; an event that cannot
 //! be delivered keeps its own chunk and no other. Commits use redb's quick repair,
 //! so that opening takes milliseconds, also after a crash and with millions of
 //! events. Memory does not grow with the number of events: what is not in a queue

@@ -177,8 +177,9 @@ async fn an_operator_looks_into_a_journal_and_mends_what_is_stuck() {
         (&check["damaged"], &check["missing"]),
         (&0.into(), &0.into())
     );
+    // It is rejected as a new event, as one that was sent again and as a replayed one.
     filled(path).await;
-    assert_eq!(printed(path, "dead purge"), "1 events removed\n");
+    assert_eq!(printed(path, "dead purge"), "3 events removed\n");
 }
 
 #[tokio::test]
@@ -255,9 +256,9 @@ async fn a_check_of_a_damaged_journal_ends_with_code_2() {
     assert!(!found.is_empty());
     found.iter().for_each(|it| bytes[*it] ^= 1);
     std::fs::write(path, bytes).unwrap();
-    let output = run(path, "check --json");
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    let check: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(check["pagesIntact"], false);
-    assert!(check["damaged"].as_u64().unwrap() > 0, "{check}");
+    let output = run(path, "check");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("is damaged"), "{errors}");
+    assert!(errors.contains(&path.display().to_string()), "{errors}");
 }
