@@ -10,6 +10,8 @@
 mod journal_options;
 #[path = "support/journal_print.rs"]
 mod journal_print;
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -31,6 +31,8 @@ mod serve;
 mod signal;
 #[path = "common/start.rs"]
 mod start;
+#[path = "support/terminal.rs"]
+mod terminal;
 #[path = "support/tls.rs"]
 mod tls;
 
@@ -50,8 +52,8 @@ use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::layer::TrustedProxies;
 use tower_registry_notifications::sink::{ChannelSink, Events, Sink as _};
 use tower_registry_notifications::{
-    Config, Endpoint, Format, NotificationLayer, Notifier, NotifierBuilder, RequestBody,
-    SourceRecord, StatBody,
+    Config, Endpoint, NotificationLayer, Notifier, NotifierBuilder, RequestBody, SourceRecord,
+    StatBody,
 };
 
 use crate::admin::Admin;
@@ -182,7 +184,7 @@ async fn serve(
 
 /// Where events go, and how long that may take at the end if the configuration says so.
 fn notifier(options: &Options) -> Result<(NotifierBuilder, Option<Duration>), BoxError> {
-    let format = if options.v1 { Format::V1 } else { Format::V2 };
+    let format = options.format.unwrap_or_default();
     let config = match &options.config {
         Some(file) => Config::from_file(file)?.override_from_env()?,
         None => Config::from_env()?,
@@ -191,6 +193,9 @@ fn notifier(options: &Options) -> Result<(NotifierBuilder, Option<Duration>), Bo
     let mut notifier = config.notifier()?.own_runtime(true);
     if options.common.include_references {
         notifier = notifier.include_references(true);
+    }
+    if let Some(host) = &options.public_host {
+        notifier = notifier.public_host(host);
     }
     for (number, url) in options.common.endpoints.iter().enumerate() {
         let endpoint = Endpoint::new(format!("endpoint-{}", number + 1), url);

@@ -23,6 +23,8 @@ mod registry;
 mod signal;
 #[path = "common/start.rs"]
 mod start;
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -17,6 +17,8 @@ mod registry;
 mod signal;
 #[path = "common/start.rs"]
 mod start;
+#[path = "support/terminal.rs"]
+mod terminal;
 #[path = "support/token.rs"]
 mod token;
 

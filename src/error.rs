@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::redact::without_user_info;
+
 /// A configuration that cannot be used, with everything that is wrong in it.
 ///
 /// Each [`Mistake`] names the field, the value and the remedy, and in a
@@ -54,9 +56,10 @@ pub(crate) enum Kind {
 }
 
 impl BuildError {
-    /// The value of a field is not valid.
+    /// The value of a field is not valid. It is shown without what may be a password: it
+    /// may be the URL that belongs to another field.
     pub(crate) fn new(field: &str, value: impl fmt::Display, remedy: &str) -> Self {
-        let value = value.to_string();
+        let value = without_user_info(&value.to_string());
         Self::at(field, format!("{value:?} is not valid: {remedy}"))
     }
 

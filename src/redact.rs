@@ -33,6 +33,14 @@ pub(crate) fn without_user_info(url: &str) -> String {
     }
 }
 
+/// Returns a name fit for messages: one that is a URL by mistake has no user info.
+pub(crate) fn shown_name(name: &str) -> std::borrow::Cow<'_, str> {
+    match name.contains("://") {
+        true => without_user_info(name).into(),
+        false => name.into(),
+    }
+}
+
 /// Where the scheme of a URL ends.
 fn start(url: &str) -> usize {
     url.find("://").map_or(0, |at| at + 3)

@@ -48,7 +48,10 @@ pub(crate) fn parse<F: Flags>(
             name: &name,
         };
         if !flags.take(&name, &mut value)? {
-            return Err(format!("no such option: {name} (try --help)"));
+            return Err(format!(
+                "no such option: {} (try --help)",
+                shown_option(&name)
+            ));
         }
     }
     flags.check()?;
@@ -62,6 +65,14 @@ fn without_value(error: lexopt::Error) -> String {
         lexopt::Error::NonUnicodeValue(_) => "an argument is not UTF-8".into(),
         error => error.to_string(),
     }
+}
+
+/// An option as messages show it: what does not look like one may be a value whose
+/// option is missing, and a secret.
+fn shown_option(name: &str) -> &str {
+    let like_an_option = |c: char| c.is_ascii_lowercase() || c == '-';
+    let is_shown = name.len() <= 30 && name.chars().all(like_an_option);
+    if is_shown { name } else { "…" }
 }
 
 /// A value as messages show it: one that may have a password in it is not.

@@ -76,11 +76,15 @@ where
             let message = "--upstream takes no user and password: those of clients pass through";
             return Err(message.into());
         }
-        let wrong = || format!("--upstream needs http(s)://host:port, not {upstream}");
+        // What was given instead may have a password in it.
+        let wrong = || "--upstream needs http(s)://host:port, and no path (see --prefix)";
         let parts = upstream.parse::<Uri>().map_err(|_| wrong())?.into_parts();
         let known = |it: &Scheme| *it == Scheme::HTTP || *it == Scheme::HTTPS;
         let path = parts.path_and_query.filter(|path| *path != "/");
-        if path.is_some() {
+        let authority = parts.authority.ok_or_else(wrong)?;
+        let port = authority.as_str().strip_prefix(authority.host());
+        let has_valid_port = port == Some("") || authority.port_u16().is_some();
+        if path.is_some() || authority.host().is_empty() || !has_valid_port {
             return Err(wrong().into());
         }
         let mut tcp = HttpConnector::new();
@@ -98,7 +102,7 @@ where
                 .http2_max_header_list_size(HEAD_BYTES)
                 .build(tls::connector(place.upstream_ca, tcp)?),
             scheme: parts.scheme.filter(known).ok_or_else(wrong)?,
-            upstream: parts.authority.ok_or_else(wrong)?,
+            upstream: authority,
             patience: place.patience,
             https: place.https,
             trust_forwarded: place.trust_forwarded,

@@ -162,7 +162,7 @@ const KEY: &str = "notifications";
 /// | key | value | meaning here |
 /// | --- | --- | --- |
 /// | `fanouttimeout` | duration, `15s` by default | part of [`shutdown_deadline`](Self::shutdown_deadline) |
-/// | `endpoints[].maxretries` | number, `10` by default | an event is attempted once more than this, for at most 15 minutes |
+/// | `endpoints[].maxretries` | number, `10` by default | an event is attempted once more than this, for at most 15 minutes, whatever status from 400 on the receiver responds with |
 /// | `endpoints[].backoff` | duration, `1s` by default | the longest wait after the first attempt; it grows by 1.5 up to 1 minute |
 /// | `endpoints[].threshold` | number | a warning; without `maxretries` it is converted as GitLab's registry does |
 /// | `endpoints[].queuesizelimit` | number, `3000` by default | [`queue_events`](crate::Endpoint::queue_events): the newest event is rejected |
@@ -178,9 +178,14 @@ const KEY: &str = "notifications";
 /// | takes a `backoff` of any length | at least 10 ms | as above |
 /// | adds a configured header to its own of the same name | replaces its own | receivers look at the first `Content-Type` only |
 /// | ignores `Content-Length` and other headers that frame a message | an error | they are never meant |
+/// | ignores a configured `Host` | sends it in place of the URL's host | it is what was asked for |
+/// | takes an endpoint without a name, a URL and headers with which no delivery can succeed | an error | events would wait for ever |
+/// | delivers to hosts with characters outside ASCII and to IPv6 addresses with a zone | an error with the remedy | the form with `xn--` needs no conversion |
+/// | takes a text without quotes that goes on in the next line, but for secrets | an error | that line is often a key that is indented too far, and may have a secret |
 /// | takes a negative duration or threshold for the default | an error | it is never meant |
 /// | cuts off the fraction of a threshold like `3.7` | an error | it is never meant |
 /// | takes any word in `ignore.actions` | an error for one that is no action | a misspelt action must not be ignored silently |
+/// | takes nothing (`~`) as an item of a list of texts, and a tag that it does not know | an error | it is never meant |
 /// | takes the last of two equal keys, and the first of two documents | an error | the other would be ignored silently |
 /// | lets a merge key override the keys before it | keys of the map itself take precedence, as in YAML | the order of keys must not matter |
 /// | has `…_EVENTCONFIG_INCLUDEREFERENCES` only | `…_EVENTS_…` as well | it is the key in the file |

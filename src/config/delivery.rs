@@ -7,7 +7,7 @@ use super::gitlab;
 use super::item::Item;
 use super::phase::Phase;
 use crate::endpoint::dead_letter::DeadLetterFile;
-use crate::endpoint::{Backoff, Batch, Breaker, Endpoint, Overflow, RetryPolicy};
+use crate::endpoint::{Backoff, Batch, Breaker, Endpoint, Overflow};
 use crate::error::BuildError;
 
 type Result<T> = std::result::Result<T, BuildError>;
@@ -20,7 +20,7 @@ const OVERFLOWS: [(&str, Overflow); 3] = [
 
 /// The keys `threshold` and `backoff`, which the reference's breaker has,
 /// `maxretries` of GitLab's registry, and `retry`, which may choose another policy.
-pub(super) fn retry(fields: &mut Fields, author: Author, phase: Phase) -> RetryPolicy {
+pub(super) fn retry(it: Endpoint, fields: &mut Fields, author: Author, phase: Phase) -> Endpoint {
     let keys = ["threshold", "backoff", "maxretries"].map(|key| fields.take(key));
     let [threshold, wait, retries] = &keys;
     let failures = threshold.as_ref().map(Item::number);
@@ -39,13 +39,13 @@ pub(super) fn retry(fields: &mut Fields, author: Author, phase: Phase) -> RetryP
             let message = "is for GitLab's retries: leave it out, or leave out retry";
             fields.note::<()>(Err(item.error(message)));
         }
-        return backoff.into();
+        return it.retry(backoff);
     }
     if author == Author::GitLab && chosen.is_none() {
         if let Some(threshold) = threshold.as_ref().filter(|_| phase == Phase::Build) {
             warn_of_threshold(threshold, repeated);
         }
-        return gitlab::backoff(repeated, failures, pause).into();
+        return gitlab::retry(it, gitlab::backoff(repeated, failures, pause));
     }
     if let Some(item) = retries {
         let message = "is for GitLab's retries: leave it out, or leave out retry";
@@ -59,7 +59,7 @@ pub(super) fn retry(fields: &mut Fields, author: Author, phase: Phase) -> RetryP
     if let Some(pause) = pause.filter(|it| !it.is_zero()) {
         breaker = breaker.backoff(pause);
     }
-    breaker.into()
+    it.retry(breaker)
 }
 
 /// GitLab's registry has no breaker any more.

@@ -19,15 +19,6 @@ type Result<T> = std::result::Result<T, BuildError>;
 /// The reference's default where `Endpoint` has another.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-const FORMATS: [(&str, Format); 6] = [
-    ("v2", Format::V2),
-    ("v1", Format::V1),
-    ("cloudevents", Format::CloudEvents),
-    ("azure", Format::Azure),
-    ("harbor", Format::Harbor),
-    ("imageupdater", Format::ImageUpdater),
-];
-
 pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endpoint> {
     let mut fields = Fields::of(item);
     let (name, url) = (fields.take("name"), fields.take("url"));
@@ -54,12 +45,14 @@ pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endp
     if author == Author::GitLab {
         it = gitlab::defaults(it);
     }
-    it = it.retry(delivery::retry(&mut fields, author, phase));
     if fields.get("acceptredirects", Item::flag).unwrap_or(true) {
         it = it.on_status(300..=399, StatusMeaning::Accept);
     }
+    it = delivery::retry(it, &mut fields, author, phase);
     it = it.filter(filter::filter(&mut fields));
-    it = fields.set(it, "format", |it| it.word(&FORMATS), Endpoint::format);
+    let formats = Format::ALL.iter().map(|format| (format.name(), *format));
+    let formats: Vec<_> = formats.collect();
+    it = fields.set(it, "format", |it| it.word(&formats), Endpoint::format);
     it = fields.set(it, "eventtype", Item::owned, Endpoint::event_type);
     it = fields.set(it, "sequence", Item::flag, Endpoint::sequence);
     it = fields.set(it, "compact", Item::flag, Endpoint::compact);
@@ -85,6 +78,9 @@ fn valid_url(item: &Item) -> Result<String> {
 
 /// Headers by name, each with a list of values or one value.
 fn headers(item: &Item) -> Result<Vec<(String, String)>> {
+    if !item.is_map() {
+        return Err(item.no_map(&["authorization"]));
+    }
     let mut mistakes = Mistakes::default();
     let mut headers = Vec::new();
     for pair in item.clone().secret().pairs(&mut mistakes) {
@@ -95,6 +91,10 @@ fn headers(item: &Item) -> Result<Vec<(String, String)>> {
         };
         if let Some(message) = wrong {
             mistakes.add(pair.item.error(message));
+            continue;
+        }
+        if let Some(mistake) = pair.item.with_dashes(item) {
+            mistakes.add(mistake);
             continue;
         }
         let values = mistakes.take(pair.item.list_or_one());

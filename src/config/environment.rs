@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::place::{Place, Source};
+use super::spelling::nearest;
 use super::tree::{self, Entry, Kind, Node};
 use super::variable::{PREFIX, Variable};
 use crate::error::{BuildError, Kind as Mistake, Mistakes};
@@ -45,8 +46,7 @@ where
 {
     let mut mistakes = Mistakes::default();
     let read = |(name, value): (K, V)| variable(name.as_ref(), value.as_ref());
-    let variables = environment.into_iter().filter_map(read);
-    let mut variables: Vec<_> = variables.filter_map(|it| mistakes.take(it)).collect();
+    let mut variables: Vec<_> = environment.into_iter().filter_map(read).collect();
     variables.sort_by(|a, b| a.parts.cmp(&b.parts));
     for variable in variables {
         let mut next = section.clone();
@@ -59,11 +59,12 @@ where
             .and_then(|it| it.of(Mistake::UnknownVariable));
         let name = variable.place.variable();
         match unknown {
+            // Where a service has the name of a setting, its variables make no sense there.
+            _ if error.is_some() && name.is_some_and(Variable::is_of_a_service) => {}
             None if leads_on => {
                 section = next;
                 mistakes.take(variable.value);
             }
-            _ if name.is_some_and(Variable::is_of_a_service) => {}
             Some(unknown) => tracing::warn!("{unknown}"),
             None => error.into_iter().for_each(|it| mistakes.add(it)),
         }
@@ -71,26 +72,50 @@ where
     mistakes.or(section)
 }
 
-/// The variable, if it is one of ours.
-fn variable(name: &OsStr, value: &OsStr) -> Option<Result<Override>> {
+/// The variable, if it is one of ours. Warns of one that is probably meant to be.
+fn variable(name: &OsStr, value: &OsStr) -> Option<Override> {
     let name = name.to_str()?;
-    let parts: Vec<_> = match name.strip_prefix(PREFIX)? {
+    let Some(rest) = name.strip_prefix(PREFIX) else {
+        warn_of_misspelt(name, value);
+        return None;
+    };
+    let parts: Vec<_> = match rest {
         "" => Vec::new(),
         rest => rest.strip_prefix('_')?.split('_').collect(),
     };
     Some(read(name, &parts, value))
 }
 
-fn read(name: &str, parts: &[&str], value: &OsStr) -> Result<Override> {
-    let source = |value: &str| {
-        let (name, value) = (name.to_owned(), value.to_owned());
-        Source::Variable(Arc::new(Variable { name, value }))
+/// Warns of a variable such as `REGISTRY_NOTIFICATION_ENDPOINTS`, which would be ignored
+/// without a word.
+fn warn_of_misspelt(name: &str, value: &OsStr) {
+    let mut parts = name.splitn(3, '_');
+    let (Some(first), Some(second)) = (parts.next(), parts.next()) else {
+        return;
     };
-    let Some(value) = value.to_str() else {
-        let message = "is not valid UTF-8: write it again";
-        return Err(Place::whole(source("")).error("", message));
+    let is_near = || nearest(second, ["notifications"].into_iter()).is_some();
+    if !first.eq_ignore_ascii_case("registry") || !is_near() {
+        return;
+    }
+    let variable = Variable {
+        name: name.into(),
+        value: value.to_string_lossy().into(),
     };
-    let source = source(value);
+    if !variable.is_of_a_service() {
+        let rest = parts.next().map(str::to_uppercase);
+        let right = [Some(PREFIX.into()), rest].into_iter().flatten();
+        let right = right.collect::<Vec<_>>().join("_");
+        let right = variable.assignment(&right);
+        tracing::warn!("{name}: is not known here: did you mean {right}?");
+    }
+}
+
+fn read(name: &str, parts: &[&str], value: &OsStr) -> Override {
+    let text = value.to_str();
+    let source = Source::Variable(Arc::new(Variable {
+        name: name.to_owned(),
+        value: text.unwrap_or_default().to_owned(),
+    }));
     let mut parts: Vec<Part> = parts.iter().map(|it| part(it)).collect();
     // The reference's environment has another word for this key than its file.
     if let Some(Part::Key(key)) = parts
@@ -99,11 +124,16 @@ fn read(name: &str, parts: &[&str], value: &OsStr) -> Result<Override> {
     {
         *key = "events".into();
     }
-    Ok(Override {
-        value: tree::parse(value, source.clone()),
-        place: Place::whole(source),
+    let place = Place::whole(source.clone());
+    let value = match text {
+        Some(text) => tree::parse(text, source),
+        None => Err(place.error("", "is not valid UTF-8: write it again")),
+    };
+    Override {
         parts,
-    })
+        place,
+        value,
+    }
 }
 
 fn part(text: &str) -> Part {

@@ -3,6 +3,7 @@
 use super::item::{Item, Pair};
 use super::place::Place;
 use super::spelling::nearest;
+use super::variable::Variable;
 use crate::error::{BuildError, Kind, Mistakes};
 
 type Result<T> = std::result::Result<T, BuildError>;
@@ -73,7 +74,7 @@ impl Fields {
     /// Returns `value`, if nothing is wrong and no key is left over.
     pub(super) fn finish<T>(mut self, value: T) -> Result<T> {
         if let Some(item) = &self.no_map {
-            self.mistakes.add(item.no_map(self.known.first().copied()));
+            self.mistakes.add(item.no_map(&self.known));
         }
         for Pair { key, place, item } in &self.pairs {
             self.mistakes.add(self.unknown(key, place, item.path()));
@@ -90,6 +91,7 @@ impl Fields {
         let instead = instead.and_then(|((variable, meant), parent)| {
             variable.instead(path, &format!("{parent}{meant}"))
         });
+        let instead = instead.or_else(|| place.named().and_then(Variable::meant));
         let hint = match (instead, meant) {
             (Some(variable), _) => format!("did you mean {variable}?"),
             (None, Some(meant)) => format!("did you mean {meant:?}?"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::fields::Fields;
 use super::item::Item;
-use crate::endpoint::{Backoff, Endpoint};
+use crate::endpoint::{Backoff, Endpoint, StatusMeaning};
 use crate::event::Format;
 
 /// The keys of an endpoint that only GitLab's registry has. One of them, or
@@ -34,6 +34,13 @@ pub(super) fn wrote(fanout: Option<&Item>, endpoints: &[Item]) -> bool {
 /// What differs before any other key is read.
 pub(super) fn defaults(endpoint: Endpoint) -> Endpoint {
     endpoint.format(Format::V1).queue_events(QUEUE)
+}
+
+/// Sets the retries of an endpoint. GitLab's registry tries again after every status from
+/// 400 on: to it, none says that the receiver will never take the event.
+pub(super) fn retry(endpoint: Endpoint, backoff: Backoff) -> Endpoint {
+    let endpoint = endpoint.on_status(400..=599, StatusMeaning::Retry);
+    endpoint.retry(backoff)
 }
 
 /// The retries of an endpoint. As everywhere in the reference, 0 is the default.

@@ -1,16 +1,15 @@
 //! Reads a value of the tree: [`Item`].
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::place::Place;
 use super::scalar::{self, Scalar, resolve};
+use super::shown::{quoted, shown_key};
 use super::spelling::nearest;
 use super::tree::{Kind, Node};
-use super::variable::name_of;
-use crate::error::{BuildError, Kind as Mistake, Mistakes};
+use crate::error::{BuildError, Mistakes};
 use crate::redact::without_user_info;
 
 pub(super) type Result<T> = std::result::Result<T, BuildError>;
@@ -18,8 +17,8 @@ pub(super) type Result<T> = std::result::Result<T, BuildError>;
 /// A value with the path that leads to it.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
-    node: Arc<Node>,
-    path: String,
+    pub(super) node: Arc<Node>,
+    pub(super) path: String,
     /// Whether the value, and those in it, must not be shown.
     secret: bool,
 }
@@ -60,8 +59,13 @@ impl Item {
 
     /// The file that the value names is of no use.
     pub(super) fn wrong_file(&self, cause: &str) -> BuildError {
-        let (Ok(path) | Err(path)) = self.shown();
-        self.error(format!("the file {path} {cause}"))
+        self.error(match self.secret {
+            true => format!("the file {cause}"),
+            false => {
+                let (Ok(path) | Err(path)) = self.shown();
+                format!("the file {path} {cause}")
+            }
+        })
     }
 
     /// A scalar as messages show it, or else what kind of value it is.
@@ -89,8 +93,14 @@ impl Item {
     }
 
     /// A text; what looks like a number or a boolean is one too.
+    ///
+    /// One without quotes that goes on in the next line is a mistake unless it is a
+    /// secret: that line may be a secret itself, and texts are shown.
     pub(super) fn text(&self) -> Result<&str> {
         match &self.node.kind {
+            Kind::Plain(_) if self.node.is_folded && !self.secret => {
+                Err(self.wrong_with("may be two: indent them alike, or write one in quotes"))
+            }
             Kind::Plain(text) | Kind::Text(text) if !self.node.is_null() => Ok(text),
             _ => Err(self.wrong(
                 "a text",
@@ -193,6 +203,7 @@ impl Item {
             Ok(nanos) => format!("{nanos:?}"),
             Err(_) => "500ms".into(),
         };
+        let meant = self.assigned(&meant);
         self.error(format!("{number} means {number} ns: write {meant}"))
     }
 
@@ -217,6 +228,7 @@ impl Item {
         let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         let remedy = nearest(text, words.iter().copied());
         let remedy = match remedy {
+            Some(word) if self.is_of_variable() => format!("did you mean {}?", self.assigned(word)),
             Some(word) => format!("did you mean {word:?}?"),
             None => format!("write {}", words.join(" or ")),
         };
@@ -236,57 +248,6 @@ impl Item {
                 })
                 .collect()),
             _ => Err(self.no_list()),
-        }
-    }
-
-    fn no_list(&self) -> BuildError {
-        let hidden = self.clone().secret();
-        let place = &self.node.place;
-        let Some(variable) = place.variable() else {
-            return hidden.wrong(
-                "a list",
-                "write one item a line, each with a dash before it",
-            );
-        };
-        // The names of variables that lead into a list number its items.
-        if place.named().is_some() {
-            let item = format!("{}[0]", self.path);
-            let remedy = variable.instead(&self.path, &item).unwrap_or_default();
-            let error = self.error(format!("is a list: did you mean {remedy}?"));
-            return error.with_kind(Mistake::UnknownVariable);
-        }
-        let remedy = match variable.is_of(&self.path) {
-            true => {
-                let item = format!("{}_0", name_of(&self.path));
-                format!("write {}", variable.assignment(&item))
-            }
-            false => "write it as [a, b]".into(),
-        };
-        hidden.wrong("a list", &remedy)
-    }
-
-    /// The value is no map. `key` is the first of those that the map may have.
-    pub(super) fn no_map(&self, key: Option<&str>) -> BuildError {
-        // Where lines are not indented alike, it may be a secret of another key.
-        let hidden = self.clone().secret();
-        let Some(variable) = self.node.place.variable() else {
-            return hidden.wrong("a map", "write one `key: value` a line, indented alike");
-        };
-        let remedy = match key.filter(|_| variable.is_of(&self.path)) {
-            Some(key) => {
-                let entry = name_of(&format!("{}.{key}", self.path));
-                format!("write {}", variable.assignment(&entry))
-            }
-            None => "write it as {key: value}".into(),
-        };
-        hidden.wrong("a map", &remedy)
-    }
-
-    /// What to do about a key of this map that is missing.
-    pub(super) fn remedy_of_missing(&self, key: &str) -> String {
-        match self.node.place.named() {
-            Some(_) => format!("set {}", name_of(&format!("{}.{key}", self.path))),
-            None => "give it one".into(),
         }
     }
 
@@ -317,11 +278,10 @@ impl Item {
         self.each(Self::owned)
     }
 
-    /// The keys and values of a map. A key that is no text, or is there already,
-    /// is a mistake and left out.
+    /// The keys and values of a map; nothing if it is none. A key that is no text, or is
+    /// there already, is a mistake and left out.
     pub(super) fn pairs(&self, mistakes: &mut Mistakes) -> Vec<Pair> {
         let Kind::Map(entries) = &self.node.kind else {
-            mistakes.add(self.no_map(None));
             return Vec::new();
         };
         let mut seen = HashSet::new();
@@ -367,24 +327,4 @@ pub(super) struct Pair {
     pub(super) key: String,
     pub(super) place: Place,
     pub(super) item: Item,
-}
-
-/// A value as messages show it.
-fn quoted(text: &str) -> String {
-    const MOST: usize = 80;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{:?}", format!("{}…", &text[..end])),
-        None => format!("{text:?}"),
-    }
-}
-
-/// A key as messages show it. What does not look like a key may be a value that
-/// was written in a key's place.
-pub(super) fn shown_key(key: &str) -> impl fmt::Display + '_ {
-    let like_a_key = |c: char| c.is_ascii_alphanumeric() || "-_.<".contains(c);
-    if key.len() <= 40 && key.chars().all(like_a_key) {
-        key
-    } else {
-        "…"
-    }
 }

@@ -70,8 +70,7 @@ impl Node {
 
     /// Whether it is nothing, as YAML 1.1 and Go's yaml package write that.
     pub(super) fn is_null(&self) -> bool {
-        matches!(&self.kind, Kind::Plain(text)
-            if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+        matches!(&self.kind, Kind::Plain(text) if is_null(text))
     }
 
     /// The text of a scalar, as a key of a map is read.
@@ -81,6 +80,11 @@ impl Node {
             _ => None,
         }
     }
+}
+
+/// Whether a plain scalar is nothing.
+fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
 /// Size of all nodes together, and depth of the deepest.
@@ -115,6 +119,8 @@ struct Loader {
     /// What the tree may still grow by.
     budget: usize,
     root: Option<Arc<Node>>,
+    /// Where a second document begins. One without content is none.
+    second: Option<Place>,
 }
 
 struct Open {
@@ -137,6 +143,7 @@ impl Loader {
             anchors: HashMap::new(),
             budget: SIZE_LIMIT,
             root: None,
+            second: None,
         }
     }
 
@@ -167,9 +174,23 @@ impl Loader {
 
     fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), BuildError> {
         let place = self.place(&span.start);
+        if let Some(second) = &self.second {
+            return match event {
+                Event::Scalar(text, ScalarStyle::Plain, ..) if is_null(&text) => Ok(()),
+                Event::Scalar(..)
+                | Event::Alias(_)
+                | Event::SequenceStart(..)
+                | Event::MappingStart(..) => {
+                    let message = "begins a second document: put everything into one";
+                    Err(second.error("", message))
+                }
+                _ => Ok(()),
+            };
+        }
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
-                Err(place.error("", "begins a second document: put everything into one"))
+                self.second = Some(place);
+                Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let mut node = Node::new(scalar(&text, style, tag.as_deref()), place);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::hint;
 use crate::redact::without_user_info;
 
 /// What the names of all variables begin with.
@@ -9,7 +10,7 @@ pub(super) const PREFIX: &str = "REGISTRY_NOTIFICATIONS";
 
 /// The last parts of names whose values are no secrets. Everything else is left out
 /// of messages: a misspelt variable may be one for a header.
-const PUBLIC: [&str; 32] = [
+const PUBLIC: [&str; 48] = [
     "ACCEPTREDIRECTS",
     "ACTIONS",
     "ADDR",
@@ -25,7 +26,9 @@ const PUBLIC: [&str; 32] = [
     "CONNECTTIMEOUT",
     "DISABLED",
     "EVENTS",
+    "EVENTTYPE",
     "FACTOR",
+    "FANOUTTIMEOUT",
     "FILE",
     "FILES",
     "FORMAT",
@@ -33,15 +36,29 @@ const PUBLIC: [&str; 32] = [
     "INCLUDEREFERENCES",
     "KINDS",
     "LINGER",
+    "MAXAGE",
     "MAXBYTES",
+    "MAXRETRIES",
     "MEDIATYPES",
     "NAME",
     "OVERFLOW",
+    "PATH",
     "POLICY",
+    "PROXYFROMENV",
+    "PUBLICHOST",
+    "QUEUEPURGETIMEOUT",
+    "QUEUESIZELIMIT",
     "REPOSITORIES",
+    "RETENTION",
+    "RETRY",
+    "ROOTCERTIFICATES",
+    "SEQUENCE",
+    "SYSTEMROOTS",
+    "TAGS",
     "THRESHOLD",
     "TIMEOUT",
     "URL",
+    "WAITFORPULLS",
 ];
 /// Characters of the longest value that a message repeats.
 const SHOWN: usize = 80;
@@ -65,8 +82,36 @@ impl Variable {
         let wrong = name_of(wrong);
         let start = self.name.get(..wrong.len())?;
         let rest = self.name.get(wrong.len()..)?;
+        let name = format!("{}{rest}", name_of(right));
+        let name = match name
+            .strip_prefix(PREFIX)
+            .and_then(|it| it.strip_prefix('_'))
+        {
+            Some(rest) => format!("{PREFIX}_{}", hint::complete(rest)),
+            None => name,
+        };
         let same = start.eq_ignore_ascii_case(&wrong);
-        same.then(|| self.assignment(&format!("{}{rest}", name_of(right))))
+        same.then(|| self.assignment(&name))
+    }
+
+    /// The variable that was probably meant by this one.
+    pub(super) fn meant(&self) -> Option<String> {
+        let meant = hint::meant(self.name.strip_prefix(PREFIX)?)?;
+        Some(self.assignment(&format!("{PREFIX}_{meant}")))
+    }
+
+    /// The variable for a header whose name has dashes, which no shell can set, in place
+    /// of this one, where `headers` is the path of all headers.
+    pub(super) fn with_dashes(&self, headers: &str) -> Option<String> {
+        let headers = name_of(headers);
+        let header = self.name.strip_prefix(&headers)?.strip_prefix('_')?;
+        let header = header.replace('_', "-").to_lowercase();
+        Some(format!("{headers}='{{{header}: …}}'"))
+    }
+
+    /// Whether the value looks like a URL.
+    pub(super) fn is_url(&self) -> bool {
+        self.value.contains("://")
     }
 
     /// Writes down a variable with the value of this one.
@@ -76,6 +121,14 @@ impl Variable {
         let value = without_user_info(&self.value);
         let is_short = value.chars().count() <= SHOWN && !value.contains(char::is_control);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,…".contains(c);
+        // A list of several items that is written as one.
+        let is_list = name.ends_with("_0") && value.contains(',');
+        let (name, value) = match name.strip_suffix("_0") {
+            Some(list) if is_list && last.is_some_and(|it| list.ends_with(it)) => {
+                (list, format!("[{value}]"))
+            }
+            _ => (name, value),
+        };
         match is_public && is_short {
             false => format!("{name}=…"),
             true if !value.is_empty() && value.chars().all(plain) => format!("{name}={value}"),
@@ -93,8 +146,18 @@ impl Variable {
             ["SERVICE", "HOST"] | ["SERVICE", "PORT", ..] => true,
             ["PORT"] => self.value.contains("://"),
             ["PORT", port, protocol] => is_number(port) && is_protocol(protocol),
-            ["PORT", port, protocol, "PROTO" | "PORT" | "ADDR"] => {
-                is_number(port) && is_protocol(protocol)
+            // The last two are of a range of ports.
+            ["PORT", port, protocol, rest @ ..] => {
+                let ends = [
+                    &["PROTO"][..],
+                    &["PORT"],
+                    &["ADDR"],
+                    &["START"],
+                    &["END"],
+                    &["PORT", "START"],
+                    &["PORT", "END"],
+                ];
+                is_number(port) && is_protocol(protocol) && ends.contains(&rest)
             }
             ["NAME"] => self.value.starts_with('/'),
             ["ENV", _, ..] => true,
@@ -147,6 +210,9 @@ mod tests {
             ("LISTENER_PORT_80_TCP_ADDR", "10.0.0.1", true),
             ("LISTENER_PORT_80_UDP_PROTO", "udp", true),
             ("LISTENER_PORT_80_SCTP_PORT", "80", true),
+            ("LISTENER_PORT_80_TCP_START", "tcp://10.0.0.1:80", true),
+            ("LISTENER_PORT_80_TCP_PORT_END", "90", true),
+            ("LISTENER_PORT_80_TCP_END_X", "", false),
             ("ENDPOINTS_0_SERVICE_HOST", "10.0.0.1", true),
             ("LISTENER_NAME", "/web/listener", true),
             ("LISTENER_ENV_PATH", "/usr/bin", true),

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use http::header::PROXY_AUTHORIZATION;
 
-use super::dead_letter::{DeadLetterSink, DeadLetterWriter};
+use super::dead_letter::{DeadLetterSink, DeadLetterWriter, Reason};
 use super::delivery::{
     BodySigner, Poster, Secrets, Sequence, Signer, Transport, client, headers, proxy_authorization,
     target,
@@ -20,13 +20,13 @@ use super::worker::{InFlight, Worker};
 use crate::error::{BuildError, Mistakes};
 use crate::event::{Encoding, Format, is_event_type};
 use crate::queue::{Queue, Store};
-use crate::redact::without_user_info;
+use crate::redact::{shown_name, without_user_info};
 
-/// What is below an endpoint.
+/// What the notifier puts under an endpoint: its store, and where its letters go.
 pub(crate) struct Backing {
-    /// Where its events live. `None` for those that live in memory.
+    /// Where the endpoint's events live. `None` if they live in memory.
     pub(crate) store: Option<Box<dyn Store>>,
-    /// Keeps its dead letters if it has no sink of its own for them.
+    /// Keeps the dead letters of an endpoint without a dead-letter sink of its own.
     pub(crate) dead_letters: Option<Arc<dyn DeadLetterSink>>,
     /// The wall clock.
     pub(crate) clock: fn() -> SystemTime,
@@ -35,7 +35,7 @@ pub(crate) struct Backing {
 /// How many numbers of events fit into a header that every receiver takes (8 KiB).
 const MOST_NUMBERS: usize = 100;
 
-/// An endpoint in which nothing is wrong.
+/// An endpoint whose configuration is valid.
 pub(crate) struct Checked {
     endpoint: Endpoint,
     poster: Poster,
@@ -44,6 +44,10 @@ pub(crate) struct Checked {
 
 impl Endpoint {
     /// Checks everything, and reads the certificates.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, not only the first mistake.
     pub(crate) fn checked(self) -> Result<Checked, BuildError> {
         let mut mistakes = Mistakes::default();
         mistakes.take(self.check());
@@ -57,13 +61,10 @@ impl Endpoint {
         })
     }
 
-    /// Reports settings that make no sense, in so far as no URL, certificate or
-    /// secret has to be read.
+    /// Reports invalid settings, except for URLs, certificates and secrets.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let mut mistakes = Mistakes::default();
-        if self.name.is_empty() {
-            mistakes.add(self.wrong("name", "", "give each endpoint a name of its own"));
-        }
+        mistakes.take(self.check_name());
         if self.timeout.is_zero() {
             mistakes.add(self.wrong("timeout", 0, "must be more than 0"));
         }
@@ -82,6 +83,21 @@ impl Endpoint {
         mistakes.take(self.filter.check(self.of().trim_end_matches(": ")));
         mistakes.take(self.retry.check(&self.of()));
         mistakes.or(())
+    }
+
+    /// Reports a name that could not be told in logs, metrics and the status.
+    fn check_name(&self) -> Result<(), BuildError> {
+        let name = shown_name(&self.name);
+        let remedy = if self.name.is_empty() {
+            "give each endpoint a name of its own"
+        } else if name != self.name {
+            "it is a URL with a password, and names are shown: give the endpoint another name"
+        } else if self.name.contains(char::is_control) {
+            "leave out line breaks and control characters"
+        } else {
+            return Ok(());
+        };
+        Err(self.wrong("name", name, remedy))
     }
 
     /// Reports settings that do not fit the format.
@@ -115,8 +131,8 @@ impl Endpoint {
         mistakes.or(())
     }
 
-    /// Checks everything but the client: what it reads need not be there yet for an
-    /// endpoint that is disabled.
+    /// Checks everything but the client. The certificates of a disabled endpoint need
+    /// not exist yet.
     pub(crate) fn check_disabled(&self) -> Result<(), BuildError> {
         let mut mistakes = Mistakes::default();
         mistakes.take(self.check());
@@ -124,7 +140,7 @@ impl Endpoint {
         mistakes.or(())
     }
 
-    /// What makes the requests, and the client that sends them.
+    /// Returns what makes the requests, and the client that sends them.
     fn delivery(&self) -> Result<(Poster, Transport), BuildError> {
         let mut mistakes = Mistakes::default();
         let poster = mistakes.take(self.poster());
@@ -145,7 +161,7 @@ impl Endpoint {
         mistakes.or((poster, client))
     }
 
-    /// What makes the requests.
+    /// Returns what makes the requests.
     fn poster(&self) -> Result<Poster, BuildError> {
         let mut mistakes = Mistakes::default();
         let shown_url = without_user_info(&self.url);
@@ -181,9 +197,9 @@ impl Endpoint {
         })
     }
 
-    /// Written before the name of a setting.
+    /// Returns what is written before the name of a setting.
     fn of(&self) -> String {
-        format!("endpoint {:?}: ", self.name)
+        format!("endpoint {:?}: ", shown_name(&self.name))
     }
 
     fn wrong(&self, field: &str, value: impl fmt::Display, remedy: &str) -> BuildError {
@@ -196,8 +212,8 @@ impl Checked {
         &self.endpoint.name
     }
 
-    /// The endpoint's own part of a notifier, and its worker to be spawned.
-    /// Applies the layers, which may need a runtime.
+    /// Returns the side of the endpoint that events are written to, and its worker to
+    /// be spawned. Applies the layers, which may need a runtime.
     pub(crate) fn start(
         self,
         backing: Backing,
@@ -216,10 +232,15 @@ impl Checked {
             let counts = counts.clone();
             move |events| counts.written(events)
         };
-        let (store, clock) = (backing.store, backing.clock);
-        let queue = Queue::of(endpoint.limits, store, clock, accepted);
         let sink = endpoint.dead_letters.or(backing.dead_letters);
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
+        let missing = {
+            let dead_letters = dead_letters.clone();
+            let why = "the store of the queue cannot read them any more";
+            move |events| dead_letters.lose(events, Reason::Damaged, why)
+        };
+        let (store, clock) = (backing.store, backing.clock);
+        let queue = Queue::of(endpoint.limits, store, clock, accepted, missing);
         let switch = Arc::new(Switch::default());
         let leftover = Arc::new(Mutex::new(Leftover::default()));
         let url = match endpoint.destination {
@@ -280,6 +301,28 @@ mod tests {
                 panic!("{wrong:?} was taken");
             };
             assert!(!format!("{error} {error:?}").contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_shown_is_refused() {
+        for (name, remedy) in [
+            ("https://me:hush@h/p", "with a password"),
+            ("ci url: https://me:hush@h", "with a password"),
+            ("http://me:hush", "with a password"),
+            ("c\ni", "control characters"),
+            ("c\u{9b}2Ji", "control characters"),
+        ] {
+            let endpoint = Endpoint::new(name, "http://h").timeout(std::time::Duration::ZERO);
+            let shown = format!("{endpoint:?}");
+            let Err(error) = endpoint.checked() else {
+                panic!("{name:?} was taken");
+            };
+            let shown = format!("{shown} {error} {error:?}");
+            assert!(shown.contains(remedy) && !shown.contains("hush"), "{shown}");
+        }
+        for name in ["team@ci", "équipe", "https://h/p"] {
+            assert!(Endpoint::new(name, "http://h").checked().is_ok(), "{name}");
         }
     }
 

@@ -1,4 +1,8 @@
 //! Several events in one request: [`Batch`].
+//!
+//! A batch is [formed](Forming) from the queue, [sealed](SealedBatch), which makes its
+//! repositories busy, and sent as [parts](Part): one at first, more once it was halved.
+//! Parts of one batch that share a repository are never under way at the same time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -13,10 +17,20 @@ use crate::queue::{Entry, Occupied, Queue};
 
 /// How many events go into one request.
 ///
-/// A batch goes out as soon as it is full, or its first event has waited for
+/// A batch is sent as soon as it is full, or its first event has waited for
 /// [`linger`](Self::linger). A batch that the receiver rejects, that fails more
-/// than once, or that is to be given up is halved until the culprit is alone, so
-/// that one event never takes others with it.
+/// than once, or that is to be given up is halved until the event at fault is
+/// alone, so that one event never makes dead letters of others.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_registry_notifications::Endpoint;
+/// use tower_registry_notifications::endpoint::Batch;
+///
+/// let batch = Batch::of(100).linger(Duration::from_millis(200));
+/// let endpoint = Endpoint::new("ci", "https://ci.example.com/events").batch(batch);
+/// # let _ = endpoint;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     pub(super) events: usize,
@@ -25,8 +39,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Posts at most so many events in a request; 1 is one event each, as in the
-    /// reference.
+    /// Returns a batch of at most this many events in a request. With 1 each event
+    /// has a request of its own, as in the reference.
     pub fn of(events: usize) -> Self {
         Self {
             events,
@@ -35,8 +49,8 @@ impl Batch {
         }
     }
 
-    /// Sets the most bytes of events in a request's body. An event that is larger
-    /// goes alone. Defaults to 1 MiB.
+    /// Sets the maximum size of the events in a request's body, in bytes. An event
+    /// that is larger is sent alone. Defaults to 1 MiB.
     #[must_use]
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
@@ -44,7 +58,7 @@ impl Batch {
     }
 
     /// Sets how long a batch that is not full waits for more events. Defaults to
-    /// zero: events that came while the last batch was under way go together.
+    /// zero: a batch has the events that arrived while the last one was under way.
     #[must_use]
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
@@ -135,7 +149,7 @@ impl Forming {
         self.entries.is_empty()
     }
 
-    /// When the batch must go out.
+    /// Returns when the batch must be sent.
     pub(super) fn due(&self, batch: &Batch) -> Instant {
         match self.full {
             true => self.since,
@@ -143,7 +157,7 @@ impl Forming {
         }
     }
 
-    /// When its oldest event was accepted.
+    /// Returns when its oldest event was accepted.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.entries.iter().map(Entry::since).min()
     }
@@ -165,7 +179,8 @@ impl Forming {
     }
 }
 
-/// `wait` after `start`; a wait beyond all measure is a year.
+/// Returns the time `wait` after `start`. A wait of more than a year counts as a
+/// year, so that the sum does not overflow.
 pub(super) fn after(start: Instant, wait: Duration) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     start + wait.min(YEAR)
@@ -173,8 +188,8 @@ pub(super) fn after(start: Instant, wait: Duration) -> Instant {
 
 /// A batch under way, with the repositories that it keeps busy.
 ///
-/// It has one part until it is halved. Several parts are of one repository
-/// always, and are tried in order: the next one when the first is done.
+/// It has one part until it is halved. If it has several, all of them are of one
+/// repository and are tried in order: the next one when the first is done.
 #[derive(Debug)]
 pub(super) struct SealedBatch {
     pub(super) parts: VecDeque<Part>,
@@ -186,15 +201,15 @@ pub(super) enum Halves {
     /// The events are of one repository: the batch has another part behind the
     /// first.
     InOrder,
-    /// The other half is of other repositories, and goes on by itself.
+    /// The other half is of other repositories, and continues as a batch of its own.
     Apart(SealedBatch),
 }
 
 impl SealedBatch {
     /// Halves the first part, if it has more than one event.
     ///
-    /// Events of different repositories are separated first. Nothing has to be
-    /// in order between them, so that neither half waits for the other.
+    /// Events of different repositories are separated first. Their order does not
+    /// matter, so neither half waits for the other.
     pub(super) fn halve(&mut self) -> Option<Halves> {
         let part = self.parts.front_mut().filter(|it| it.entries.len() > 1)?;
         part.encoded = Vec::new();
@@ -228,7 +243,7 @@ impl SealedBatch {
         }))
     }
 
-    /// When its oldest event was accepted.
+    /// Returns when its oldest event was accepted.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.parts.iter().filter_map(Part::oldest).min()
     }
@@ -242,7 +257,7 @@ impl SealedBatch {
 #[derive(Debug, Default)]
 pub(super) struct Part {
     pub(super) entries: Vec<Entry>,
-    /// The encodings, as long as no attempt has failed.
+    /// The encodings, until the first attempt takes them.
     encoded: Vec<Encoded>,
     pub(super) attempts: u32,
     first_attempt: Option<SystemTime>,
@@ -258,7 +273,7 @@ pub(crate) struct Tried {
 }
 
 impl Part {
-    /// A part without events that was tried as often as this one.
+    /// Returns a part without events that counts the same attempts.
     fn clone_attempts(&self) -> Self {
         Self {
             attempts: self.attempts,
@@ -268,8 +283,8 @@ impl Part {
         }
     }
 
-    /// The first repositories, until they have `half` of the events. Never all
-    /// of them, unless there is only one.
+    /// Returns the first repositories, as many as have `half` of the events. Never
+    /// returns all of them unless there is only one.
     fn repositories(&self, half: usize) -> HashSet<String> {
         let mut counts = HashMap::new();
         for entry in &self.entries {
@@ -307,7 +322,8 @@ impl Part {
         self.first_attempt.get_or_insert(now);
         self.last_attempt = Some(now);
         match self.encoded.is_empty() {
-            // Not kept while the part waits: they may be large, and the wait long.
+            // Taken, not cloned: while the part waits for another attempt, which may
+            // take days, the encodings must not occupy memory.
             false => std::mem::take(&mut self.encoded),
             true => {
                 let events = self.entries.iter().map(|entry| &entry.event);
@@ -316,7 +332,8 @@ impl Part {
         }
     }
 
-    /// The same in each attempt at these events, and in no other request.
+    /// Returns an id that is the same in each attempt at these events and differs
+    /// from that of every other request.
     pub(super) fn id(&self) -> String {
         match &*self.entries {
             [one] => one.event.id().to_string(),
@@ -331,7 +348,7 @@ impl Part {
         }
     }
 
-    /// The trace that all of the events belong to.
+    /// Returns the trace that the events belong to, if it is the same for all.
     pub(super) fn trace_parent(&self) -> Option<&str> {
         let first = self.entries.first()?.event.trace_parent();
         let same = |entry: &Entry| entry.event.trace_parent() == first;
@@ -342,7 +359,7 @@ impl Part {
         self.entries.iter().map(Entry::since).min()
     }
 
-    /// The age of the oldest event.
+    /// Returns the age of the oldest event.
     pub(super) fn age(&self) -> Duration {
         self.oldest()
             .map_or(Duration::ZERO, |since| since.elapsed())
@@ -356,7 +373,7 @@ impl Part {
         }
     }
 
-    /// Its events, each with how often and when it was tried.
+    /// Returns its events, each with how often and when it was tried.
     pub(super) fn into_entries(self) -> impl Iterator<Item = (Entry, Tried)> {
         let tried = self.tried();
         let entries = self.entries.into_iter();

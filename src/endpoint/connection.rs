@@ -1,4 +1,4 @@
-//! How an endpoint is told to connect.
+//! The methods of [`Endpoint`] that configure its connections.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use super::endpoint::Endpoint;
 
 /// # Connection
 impl Endpoint {
-    /// Trusts these certificate authorities too: the content of a PEM file with
-    /// one or more certificates. May be called again. A receiver's own
+    /// Trusts these certificate authorities in addition: the content of a PEM file
+    /// with one or more certificates. May be called again. A receiver's own
     /// self-signed certificate can be given as well, as `openssl req -x509` makes
-    /// it; the receiver's name must be in its `subjectAltName`. Defaults to those
-    /// that the system trusts.
+    /// it; the receiver's name must be in its `subjectAltName`. Defaults to none
+    /// besides those that the system trusts.
     ///
     /// For `https` only.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -45,16 +45,16 @@ impl Endpoint {
         self
     }
 
-    /// Sets the time limit of a connection: name, TCP and TLS together. It is
-    /// part of the attempt's [`timeout`](Self::timeout), which bounds it too.
+    /// Sets how long connecting may take: resolving the name, TCP and TLS together.
+    /// The attempt's [`timeout`](Self::timeout) includes it and bounds it too.
     /// Defaults to 5 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connection.connect_timeout = Some(timeout);
         self
     }
 
-    /// Sets which addresses may be connected to. With a proxy that is the address of
-    /// the proxy; see [`AddressPolicy`]. Defaults to all.
+    /// Sets which addresses may be connected to. With a proxy these are the addresses
+    /// of the proxy; see [`AddressPolicy`]. Defaults to all.
     pub fn addresses(mut self, policy: AddressPolicy) -> Self {
         self.connection.addresses = policy;
         self

@@ -15,7 +15,7 @@ use super::delivery::{ConnectionSettings, Delivery, of_client};
 use super::retry::{Retry, RetryPolicy, StatusMeaning, Statuses};
 use crate::event::{Encoding, Format};
 use crate::queue::{Limits, Overflow};
-use crate::redact::without_user_info;
+use crate::redact::{shown_name, without_user_info};
 use crate::sink::{Filter, Sink};
 
 /// A named webhook target with its own filter, queue, retry policy and delivery.
@@ -39,9 +39,10 @@ use crate::sink::{Filter, Sink};
 ///
 /// # Statuses
 ///
-/// With a [`Backoff`](super::Backoff), the default. [`on_status`](Self::on_status)
-/// gives a status another meaning. With a [`Breaker`](super::Breaker) everything
-/// but 2xx is tried again, as in the reference.
+/// The table applies with a [`Backoff`](super::Backoff), the default.
+/// [`on_status`](Self::on_status) gives a status another meaning. With a
+/// [`Breaker`](super::Breaker) everything except 2xx is tried again, as in the
+/// reference.
 ///
 /// | status | meaning |
 /// | --- | --- |
@@ -53,8 +54,9 @@ use crate::sink::{Filter, Sink};
 /// | 3xx | tried again: a redirect is not followed; the log says so |
 /// | 408, 425, 429, all other 4xx, 5xx | tried again |
 ///
-/// A response with `Retry-After`, in seconds or as a date, pauses the endpoint
-/// for that time, at most for an hour. A value that is neither is ignored.
+/// A response with `Retry-After` (RFC 9110, section 10.2.3), in seconds or as a date,
+/// pauses the endpoint for that time, at most for an hour. A value that is neither is
+/// ignored.
 ///
 /// # Other responses
 ///
@@ -72,7 +74,7 @@ use crate::sink::{Filter, Sink};
 /// URL without user info, the number of waiting events and the time until the
 /// next attempt; those after it at debug level.
 #[derive(Clone)]
-#[must_use = "an endpoint does nothing outside of a notifier"]
+#[must_use = "an endpoint does nothing until it is added to a notifier"]
 pub struct Endpoint {
     pub(super) name: String,
     pub(super) url: String,
@@ -128,12 +130,12 @@ impl Endpoint {
 
     /// Returns an endpoint with the defaults.
     ///
-    /// The name identifies it in status, metrics and dead letters. The URL is
-    /// `http` or `https`. A receiver on a Unix socket needs a server that listens on an
-    /// address before it, or a [client](Self::client) of your own. The URL's user info is sent as Basic authorization, and
-    /// characters that are not ASCII are percent-encoded. The URL is shown in
-    /// status and logs, without user info: put a secret that would stand in its
-    /// path or query into a [header](Self::header) if the receiver takes one.
+    /// The name identifies it in status, metrics and dead letters. The URL is `http` or
+    /// `https`. Its user info is sent as Basic authorization, and characters that are
+    /// not ASCII are percent-encoded. Status and logs show the URL without user info:
+    /// put a secret into a [header](Self::header) rather than into path or query, if
+    /// the receiver accepts one. A receiver on a Unix socket needs a server that
+    /// listens on an address in front of it, or a [client](Self::client) of your own.
     pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -163,8 +165,8 @@ impl Endpoint {
     }
 
     /// Adds a header to every request. It replaces the header of this name that this
-    /// crate sets, such as `Content-Type` and `User-Agent`; called again with the same
-    /// name, all values are sent. The value is a secret: it is sent, and shown nowhere.
+    /// crate sets, such as `Content-Type` and `User-Agent`. If it is called again with
+    /// the same name, all values are sent. Values are secrets and shown nowhere.
     ///
     /// Headers that frame a message, such as `Content-Length`, cannot be set.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -196,38 +198,38 @@ impl Endpoint {
         self
     }
 
-    /// Sets whether requests tell the number of each event, so that a receiver notices
-    /// when one is missing. Defaults to `false`.
+    /// Sets whether requests carry the number of each event, so that a receiver notices
+    /// if one is missing. Defaults to `false`.
     ///
     /// The endpoint numbers the events that are written to it, after its filter, from 1
     /// for each instance of the [source](crate::SourceRecord::instance_id). A receiver
     /// that has the numbers up to 17 of an instance has all of its events up to then. A
-    /// number that is missing belongs to an event that is still tried, to a dead letter,
-    /// or to an event that is counted as lost. A repetition has the number that the event
-    /// had before, and so has a dead letter that is
-    /// [sent again](crate::Notifier::send_again).
+    /// missing number belongs to an event that is still being tried, to a dead letter,
+    /// or to an event that is counted as lost. An event that is repeated, or
+    /// [sent again](crate::Notifier::send_again) after it was a dead letter, keeps its
+    /// number.
     ///
     /// | format | number | what it counts |
     /// | --- | --- | --- |
     /// | `CloudEvents`, `ImageUpdater` | attribute `sequence`, 20 digits | attribute `partitionkey` |
-    /// | all others | header `notification-sequence`; of several events, separated by commas, in the order of the body | header `notification-partition`; if they differ, as many, separated by commas |
+    /// | all others | header `notification-sequence`; for several events a list separated by commas, in the order of the body | header `notification-partition`; if the values differ, a list of the same length |
     ///
     /// What a number counts is `<instance id>/<name of the endpoint>`, both
     /// percent-encoded. The headers are not part of what [`sign`](Self::sign) and
     /// [`sign_hmac`](Self::sign_hmac) sign. In formats `V2` and `V1` a batch has at most
     /// 100 events then.
     ///
-    /// This is for events of the notifier's own source, and not for workers of a stream,
-    /// which share the events of an endpoint. An event of an unknown instance
-    /// has no number, and neither has one that was accepted while a journal was not
+    /// It numbers events of the notifier's own source. Workers of a stream, which share
+    /// the events of an endpoint, cannot use it. An event of an unknown instance has no
+    /// number, and neither has one that was accepted while the journal was not
     /// available.
     pub fn sequence(mut self, sequence: bool) -> Self {
         self.sequence = sequence;
         self
     }
 
-    /// Sets the time limit of an attempt, connection and response included.
-    /// Defaults to 5 s (in a distribution configuration file to 1 s).
+    /// Sets the time limit of an attempt, including connecting and the response.
+    /// Defaults to 5 s, and in a distribution configuration file to 1 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -240,8 +242,8 @@ impl Endpoint {
         self
     }
 
-    /// Sets what a status of the receiver means, in place of what the retry
-    /// policy says. Called again for the same status, the last call counts.
+    /// Sets what a status of the receiver means, instead of what the retry policy
+    /// says. If several calls name the same status, the last one counts.
     ///
     /// ```
     /// use tower_registry_notifications::Endpoint;
@@ -250,7 +252,7 @@ impl Endpoint {
     /// let endpoint = Endpoint::new("ci", "https://ci.example.com/events")
     ///     // A redirect accepts events, as in the reference. It is never followed.
     ///     .on_status(300..=399, StatusMeaning::Accept)
-    ///     // This receiver says so of events that it has already.
+    ///     // This receiver answers 409 to events that it already has.
     ///     .on_status(409, StatusMeaning::Accept);
     /// # let _ = endpoint;
     /// ```
@@ -259,9 +261,9 @@ impl Endpoint {
         self
     }
 
-    /// Sets the maximum number of requests under way at a time. Two requests
-    /// never carry events of the same repository, so that their order is kept.
-    /// Defaults to 1.
+    /// Sets the maximum number of requests under way at a time. Two of them never
+    /// carry events of the same repository, so that the order in each repository is
+    /// kept. Defaults to 1.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests;
         self
@@ -304,8 +306,9 @@ impl Endpoint {
     /// Sets what keeps events that will not be tried again: a
     /// [`DeadLetterFile`](crate::dead_letter::DeadLetterFile), a
     /// [`DeadLetterChannel`](crate::dead_letter::DeadLetterChannel), any
-    /// [`Sink`](crate::sink::Sink). Defaults to nothing: they are counted and logged,
-    /// and lost.
+    /// [`Sink`](crate::sink::Sink). Defaults to the
+    /// [notifier's](crate::NotifierBuilder::dead_letters). Without either, and without
+    /// a journal, they are lost, which is counted and logged.
     pub fn dead_letters(mut self, sink: impl DeadLetterSink) -> Self {
         self.dead_letters = Some(Arc::new(sink));
         self
@@ -317,17 +320,17 @@ impl Endpoint {
         self
     }
 
-    /// Sets whether the endpoint is left out. Its certificates and addresses are not
-    /// checked then. Defaults to `false`.
+    /// Sets whether the endpoint is disabled: it gets no events, and its certificates
+    /// and addresses are not checked. Defaults to `false`.
     pub fn disabled(mut self, disabled: bool) -> Self {
         self.disabled = disabled;
         self
     }
 
-    /// Wraps the delivery of each request in a layer. Called again, the next
-    /// layer goes around those before. They all stand inside of the attempt's
-    /// timeout and around the [`client`](Self::client): their response is judged
-    /// as the receiver's, and their error, like a panic, fails the attempt.
+    /// Wraps the delivery of each request in a layer. A layer of a later call is
+    /// outside those of earlier ones. All are inside the attempt's timeout and around
+    /// the [`client`](Self::client): their response counts as the receiver's, and an
+    /// error or panic fails the attempt.
     ///
     /// A header for every request, and at most four requests at a time:
     ///
@@ -362,9 +365,9 @@ impl Endpoint {
         self
     }
 
-    /// Replaces the HTTP client. Timeout, retries and the meaning of statuses
-    /// stay with the endpoint; the client must not follow redirects. Trust and
-    /// addresses are the client's own matter.
+    /// Replaces the HTTP client. The endpoint keeps timeout, retries and the meaning of
+    /// statuses. The client must not follow redirects, and decides itself which
+    /// certificates to trust and which addresses to connect to.
     pub fn client<S, R>(mut self, client: S) -> Self
     where
         S: Service<Request<Bytes>, Response = Response<R>> + Clone + Send + 'static,
@@ -395,7 +398,7 @@ impl Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("name", &self.name)
+            .field("name", &shown_name(&self.name))
             .field("url", &without_user_info(&self.url))
             .field("headers", &self.headers.len())
             .field("encoding", &self.encoding)

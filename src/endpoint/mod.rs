@@ -5,9 +5,10 @@
 //!                                         └─▶ dead letter
 //! ```
 //!
-//! `assemble.rs` puts these parts together. Each of them can be read without
-//! knowing the others: `retry/` says when to try again and what a status means,
-//! `delivery/` makes a request and gets the response, `status/` counts and logs.
+//! `assemble.rs` puts these parts together. Each can be read without knowing the
+//! others: `retry/` says when to try again and what a status means, `delivery/` makes
+//! a request and gets the response, `status/` counts and logs, `dead_letter/` keeps
+//! what will not be tried again, and `worker/` moves the events from one to the next.
 
 mod assemble;
 mod batch;

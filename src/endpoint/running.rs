@@ -10,7 +10,7 @@ use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
 use crate::event::{Format, SharedEvent};
 use crate::queue::{Admission, Numbering, Overflow, Position, Queue, Refused, Waiter};
-use crate::sink::{Acceptance, Destination, Filter, Sink, SinkError};
+use crate::sink::{Acceptance, Destination, Filter, Sink, SinkError, Turn};
 
 /// The side of an endpoint that events are written to.
 pub(crate) struct Running {
@@ -53,14 +53,13 @@ impl Running {
         self.queue.close();
     }
 
-    /// Takes events that the store of the queue lends. `new` of them were never
-    /// here before.
+    /// Takes events that the queue's store lends. `new` of them were not here before.
     #[cfg(feature = "jetstream")]
     pub(crate) fn borrow_events(&self, events: Vec<crate::queue::Stored>, new: usize) {
         self.queue.borrow_events(events, new);
     }
 
-    /// Asks for events back that must not be delivered any more.
+    /// Asks the worker to give back events that must not be delivered any more.
     #[cfg(feature = "jetstream")]
     pub(crate) fn revoke(&self) {
         self.queue.revoke();
@@ -73,13 +72,13 @@ impl Running {
         self.dead_letters.reject(event, error).await;
     }
 
-    /// Gives up what is not delivered.
+    /// Closes the queue and tells the worker to give up what is not delivered.
     pub(crate) fn stop(&self) {
         self.queue.close();
         self.switch.stop();
     }
 
-    /// Delivers again; true if it did not.
+    /// Turns deliveries on. Returns whether they were off.
     pub(crate) fn enable(&self) -> bool {
         self.switch.turn_on()
     }
@@ -94,13 +93,14 @@ impl Running {
         self.dead_letters.close();
     }
 
-    /// What became of the events, once the worker has ended.
+    /// Returns what became of the events. Called after the worker has ended.
     pub(crate) fn account(&self) -> Account {
         let leftover = *self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
         let (stored, letters) = (leftover.stored, leftover.letters);
         let (dead, lost) = self.counts.dead_and_lost();
         let store = self.queue.kept_in();
-        // Events that were on their way into the store may have come since then.
+        // Events that were on their way into the store when the worker ended may have
+        // arrived since.
         let stored = store.map_or(stored, |_| self.queue.size().0);
         let store = store.filter(|_| stored > 0);
         let location = self.dead_letters.location().filter(|_| letters.kept > 0);
@@ -112,7 +112,7 @@ impl Running {
         };
         Account {
             leftover: Leftover { stored, letters },
-            // A worker that does not even end when it is aborted.
+            // Something is left only if the worker did not end even when it was aborted.
             stuck: match self.queue.kept_in() {
                 Some(_) => 0,
                 None => self.queue.size().0,
@@ -123,8 +123,8 @@ impl Running {
         }
     }
 
-    /// Whether an event of average size would be accepted now, without waiting
-    /// for room. Where older events make room, only a closed queue is not ready.
+    /// Whether an event of average size would be accepted now without waiting for room.
+    /// With [`Overflow::DropOldest`], whether the queue is open.
     pub(crate) fn is_ready(&self) -> bool {
         match self.overflow {
             Overflow::RejectNewest | Overflow::Wait => self.queue.has_room(),
@@ -133,22 +133,28 @@ impl Running {
     }
 
     /// Whether the endpoint posts the event: its filter wants it and its format can
-    /// carry it. Called once for each event, because it counts those that fail only
-    /// the latter.
+    /// carry it. Must be called once for each event, because it counts the events that
+    /// the filter wants and the format cannot carry.
     pub(crate) fn wants(&self, event: &SharedEvent) -> bool {
+        self.wants_in(event, Turn::First)
+    }
+
+    /// The same for an event that may be offered several times. It counts in its first
+    /// turn.
+    pub(crate) fn wants_in(&self, event: &SharedEvent, turn: Turn) -> bool {
         if !self.filter.wants(event) {
             return false;
         }
         let action = event.action();
         let asked = !self.format.is_on_request(action) || self.filter.names_action(action);
         let carried = asked && self.format.carries(event);
-        if !carried {
+        if !carried && turn == Turn::First {
             self.counts.unsupported();
         }
         carried
     }
 
-    /// Takes an event that its store could not take. It is in memory only.
+    /// Takes an event that the store could not take, into memory only.
     #[cfg(feature = "journal")]
     pub(crate) fn accept_in_memory(&self, event: &SharedEvent) -> Acceptance {
         match self.queue.push(event) {
@@ -166,17 +172,17 @@ impl Running {
     /// Offers the event once, if the endpoint wants it, without waiting for room.
     /// An event that is refused is neither counted nor a dead letter yet: the
     /// caller offers it again, or ends with [`refuse`](Self::refuse).
-    pub(crate) fn try_accept(&self, event: &SharedEvent) -> Result<(), Refused> {
-        if !self.wants(event) {
+    pub(crate) fn try_accept(&self, event: &SharedEvent, turn: Turn) -> Result<(), Refused> {
+        if !self.wants_in(event, turn) {
             return Ok(());
         }
-        // Letters of events that made room go on in the background.
+        // The letters of events that made room continue in the background.
         self.push(event.into()).map(drop)
     }
 
-    /// Gives up an event that was refused: it becomes a dead letter. Resolves
-    /// when that is kept or lost, with the reason of the refusal as error. Does
-    /// nothing if the filter does not want the event.
+    /// Makes a dead letter of an event that was refused. Resolves when the letter is
+    /// kept or lost, with the reason of the refusal as error. Does nothing if the filter
+    /// does not want the event.
     pub(crate) fn refuse(&self, event: &SharedEvent, refused: Refused) -> Acceptance {
         match self.filter.wants(event) {
             true => self.bury_refused(event.into(), refused),
@@ -184,7 +190,7 @@ impl Running {
         }
     }
 
-    /// Takes an event back that was a dead letter, whatever the filter says. It
+    /// Takes back an event that was a dead letter, whatever the filter says. The event
     /// keeps its number.
     pub(crate) fn accept_again(&self, letter: &DeadLetter) -> Acceptance {
         let event = &letter.event;
@@ -265,8 +271,8 @@ impl Running {
         })
     }
 
-    /// Makes a dead letter of an event that was refused. Resolves when it is kept
-    /// or lost, with the reason of the refusal as error.
+    /// Makes a dead letter of an event that was refused, whatever the filter says.
+    /// Resolves when it is kept or lost, with the reason of the refusal as error.
     pub(crate) fn bury_refused(&self, write: Admission<'_>, refused: Refused) -> Acceptance {
         let Admission { event, numbering } = write;
         if let Refused::TooLarge { bytes, most } = refused
@@ -314,8 +320,8 @@ pub(crate) struct Account {
     pub(crate) earlier_lost: u64,
 }
 
-/// A write that waits for room. If it is dropped, the event may have found room
-/// already, and else becomes a dead letter in the background.
+/// A write that waits for room. If it is dropped before the queue has accepted the
+/// event, the event becomes a dead letter in the background.
 struct WaitingWrite {
     dead_letters: Arc<DeadLetterWriter>,
     queue: Arc<Queue>,
@@ -335,7 +341,7 @@ impl WaitingWrite {
 impl Drop for WaitingWrite {
     fn drop(&mut self) {
         if let Err(refused) = self.waiter.cancel() {
-            // Its own drop lets it go on.
+            // Dropping a burial lets it continue in the background.
             drop(self.bury(refused));
         }
     }
@@ -380,14 +386,10 @@ impl Destination for Running {
         Self::is_ready(self)
     }
 
-    fn offer(&self, event: &SharedEvent) -> Acceptance {
-        Acceptance::ready(self.try_accept(event).map_err(SinkError::from))
-    }
-
-    fn offer_last(&self, event: &SharedEvent) -> Acceptance {
-        match self.try_accept(event) {
-            Ok(()) => Acceptance::accepted(),
-            Err(refused) => self.refuse(event, refused),
+    fn offer(&self, event: &SharedEvent, turn: Turn) -> Acceptance {
+        match self.try_accept(event, turn) {
+            Err(refused) if turn == Turn::Last => self.refuse(event, refused),
+            answer => Acceptance::ready(answer.map_err(SinkError::from)),
         }
     }
 }

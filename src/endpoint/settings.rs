@@ -1,4 +1,4 @@
-//! What the status shows of an endpoint's configuration: no secrets.
+//! The settings of an endpoint as its status shows them, without secrets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,9 @@ impl Endpoint {
     /// seconds. Of headers, signing secrets and certificates there is only their
     /// number.
     pub(super) fn settings(&self) -> BTreeMap<&'static str, Value> {
-        let format = format!("{:?}", self.encoding.format).to_lowercase();
         let letters = self.dead_letters.as_ref().map(|sink| sink.location());
         BTreeMap::from([
-            ("format", json!(format)),
+            ("format", json!(self.encoding.format.name())),
             ("compact", json!(self.encoding.compact)),
             ("headers", json!(self.headers.len())),
             ("signatures", json!(self.signing_secrets.len())),

@@ -1,4 +1,4 @@
-//! How an endpoint proves that its requests are its own.
+//! The methods of [`Endpoint`] that configure signatures.
 
 use super::endpoint::Endpoint;
 

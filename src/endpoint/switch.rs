@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// Whether an endpoint delivers, which a receiver that is gone turns off, and
-/// whether its worker is to end. Wakes one worker.
+/// Whether an endpoint delivers, and whether its worker is to end. A receiver that is
+/// gone turns deliveries off. Wakes the one worker.
 #[derive(Debug, Default)]
 pub(super) struct Switch {
     off: AtomicBool,
@@ -40,7 +40,8 @@ impl Switch {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    /// Resolves when it was turned on or stopped.
+    /// Resolves after deliveries were turned on or the worker was stopped. A change
+    /// between two calls is not missed: `Notify` keeps one permit.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }

@@ -1,3 +1,5 @@
+//! What was done, and to what kind of thing: [`Action`] and [`Kind`].
+
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub enum Action {
     /// Content was written, or a tag was set.
     Push,
-    /// Content was read, or a HEAD request asked whether it exists.
+    /// Content was read, or requested with HEAD.
     Pull,
     /// A blob of one repository was made available in another.
     Mount,
@@ -22,7 +24,7 @@ pub enum Action {
 impl Action {
     pub(crate) const ALL: [Self; 4] = [Self::Push, Self::Pull, Self::Mount, Self::Delete];
 
-    /// Whether something of this kind can be acted on so.
+    /// Whether this action can happen to something of this kind.
     pub(crate) fn applies_to(self, kind: Kind) -> bool {
         match self {
             Self::Push | Self::Pull => matches!(kind, Kind::Manifest | Kind::Blob),

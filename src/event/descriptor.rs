@@ -1,3 +1,8 @@
+//! The description of a piece of content: [`Descriptor`].
+//!
+//! Parsing follows Go where it is more lenient than serde, because the events of the
+//! reference are read too.
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

@@ -18,8 +18,8 @@ pub enum Format {
     /// index have no platform.
     V1,
     /// [CloudEvents 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md)
-    /// in JSON: an event alone in structured mode, also where an endpoint may send
-    /// batches; several as a batch.
+    /// in JSON. A single event is in structured mode, even if the endpoint may send
+    /// batches; several are a batch.
     ///
     /// | attribute | value |
     /// | --- | --- |
@@ -34,7 +34,7 @@ pub enum Format {
     /// | `datacontenttype` | `application/json` |
     /// | `data` | the whole event as in format v2 |
     ///
-    /// The types are named after what the bridge is told:
+    /// The types are named after the methods of the bridge:
     ///
     /// - `registry.manifest.pushed.v1`, `registry.manifest.pulled.v1`,
     ///   `registry.manifest.deleted.v1`
@@ -92,6 +92,31 @@ pub enum Format {
     ///
     /// All other attributes are those of `CloudEvents`.
     ImageUpdater,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: &[Self] = &[
+        Self::V2,
+        Self::V1,
+        Self::CloudEvents,
+        Self::Azure,
+        Self::Harbor,
+        Self::ImageUpdater,
+    ];
+
+    /// Returns the name of the format in configuration files and in the status: `v2`,
+    /// `v1`, `cloudevents`, `azure`, `harbor` or `imageupdater`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+            Self::V1 => "v1",
+            Self::CloudEvents => "cloudevents",
+            Self::Azure => "azure",
+            Self::Harbor => "harbor",
+            Self::ImageUpdater => "imageupdater",
+        }
+    }
 }
 
 /// A format with its settings.

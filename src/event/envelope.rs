@@ -1,3 +1,5 @@
+//! The body that endpoints receive: [`Envelope`].
+
 use serde::{Deserialize, Serialize};
 
 use super::encoding::{Encoding, Format};
@@ -32,8 +34,8 @@ impl Envelope {
 
     /// Encodes the envelope in the given format, indented: the same bytes that
     /// an endpoint receives. In [CloudEvents](Format::CloudEvents) the result
-    /// is a batch. In formats that carry one event in a request, the result is
-    /// one such request after the other, each on a new line.
+    /// is a batch. In formats that carry one event in a request, the result has
+    /// the body of each request on a line of its own.
     pub fn encode(&self, format: Format) -> Vec<u8> {
         self.encode_as(&Encoding::of(format))
     }

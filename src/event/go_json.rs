@@ -2,8 +2,8 @@
 //!
 //! Registries written in Go decide with `encoding/json` what a manifest
 //! refers to. A stricter parser would refuse manifests that they serve, and one
-//! that resolves ambiguities otherwise would report layers that nobody pulls.
-//! Where the two differ from other parsers, the rules are Go's:
+//! that resolves ambiguities differently could be made to report layers that nobody
+//! pulls. Where Go differs from other parsers, its rules apply:
 //!
 //! - Invalid UTF-8 and lone surrogates in strings become U+FFFD, the former one
 //!   for each byte.
@@ -133,7 +133,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next value, which must be a string.
+    /// Returns the next value, which must be a string.
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
         match self.peek() {
             Some(b'"') => {
@@ -149,7 +149,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next value, which must be an integer in the range of `T`, without
+    /// Returns the next value, which must be an integer in the range of `T`, without
     /// fraction and exponent.
     pub(super) fn integer<T: FromStr + TryFrom<i64>>(&mut self) -> Result<T, Fault> {
         let start = *self;
@@ -164,7 +164,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes over the next value, whatever it is.
+    /// Skips the next value, whatever it is. Does not recurse: a client chooses how deep
+    /// values nest.
     pub(super) fn skip(&mut self) -> Result<(), Fault> {
         // The brackets that are still to come.
         let mut open = Vec::new();
@@ -242,8 +243,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Reads a number of digits only, as nearly all are. Consumes nothing if it is
-    /// another one.
+    /// Reads a number that consists of digits only, as nearly all do. Consumes nothing
+    /// if the next number is of another form.
     fn whole(&mut self) -> Option<i64> {
         // So many digits always fit.
         const MOST: usize = 18;
@@ -262,7 +263,7 @@ impl<'a> Scanner<'a> {
         Some(value)
     }
 
-    /// What is between the quotes of a key, and the colon after it.
+    /// Reads a key and the colon after it. Returns what is between the quotes.
     fn name(&mut self) -> Result<Key<'a>, Fault> {
         if self.peek() != Some(b'"') {
             return Err(self.syntax());
@@ -275,7 +276,8 @@ impl<'a> Scanner<'a> {
         Ok(Key(name))
     }
 
-    /// What is between quotes. Its escapes are well-formed.
+    /// Reads a string. Returns what is between the quotes, whose escapes are checked but
+    /// not decoded.
     fn quoted(&mut self) -> Result<&'a [u8], Fault> {
         self.at += 1;
         let start = self.at;
@@ -388,11 +390,11 @@ fn found_in(word: u64) -> u64 {
     (below(word, b' ') | equal(b'"') | equal(b'\\')) & HIGH
 }
 
-/// Makes an enum of the names of fields, and a function that tells which of them Go takes
-/// a key for.
+/// Defines an enum of the names of fields, and a function that returns the field to which
+/// Go assigns a key.
 ///
 /// Go prefers the field of exactly that name. No two fields of a descriptor or a manifest
-/// differ in case alone, so the first that matches is the one.
+/// differ in case alone, so the first that matches is that field.
 macro_rules! fields {
     ($of:ident: $($variant:ident = $name:literal)*) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -432,7 +434,7 @@ pub(super) fn is_folded(key: &str, name: &str) -> bool {
     key.len() >= name.len() && key.chars().map(fold).eq(name.chars().map(fold))
 }
 
-/// The text of a string, whose escapes are well-formed.
+/// Decodes a string whose escapes are well-formed.
 fn decode(quoted: &[u8]) -> Cow<'_, str> {
     if !quoted.contains(&b'\\')
         && let Ok(text) = std::str::from_utf8(quoted)
@@ -469,8 +471,8 @@ pub(crate) fn push_lossy(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// The character of the escape whose digits `rest` begins with, and of the one
-/// behind it if the two are a pair of surrogates.
+/// Decodes the escape whose digits `rest` begins with, together with the one after it if
+/// the two are a pair of surrogates.
 fn unicode(rest: &mut &[u8]) -> char {
     let Some((first, after)) = rest.split_at_checked(4) else {
         return char::REPLACEMENT_CHARACTER;
@@ -490,7 +492,7 @@ fn unicode(rest: &mut &[u8]) -> char {
     char::REPLACEMENT_CHARACTER
 }
 
-/// The number that four hexadecimal digits are.
+/// Returns the value of four hexadecimal digits.
 fn hex(digits: &[u8]) -> Option<u16> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
     let value = digits

@@ -1,4 +1,7 @@
-//! What events say about manifests, parsed within bounds.
+//! The facts that events state about manifests: [`Manifest`].
+//!
+//! A client chooses the content, so its size, the number of references and their memory
+//! are bounded.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,8 +23,8 @@ pub const MANIFEST_LIMIT: usize = 4 << 20;
 pub struct Manifest {
     /// The manifest itself.
     pub descriptor: Descriptor,
-    /// What it refers to: config, then layers, of an image; the manifests of
-    /// an index or list. Its `subject` is not among them.
+    /// What the manifest refers to: the config and then the layers of an image, or the
+    /// manifests of an index or list. The `subject` is not included.
     pub references: ReferenceList,
 }
 
@@ -43,16 +46,16 @@ impl Manifest {
 
     /// Returns what the manifest in `content` refers to.
     ///
-    /// `media_type` says which kind of manifest to read, in any case and with
-    /// or without parameters. A generic one, such as `application/json`, gives
-    /// way to the type that the content names.
+    /// `media_type` says which kind of manifest to read, in any case and with or without
+    /// parameters. If it is generic, such as `application/json`, the type that the
+    /// content names is used.
     ///
     /// Content is read exactly as distribution reads it, by the rules of Go's
     /// `encoding/json`: names of fields match in any case, a repeated one is
-    /// decoded onto the earlier value, `null` means absent, and U+FFFD takes
-    /// the place of invalid UTF-8 and lone surrogates. A negative size, which
-    /// Go takes too, is read as 0. At most 10,000 layers or manifests are
-    /// read, which may take 1 MiB of memory altogether.
+    /// decoded onto the earlier value, `null` means absent, and U+FFFD replaces
+    /// invalid UTF-8 and lone surrogates. A negative size, which Go accepts too, is
+    /// read as 0. At most 10,000 layers or manifests are read, which may take 1 MiB
+    /// of memory altogether.
     ///
     /// # Errors
     ///
@@ -66,14 +69,13 @@ impl Manifest {
         Self::read(Some(media_type), content, true).references
     }
 
-    /// Reads what an event says about the manifest in `content`, in one pass
-    /// unless its kind must be found out first.
+    /// Reads the facts about the manifest in `content`, in one pass unless its kind must
+    /// be found out first.
     ///
-    /// `media_type` is the `Content-Type` that it came with. If there is none
-    /// or a generic one, the type that the content names counts. If that names
-    /// none either, the type stays unknown: it is not guessed from the fields.
-    /// Without `want_references` there are none, and content of a known type
-    /// is not looked at.
+    /// `media_type` is the `Content-Type` that it came with. If there is none or a
+    /// generic one, the type that the content names counts. If the content names none
+    /// either, the type stays unknown: it is not guessed from the fields. Without
+    /// `want_references` there are none, and content of a known type is not read.
     pub(crate) fn read(
         media_type: Option<&str>,
         content: &[u8],
@@ -111,7 +113,7 @@ impl Manifest {
     }
 }
 
-/// What an event says about a manifest.
+/// The facts that an event states about a manifest.
 #[derive(Debug)]
 pub(crate) struct ReadManifest {
     /// Its media type, in lower case and without parameters, if it is known.
@@ -135,8 +137,8 @@ enum Kind {
 }
 
 impl ParseManifestError {
-    /// Whether the media type is not one of those whose references are known.
-    /// Then nothing is wrong with the manifest itself.
+    /// Whether the media type is none of those whose references can be read. The manifest
+    /// itself may be valid.
     pub fn is_unknown_media_type(&self) -> bool {
         self.0 == Kind::UnknownMediaType
     }

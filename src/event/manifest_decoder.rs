@@ -1,9 +1,8 @@
 //! What a manifest refers to, read as distribution reads it.
 //!
-//! Distribution decodes manifests into Go structs. A key that is repeated is
-//! decoded onto the value that an earlier one left, so that the rules of Go's
-//! structs, slices, maps and pointers decide what a registry serves. They are
-//! followed here to the letter:
+//! Distribution decodes manifests into Go structs. A repeated key is decoded onto the
+//! value that an earlier one left, so the rules of Go's structs, slices, maps and
+//! pointers decide what a registry serves. The decoder follows them exactly:
 //!
 //! - `null` empties a slice, a map or a pointer, and leaves any other field as
 //!   it is.
@@ -30,13 +29,14 @@ use super::reference::{Details, GoPlatform, Reference, Slice};
 /// How many layers or manifests one manifest may list.
 pub(super) const COUNT_LIMIT: usize = 10_000;
 
-/// Memory in bytes that the references of one manifest may take.
+/// The memory that the references of one manifest may take, in bytes.
 pub(super) const MEMORY_LIMIT: usize = 1 << 20;
 
-/// Bytes that few references are shorter than in JSON.
+/// A length in JSON, in bytes, that few references are shorter than. It serves to reserve
+/// memory.
 const SHORT_REFERENCE: usize = 160;
 
-/// Go pads its base64 and does not mind what is left in the last character.
+/// Base64 as Go decodes it: padded, and with any unused bits in the last character.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
@@ -71,7 +71,7 @@ fields! { PlatformField:
     Features = "features"
 }
 
-/// A manifest that is JSON, if nothing else.
+/// A manifest that is valid JSON. Its references may still be unreadable.
 #[derive(Debug)]
 pub(super) struct Body<'a> {
     /// The media type that it names, as it stands there. Empty if it names
@@ -108,7 +108,8 @@ type Outcome = Result<(), Fault>;
 /// Decodes a manifest into what Go's struct for it would hold.
 struct Decoder<'a> {
     json: Scanner<'a>,
-    /// What is left of [`MEMORY_LIMIT`]. What is overwritten later counts too.
+    /// The rest of [`MEMORY_LIMIT`]. Values that are overwritten later count too, because
+    /// a client can repeat a key as often as it likes.
     memory: usize,
     kind: Option<ManifestKind>,
     media_type: Cow<'a, str>,
@@ -378,7 +379,7 @@ impl<'a> Decoder<'a> {
     fn references(&mut self, kind: ManifestKind) -> Result<ReferenceList, Fault> {
         let names_other = !self.media_type.is_empty()
             && media_types::essence(&self.media_type) != kind.media_type();
-        // Distribution refuses these of OCI's kinds alone.
+        // Distribution refuses such manifests only if they are of OCI's kinds.
         let has_other_fields = kind.is_oci() && self.foreign.contains(&true);
         if names_other || has_other_fields {
             return Err(Fault::Conflict);

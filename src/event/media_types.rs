@@ -11,7 +11,7 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 /// Docker manifest list.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// The media types that need no memory of their own.
+/// Common media types, which are borrowed instead of allocated.
 const COMMON: [&str; 13] = [
     OCI_MANIFEST,
     OCI_INDEX,
@@ -63,7 +63,7 @@ pub(crate) fn is_valid(media_type: &str) -> bool {
 
 /// Returns the media type in lower case, without parameters.
 pub(crate) fn essence(media_type: &str) -> Cow<'static, str> {
-    // Nearly always.
+    // The usual case, which allocates nothing.
     if let Some(common) = COMMON.iter().find(|common| **common == media_type) {
         return Cow::Borrowed(common);
     }

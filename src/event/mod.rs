@@ -92,8 +92,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// Creates an event of this moment with a new id and nothing else but the
-    /// action.
+    /// Creates an event with this action, a new id and the current time. All other fields
+    /// are empty.
     pub fn new(action: Action) -> Self {
         Self {
             id: new_id(),
@@ -110,8 +110,8 @@ impl Event {
     /// Returns what the event is about.
     ///
     /// The [`Bridge`](crate::Bridge) records the kind in the events that it
-    /// makes. For any other event, such as one that was parsed, the kind
-    /// follows from the rest:
+    /// makes. For any other event, such as one that was parsed, the kind is derived
+    /// from the other fields:
     ///
     /// - A mount is of a blob.
     /// - A deletion is of a manifest if there is a digest (the event does not

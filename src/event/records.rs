@@ -1,3 +1,5 @@
+//! Who caused an event, and where: [`RequestRecord`], [`ActorRecord`], [`SourceRecord`].
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};

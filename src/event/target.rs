@@ -1,3 +1,5 @@
+//! What an event happened to: [`Target`].
+
 use serde::{Deserialize, Serialize};
 
 use super::Descriptor;

@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Everything but what Go leaves as it is in a path segment.
+/// The characters that Go percent-encodes in a path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -33,7 +33,7 @@ pub(super) enum Spelling {
 /// Returns how the URL of a target is spelled; `kind` is `manifests` or
 /// `blobs`.
 pub(super) fn spelling(repository: &str, kind: &str, digest: &str) -> Spelling {
-    // Readers of URLs resolve these, so such a URL would lead elsewhere.
+    // Clients resolve dot segments, so a URL with one would lead elsewhere.
     let resolves = |segment: &str| matches!(segment, "." | "..");
     if digest.is_empty() || repository.is_empty() || resolves(digest) || resolves(repository) {
         return Spelling::None;

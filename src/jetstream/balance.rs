@@ -1,11 +1,10 @@
-//! Which worker serves which partitions: [`assign`], and the [`Members`] that it is
-//! about.
+//! Decides which worker serves which partitions: [`assign`], among the [`Members`].
 //!
-//! The server gives every partition to the first worker that asks. So the workers
-//! tell each other that they live, each second, and each computes by the same rule
-//! which partitions are its own. It asks for those only. Where they disagree for a
-//! moment, two of them ask for a partition, and the server pins it to one; or nobody
-//! does, until they agree. Order never depends on it.
+//! The server gives every partition to the first worker that asks for it. Therefore the
+//! workers announce themselves to each other every second, and each computes by the same
+//! rule which partitions are its own and asks for only those. If they disagree for a
+//! moment, two of them ask for a partition and the server pins it to one of them, or
+//! nobody asks until they agree. The order of events never depends on this.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,27 +13,28 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-/// How often a worker says that it lives.
+/// How often a worker announces itself.
 pub(super) const PRESENCE: Duration = Duration::from_secs(1);
 
-/// A worker that was not heard of for so long is gone.
+/// How long after its last message a worker counts as gone: after four missed messages.
 const GONE: Duration = Duration::from_millis(4500);
 
-/// The most workers that are remembered: names come from the network.
+/// The largest number of workers that are remembered. Their names come from the network,
+/// so their number must be bounded.
 const MOST: usize = 10_000;
 
-/// What a worker says of itself.
+/// The message with which a worker announces itself.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Presence {
     pub(super) id: String,
     /// The endpoints that it delivers to.
     pub(super) endpoints: Vec<String>,
-    /// Whether it ends.
+    /// Whether the worker is shutting down.
     #[serde(default)]
     pub(super) leaves: bool,
 }
 
-/// The workers that are known to live.
+/// The workers that are known to be running.
 #[derive(Debug)]
 pub(super) struct Members {
     own: Presence,
@@ -51,8 +51,8 @@ impl Members {
         &self.own
     }
 
-    /// A worker has told of itself. Returns whether it was unknown, and so does not
-    /// know this one either.
+    /// Records the message of a worker. Returns whether the worker was unknown: then it
+    /// does not know this one either and must be answered.
     pub(super) fn hear(&mut self, now: Instant, presence: Presence) -> bool {
         let Presence {
             id,
@@ -96,9 +96,9 @@ impl Members {
 
 /// Returns the worker of each partition.
 ///
-/// Each partition ranks the workers by a hash, and takes the first that has not its
-/// share. So all have the same number of partitions, give or take one, and few
-/// partitions move when a worker comes or goes.
+/// Each partition ranks the workers by a hash and takes the first that does not have its
+/// full share yet. All workers then have the same number of partitions, give or take
+/// one, and few partitions move when a worker joins or leaves.
 fn assign<'a>(workers: &[&'a str], endpoint: &str, partitions: u16) -> Vec<&'a str> {
     let mut workers = workers.to_vec();
     workers.sort_unstable();
@@ -135,7 +135,7 @@ fn rank(worker: &str, endpoint: &str, partition: u16) -> [u8; 32] {
         endpoint.as_bytes(),
         &partition.to_be_bytes(),
     ] {
-        // The lengths keep the parts apart.
+        // With the lengths, different parts never hash as the same bytes.
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }

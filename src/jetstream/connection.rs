@@ -1,4 +1,4 @@
-//! Connects to NATS, and finds out what the server can do.
+//! Connects to NATS, and finds out what the server supports.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use percent_encoding::percent_decode_str;
 use super::error::{JetStreamError, Kind};
 use super::settings::{Auth, JetStream};
 
-/// How often to look whether a connection is back.
+/// How often to check whether the connection is back.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Two of these without an answer, and the connection counts as lost.
+/// The interval of pings. After two without an answer the connection counts as lost.
 const PING: Duration = Duration::from_secs(5);
 
 /// The longest pause between two attempts to connect.
@@ -95,7 +95,7 @@ async fn options(settings: &JetStream) -> Result<ConnectOptions, JetStreamError>
     Ok(options)
 }
 
-/// The user info of a URL, which the client reads and does not use.
+/// Returns the user info of a URL, decoded. The client parses it but does not use it.
 fn user_info(url: &str) -> Option<(String, String)> {
     let address: ServerAddr = url.parse().ok()?;
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -118,8 +118,8 @@ pub(super) fn is_connected(client: &Client) -> bool {
 
 /// Waits until there is a connection.
 ///
-/// Without one, the client keeps what is published and sends all of it at once
-/// when the connection is back: repetitions would pile up.
+/// Without a connection the client buffers what is published and sends all of it when the
+/// connection is back, so repeated publishes would pile up.
 pub(super) async fn connected(client: &Client) {
     while !is_connected(client) {
         tokio::time::sleep(LOOK).await;

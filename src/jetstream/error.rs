@@ -1,3 +1,5 @@
+//! Why JetStream could not be used: [`JetStreamError`].
+
 use std::error::Error;
 use std::fmt;
 
@@ -32,7 +34,7 @@ impl JetStreamError {
         }))
     }
 
-    /// A value of a setting makes no sense.
+    /// Creates the error of an invalid setting.
     pub(super) fn setting(field: &str, value: &dyn fmt::Display, remedy: &str) -> Self {
         let value = value.to_string();
         let message = format!("{field}: {value:?} is not valid: {remedy}");

@@ -2,16 +2,16 @@
 //!
 //! # Order
 //!
-//! The next event is not published before the last one is acknowledged. Were two
-//! under way when a connection is lost, the second could be stored and the first
-//! not: published again, the first would come after it.
+//! An event is published only after the one before it is acknowledged. If two were under
+//! way when the connection is lost, the second could be stored and the first not, and
+//! the first would be stored after it when it is published again.
 //!
 //! # At least once, stored once
 //!
-//! A publish whose acknowledgement does not come may have been stored. The event
-//! is published again with the same id, without a limit, and the server stores
-//! an id once within its duplicate window. An acknowledgement that is awaited
-//! when the connection is lost never fails, so that each wait has a limit.
+//! If no acknowledgement comes, the event may or may not have been stored. It is
+//! published again with the same id, as often as necessary, and the server stores an id
+//! once within its duplicate window. A client that waits for an acknowledgement is not
+//! told that the connection was lost, so each wait has a time limit.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before an event is published again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The same while the stream is full.
+/// The pause before an event is published again while the stream is full.
 const PAUSE_WHILE_FULL: Duration = Duration::from_secs(1);
 
 /// An event that was written to the sink.
@@ -53,7 +53,7 @@ pub(super) struct Publisher {
     failing: bool,
 }
 
-/// What became of one publish.
+/// The outcome of one publish.
 #[derive(Debug)]
 enum Outcome {
     Stored {
@@ -61,9 +61,9 @@ enum Outcome {
     },
     /// The stream has no room.
     Full(String),
-    /// It may work the next time.
+    /// Publishing again may succeed.
     Failed(String),
-    /// It never will.
+    /// Publishing again will never succeed.
     Refused(String),
 }
 
@@ -98,7 +98,8 @@ impl Publisher {
                 result = self.publish(&event) => result,
                 () = &mut stopped => return,
             };
-            // Room first: who hears of the answer may write again.
+            // The room is freed before the answer is sent, because the writer may write
+            // again as soon as it has the answer.
             drop(room);
             let _gone = answer.send(result);
         }
@@ -191,8 +192,8 @@ fn read(payload: &[u8]) -> Outcome {
         #[serde(default)]
         duplicate: bool,
     }
-    // Store errors: of these, only that the limit of bytes is reached is known to
-    // last.
+    // The server uses this code for every failure to store. The usual one, a stream that
+    // has reached its limit of bytes, lasts, so the next attempt waits longer.
     const STORE_FAILED: u64 = 10077;
     const TOO_LARGE: u64 = 10054;
     match serde_json::from_slice(payload) {

@@ -1,4 +1,4 @@
-//! Knows the other workers, and keeps what belongs to no single endpoint: [`Roster`].
+//! The task of a worker that concerns all of its endpoints: [`Roster`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::upkeep::Upkeep;
 /// How long a worker listens for others before it serves partitions.
 const LISTEN: Duration = Duration::from_millis(1500);
 
-/// Keeps the list of workers, assigns partitions, and looks after the stream.
+/// Keeps the list of workers, assigns the partitions, and does the upkeep of the stream.
 pub(super) struct Roster {
     pub(super) client: Client,
     pub(super) subject: String,
@@ -48,14 +48,14 @@ impl Roster {
             }
             let now = Instant::now();
             self.members.expire(now);
-            // Whoever lives has answered by then.
+            // By then every running worker has answered.
             if now >= start + LISTEN {
                 self.assign();
             }
             if now >= look {
                 look = now + self.every;
                 let own = self.looked_after();
-                // Bounded: while it lasts, nobody hears of this worker.
+                // Bounded, because this worker does not announce itself meanwhile.
                 let _late = timeout(PRESENCE, self.upkeep.look(&own)).await;
             }
         }
@@ -92,7 +92,7 @@ impl Roster {
         });
     }
 
-    /// The partitions that this worker looks after: those that it serves for its
+    /// Returns the partitions whose upkeep this worker does: those that it serves for its
     /// first endpoint. Every partition has such a worker.
     fn looked_after(&self) -> Vec<u16> {
         let Some(first) = self.members.own().endpoints.first() else {

@@ -1,4 +1,4 @@
-//! What the author of a registry or a worker configures: [`JetStream`].
+//! The settings of the connection and the stream: [`JetStream`].
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,9 +10,8 @@ use crate::redact::without_user_info;
 
 /// The connection to NATS and the stream that events pass through.
 ///
-/// Registries and workers must have the same settings of the stream. It is
-/// created when it is missing. An existing one is compared with the settings, and
-/// never changed.
+/// Registries and workers must have the same settings of the stream. A missing stream is
+/// created. An existing one is compared with the settings and never changed.
 ///
 /// ```no_run
 /// use tower_registry_notifications::Notifier;
@@ -49,7 +48,7 @@ pub struct JetStream {
     pub(super) upkeep: Duration,
 }
 
-/// How to prove to the server who connects.
+/// The credentials that the server gets.
 #[derive(Clone)]
 pub(super) enum Auth {
     /// The user info of the URL, if it has any.
@@ -60,11 +59,12 @@ pub(super) enum Auth {
     NKey(String),
 }
 
-/// A pin lasts for two thirds of the wait, and a request for 3 s.
+/// The bounds of `ack_wait`. A pin lasts for two thirds of it, and must outlast a request,
+/// which takes 3 s.
 const SHORTEST_WAIT: Duration = Duration::from_secs(6);
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
-/// The most partitions of a stream.
+/// The largest number of partitions of a stream.
 const MOST_PARTITIONS: u16 = 1024;
 
 impl JetStream {
@@ -143,7 +143,7 @@ impl JetStream {
         Ok(())
     }
 
-    /// Returns the settings if they make sense.
+    /// Returns the settings if they are valid.
     pub(super) fn checked(&self) -> Result<&Self, JetStreamError> {
         self.check().map(|()| self)
     }
@@ -183,16 +183,16 @@ impl JetStream {
         self
     }
 
-    /// Whether the server must speak TLS. It is used whenever the server offers it
-    /// or the URL begins with `tls://`. Defaults to `false`.
+    /// Whether the server must speak TLS. Without this, TLS is used if the server offers
+    /// it or the URL begins with `tls://`. Defaults to `false`.
     #[must_use]
     pub fn require_tls(mut self, require: bool) -> Self {
         self.require_tls = require;
         self
     }
 
-    /// Trusts the certificate authorities in a PEM file too. May be called again.
-    /// Defaults to those that the system trusts.
+    /// Trusts the certificate authorities in a PEM file in addition to those that the
+    /// system trusts. May be called again. Defaults to none.
     #[must_use]
     pub fn root_certificates_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.root_certificates.push(path.into());
@@ -212,8 +212,8 @@ impl JetStream {
     }
 
     /// Sets how long [`sink`](Self::sink) tries to reach a server and its
-    /// JetStream. Later disconnects are waited out without a limit. Defaults to
-    /// 10 s.
+    /// JetStream. After that, a lost connection is restored without a time limit. Defaults
+    /// to 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -288,16 +288,16 @@ impl JetStream {
 
 /// # Publisher
 impl JetStream {
-    /// Sets the most events that wait for an acknowledgement. More are refused.
-    /// Defaults to 10,000.
+    /// Sets the maximum number of events that wait for an acknowledgement. More are
+    /// refused. Defaults to 10,000.
     #[must_use]
     pub fn queue_events(mut self, events: usize) -> Self {
         self.queue_events = events;
         self
     }
 
-    /// Sets the most bytes of memory that events take while they wait for an
-    /// acknowledgement. Defaults to 64 MiB.
+    /// Sets the maximum number of bytes of memory that events occupy while they wait for
+    /// an acknowledgement. Defaults to 64 MiB.
     #[must_use]
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes;
@@ -307,9 +307,9 @@ impl JetStream {
 
 /// # Worker
 impl JetStream {
-    /// Sets after what time without a sign of a worker the server delivers an event
-    /// again. A dead worker delays its partitions by about as long. All workers must
-    /// have the same. Defaults to 15 s.
+    /// Sets how long the server waits for a sign of a worker before it delivers an event
+    /// again, from 6 s to 10 minutes. A dead worker delays its partitions by about as long.
+    /// All workers must have the same value. Defaults to 15 s.
     #[must_use]
     pub fn ack_wait(mut self, wait: Duration) -> Self {
         self.ack_wait = wait;

@@ -1,4 +1,4 @@
-//! What the publishers of a sink share: bounds, readiness, counts.
+//! The state that the publishers of a sink share: bounds, readiness and counts.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ pub(super) struct Shared {
     stop: watch::Sender<bool>,
 }
 
-/// Events that wait, and how many may.
+/// The events that wait, and their limits.
 struct Bounds {
     most_events: usize,
     most_bytes: usize,
@@ -121,7 +121,7 @@ impl Shared {
         self.open.store(false, Ordering::Release);
     }
 
-    /// Gives up what waits.
+    /// Tells the publishers to give up what waits.
     pub(super) fn stop(&self) {
         self.stop.send_replace(true);
     }
@@ -156,7 +156,7 @@ impl Shared {
         begins && self.failing.fetch_add(1, Ordering::AcqRel) == 0
     }
 
-    /// A partition that failed works again. Returns whether no other fails.
+    /// Notes that a partition that failed works again. Returns whether no other fails.
     pub(super) fn works(&self) -> bool {
         self.failing.fetch_sub(1, Ordering::AcqRel) == 1
     }

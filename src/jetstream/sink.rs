@@ -17,7 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::event::SharedEvent;
 use crate::sink::{Acceptance, Sink, SinkError};
 
-/// How many repositories an endpoint writes for at a time.
+/// The number of repositories for which an endpoint writes at the same time.
 const UNDER_WAY: usize = 256;
 
 /// Writes events to a JetStream stream.
@@ -45,7 +45,7 @@ struct Inner {
 }
 
 impl Drop for Inner {
-    /// The tasks end when they have published what waits.
+    /// Lets the tasks end when they have published what waits.
     fn drop(&mut self) {
         self.shared.close();
     }

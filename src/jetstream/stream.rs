@@ -1,10 +1,10 @@
 //! The stream that events pass through: created when missing, else compared with
 //! the settings field by field.
 //!
-//! The server fills in what a configuration leaves out, so that what it returns
-//! never equals what was asked for; and it returns an existing stream, whatever
-//! its configuration, to who asks for one of that name. So each field that
-//! matters is compared here, and nothing is ever changed.
+//! The server fills in settings that are left out, so that the configuration that it
+//! returns never equals the one that was sent. It also returns an existing stream of the
+//! same name, whatever its configuration. Therefore each field that matters is compared
+//! here, and nothing is ever changed.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -36,7 +36,7 @@ pub(super) async fn ensure(
     let deadline = Instant::now() + settings.connect_timeout;
     loop {
         match attempt(&context, settings).await {
-            // JetStream starts, or elects a leader.
+            // JetStream is still starting or electing a leader.
             Err(error) if error.is_unreachable() && Instant::now() < deadline => {
                 tokio::time::sleep(PAUSE).await;
             }
@@ -61,7 +61,7 @@ async fn attempt(context: &Context, settings: &JetStream) -> Result<String, JetS
             CreateStreamErrorKind::JetStream(reason) if is_temporary(&reason) => {
                 return Err(no_answer(error));
             }
-            // Of this name, with other subjects; or created by another node
+            // A stream of this name has other subjects, or another node has created it
             // meanwhile.
             CreateStreamErrorKind::JetStream(reason) if reason.error_code().0 == NAME_IN_USE => {}
             CreateStreamErrorKind::JetStream(reason) => {
@@ -77,7 +77,7 @@ async fn attempt(context: &Context, settings: &JetStream) -> Result<String, JetS
 /// `JSStreamNameExistErr`.
 const NAME_IN_USE: u64 = 10058;
 
-/// Whether the error passes by itself: 503, no leader yet.
+/// Whether the error will pass by itself: 503, such as without a leader.
 fn is_temporary(error: &jetstream::Error) -> bool {
     const NOT_ENABLED_FOR_ACCOUNT: u64 = 10039;
     error.code() == 503 && error.error_code().0 != NOT_ENABLED_FOR_ACCOUNT
@@ -87,7 +87,7 @@ fn no_answer(error: impl std::error::Error + Send + Sync + 'static) -> JetStream
     JetStreamError::new(Kind::Unreachable, "JetStream does not answer").because(error)
 }
 
-/// The configuration of a stream that is created.
+/// Returns the configuration of a stream that is created.
 fn wanted(settings: &JetStream, version: &str) -> Config {
     let keeps_metadata = is_at_least(version, 2, 10);
     let (name, partitions) = (&settings.stream, settings.partitions);
@@ -134,7 +134,7 @@ async fn check(
     Err(JetStreamError::new(Kind::Mismatch, message))
 }
 
-/// Everything in which a stream differs from what is wanted, with the remedy.
+/// Returns all differences between a stream and the settings, each with its remedy.
 fn differences(wanted: &Config, found: &Config, partitions: u16) -> Vec<String> {
     let mut all = Differences(Vec::new());
     match partitions_of(found) {
@@ -198,8 +198,8 @@ impl Differences {
     }
 }
 
-/// The number of partitions: in the metadata, or at the end of the name of a
-/// stream that an earlier server has created.
+/// Returns the number of partitions, from the metadata, or from the end of the name if an
+/// older server has created the stream.
 fn partitions_of(found: &Config) -> Option<u16> {
     match found.metadata.get(PARTITIONS) {
         Some(number) => number.parse().ok(),

@@ -10,9 +10,9 @@ use crate::event::SharedEvent;
 /// Returns the partition of a repository: the first eight bytes of its SHA-256,
 /// big-endian, modulo the number of partitions.
 ///
-/// Publishers of other languages and releases compute the same. A change would
-/// put the events of one repository into two partitions, between which there is
-/// no order.
+/// Publishers in other languages and of other releases compute the same. A change would
+/// put the events of one repository into two partitions, which are not ordered with
+/// respect to each other.
 pub(super) fn partition(repository: &str, partitions: u16) -> u16 {
     let hash = Sha256::digest(repository);
     let first = hash.iter().take(8);
@@ -49,7 +49,7 @@ pub(super) fn is_stream_name(text: &str) -> bool {
     !text.contains('.') && is_prefix(text)
 }
 
-/// What a header value cannot have, or what would not survive: the server and
+/// The characters that a header value cannot have, or that would be lost: server and
 /// clients trim spaces.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
 

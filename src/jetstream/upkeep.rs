@@ -1,4 +1,5 @@
-//! Removes what every endpoint has, and notices what the stream lost by age.
+//! Removes events that every endpoint has, and notices events that the stream dropped by
+//! age: [`Upkeep`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use futures_util::TryStreamExt as _;
 use super::metrics;
 use super::subject;
 
-/// Looks after the stream on behalf of a worker.
+/// The upkeep of the stream by one worker.
 pub(super) struct Upkeep {
     pub(super) stream: Stream,
     pub(super) prefix: String,
@@ -22,10 +23,10 @@ pub(super) struct Upkeep {
     pub(super) endpoints: HashMap<String, String>,
     /// The age at which the stream drops events.
     pub(super) max_age: Duration,
-    /// The oldest event that a consumer did not have at the last look, and when it
-    /// was stored.
+    /// For each consumer the oldest event that it did not have at the last look, and when
+    /// that was stored.
     pub(super) oldest: HashMap<String, (u64, SystemTime)>,
-    /// How often that was noticed.
+    /// How often events dropped by age were noticed.
     pub(super) aged_out: Arc<AtomicU64>,
 }
 
@@ -40,7 +41,7 @@ impl Upkeep {
     }
 
     async fn try_look(&mut self, own: &[u16]) -> Result<(), Failure> {
-        // Of all workers, and of whoever else consumes.
+        // All consumers count, including those that do not belong to workers.
         let consumers: Vec<_> = self.stream.consumers().try_collect().await?;
         for partition in own {
             let subject = subject::of_partition(&self.prefix, *partition);
@@ -58,7 +59,7 @@ impl Upkeep {
             let Some(floor) = floor.filter(|floor| *floor > 0 && !self.keeps) else {
                 continue;
             };
-            // Keeps what comes from this sequence on.
+            // Events from this sequence on are kept.
             self.stream
                 .purge()
                 .filter(&subject)
@@ -71,10 +72,10 @@ impl Upkeep {
     /// Notices whether the stream has dropped, by age, an event that a consumer of
     /// ours did not have.
     ///
-    /// The server moves the floor of a consumer past what it drops, so that the floor
-    /// says nothing. But an event that was the oldest to wait at the last look, and is
-    /// gone at an age at which the stream drops it, was dropped, or acknowledged at
-    /// the last moment.
+    /// The server moves the floor of a consumer past the events that it drops, so the floor
+    /// does not show it. But if the event that waited longest at the last look is gone at
+    /// an age at which the stream drops events, it was dropped, or acknowledged at the last
+    /// moment.
     async fn notice(&mut self, consumer: &Info, subject: &str) -> Result<(), Failure> {
         let Some(endpoint) = self.endpoints.get(&consumer.name) else {
             return Ok(());

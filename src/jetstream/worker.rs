@@ -32,12 +32,12 @@ use crate::shutdown::ShutdownReport;
 /// letters of an [`Endpoint`](crate::Endpoint) work as without a stream, with these
 /// differences:
 ///
-/// - An event that waits for another attempt is held by the worker, and starts anew
-///   when it comes to another worker.
-/// - At most 64 events of a partition and an endpoint are under way. While so many of
-///   a partition wait for another attempt, the partition waits.
-/// - `queue_events`, `queue_bytes` and `overflow` of endpoints have no meaning: what
-///   waits is in the stream.
+/// - An event that waits for another attempt is held by the worker. If another worker
+///   takes it over, its attempts are counted from the beginning.
+/// - At most 64 events of a partition and an endpoint are under way. While 64 events of a
+///   partition wait for another attempt, the rest of the partition waits too.
+/// - `queue_events`, `queue_bytes` and `overflow` of endpoints have no effect: events
+///   wait in the stream.
 /// - An event whose dead letter no sink keeps is lost, as without a stream.
 #[derive(Clone)]
 pub struct JetStreamWorker(Arc<Inner>);
@@ -54,7 +54,7 @@ struct Inner {
 }
 
 impl Drop for Inner {
-    /// The tasks give their partitions up, and end.
+    /// Lets the tasks give up their partitions and end.
     fn drop(&mut self) {
         self.stop.send_replace(true);
     }
@@ -65,9 +65,9 @@ impl JetStream {
     /// to deliver to the endpoints of `endpoints`, which must have no other sinks.
     /// Metrics go to the recorder that is installed then.
     ///
-    /// An endpoint without consumers gets all events that the stream has. The
-    /// consumers of an endpoint that no worker has any more keep events from being
-    /// removed until they are too old: delete them.
+    /// An endpoint without consumers gets all events that the stream has. If no worker has
+    /// an endpoint any more, delete its consumers: until then they keep events from being
+    /// removed before they are too old.
     ///
     /// # Errors
     ///
@@ -257,9 +257,9 @@ impl JetStreamWorker {
     /// Gives up all partitions, finishes and acknowledges what is under way, and
     /// reports what is left.
     ///
-    /// Other workers go on at once. An attempt that is under way at `deadline` is
-    /// cancelled, and its event is delivered again by another worker. Nothing is
-    /// lost: what is not delivered is in the stream.
+    /// Other workers continue at once. An attempt that is under way at `deadline` is
+    /// cancelled, and another worker delivers its event again. Nothing is lost: events
+    /// that are not delivered stay in the stream.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let began = Instant::now();
         self.0.stop.send_replace(true);

@@ -1,4 +1,7 @@
-//! What one commit changes: [`Batch`].
+//! The changes of one commit: [`Batch`].
+//!
+//! The state, the index and the chunks change in the same transaction, so that the counts
+//! always match the events, whatever a crash or an error interrupts.
 //!
 //! # Tables
 //!
@@ -36,7 +39,7 @@ pub(super) const DAMAGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new
 
 pub(super) type Table<'txn> = redb::Table<'txn, u64, &'static [u8]>;
 
-/// A transaction that writes. Nothing of it counts before it is committed.
+/// A transaction that writes. Nothing of it is valid before it is committed.
 pub(super) struct Batch<'txn> {
     txn: &'txn WriteTransaction,
     pub(super) index: Table<'txn>,
@@ -44,7 +47,7 @@ pub(super) struct Batch<'txn> {
     pub(super) state: State,
     /// Milliseconds since 1970.
     pub(super) now: u64,
-    /// How long chunks are kept that are settled, in milliseconds.
+    /// How long settled chunks are kept, in milliseconds.
     pub(super) retention: u64,
 }
 
@@ -86,12 +89,13 @@ impl<'txn> Batch<'txn> {
         Ok(self.state)
     }
 
-    /// The transaction, for tables that few commits need.
+    /// Returns the transaction, for tables that few commits need.
     pub(super) fn txn(&self) -> &'txn WriteTransaction {
         self.txn
     }
 
-    /// Makes sure that an endpoint is known.
+    /// Adds an endpoint unless it is known. Its numbers start again if the source instance
+    /// is another.
     pub(super) fn attach(&mut self, attach: &Attach, instance: &Arc<str>) -> EndpointId {
         let State { next, events, .. } = self.state;
         let known = self.state.named(&attach.name).map(|it| it.id);
@@ -204,14 +208,14 @@ impl<'txn> Batch<'txn> {
         Ok(())
     }
 
-    /// The chunk with the event at a position.
+    /// Returns the chunk that has the event at a position.
     pub(super) fn row_at(&mut self, position: u64) -> Result<Option<(u64, Row)>, JournalError> {
         let found = entry(self.index.range(..=position)?.next_back())?;
         let row = self.checked(found)?;
         Ok(row.filter(|(first, row)| position < row.end(*first)))
     }
 
-    /// The first chunk that begins at a position or after it.
+    /// Returns the first chunk that begins at a position or after it.
     pub(super) fn row_from(&mut self, position: u64) -> Result<Option<(u64, Row)>, JournalError> {
         let mut from = position;
         loop {
@@ -219,6 +223,8 @@ impl<'txn> Batch<'txn> {
                 return Ok(None);
             };
             let first = found.0;
+            // A damaged tree may return any key. Without this check it could keep the loop
+            // going for ever.
             if first < from {
                 return Err(JournalError::disordered());
             }
@@ -229,7 +235,8 @@ impl<'txn> Batch<'txn> {
         }
     }
 
-    /// A row, made anew if it is damaged. `None` if that cannot be done either.
+    /// Returns a row. A damaged one is rebuilt from its chunk; `None` if the chunk is
+    /// damaged too.
     pub(super) fn checked(
         &mut self,
         found: Option<Found>,
@@ -252,7 +259,7 @@ impl<'txn> Batch<'txn> {
     }
 }
 
-/// What of a chunk is left for an endpoint.
+/// Returns which events of a chunk an endpoint has not settled.
 pub(super) fn left_for<'a>(
     state: &State,
     first: u64,
@@ -287,7 +294,7 @@ pub(super) fn entry(
     Ok(Some((first, Row::decode(first, value.value()))))
 }
 
-/// When the events of a chunk were accepted.
+/// The times at which the events of a chunk were accepted, in milliseconds since 1970.
 #[derive(Default)]
 pub(super) struct Times {
     pub(super) oldest: u64,
@@ -307,14 +314,14 @@ impl Times {
     }
 }
 
-/// Milliseconds since 1970.
+/// Returns a time in milliseconds since 1970.
 pub(super) fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Bytes that a value takes in the file, about: large values have pages of their
-/// own, whose size is a power of two.
+/// Returns approximately how many bytes a value takes in the file. Large values have
+/// pages of their own, whose size is a power of two.
 pub(super) fn allocated(length: usize) -> u64 {
     const PAGE: usize = 4096;
     const OVERHEAD: usize = 32;

@@ -1,4 +1,6 @@
-//! Sets of the events of a chunk, and of endpoints: [`Bits`], [`Wanted`].
+//! Sets of events in a chunk and of endpoints: [`Bits`], [`Wanted`].
+//!
+//! Nearly every set is full or empty, which takes one byte on disk and no allocation.
 
 use super::codec::{Damage, Input};
 
@@ -7,12 +9,13 @@ use super::codec::{Damage, Input};
 pub(super) enum Bits {
     None,
     All,
-    /// A word for 64 events, the lowest bit first. Not all of them and not none.
+    /// A word for each 64 events, the lowest bit first. At least one event is in the set
+    /// and at least one is not.
     Some(Box<[u64]>),
 }
 
 impl Bits {
-    /// The set of the events of which `has` is true, out of `count`.
+    /// Returns the set of those of `count` events for which `has` is true.
     pub(super) fn of(count: u32, has: impl Fn(u32) -> bool) -> Self {
         let mut words = vec![0; words(count)];
         for index in (0..count).filter(|index| has(*index)) {
@@ -52,7 +55,7 @@ impl Bits {
         }
     }
 
-    /// How many there are, in a chunk of `count`.
+    /// Returns how many events are in the set, in a chunk of `count`.
     pub(super) fn len(&self, count: u32) -> u32 {
         match self {
             Self::None => 0,
@@ -61,7 +64,7 @@ impl Bits {
         }
     }
 
-    /// How many come before `index`.
+    /// Returns how many events of the set come before `index`.
     pub(super) fn rank(&self, index: u32) -> u32 {
         match self {
             Self::None => 0,
@@ -75,7 +78,7 @@ impl Bits {
         }
     }
 
-    /// Removes an event of a chunk of `count`. Returns whether it was there.
+    /// Removes an event, in a chunk of `count`. Returns whether it was in the set.
     pub(super) fn remove(&mut self, index: u32, count: u32) -> bool {
         if index >= count || !self.has(index) {
             return false;
@@ -142,7 +145,7 @@ pub(crate) struct EndpointId(pub(crate) u32);
 /// The endpoints that want an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// Without an allocation for the first 64.
+    /// The first 64 endpoints, which need no allocation.
     first: u64,
     more: Vec<u64>,
 }

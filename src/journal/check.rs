@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct JournalCheck {
-    /// Whether all pages of the file match their checksums. If not, what could
-    /// be repaired is repaired.
+    /// Whether all pages of the file match their checksums. If not, the file was repaired
+    /// as far as possible.
     pub pages_intact: bool,
     /// Chunks of events that were read.
     pub chunks: u64,
@@ -36,9 +36,9 @@ pub struct JournalCheck {
     pub dead_letters: u64,
     /// Entries of the index, chunks and dead letters that are damaged.
     pub damaged: u64,
-    /// Events that endpoints wait for, but that are not there.
+    /// Events that endpoints wait for and that the file does not have.
     pub missing: u64,
-    /// Chunks that were damaged before and are out of the way.
+    /// Chunks that were found damaged earlier and were set aside.
     pub set_aside: u64,
 }
 
@@ -57,7 +57,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// If the damage is such that the file cannot be read, or the disk fails.
+    /// If the file is too damaged to be read, or the disk fails.
     pub fn check(&self) -> Result<JournalCheck, JournalError> {
         let pages_intact = self.run(Writer::verify)?;
         self.snapshot_and(move |snapshot, database| {
@@ -140,8 +140,8 @@ impl Writer {
         }
     }
 
-    /// Takes the file from its readers, as soon as they have read what they are
-    /// reading.
+    /// Takes the file away from its readers, after they have finished their reads:
+    /// verifying needs exclusive access.
     fn take_database(&mut self) -> Result<Database, JournalError> {
         let mut database = self.withdraw()?;
         let until = Instant::now() + PATIENCE;

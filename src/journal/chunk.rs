@@ -16,18 +16,19 @@ use super::entry::Number;
 
 const VERSION: u8 = 1;
 
-/// Events in one chunk, at most.
+/// The largest number of events in a chunk.
 pub(super) const MOST_EVENTS: usize = 512;
 
-/// Bytes of its events before compression, at most, if there is more than one.
+/// The largest size of its events before compression, in bytes. A single event may be
+/// larger.
 pub(super) const MOST_BYTES: usize = 256 << 10;
 
-/// Bytes of its stored form that are aimed at. A large value has pages of its own,
-/// and their size is a power of two: one that is slightly larger than 64 KiB would
-/// take 128 KiB.
+/// The size that the stored form should have, in bytes. A large value has pages of its
+/// own, whose size is a power of two: a value slightly larger than 64 KiB would take 128
+/// KiB.
 const AIM: usize = 60 << 10;
 
-/// The fewest bytes before compression that a chunk is filled up to.
+/// A chunk is filled up to at least this size before compression, in bytes.
 const LEAST_BYTES: usize = 64 << 10;
 
 /// Bytes of its stored form below which it is small.
@@ -52,9 +53,9 @@ impl Member {
 /// The numbers of the events that an endpoint wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Numbers {
-    /// They follow one another, from this one on, which is not 0.
+    /// Consecutive numbers from this one on, which is not 0.
     From(u64),
-    /// Each has its own, or none, which is 0.
+    /// A number for each event, or 0 for an event without one.
     Each(Vec<u64>),
 }
 
@@ -99,7 +100,7 @@ impl Numbers {
     }
 }
 
-/// A chunk that is being put together.
+/// A chunk that is being filled.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     wanted: Vec<(Wanted, Number)>,
@@ -107,8 +108,8 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Adds an event in its stored form, unless it belongs into the next chunk.
-    /// A chunk is filled up to so many bytes.
+    /// Adds an event in its stored form. Returns `false` if the chunk is full, having
+    /// `most_bytes` or [`MOST_EVENTS`]: then the event belongs into the next one.
     pub(super) fn add(
         &mut self,
         event: &[u8],
@@ -125,8 +126,8 @@ impl Draft {
         true
     }
 
-    /// Up to how many bytes the next chunk is filled so that it fits into its pages,
-    /// if it can be compressed like this one, whose stored form has `length`.
+    /// Returns up to how many bytes to fill the next chunk so that it fits into its pages,
+    /// assuming that it compresses like this one, whose stored form has `length` bytes.
     pub(super) fn fitting(&self, length: usize) -> usize {
         let fitting = self.events.len().saturating_mul(AIM) / length.max(1);
         fitting.clamp(LEAST_BYTES, MOST_BYTES)
@@ -141,8 +142,8 @@ impl Draft {
         self.wanted.len() as u32
     }
 
-    /// What an endpoint wants of it. `next` is the number of the next event that
-    /// the endpoint wants.
+    /// Returns what an endpoint wants of the chunk, if anything. `next` is the number of
+    /// the next event that the endpoint wants, and is advanced.
     pub(super) fn member(&self, endpoint: EndpointId, next: &mut u64) -> Option<Member> {
         let count = self.count();
         let wants = Bits::of(count, |it| self.wanted[it as usize].0.contains(endpoint));
@@ -165,7 +166,7 @@ impl Draft {
         })
     }
 
-    /// The stored form of a chunk whose first event is at `first`.
+    /// Returns the stored form of the chunk, whose first event is at `first`.
     pub(super) fn encode(&self, first: u64, members: &[Member]) -> Vec<u8> {
         encode(first, self.count(), members, &self.events)
     }
@@ -191,7 +192,7 @@ pub(super) fn encode(first: u64, count: u32, members: &[Member], events: &[u8]) 
 pub(super) struct Chunk {
     pub(super) count: u32,
     pub(super) members: Vec<Member>,
-    /// Each with its length before it.
+    /// The stored forms, each with its length before it.
     events: Vec<u8>,
 }
 
@@ -230,7 +231,7 @@ impl Chunk {
         self.members.iter().find(|it| it.endpoint == endpoint)
     }
 
-    /// The stored forms of its events, in order.
+    /// Returns the stored forms of its events, in order.
     pub(super) fn events(&self) -> impl Iterator<Item = Result<&[u8], Damage>> {
         let mut input = Input(&self.events);
         (0..self.count).map(move |_| input.bytes())
@@ -242,7 +243,7 @@ impl Chunk {
         self.member(endpoint).is_none_or(|it| !it.wants.has(index))
     }
 
-    /// The number of an event of an endpoint. `None` if it has none.
+    /// Returns the number of an event at an endpoint. `None` if it has none.
     pub(super) fn number(&self, endpoint: EndpointId, index: u32) -> Option<u64> {
         let member = self.member(endpoint).filter(|it| it.wants.has(index))?;
         member.numbers.get(member.wants.rank(index))

@@ -1,8 +1,8 @@
-//! Numbers, texts and checksums of stored values.
+//! Encodes numbers, texts and checksums of stored values.
 //!
-//! Every value ends with a CRC-32 of the table, the key and the content, because
-//! redb verifies its pages only when asked for a full check. A value that a
-//! flipped bit moved to another key does not pass for that key's either.
+//! Every value ends with a CRC-32 of the table, the key and the content, because redb
+//! verifies its pages only when asked for a full check. The table and the key are
+//! included so that a value which a flipped bit has moved to another key is noticed too.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use std::fmt;
 pub(super) enum Damage {
     /// The checksum does not match: bytes have changed since they were written.
     Checksum,
-    /// The content breaks off, although the checksum matches.
+    /// The content is too short, although the checksum matches.
     Short,
-    /// The content has a value that was never written.
+    /// The content has a value that is never written.
     Content,
-    /// A value is not there that another one refers to.
+    /// A value that another one refers to is missing.
     Missing,
 }
 
@@ -23,8 +23,8 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Checksum => "a stored value does not match its checksum",
-            Self::Short => "a stored value breaks off",
-            Self::Content => "a stored value makes no sense",
+            Self::Short => "a stored value is cut off",
+            Self::Content => "a stored value is invalid",
             Self::Missing => "a stored value is missing",
         })
     }
@@ -32,7 +32,7 @@ impl fmt::Display for Damage {
 
 impl std::error::Error for Damage {}
 
-/// What a value belongs to; part of its checksum.
+/// The table that a value belongs to, which is part of its checksum.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 pub(super) enum Table {
@@ -110,8 +110,8 @@ impl<'a> Input<'a> {
         Err(Damage::Content)
     }
 
-    /// A number that counts things of which each takes at least one byte, or one
-    /// bit in 255 bytes of them.
+    /// Reads a number that counts things. The caller must not reserve memory for that many
+    /// before it has read them: the number may be wrong.
     pub(super) fn size(&mut self) -> Result<usize, Damage> {
         usize::try_from(self.number()?).map_err(|_| Damage::Content)
     }
@@ -143,7 +143,8 @@ impl<'a> Input<'a> {
     }
 }
 
-/// LZ4, if it makes the bytes fewer. The first byte says which.
+/// Appends the bytes, compressed with LZ4 if that makes them fewer. The first byte says
+/// whether they are compressed.
 pub(super) fn put_compressed(out: &mut Vec<u8>, raw: &[u8]) {
     let start = out.len();
     out.push(LZ4);
@@ -167,11 +168,11 @@ pub(super) fn put_compressed(out: &mut Vec<u8>, raw: &[u8]) {
 const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
 
-/// LZ4 cannot make bytes fewer than this fraction of them, so that a wrong size
-/// does not allocate without a bound.
+/// LZ4 cannot compress by a factor larger than this. A stated size beyond it is wrong and
+/// must not be allocated.
 const BEST_RATIO: usize = 255;
 
-/// Reads what [`put_compressed`] has written, to the end of `input`.
+/// Reads to the end of `input` what [`put_compressed`] has written.
 pub(super) fn decompressed(mut input: Input<'_>) -> Result<Vec<u8>, Damage> {
     match input.byte()? {
         PLAIN => Ok(input.0.to_vec()),

@@ -19,7 +19,7 @@ pub(crate) struct Attach {
 /// Where an endpoint starts that the journal does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// With the events that come.
+    /// With the events that are stored from now on.
     #[default]
     New,
     /// With the oldest event in the journal. It is handed all of them, and settles
@@ -55,19 +55,19 @@ pub(crate) struct Backlog {
 
 /// The queues behind a journal.
 ///
-/// The journal's threads call it. It must not block, and keeps no [`Journal`]
-/// alive: the journal would never be closed.
+/// The journal's threads call it. It must not block, and must not keep a [`Journal`]
+/// alive, or the journal would never be closed.
 ///
 /// [`Journal`]: super::Journal
 pub(crate) trait Consumer: Send + Sync + 'static {
-    /// Learns the numbers of its endpoints, in the order in which they were
-    /// attached, each with what waits for it, all at positions below `end`. Nothing
-    /// is delivered before this, nor between the two: an event that was would hide
+    /// Takes the ids of its endpoints, in the order in which they were attached, each with
+    /// what waits for it. All of that is at positions below `end`. No event is delivered
+    /// before this call or during it: the queue would take it for the next one and skip
     /// those that wait.
     fn attached(&self, endpoints: &[Backlog], end: u64);
 
-    /// Takes events that are on disk now, in the order of their positions.
-    /// Between two calls for one endpoint no event of it is left out.
+    /// Takes events that are on disk now, in the order of their positions. Calls for one
+    /// endpoint leave out none of its events.
     fn deliver(&self, endpoint: EndpointId, events: &[Stored]);
 
     /// Ends events that go because of the journal's limits: they become dead

@@ -1,4 +1,4 @@
-//! Opens the database, and commits to it.
+//! Opens the database and commits changes to it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,21 +10,21 @@ use super::error::{JournalError, Kind};
 use super::state::{self, State};
 use super::storage::{Mode, OpenFile, Opened, Opener};
 
-/// A file is mostly free if less than this part of it is used.
+/// A file is mostly free if less than one part in this many is used.
 const MOSTLY_FREE: u64 = 4;
 
-/// Commits a change of the state and of what it counts.
+/// Commits a change together with the state that counts it.
 pub(super) fn commit<R>(
     database: &Database,
     state: State,
     retention: u64,
     change: impl FnOnce(&mut Batch<'_>) -> Result<R, JournalError>,
 ) -> Result<(R, State), JournalError> {
-    // Nobody else writes. If a transaction is left that has not ended, because it
-    // panicked, waiting for it would take for ever.
+    // Only this thread writes. If an earlier transaction has not ended because it panicked,
+    // waiting for it would never end, so the transaction is only tried.
     let mut txn = database.try_begin_write()?;
-    // Two syncs instead of one, but a crash costs milliseconds and not a walk over
-    // all of the file.
+    // Costs a second sync, but after a crash the file opens in milliseconds instead of
+    // being walked as a whole.
     txn.set_quick_repair(true);
     let now = millis(SystemTime::now());
     let mut batch = Batch::new(&txn, state, now, retention)?;
@@ -42,8 +42,8 @@ pub(super) fn commit<R>(
     }
 }
 
-/// Opens the storage and reads the state, or writes the first one. A file of this
-/// length or more that is mostly free is made smaller.
+/// Opens the storage and reads the state, or writes an initial one. A file of at least
+/// `compact_from` bytes that is mostly free is made smaller.
 pub(super) fn open(
     opener: &mut Opener,
     mode: Mode,
@@ -68,14 +68,15 @@ pub(super) fn open(
             "the journal's file is mostly free and is made smaller"
         );
         database.compact()?;
-        // From here on a crash costs milliseconds again.
+        // Compacting commits without quick repair. After this commit a crash costs
+        // milliseconds again.
         let state = commit(&database, state, 0, |_| Ok(()))?.1;
         return Ok((OpenFile::new(database), state));
     }
     Ok((OpenFile::new(database), state))
 }
 
-/// The state, or `None` in a file without tables.
+/// Returns the state, or `None` if the file has no tables.
 fn read_state(database: &Database) -> Result<Option<State>, JournalError> {
     let txn = database.begin_read()?;
     let table = match txn.open_table(batch::STATE) {
@@ -83,7 +84,7 @@ fn read_state(database: &Database) -> Result<Option<State>, JournalError> {
         Err(TableError::TableDoesNotExist(_)) => {
             return match txn.list_tables()?.next() {
                 None => Ok(None),
-                Some(_) => Err(JournalError::new(Kind::Damaged, "is no journal")),
+                Some(_) => Err(JournalError::new(Kind::Damaged, "is not a journal")),
             };
         }
         Err(error) => return Err(error.into()),
@@ -91,8 +92,7 @@ fn read_state(database: &Database) -> Result<Option<State>, JournalError> {
     let value = table.get(state::KEY)?;
     let value = value.ok_or_else(|| JournalError::new(Kind::Damaged, "has no state"))?;
     let mut state = State::decode(value.value())?;
-    // Positions that events have are never given to others, whatever the state
-    // says.
+    // A position must never be given to a second event, even if the state is wrong.
     let index = txn.open_table(batch::INDEX)?;
     if let Some((first, Ok(row))) = batch::entry(index.iter()?.next_back())? {
         state.next = state.next.max(row.end(first));

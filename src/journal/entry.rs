@@ -7,7 +7,7 @@ use crate::event::SharedEvent;
 
 use super::bits::{EndpointId, Wanted};
 
-/// An event, and who wants it.
+/// An event, and the endpoints that want it.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) event: SharedEvent,
@@ -18,14 +18,15 @@ pub(super) struct Entry {
 /// Which number an event gets at its endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Number {
-    /// The next one of each endpoint.
+    /// The next number of each endpoint.
     Next,
-    /// The one that it had before, if it had one: it is sent again.
+    /// The number that the event had before, if any: it is sent again.
     Kept(Option<NonZeroU64>),
 }
 
 impl Number {
-    /// The number at an endpoint whose next number is `next`. 0 if there is none.
+    /// Returns the number at an endpoint whose next number is `next`, or 0 if the event has
+    /// none.
     pub(super) fn take(self, next: &mut u64) -> u64 {
         match self {
             Self::Kept(number) => number.map_or(0, NonZeroU64::get),
@@ -38,8 +39,8 @@ impl Number {
 }
 
 impl Entry {
-    /// The start of the event's age. One that is sent again is as young as a new one,
-    /// or its endpoint and the limits would give it up at once.
+    /// Returns the start of the event's age. The age of an event that is sent again begins
+    /// anew, or its endpoint and the limits would give it up at once.
     pub(super) fn since(&self) -> SystemTime {
         let accepted_at = self.event.accepted_at();
         match self.number {
@@ -48,7 +49,7 @@ impl Entry {
         }
     }
 
-    /// An event that one endpoint gets again.
+    /// Returns the entry of an event that one endpoint gets again.
     pub(super) fn again(
         event: SharedEvent,
         endpoint: EndpointId,

@@ -15,8 +15,8 @@ use super::codec::Damage;
 
 /// Why a [`Journal`](super::Journal) cannot be opened, read or written.
 ///
-/// A clone is another handle to the same error: one failed commit may be the
-/// answer to many writes.
+/// A clone is another handle to the same error: all writes of a failed commit get the
+/// same one.
 #[derive(Clone)]
 pub struct JournalError(Arc<Inner>);
 
@@ -24,7 +24,7 @@ struct Inner {
     kind: Kind,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
-    /// Whether the handle of the file can be used no more.
+    /// Whether the handle of the file can no longer be used.
     fatal: bool,
 }
 
@@ -34,7 +34,7 @@ pub(super) enum Kind {
     Locked,
     /// A later release wrote the file.
     NewerFormat,
-    /// The file is no journal, was cut off, or has wrong bytes.
+    /// The file is not a journal, was cut off, or has wrong bytes.
     Damaged,
     /// The file or its folder cannot be written.
     ReadOnly,
@@ -50,7 +50,7 @@ pub(super) enum Kind {
     Attached,
     /// There is no such endpoint, letter or event.
     NotFound,
-    /// The operation is not possible as asked for.
+    /// The arguments of the operation are invalid.
     Invalid,
 }
 
@@ -73,7 +73,8 @@ impl JournalError {
         }))
     }
 
-    /// A panic within the storage, which leaves the handle in an unknown state.
+    /// Creates the error of a panic within the storage, which leaves the handle in an
+    /// unknown state.
     pub(super) fn panicked(payload: &(dyn std::any::Any + Send)) -> Self {
         let text = payload
             .downcast_ref::<String>()
@@ -84,12 +85,12 @@ impl JournalError {
         Self::build(Kind::Damaged, message, None, true)
     }
 
-    /// The keys of a table are not where they should be: pages are damaged.
+    /// Creates the error of a table whose keys are out of order: its pages are damaged.
     pub(super) fn disordered() -> Self {
-        Self::build(Kind::Damaged, "has keys in wrong places".into(), None, true)
+        Self::build(Kind::Damaged, "has keys out of order".into(), None, true)
     }
 
-    /// The error of a write while the file is closed because of `cause`.
+    /// Creates the error of a write while the file is closed because of `cause`.
     pub(super) fn down(cause: &Self) -> Self {
         let message = "the journal is being opened again after an error";
         let source: Box<dyn Error + Send + Sync> = Box::new(cause.clone());
@@ -104,7 +105,7 @@ impl JournalError {
         Self::new(Kind::Closed, "the journal is closed")
     }
 
-    /// Names the file in the message.
+    /// Adds the file to the message.
     pub(super) fn at(self, location: &str) -> Self {
         let inner = &self.0;
         let message = format!("journal {location}: {}", inner.message);
@@ -112,7 +113,7 @@ impl JournalError {
         Self::build(inner.kind, message, source, inner.fatal)
     }
 
-    /// Whether the handle of the file can be used no more.
+    /// Whether the handle of the file can no longer be used.
     pub(super) fn is_fatal(&self) -> bool {
         self.0.fatal
     }
@@ -128,7 +129,7 @@ impl JournalError {
         self.0.kind == Kind::NewerFormat
     }
 
-    /// Whether the file is no journal, was cut off, or has wrong bytes.
+    /// Whether the file is not a journal, was cut off, or has wrong bytes.
     pub fn is_damaged(&self) -> bool {
         self.0.kind == Kind::Damaged
     }
@@ -143,8 +144,8 @@ impl JournalError {
         self.0.kind == Kind::Full
     }
 
-    /// Whether the journal cannot be used now: it was closed for an error and is
-    /// opened again as soon as possible.
+    /// Whether the journal cannot be used now: it was closed because of an error and will
+    /// be opened again.
     pub fn is_down(&self) -> bool {
         self.0.kind == Kind::Down || self.0.fatal
     }
@@ -197,7 +198,7 @@ impl From<io::Error> for JournalError {
         let (kind, message) = match error.kind() {
             PermissionDenied | ReadOnlyFilesystem => (Kind::ReadOnly, "cannot be written"),
             StorageFull | QuotaExceeded | FileTooLarge => (Kind::Full, "no space is left"),
-            InvalidData => (Kind::Damaged, "is no journal"),
+            InvalidData => (Kind::Damaged, "is not a journal"),
             UnexpectedEof => (Kind::Damaged, "is cut off"),
             _ => (Kind::Io, "cannot be read or written"),
         };
@@ -205,8 +206,8 @@ impl From<io::Error> for JournalError {
     }
 }
 
-/// What redb says of a file whose version it does not know. It has no error of
-/// its own for that.
+/// The beginning of redb's message about a file of an unknown version. It has no separate
+/// error for that.
 const UNKNOWN_VERSION: &str = "Expected file format version";
 
 impl From<StorageError> for JournalError {
@@ -236,8 +237,8 @@ impl From<DatabaseError> for JournalError {
     }
 }
 
-/// An error that is not one of the disk: the file has other tables than ours, or
-/// the transaction cannot go on.
+/// Creates the error of something that is not the disk's fault: the file has unknown
+/// tables, or the transaction cannot continue.
 fn unexpected(error: impl Error + Send + Sync + 'static) -> JournalError {
     let message = "does not have the expected content";
     JournalError::build(Kind::Damaged, message.into(), Some(Box::new(error)), true)
@@ -285,8 +286,8 @@ impl From<SetDurabilityError> for JournalError {
     }
 }
 
-/// Damage that a checksum of ours found does not end the handle: the rest of the
-/// file is as good as before.
+/// Damage that our own checksum has found does not end the handle: the rest of the file
+/// can still be used.
 impl From<Damage> for JournalError {
     fn from(damage: Damage) -> Self {
         let source: Box<dyn Error + Send + Sync> = Box::new(damage);

@@ -1,4 +1,7 @@
-//! What waits for the writer: [`Inbox`].
+//! The work that waits for the writer: [`Inbox`].
+//!
+//! Events and letters are bounded in number and bytes. Settled positions are bounded by the
+//! events that the queues hold.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,18 +15,18 @@ use super::bits::EndpointId;
 use super::entry::Entry;
 use super::error::JournalError;
 
-/// Events and their bytes in memory that may wait for the disk.
+/// The largest number of events that wait for the disk, and of their bytes in memory.
 const MOST_EVENTS: usize = 8 << 10;
 const MOST_BYTES: usize = 8 << 20;
 
-/// Events and their bytes in memory that one commit takes.
+/// The largest number of events that one commit takes, and of their bytes in memory.
 const COMMIT_EVENTS: usize = 4 << 10;
 const COMMIT_BYTES: usize = 4 << 20;
 
-/// Dead letters that may wait for the disk.
+/// The largest number of dead letters that wait for the disk.
 const MOST_LETTERS: usize = 16 << 10;
 
-/// Settled events that are written at once, without waiting for the interval.
+/// From this number on, settled events are written without waiting for the interval.
 const MOST_SETTLED: usize = 16 << 10;
 
 pub(super) type Answer<T> = Box<dyn FnOnce(Result<T, JournalError>) + Send>;
@@ -40,7 +43,7 @@ pub(super) struct Letter {
     pub(super) done: Answer<()>,
 }
 
-/// What the writer takes at once. A job is something that only the writer can do,
+/// The work of one turn of the writer. A job is something that only the writer can do,
 /// between two commits.
 pub(super) struct Work<Job> {
     pub(super) appends: Vec<Append>,
@@ -58,7 +61,7 @@ struct Waiting<Job> {
     settled: Vec<(u64, EndpointId)>,
     /// When the first of them was settled.
     settled_since: Option<Instant>,
-    /// Those that the writer has, and that are not on disk.
+    /// Settled events that the writer has taken and that are not on disk yet.
     in_commit: Vec<(u64, EndpointId)>,
     flushes: Vec<oneshot::Sender<Result<(), JournalError>>>,
     jobs: Vec<Job>,
@@ -97,13 +100,13 @@ impl<Job> Waiting<Job> {
 /// Why the inbox takes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// As much waits for the disk as may.
+    /// The limit of what waits for the disk is reached.
     Full,
     /// The journal is closed.
     Closed,
 }
 
-/// What waits for the writer.
+/// The work that waits for the writer.
 pub(super) struct Inbox<Job> {
     waiting: Mutex<Waiting<Job>>,
     changed: Condvar,
@@ -167,7 +170,7 @@ impl<Job> Inbox<Job> {
         let wake = first || waiting.settled.len() == MOST_SETTLED;
         drop(waiting);
         if wake {
-            // The writer waits for the interval from now on.
+            // With the first one the writer must start to wait for the interval.
             self.changed.notify_one();
         }
     }
@@ -212,7 +215,7 @@ impl<Job> Inbox<Job> {
     pub(super) async fn room(&self) {
         loop {
             let mut notified = std::pin::pin!(self.room.notified());
-            // Before the look at the queue, so that no wake-up is missed.
+            // Registered before the check, so that no wake-up between the two is missed.
             notified.as_mut().enable();
             if self.is_done_waiting() {
                 return;
@@ -226,7 +229,8 @@ impl<Job> Inbox<Job> {
         waiting.closing || !waiting.is_full()
     }
 
-    /// Events that an endpoint has settled, and that are not on disk as such.
+    /// Returns the events that an endpoint has settled but that are not settled on disk
+    /// yet. A reader must leave them out.
     pub(super) fn unwritten(&self, endpoint: EndpointId) -> HashSet<u64> {
         let waiting = self.waiting();
         let all = waiting.settled.iter().chain(&waiting.in_commit);
@@ -251,7 +255,7 @@ impl<Job> Inbox<Job> {
         }
     }
 
-    /// Takes what is there.
+    /// Takes the work that is there now.
     #[cfg(test)]
     pub(super) fn take_now(&self) -> Work<Job> {
         self.taken(self.waiting())
@@ -277,7 +281,7 @@ impl<Job> Inbox<Job> {
             settled,
             flushes: std::mem::take(&mut waiting.flushes),
             jobs: std::mem::take(&mut waiting.jobs),
-            // What is left is taken first.
+            // The journal closes only after everything that waits was taken.
             closing: waiting.closing && waiting.appends.is_empty() && waiting.letters.is_empty(),
         };
         drop(waiting);
@@ -285,12 +289,12 @@ impl<Job> Inbox<Job> {
         work
     }
 
-    /// What the writer has settled is on disk.
+    /// Notes that what the writer has taken as settled is on disk.
     pub(super) fn settled(&self) {
         self.waiting().in_commit.clear();
     }
 
-    /// What the writer has settled is not on disk.
+    /// Takes back what the writer could not settle on disk.
     pub(super) fn unsettled(&self, settled: Vec<(u64, EndpointId)>) {
         let mut waiting = self.waiting();
         waiting.in_commit.clear();

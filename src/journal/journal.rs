@@ -31,7 +31,7 @@ struct Handle {
     inbox: Arc<Inbox>,
     reader: Reader,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// The writer, if a test calls for each turn.
+    /// The writer, if a test makes each turn itself.
     manual: Option<Mutex<Writer>>,
 }
 
@@ -41,7 +41,8 @@ impl Drop for Handle {
         self.inbox.close();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for thread in threads.drain(..) {
-            // One of the threads may hold the last handle for a moment.
+            // One of the threads may drop the last handle itself, and must not wait for its
+            // own end.
             if thread.thread().id() != thread::current().id() {
                 let _panicked = thread.join();
             }
@@ -106,8 +107,8 @@ impl Journal {
         &self.0.shared
     }
 
-    /// Passes on what was read. If the handle of the file is dead, it is opened
-    /// again.
+    /// Passes on a result of reading. If it shows that the handle of the file is dead, the
+    /// file is opened again.
     pub(super) fn watched<R>(&self, read: Result<R, JournalError>) -> Result<R, JournalError> {
         self.0.reader.watched(read)
     }
@@ -128,10 +129,9 @@ impl Journal {
         self.run(move |writer| writer.attach(&endpoints, &instance, consumer))
     }
 
-    /// Stores an event for the endpoints that want it. `done` is called by the
-    /// journal's thread when the event is on disk and was
-    /// [delivered](Consumer::deliver), or cannot be stored; never if the event
-    /// is refused.
+    /// Stores an event for the endpoints that want it. The journal's thread calls `done`
+    /// when the event is on disk and was [delivered](Consumer::deliver), or when it cannot
+    /// be stored. If the event is refused, `done` is not called.
     pub(crate) fn append(
         &self,
         event: SharedEvent,
@@ -154,7 +154,7 @@ impl Journal {
         self.0.inbox.bury(letter)
     }
 
-    /// Whether an event would be taken now, and stored if nothing fails.
+    /// Whether an event would be accepted now, and stored if nothing fails.
     pub(crate) fn is_ready(&self) -> bool {
         self.0.inbox.has_room() && self.shared().takes_events()
     }
@@ -207,7 +207,7 @@ impl Journal {
         self.shared().options.wait_for_pulls
     }
 
-    /// Where the journal is, for people.
+    /// Returns where the journal is, in words for people.
     pub(crate) fn location(&self) -> &str {
         &self.shared().location
     }
@@ -223,7 +223,7 @@ impl Journal {
         }
         let (sender, answer) = mpsc::sync_channel(1);
         let job = move |writer: &mut Writer| {
-            // Nobody may wait for the answer any more.
+            // The caller may have stopped waiting.
             let _gone = sender.send(job(writer));
         };
         self.0.inbox.run(Box::new(job));
@@ -233,7 +233,7 @@ impl Journal {
     }
 }
 
-/// A journal without threads, for tests that decide when it works.
+/// A journal without threads, for tests that decide when it does something.
 #[cfg(test)]
 impl Journal {
     pub(super) fn manual(options: JournalOptions, opener: Opener) -> Result<Self, JournalError> {
@@ -261,13 +261,13 @@ impl Journal {
 impl JournalOptions {
     /// Opens the journal in the file at `path`, or creates it.
     ///
-    /// Blocks while the file is opened: some milliseconds, also after a crash,
-    /// unless it is [compacted](super#space).
+    /// Blocks while the file is opened. This takes some milliseconds, even after a crash,
+    /// unless the file is [compacted](super#space).
     ///
     /// # Errors
     ///
     /// If the file is open already ([`JournalError::is_locked`]), was written by a
-    /// later release ([`JournalError::is_newer_format`]), is damaged or no journal
+    /// later release ([`JournalError::is_newer_format`]), is damaged or not a journal
     /// ([`JournalError::is_damaged`]), or cannot be written
     /// ([`JournalError::is_read_only`], [`JournalError::is_full`]).
     pub fn open(self, path: impl AsRef<Path>) -> Result<Journal, JournalError> {

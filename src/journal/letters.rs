@@ -28,7 +28,7 @@ use super::journal::Journal;
 
 const VERSION: u8 = 1;
 
-/// Letters that are read, sent or removed at once.
+/// The number of letters that are read, sent or removed at once.
 const PAGE: usize = 256;
 
 /// A dead letter in a [`Journal`].
@@ -44,7 +44,7 @@ pub struct KeptLetter {
     pub letter: DeadLetter,
 }
 
-/// Says which dead letters of a [`Journal`] are meant. By default all.
+/// Selects dead letters of a [`Journal`]. By default it selects all.
 #[derive(Clone, Debug, Default)]
 pub struct LetterFilter {
     id: Option<u64>,
@@ -60,35 +60,35 @@ impl LetterFilter {
         Self::default()
     }
 
-    /// Only the letter with this number.
+    /// Selects only the letter with this number.
     #[must_use]
     pub fn id(mut self, id: u64) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Only letters of the endpoint with this name.
+    /// Selects only letters of the endpoint with this name.
     #[must_use]
     pub fn endpoint(mut self, name: impl Into<String>) -> Self {
         self.endpoint = Some(name.into());
         self
     }
 
-    /// Only letters with this reason.
+    /// Selects only letters with this reason.
     #[must_use]
     pub fn reason(mut self, reason: Reason) -> Self {
         self.reason = Some(reason);
         self
     }
 
-    /// Only letters that were stored before this time.
+    /// Selects only letters that were stored before this time.
     #[must_use]
     pub fn kept_before(mut self, time: SystemTime) -> Self {
         self.before = Some(time);
         self
     }
 
-    /// Only letters that were stored at this time or later.
+    /// Selects only letters that were stored at this time or later.
     #[must_use]
     pub fn kept_since(mut self, time: SystemTime) -> Self {
         self.since = Some(time);
@@ -104,7 +104,8 @@ impl LetterFilter {
     }
 }
 
-/// What a filter looks at.
+/// The part of a letter that filters read. It stands before the letter, which then need not
+/// be decompressed.
 struct Head<'a> {
     kept: SystemTime,
     reason: &'a str,
@@ -192,13 +193,13 @@ impl Batch<'_> {
         if dropped > 0 {
             tracing::error!(
                 dropped,
-                "the oldest dead letters of the journal are lost: the limit"
+                "the journal's limit of dead letters is reached: the oldest are lost"
             );
         }
         Ok(())
     }
 
-    /// Removes letters, and returns how many of them there were.
+    /// Removes letters. Returns how many of them existed.
     fn unbury(&mut self, ids: &[u64]) -> Result<u64, JournalError> {
         let mut table = self.txn().open_table(LETTERS)?;
         let mut removed = 0;
@@ -215,8 +216,8 @@ impl Batch<'_> {
 }
 
 impl Journal {
-    /// Returns the dead letters that a filter wants, the oldest first. They are
-    /// read as the iterator goes on.
+    /// Returns the dead letters that a filter selects, the oldest first. They are read
+    /// while the iterator advances.
     ///
     /// Blocks while it reads.
     ///
@@ -236,17 +237,17 @@ impl Journal {
         }
     }
 
-    /// Gives dead letters back to their endpoints, whatever the filters of these,
-    /// and removes them. The events go to the end of the queue and are tried
-    /// like new ones. Letters of endpoints that the journal does not know stay.
-    /// Returns how many were sent.
+    /// Gives dead letters back to their endpoints, whatever the endpoints' filters, and
+    /// removes the letters. The events go to the end of the queue and are tried like new
+    /// ones. Letters of endpoints that the journal does not know stay. Returns how many
+    /// were sent.
     ///
     /// Blocks while it reads and writes.
     ///
     /// # Errors
     ///
-    /// If a letter is damaged, or the journal cannot be read or written. Some
-    /// letters may have been sent then; these are gone.
+    /// If a letter is damaged, or the journal cannot be read or written. Some letters may
+    /// already have been sent, and those were removed.
     pub fn send_letters_again(&self, filter: &LetterFilter) -> Result<u64, JournalError> {
         let mut sent = 0;
         self.each_page(filter, |letters| {
@@ -260,7 +261,8 @@ impl Journal {
                         entries.push(Entry::again(event, endpoint.id, number));
                     }
                 }
-                // In one commit: a crash neither loses nor doubles a letter.
+                // Storing the events and removing the letters are one commit, so that a
+                // crash neither loses nor doubles one.
                 let sent = writer.store(&entries, |batch| batch.unbury(&ids))?;
                 Ok(sent)
             })?;
@@ -269,13 +271,13 @@ impl Journal {
         Ok(sent)
     }
 
-    /// Removes dead letters for good. Returns how many there were.
+    /// Removes dead letters for good. Returns how many were removed.
     ///
     /// Blocks while it reads and writes.
     ///
     /// # Errors
     ///
-    /// If the journal cannot be read or written. Some letters may be gone then.
+    /// If the journal cannot be read or written. Some letters may already be removed.
     pub fn purge_letters(&self, filter: &LetterFilter) -> Result<u64, JournalError> {
         let mut removed = 0;
         self.each_page(filter, |letters| {
@@ -291,8 +293,8 @@ impl Journal {
         filter: &LetterFilter,
         mut each: impl FnMut(Vec<KeptLetter>) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        // Letters that come meanwhile are not meant: their events may come back at
-        // once, for ever.
+        // Letters that are stored meanwhile are left out: an event that is sent again may
+        // become a dead letter at once, and the loop would never end.
         let end = self.shared().published().state.next_letter;
         let mut letters = self.dead_letters(filter);
         loop {
@@ -367,7 +369,7 @@ impl DeadLetterSink for Journal {
         let letter = Letter {
             letter: letter.clone(),
             done: Box::new(move |result| {
-                // If nobody waits for the answer, the letter is kept all the same.
+                // The letter is kept even if nobody waits for the answer.
                 let _gone = sender.send(result);
             }),
         };

@@ -1,5 +1,5 @@
-//! What has to go: delivered events that were kept long enough, and events beyond
-//! the limits.
+//! Enforces the limits: frees delivered events that were kept long enough, and ends events
+//! beyond the limits of bytes and age.
 
 use std::num::NonZeroU64;
 
@@ -15,29 +15,31 @@ use super::error::JournalError;
 use super::row::Row;
 use super::shared::Shared;
 
-/// Chunks that go in one commit, and that are on their way out at a time.
+/// The largest number of chunks that one commit frees, and that are on their way out at a
+/// time.
 const CHUNKS: usize = 64;
 
-/// The chunks of which endpoints make dead letters.
+/// The chunks whose events the endpoints are making dead letters of.
 ///
-/// Those whose events are all on their way out make room soon. One with an event
-/// that is under way at its endpoint may stay for days: others go in its place.
-/// Such an event becomes a dead letter too, when its attempt fails.
+/// A chunk whose events are all on their way out makes room soon, so its bytes count as
+/// free already. A chunk with an event that is under way at its endpoint may stay for
+/// days, so others go in its place; that event becomes a dead letter when its attempt
+/// fails.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Expiring {
-    /// Those on their way out: where each begins, and its bytes.
+    /// The chunks on their way out: where each begins, and its bytes.
     chunks: Vec<(u64, u64)>,
-    /// The endpoints were told of all chunks that begin before this.
+    /// The endpoints were told of every chunk that begins before this.
     next: u64,
 }
 
 impl Expiring {
-    /// The endpoints were told of no chunk that begins at this position or after it.
+    /// Returns the position after the chunks that the endpoints were told of.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
 
-    /// A chunk makes no room for now.
+    /// Notes that a chunk makes no room for now.
     pub(super) fn stays(&mut self, chunk: u64) {
         self.chunks.retain(|(first, _)| *first != chunk);
     }
@@ -46,7 +48,7 @@ impl Expiring {
 /// Events that become dead letters of an endpoint.
 #[derive(Debug)]
 pub(super) struct Expired {
-    /// Where their chunk begins.
+    /// The position at which their chunk begins.
     pub(super) chunk: u64,
     pub(super) endpoint: EndpointId,
     pub(super) events: Vec<Stored>,
@@ -54,8 +56,8 @@ pub(super) struct Expired {
 }
 
 impl Batch<'_> {
-    /// Frees what the limits ask for, and returns what endpoints have to make
-    /// dead letters of.
+    /// Frees what the limits demand, and returns the events of which the endpoints have to
+    /// make dead letters.
     pub(super) fn limit(
         &mut self,
         shared: &Shared,
@@ -69,7 +71,7 @@ impl Batch<'_> {
             .max_age
             .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
         let too_old = age.and_then(|age| self.now.checked_sub(age));
-        // Without a notifier nobody can say which endpoints are orphans.
+        // Without a notifier it is not known which endpoints are orphans.
         if !shared.is_attached() || (too_old.is_none() && self.state.bytes <= options.max_bytes) {
             return Ok(Vec::new());
         }
@@ -88,8 +90,8 @@ impl Batch<'_> {
             };
             expiring.next = row.end(first);
             if self.is_done(first, &row) {
-                // Kept for replay, which has a limit of its own. It must not take
-                // the place of a chunk that somebody waits for.
+                // The chunk is kept for replay, which has a limit of its own. It must not
+                // take the place of one that an endpoint waits for.
                 continue;
             }
             bytes = bytes.saturating_sub(row.bytes);
@@ -99,7 +101,7 @@ impl Batch<'_> {
         Ok(expired)
     }
 
-    /// Forgets the chunks that are free.
+    /// Forgets the chunks that have been freed.
     fn forget_expired(&mut self, expiring: &mut Expiring) -> Result<(), JournalError> {
         let mut left = Vec::new();
         for (first, bytes) in expiring.chunks.drain(..) {
@@ -111,8 +113,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Frees chunks that are settled: those that were kept long enough, and while
-    /// there are too many bytes the oldest.
+    /// Frees settled chunks: those that were kept long enough, and the oldest while the
+    /// limit of bytes is exceeded.
     fn free_retained(&mut self, most_bytes: u64) -> Result<(), JournalError> {
         for _ in 0..CHUNKS {
             let mut retained = self.txn().open_table(RETAINED)?;
@@ -127,8 +129,8 @@ impl Batch<'_> {
             retained.remove((settled, first))?;
             drop(retained);
             self.state.retained = self.state.retained.saturating_sub(1);
-            // An endpoint that came later may have adopted it meanwhile. Then it goes
-            // when that one has settled it.
+            // An endpoint that was added later may have adopted the chunk. Then it is freed
+            // when that endpoint has settled it.
             if let Some((found, row)) = self.row_at(first)?
                 && found == first
                 && self.is_done(first, &row)
@@ -139,8 +141,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Makes dead letters of a chunk's events for endpoints that are no longer
-    /// configured, and returns the events of the others.
+    /// Makes dead letters of a chunk's events for endpoints that are no longer configured.
+    /// Adds the events of the others to `expired`, because their queues may hold them.
     fn expire(
         &mut self,
         shared: &Shared,
@@ -202,8 +204,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Reads some events of a chunk. `None` if it was damaged and is out of the
-    /// way now.
+    /// Reads some events of a chunk. Returns `None` if it was damaged, and sets it aside.
     pub(super) fn events(
         &mut self,
         (first, row): (u64, &Row),

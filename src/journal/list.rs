@@ -1,4 +1,4 @@
-//! Events that wait, for operators.
+//! Lists the events that wait, for operators: [`WaitingEvent`].
 
 use std::collections::VecDeque;
 use std::sync::mpsc;
@@ -12,7 +12,7 @@ use super::journal::Journal;
 use super::reader::{Most, Page};
 use crate::event::SharedEvent;
 
-/// Events that are read at once.
+/// How much is read at once.
 const PAGE: Most = Most {
     events: 256,
     bytes: 4 << 20,
@@ -32,8 +32,8 @@ pub struct WaitingEvent {
 }
 
 impl Journal {
-    /// Returns the events that an endpoint waits for, the oldest first. They are
-    /// read as the iterator goes on.
+    /// Returns the events that an endpoint waits for, the oldest first. They are read
+    /// while the iterator advances.
     ///
     /// Blocks while it reads.
     ///
@@ -72,7 +72,7 @@ impl Events {
     fn read(&self, from: u64) -> Result<Page, JournalError> {
         let (sender, answer) = mpsc::sync_channel(1);
         let reply = move |page| {
-            // Nobody may wait for the answer any more.
+            // The caller may have stopped waiting.
             let _gone = sender.send(page);
         };
         self.journal.read(self.endpoint, from, PAGE, reply);

@@ -1,4 +1,7 @@
-//! Makes the best of damage that a checksum of ours has found.
+//! Repairs damage that our own checksums have found, as far as possible.
+//!
+//! A damaged row is rebuilt from its chunk. A damaged chunk is set aside and its events
+//! are counted: never is one silently left out.
 
 use redb::ReadableTable as _;
 
@@ -9,8 +12,8 @@ use super::error::JournalError;
 use super::row::Row;
 
 impl Batch<'_> {
-    /// Makes a damaged row from its chunk. What was settled of it is delivered
-    /// again, unless the cursor has passed it.
+    /// Rebuilds a damaged row from its chunk. Events that were settled are delivered again,
+    /// unless the endpoint's cursor has passed the chunk.
     pub(super) fn rebuild(&mut self, first: u64) -> Result<Option<Row>, JournalError> {
         let Ok(chunk) = self.chunk(first)? else {
             self.quarantine(first)?;
@@ -43,8 +46,8 @@ impl Batch<'_> {
         Ok(Some(row))
     }
 
-    /// Makes the best of a chunk of which something is damaged. Does nothing if there
-    /// is none any more: another reader may have met it before.
+    /// Repairs a chunk or its row, or sets the chunk aside. Does nothing if there is no such
+    /// chunk any more: another reader may have met the damage before.
     ///
     /// # Errors
     ///
@@ -54,7 +57,7 @@ impl Batch<'_> {
         if found.as_ref().is_some_and(|(it, _)| *it != first) {
             return Err(JournalError::disordered());
         }
-        // Makes the row anew if it is the row that is damaged.
+        // Rebuilds the row if that is what is damaged.
         let Some((_, row)) = self.checked(found)? else {
             return Ok(());
         };
@@ -68,8 +71,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Takes a damaged chunk out of the way. Its bytes are kept, and its events
-    /// are counted as damaged for each endpoint that has not settled them.
+    /// Sets a damaged chunk aside. Its bytes are kept, and its events are counted as
+    /// damaged for each endpoint that has not settled them.
     pub(super) fn quarantine(&mut self, first: u64) -> Result<(), JournalError> {
         let mut damaged = self.txn().open_table(DAMAGED)?;
         if let Some(value) = self.chunks.remove(first)? {

@@ -1,9 +1,8 @@
 //! Events that survive the process: the [`Journal`].
 //!
-//! With a journal, an event is on disk before the client sees the response, and
-//! stays there until every endpoint that wants it has settled it: has delivered
-//! it, or has made a dead letter of it that is kept. Events that do not fit into
-//! the queues in memory wait on disk.
+//! With a journal, an event is on disk before the client sees the response. It stays there
+//! until every endpoint that wants it has settled it: it was delivered, or is a dead letter
+//! that was kept. Events that do not fit into the queues in memory wait on disk.
 //!
 //! ```no_run
 //! use tower_registry_notifications::journal::Journal;
@@ -26,8 +25,8 @@
 //! - An event that was delivered within the last second before a crash may be
 //!   delivered again. The [interval](JournalOptions::settle_interval) can be
 //!   shorter, at the cost of more syncs.
-//! - What is removed because of a [limit](#space) becomes a dead letter. What
-//!   damage of the file takes is counted ([`JournalStatus::damaged`]) and logged.
+//! - An event that is removed because of a [limit](#space) becomes a dead letter. An event
+//!   lost to damage of the file is counted ([`JournalStatus::damaged`]) and logged.
 //!
 //! The promises hold if the disk keeps what it has confirmed as synced. They rest
 //! on `fdatasync` for the file and on `fsync` for its folder when the file is
@@ -48,10 +47,9 @@
 //! - Exactly one delivery. Receivers recognize an event that comes again by its
 //!   id.
 //! - That nothing is lost after a sync has failed. The kernel may have dropped
-//!   what it could not write, and reports that once. The journal tells the
-//!   writers of that commit that they have failed, opens the file again and
-//!   verifies all of it, but what it reads may come from the kernel's cache.
-//!   Replace a disk that fails.
+//!   what it could not write, and reports that only once. The journal fails the
+//!   writes of that commit, opens the file again and verifies all of it, but what
+//!   it reads may come from the kernel's cache. Replace a disk that fails.
 //! - That a file that somebody empties is noticed: it looks like a new one.
 //!
 //! # Layout
@@ -81,17 +79,16 @@
 //! # Space
 //!
 //! [`JournalOptions::max_bytes`] bounds the events, and
-//! [`JournalOptions::max_letter_bytes`] the dead letters. What is beyond a limit goes,
-//! the oldest first, and becomes a dead letter. An event that is under way at an
-//! endpoint stays until its attempt fails, and others go in its place. An event whose
-//! dead letter was lost, which is counted and logged, stays in the journal until its
-//! space is wanted, or 10,000 younger ones of its endpoint have met the same fate. If
-//! events come faster than their endpoints make dead letters, writes fail beyond nine
-//! eighths of `max_bytes`.
+//! [`JournalOptions::max_letter_bytes`] the dead letters. Beyond the limit the oldest
+//! events become dead letters, and the oldest dead letters are removed. An event that is
+//! under way at an endpoint stays until its attempt fails, and others go in its place. An
+//! event whose dead letter was lost, which is counted and logged, stays in the journal until
+//! its space is needed or the dead letters of 10,000 younger events of its endpoint were
+//! lost too. If events arrive faster than their endpoints make dead letters, writes fail
+//! beyond nine eighths of `max_bytes`.
 //!
-//! The file grows in large
-//! steps that take no space on disk before they are used. Space that is free is
-//! used again. When the journal is opened, a file of 64 MiB or more that is less
+//! The file grows in large steps that take no space on disk before they are used. Free
+//! space is used again. When the journal is opened, a file of 64 MiB or more that is less
 //! than a quarter full is made smaller.
 //!
 //! # Costs
@@ -102,7 +99,8 @@
 //! three endpoints wait for take 28 MiB of memory and 262 bytes each on disk, and
 //! are open after 2 ms, also after `kill -9`, and 4 ms with a cold cache. Events that
 //! come one by one take about 1 KB each on disk. One thread reads 250,000 events a
-//! second for the queues. `cargo bench -p benches --features journal --bench journal` measures it on your machine.
+//! second for the queues. `cargo bench -p benches --features journal --bench journal`
+//! measures it on your machine.
 //!
 //! # Faults
 //!
@@ -111,8 +109,8 @@
 //! | another process has the file open | opening fails, [`JournalError::is_locked`] |
 //! | a later release wrote the file | opening fails, [`JournalError::is_newer_format`] |
 //! | file or folder cannot be written | opening fails, [`JournalError::is_read_only`] |
-//! | the file is cut off, or no journal | opening fails, [`JournalError::is_damaged`]; the file is left as it is |
-//! | wrong bytes in an entry of the index | it is made anew from its chunk; events may be delivered again |
+//! | the file is cut off, or not a journal | opening fails, [`JournalError::is_damaged`]; the file is left as it is |
+//! | wrong bytes in an entry of the index | it is rebuilt from its chunk; events may be delivered again |
 //! | wrong bytes in a chunk | the chunk is set aside; its events are counted as damaged and logged |
 //! | wrong bytes in the tree itself | opening fails or the journal is down, [`JournalError::is_damaged`] |
 //! | any error of the disk, no space | the write fails; the journal is down |
@@ -123,8 +121,20 @@
 //! verified as a whole, after 100 ms and then with pauses of up to 10 s.
 //!
 //! redb verifies its pages only when asked. [`Journal::check`] does that, and reads
-//! every event and dead letter. [`JournalOptions::verify`] does it each time that the
-//! file is opened.
+//! every event and dead letter. [`JournalOptions::verify`] verifies the pages each time
+//! that the file is opened.
+//!
+//! # Logs
+//!
+//! | level | message |
+//! | --- | --- |
+//! | error | `the journal is down`, with the error; info `the journal works again` |
+//! | error | `the journal is damaged`, with the position; then either `an entry of the journal's index was damaged: …` or `events of the journal are damaged and cannot be delivered` |
+//! | error | `the journal has lost what was written last`, `events are missing from the journal`: damage that no checksum shows |
+//! | error | `the journal's limit of dead letters is reached: the oldest are lost` |
+//! | warn | `the journal was not closed cleanly` |
+//! | info | `the journal's file is mostly free and is made smaller` |
+//! | debug | `the journal stays down`: each attempt to open the file again that failed |
 //!
 //! # Endpoints
 //!

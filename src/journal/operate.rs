@@ -1,4 +1,7 @@
-//! What operators do with endpoints and their events.
+//! The operations of operators on endpoints and their events: replay, purge, move.
+//!
+//! Each works in steps of a bounded number of chunks, between which the journal stores
+//! events as usual. Each step is one commit.
 
 use std::num::NonZeroU64;
 use std::time::SystemTime;
@@ -15,7 +18,7 @@ use super::shared::Shared;
 use super::writer::Writer;
 use crate::event::SharedEvent;
 
-/// Chunks that are looked at in one commit.
+/// The number of chunks in one step.
 const CHUNKS: usize = 64;
 
 /// Where a [replay](Journal::replay) begins.
@@ -31,9 +34,9 @@ pub enum ReplayFrom {
 }
 
 impl Journal {
-    /// Sends events again to one endpoint that it has settled already. They go to
-    /// the end of its queue, in their old order, and are tried like new ones.
-    /// Events that it still waits for are left out. Returns how many there are.
+    /// Sends events that an endpoint has settled to it again. They go to the end of its
+    /// queue, in their old order, and are tried like new ones. Events that it still waits
+    /// for are left out. Returns how many are sent.
     ///
     /// Events are kept for [`retention`](super::JournalOptions::retention) after
     /// all endpoints have settled them, and always until then.
@@ -43,8 +46,8 @@ impl Journal {
     /// # Errors
     ///
     /// If the journal does not know the endpoint or the event
-    /// ([`JournalError::is_not_found`]), or cannot be read or written. Some of
-    /// the events may have been sent then.
+    /// ([`JournalError::is_not_found`]), or cannot be read or written. Some of the events
+    /// may already have been sent.
     pub fn replay(&self, endpoint: &str, from: &ReplayFrom) -> Result<u64, JournalError> {
         let state = self.shared().published().state;
         let endpoint = state
@@ -80,16 +83,16 @@ impl Journal {
     /// # Errors
     ///
     /// If the journal does not know the endpoint
-    /// ([`JournalError::is_not_found`]), a notifier delivers to it, or the journal
-    /// cannot be written. Some events may be gone then.
+    /// ([`JournalError::is_not_found`]), a notifier delivers to it, or the journal cannot
+    /// be written. Some events may already be removed.
     pub fn purge_endpoint(&self, name: &str) -> Result<u64, JournalError> {
         self.remove(name, None)
     }
 
-    /// Gives all events that an endpoint waits for, which is no longer
-    /// configured, to another one, whatever the filter of that, and removes the
-    /// first. They go to the end of the queue, in their old order. Returns how
-    /// many there are. Its dead letters stay.
+    /// Gives all events that the endpoint `name` waits for to the endpoint `to`, whatever
+    /// its filter, and removes `name`, which must no longer be configured. They go to the
+    /// end of the queue, in their old order. Returns how many are moved. The dead letters
+    /// of `name` stay.
     ///
     /// Blocks while it reads and writes.
     ///
@@ -97,7 +100,7 @@ impl Journal {
     ///
     /// If the journal does not know one of the endpoints
     /// ([`JournalError::is_not_found`]), a notifier delivers to the first, or the
-    /// journal cannot be written. Some events may have been moved then.
+    /// journal cannot be written. Some events may already have been moved.
     pub fn move_endpoint(&self, name: &str, to: &str) -> Result<u64, JournalError> {
         if name == to {
             let message = "an endpoint cannot be moved to itself";
@@ -138,8 +141,8 @@ fn no_endpoint(name: &str) -> JournalError {
     JournalError::new(Kind::NotFound, message)
 }
 
-/// What a replay waits for before it sends. It becomes `Time` when the event with
-/// the id was found.
+/// The condition for the first event of a replay. An id is replaced by `Time(0)` when the
+/// event was found.
 enum Begin {
     Time(u64),
     Id(String),
@@ -220,7 +223,8 @@ fn settled_by(
     Ok(page)
 }
 
-/// What an endpoint wanted of a chunk when it came, or has adopted later.
+/// Returns the events of a chunk that an endpoint wanted when they came, or has adopted
+/// later.
 fn wanted_by(chunk: &Chunk, row: &Row, endpoint: EndpointId) -> Bits {
     let mut members = chunk.members.iter();
     match members.find(|it| it.endpoint == endpoint) {
@@ -230,8 +234,8 @@ fn wanted_by(chunk: &Chunk, row: &Row, endpoint: EndpointId) -> Bits {
     }
 }
 
-/// Ends or moves the events of an endpoint in some chunks. Returns where to go on,
-/// and how many there were.
+/// Ends or moves the events of an endpoint in some chunks. Returns where to continue, and
+/// how many events there were.
 fn remove_some(
     writer: &mut Writer,
     endpoint: EndpointId,
@@ -246,13 +250,14 @@ fn remove_some(
     let rows = writer.write(0, |batch| left_rows(batch, endpoint, next))?;
     let mut entries = Vec::new();
     if let Some(to) = to {
-        // Their numbers were those of the other endpoint. The next ones of this endpoint
-        // may count the events of another source instance.
+        // Moved events get no number: theirs were numbers of the other endpoint, and the
+        // next ones of this endpoint may count events of another source instance.
         let moved = rows.found.iter().flat_map(|(_, _, events)| events);
         entries.extend(moved.map(|event| Entry::again(event.clone(), to, None)));
     }
     let next = rows.next;
-    // In one commit: a crash neither loses nor doubles an event.
+    // Storing and settling are one commit, so that a crash neither loses nor doubles an
+    // event.
     let count = writer.store(&entries, |batch| {
         let mut count = 0;
         for (first, mut row, _) in rows.found {
@@ -279,7 +284,7 @@ struct LeftRows {
     next: Option<u64>,
 }
 
-/// Some chunks of which something is left for an endpoint, with that.
+/// Returns some chunks with events that an endpoint has not settled, and these events.
 fn left_rows(
     batch: &mut Batch<'_>,
     endpoint: EndpointId,

@@ -1,9 +1,9 @@
-//! Settings of a journal: [`JournalOptions`].
+//! The settings of a journal: [`JournalOptions`].
 
 use std::time::Duration;
 
-/// Beyond the limit by this part of it, events are refused: their endpoints are
-/// behind with their dead letters.
+/// Events are refused when the limit is exceeded by one part in this many: then the
+/// endpoints are too slow to make dead letters of the oldest events.
 const GRACE: u64 = 8;
 
 /// Settings of a [`Journal`](super::Journal), which [`open`](Self::open) opens.
@@ -31,7 +31,7 @@ pub struct JournalOptions {
     pub(super) cache_bytes: usize,
     pub(super) settle_interval: Duration,
     pub(super) verify: bool,
-    /// The length from which on a file is compacted that is mostly free.
+    /// A mostly free file of at least this length is compacted when it is opened.
     pub(super) compact_from: u64,
     /// How many small chunks are packed at a time.
     pub(super) pack_from: usize,
@@ -74,10 +74,10 @@ impl JournalOptions {
         self
     }
 
-    /// Sets how long an event may wait. An older one becomes a dead letter,
-    /// whatever the retry policy of its endpoint, and also if its endpoint is
-    /// no longer configured. One that is under way then does when its attempt fails.
-    /// The age of an event that is sent again begins anew. Defaults to no limit.
+    /// Sets how long an event may wait. An older one becomes a dead letter, whatever the
+    /// retry policy of its endpoint, even if its endpoint is no longer configured. If it is
+    /// under way then, it becomes one when its attempt fails. The age of an event that is
+    /// sent again begins anew. Defaults to no limit.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
@@ -85,16 +85,16 @@ impl JournalOptions {
     }
 
     /// Sets how long events are kept after all endpoints have settled them, for
-    /// [`Journal::replay`](super::Journal::replay). Defaults to zero: not at all.
+    /// [`Journal::replay`](super::Journal::replay). Defaults to zero: they are removed.
     #[must_use]
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
         self
     }
 
-    /// Whether the response to a pull waits until its event is on disk. If not,
-    /// the events of the last pulls are lost in a crash. Pushes, mounts and
-    /// deletions wait in any case. Defaults to `true`.
+    /// Whether the response to a pull waits until its event is on disk. With `false` the
+    /// events of the last pulls are lost in a crash. Pushes, mounts and deletions always
+    /// wait. Defaults to `true`.
     #[must_use]
     pub fn wait_for_pulls(mut self, wait: bool) -> Self {
         self.wait_for_pulls = wait;
@@ -119,9 +119,9 @@ impl JournalOptions {
         self
     }
 
-    /// Sets after which time it is written that an event was delivered, if no
-    /// new event is written before. After a crash, events that were delivered
-    /// within this time are delivered again. Defaults to 1 s.
+    /// Sets after what time a delivery is recorded on disk, if no new event is written
+    /// before. After a crash, events that were delivered within this time are delivered
+    /// again. A shorter time costs more syncs. Defaults to 1 s.
     #[must_use]
     pub fn settle_interval(mut self, interval: Duration) -> Self {
         self.settle_interval = interval;
@@ -138,7 +138,7 @@ impl JournalOptions {
         self
     }
 
-    /// Whether events are refused that come to so many bytes.
+    /// Whether new events are refused while the file holds this many bytes of events.
     pub(super) fn is_beyond(&self, bytes: u64) -> bool {
         bytes > self.max_bytes.saturating_add(self.max_bytes / GRACE)
     }

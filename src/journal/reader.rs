@@ -1,8 +1,8 @@
 //! The thread that reads: [`Reader`].
 //!
-//! Refilling a queue means reading chunks, which may have to come from the disk,
-//! and decoding their events. It must delay no commit, so it has a thread of its
-//! own and reads a snapshot of the file.
+//! To refill a queue, chunks are read, perhaps from the disk, and their events decoded.
+//! This must not delay commits, so it happens in a separate thread, on a snapshot of the
+//! file.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,15 +21,15 @@ use super::shared::Shared;
 use super::state::{self, State};
 use super::writer::{Inbox, Writer};
 
-/// Entries of the index that one read looks at. Then it answers, with a page
-/// that may be empty, so that others have their turn.
+/// The largest number of index entries that one read looks at. Then it answers with a page
+/// that may be empty, so that other reads get their turn.
 const MOST_ROWS: usize = 4 << 10;
 
-/// How often one chunk is mended for one read. Other reads may have had it mended
+/// How often one chunk is repaired for one read. Other reads may have had it repaired
 /// before.
 const MENDS: u32 = 2;
 
-/// How much a page may hold. One event is returned whatever its size.
+/// The limits of a page. One event is returned whatever its size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Most {
     pub(crate) events: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Most {
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
     pub(crate) events: Vec<Stored>,
-    /// Where the next page begins.
+    /// The position at which the next page begins.
     pub(crate) next: u64,
     /// Whether there was nothing after `next` when the page was read. Events
     /// that were stored meanwhile have positions from `next` on.
@@ -53,7 +53,7 @@ pub(super) struct Read {
     pub(super) from: u64,
     pub(super) most: Most,
     pub(super) reply: Answer<Page>,
-    /// The chunk that had to be mended last, and how often.
+    /// The chunk that was repaired last for this read, and how often.
     pub(super) mended: (u64, u32),
 }
 
@@ -158,8 +158,8 @@ impl Reader {
         }
     }
 
-    /// Passes on what was read. If the handle is dead, the writer opens the file
-    /// again.
+    /// Passes on a result of reading. If it shows that the handle is dead, the writer opens
+    /// the file again.
     pub(super) fn watched<R>(&self, read: Result<R, JournalError>) -> Result<R, JournalError> {
         if let Err(error) = &read
             && error.is_fatal()
@@ -172,8 +172,9 @@ impl Reader {
     }
 
     fn serve(&self, read: Read) {
-        // Before the snapshot: what is written in between is in both, and what is
-        // settled after that is the business of whoever settles it.
+        // The settled events are read before the snapshot. An event whose settling is
+        // committed in between is then left out by both. In the other order it could be in
+        // neither, and be delivered again.
         let settled = self.inbox.unwritten(read.endpoint);
         let found = self.shared.database();
         let found = found.and_then(|database| guarded(|| page(database.get()?, &read, &settled)));
@@ -184,9 +185,9 @@ impl Reader {
         }
     }
 
-    /// Lets the writer mend the damage or take it out of the way, and reads again.
-    /// If the damage is still there then, the writer does not see what the reader
-    /// sees: the tree is wrong that has led to it.
+    /// Lets the writer repair the damage or set the chunk aside, and reads again. If the
+    /// damage is still there after that, the writer does not see what the reader sees: the
+    /// tree that has led to it is damaged.
     fn repair(&self, mut read: Read, first: u64, damage: Damage) {
         read.mended = match read.mended {
             (before, times) if before == first => (first, times + 1),
@@ -237,8 +238,8 @@ impl Snapshot {
         })
     }
 
-    /// The entries of the index from the chunk on that has a position, or the
-    /// next one.
+    /// Returns the entries of the index, from the chunk that has the event at a position, or
+    /// else the next chunk.
     pub(super) fn rows(
         &self,
         position: u64,
@@ -300,7 +301,7 @@ fn page(database: &Database, read: &Read, settled: &HashSet<u64>) -> Result<Foun
             },
             Err(damage) => damage,
         };
-        // What was read before the damage is returned first.
+        // Events that were read before the damage are returned first.
         return Ok(match filling.page.events.is_empty() {
             true => Found::Damage(first, damage),
             false => Found::Page(filling.page),
@@ -320,7 +321,8 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    /// Takes what is left of a chunk. `false` if the page is full.
+    /// Takes the events of a chunk that are not settled. Returns `false` if the page is
+    /// full.
     fn take(
         &mut self,
         state: &State,

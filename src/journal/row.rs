@@ -1,9 +1,8 @@
-//! What is left of a chunk: [`Row`], an entry of the index.
+//! An entry of the index, which says what is not settled of a chunk: [`Row`].
 //!
-//! The index says which events are not settled, so that neither settling nor
-//! freeing nor skipping reads the chunks themselves, which are a hundred times
-//! as large. A row that is damaged is made anew from its chunk, which knows who
-//! wanted its events: they are delivered again then, and none is lost.
+//! With the index, settling, freeing and skipping need not read the chunks themselves,
+//! which are a hundred times as large. A damaged row is rebuilt from its chunk, which
+//! states who wanted its events: they are delivered again then, and none is lost.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +14,7 @@ const VERSION: u8 = 1;
 /// The state of a chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// Events in the chunk.
+    /// Number of events in the chunk.
     pub(super) count: u32,
     /// Bytes that the chunk takes in the file.
     pub(super) bytes: u64,
@@ -23,10 +22,10 @@ pub(super) struct Row {
     /// milliseconds since 1970.
     pub(super) oldest: u64,
     pub(super) newest: u64,
-    /// When the last of its events was settled, in milliseconds since 1970. 0
-    /// while there are any left.
+    /// When the last of its events was settled, in milliseconds since 1970. 0 while some are
+    /// not settled.
     pub(super) settled: u64,
-    /// The endpoints that wanted any of its events, and what is left of them.
+    /// The endpoints that wanted any of its events, each with those that it has not settled.
     pub(super) left: Vec<(EndpointId, Bits)>,
 }
 
@@ -72,18 +71,18 @@ impl Row {
         })
     }
 
-    /// The start of the age of an event that was accepted at `time`. One that was sent
-    /// again is as old as its chunk.
+    /// Returns the start of the age of an event that was accepted at `time`. An event that
+    /// was sent again is as old as its chunk.
     pub(super) fn since(&self, time: SystemTime) -> SystemTime {
         time.max(SystemTime::UNIX_EPOCH + Duration::from_millis(self.oldest))
     }
 
-    /// The position after its last event.
+    /// Returns the position after its last event.
     pub(super) fn end(&self, first: u64) -> u64 {
         first + u64::from(self.count)
     }
 
-    /// What it says is left for an endpoint. `None` if it says nothing.
+    /// Returns what is not settled at an endpoint. `None` if the row does not mention it.
     pub(super) fn left_for(&self, endpoint: EndpointId) -> Option<&Bits> {
         let mut left = self.left.iter();
         left.find(|(id, _)| *id == endpoint).map(|(_, left)| left)

@@ -1,4 +1,4 @@
-//! Settles events, and frees the chunks of which all are.
+//! Settles events, and frees chunks whose events are all settled.
 
 use super::batch::{Batch, RETAINED, left_for};
 use super::bits::{Bits, EndpointId};
@@ -6,12 +6,12 @@ use super::error::JournalError;
 use super::row::Row;
 use super::state::EndpointState;
 
-/// Rows that the search for the next unsettled event of an endpoint looks at in
-/// one commit. The search goes on with the next one.
+/// The largest number of rows that a commit looks at to find the next unsettled event of an
+/// endpoint. The next commit continues the search.
 const STEPS: usize = 256;
 
 impl Batch<'_> {
-    /// Settles events. Those that are settled already, or gone, do not matter.
+    /// Settles events. Events that are settled already, or gone, are ignored.
     pub(super) fn settle(&mut self, settled: &mut [(u64, EndpointId)]) -> Result<(), JournalError> {
         settled.sort_unstable();
         let mut rest = &*settled;
@@ -55,7 +55,7 @@ impl Batch<'_> {
         removed
     }
 
-    /// Writes a row of which some was settled, or frees its chunk.
+    /// Writes a row that has changed, or frees its chunk if everything is settled.
     pub(super) fn changed(&mut self, first: u64, mut row: Row) -> Result<(), JournalError> {
         if !self.is_done(first, &row) {
             return self.put(first, &row);
@@ -71,7 +71,7 @@ impl Batch<'_> {
         self.put(first, &row)
     }
 
-    /// Whether no endpoint has anything of the chunk left.
+    /// Whether every endpoint has settled its events of the chunk.
     pub(super) fn is_done(&self, first: u64, row: &Row) -> bool {
         let adopted = |it: &EndpointState| it.adopts(first) && row.left_for(it.id).is_none();
         row.left.iter().all(|(_, left)| left.is_empty())
@@ -85,7 +85,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Takes a chunk out of the counts.
+    /// Subtracts a chunk from the counts.
     pub(super) fn forget(&mut self, row: &Row) {
         let state = &mut self.state;
         state.chunks = state.chunks.saturating_sub(1);
@@ -116,8 +116,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Nothing is left for an endpoint. If its events were more, they are gone
-    /// without a trace: damage that no checksum shows.
+    /// Notes that no event is left for an endpoint. If its count says otherwise, events are
+    /// gone without a trace: damage that no checksum shows.
     fn at_end(&mut self, endpoint: EndpointId) {
         let next = self.state.next;
         let Some(state) = self.state.endpoint_mut(endpoint) else {
@@ -130,7 +130,7 @@ impl Batch<'_> {
             tracing::error!(
                 endpoint = name,
                 events = missing,
-                "the journal lacks events"
+                "events are missing from the journal"
             );
             self.state.damaged += missing;
         }

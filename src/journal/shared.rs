@@ -1,4 +1,4 @@
-//! What the handles of a journal and its threads share.
+//! The state that the handles of a journal and its threads share: [`Shared`].
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,13 +13,13 @@ use super::storage::OpenFile;
 
 pub(super) struct Shared {
     pub(super) options: JournalOptions,
-    /// Where the journal is, for people.
+    /// Where the journal is, in words for people.
     pub(super) location: String,
     /// `None` while the journal is down.
     database: Mutex<Option<Arc<OpenFile>>>,
     attached: Mutex<Option<Arc<Attached>>>,
     published: Mutex<Published>,
-    /// Without threads: a test calls for each turn.
+    /// Whether there are no threads, so that a test makes each turn.
     manual: bool,
 }
 
@@ -28,20 +28,20 @@ struct Attached {
     consumer: Arc<dyn Consumer>,
 }
 
-/// A notifier has the journal as long as it has this.
+/// The use of a journal by a notifier, which ends when this is dropped.
 pub(crate) struct Attachment {
     shared: Arc<Shared>,
     attached: Arc<Attached>,
 }
 
 impl Attachment {
-    /// The ids of the endpoints, in the order in which they were attached.
+    /// Returns the ids of the endpoints, in the order in which they were attached.
     pub(crate) fn endpoints(&self) -> &[EndpointId] {
         &self.attached.endpoints
     }
 
-    /// Gives the journal back. Events stay in it. Does nothing the second time, also
-    /// if another notifier has the journal by then.
+    /// Gives the journal back. Events stay in it. Does nothing the second time, even if
+    /// another notifier has the journal by then.
     pub(crate) fn end(&self) {
         let mut attached = lock(&self.shared.attached);
         let ours = attached.take_if(|it| Arc::ptr_eq(it, &self.attached));
@@ -64,13 +64,13 @@ impl fmt::Debug for Attachment {
     }
 }
 
-/// What the status shows.
+/// The figures that the status shows.
 #[derive(Clone, Default)]
 pub(super) struct Published {
     pub(super) state: State,
     pub(super) error: Option<JournalError>,
     pub(super) syncs: u64,
-    /// Those that stored any event.
+    /// Commits that stored any event.
     pub(super) storing: u64,
     pub(super) stored: u64,
     pub(super) duration: Duration,
@@ -98,7 +98,7 @@ impl Shared {
     }
 
     pub(super) fn set_database(&self, database: Option<Arc<OpenFile>>) {
-        // Dropped without the lock: closing the file may take a while.
+        // Dropped after the lock is released: closing the file may take a while.
         let old = std::mem::replace(&mut *lock(&self.database), database);
         drop(old);
     }

@@ -1,5 +1,5 @@
-//! What the journal knows as a whole: [`State`], one small value that is written
-//! with each commit.
+//! The counts and endpoints of the journal: [`State`], one small value that is written with
+//! each commit.
 
 use std::sync::Arc;
 
@@ -17,31 +17,31 @@ pub(super) const KEY: u64 = 0;
 /// Counts and endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
-    /// The position of the next event. Never given twice, also when all events
+    /// The position of the next event. A position is never given twice, even if all events
     /// are gone.
     pub(super) next: u64,
     /// Chunks in the file, their events and bytes.
     pub(super) chunks: u64,
     pub(super) events: u64,
     pub(super) bytes: u64,
-    /// Those of the chunks that are settled and kept for replay.
+    /// Number of chunks that are settled and kept for replay.
     pub(super) retained: u64,
-    /// When the oldest event that an endpoint waits for was accepted, about, in
+    /// Approximately when the oldest event that an endpoint waits for was accepted, in
     /// milliseconds since 1970. 0 if there is none.
     pub(super) oldest: u64,
     /// The id of the next dead letter; the letters and their bytes.
     pub(super) next_letter: u64,
     pub(super) letters: u64,
     pub(super) letter_bytes: u64,
-    /// Events that damage took, counted once for each endpoint that wanted them.
+    /// Events lost to damage, counted once for each endpoint that wanted them.
     pub(super) damaged: u64,
-    /// Dead letters that had to go because of the limit.
+    /// Dead letters that were removed because of the limit.
     pub(super) letters_dropped: u64,
-    /// The id of the next endpoint. Never given twice: rows mention the ids of
-    /// endpoints that are gone.
+    /// The id of the next endpoint. An id is never given twice: rows mention the ids of
+    /// endpoints that were removed.
     pub(super) next_endpoint: u32,
     pub(super) endpoints: Vec<EndpointState>,
-    /// Up to how many bytes chunks are filled. Not stored.
+    /// The number of bytes up to which chunks are filled. Not stored.
     pub(super) fitting: usize,
     /// Where the small chunks begin that were stored since some were packed. Not
     /// stored.
@@ -53,17 +53,17 @@ pub(super) struct State {
 pub(super) struct EndpointState {
     pub(super) id: EndpointId,
     pub(super) name: Arc<str>,
-    /// Chunks that begin before this are settled for it.
+    /// The endpoint has settled every chunk that begins before this.
     pub(super) cursor: u64,
-    /// Its events that are not settled.
+    /// Number of its events that are not settled.
     pub(super) waiting: u64,
     /// The number of the next event that it wants.
     pub(super) next_number: u64,
     /// The source instance that gives these numbers.
     pub(super) instance: Arc<str>,
-    /// Chunks that begin within these positions are wanted as a whole unless
-    /// their row says what is left for this endpoint: it came later than they
-    /// did, and may have them. Empty unless it was to start from the oldest.
+    /// The positions of chunks that are older than the endpoint and that it gets as a whole,
+    /// unless their row says what it has not settled. Empty unless the endpoint was to start
+    /// from the oldest event.
     pub(super) adopted: (u64, u64),
 }
 
@@ -129,6 +129,8 @@ impl State {
         codec::seal(Table::State, KEY, out)
     }
 
+    /// Reads the state.
+    ///
     /// # Errors
     ///
     /// If the state is damaged or of a later format.
@@ -187,7 +189,7 @@ impl State {
         self.endpoints.iter().find(|it| &*it.name == name)
     }
 
-    /// Adds an endpoint that no event is for yet.
+    /// Adds an endpoint that has no events yet.
     pub(super) fn add(&mut self, name: &str) -> &mut EndpointState {
         let id = EndpointId(self.next_endpoint);
         self.next_endpoint += 1;

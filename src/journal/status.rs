@@ -8,8 +8,9 @@ use super::journal::Journal;
 
 /// A snapshot of a [`Journal`](super::Journal).
 ///
-/// In JSON the fields have these names, except that durations are in seconds and
-/// their names end in `_seconds`. Times are RFC 3339, and what is absent is `null`.
+/// In JSON the fields have these names, except that durations are in seconds and their
+/// names end in `_seconds`. Times are in the format of RFC 3339, and absent values are
+/// `null`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct JournalStatus {
@@ -31,8 +32,8 @@ pub struct JournalStatus {
     /// Dead letters that were removed because of the limit, since the file was
     /// created.
     pub dead_letters_dropped: u64,
-    /// Events that damage of the file took, counted once for each endpoint that
-    /// waited for them, since the file was created.
+    /// Events lost to damage of the file, counted once for each endpoint that waited for
+    /// them, since the file was created.
     pub damaged: u64,
     /// Commits since the journal was opened, each with its sync.
     pub syncs: u64,
@@ -68,7 +69,7 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
 }
 
 impl Journal {
-    /// Returns a snapshot: what waits, what it takes, and how the disk does.
+    /// Returns a snapshot: the events that wait, their bytes, and the duration of syncs.
     pub fn status(&self) -> JournalStatus {
         let shared = self.shared();
         let published = shared.published();

@@ -10,15 +10,15 @@ use redb::{Builder, Database, StorageBackend};
 
 use super::error::{JournalError, guarded};
 
-/// Opens the storage, each time that it has to be opened.
+/// Opens the storage. Called again each time that it has to be reopened.
 pub(super) type Opener = Box<dyn FnMut(Mode) -> Result<Opened, JournalError> + Send>;
 
-/// How thoroughly the storage is looked at.
+/// How thoroughly the storage is checked when it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::journal) enum Mode {
-    /// What a clean end or a crash left can be trusted.
+    /// After a clean end or a crash, what the file contains is trusted.
     Plain,
-    /// After an error of the disk, all of it is read and verified.
+    /// After an error of the disk, the whole file is read and verified.
     Verify,
 }
 
@@ -37,8 +37,8 @@ impl std::fmt::Debug for Opened {
     }
 }
 
-/// A database that is open. Closing it may panic within redb if the file is
-/// damaged, and is guarded wherever the last handle is dropped.
+/// A database that is open. Closing it may panic within redb if the file is damaged. The
+/// panic is caught here, wherever the last handle is dropped.
 pub(super) struct OpenFile(Option<Database>);
 
 impl OpenFile {
@@ -62,7 +62,7 @@ impl Drop for OpenFile {
         };
         if let Err(error) = guarded(|| Ok(database.close()?)) {
             let error = crate::error::with_causes(&error);
-            tracing::warn!(error, "the journal was not closed as it should be");
+            tracing::warn!(error, "the journal was not closed cleanly");
         }
     }
 }
@@ -75,7 +75,7 @@ pub(super) fn file(path: PathBuf, cache: usize) -> Opener {
         let backend = FileBackend::new(file)?;
         let database = database(backend, cache, mode)?;
         if length == 0 {
-            // A new file survives a power loss only if its folder knows it.
+            // A new file survives a power loss only if its entry in the folder is synced too.
             sync_folder(&path)?;
         }
         Ok(Opened { database, length })
@@ -98,7 +98,7 @@ pub(super) fn database(
 fn open_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    // Events name users and their addresses.
+    // Events are personal data: they name users and their addresses.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
@@ -110,7 +110,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Elsewhere a folder cannot be opened.
+/// Elsewhere a folder cannot be opened, so it cannot be synced.
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())

@@ -1,17 +1,17 @@
 //! The thread that writes: [`Writer`].
 //!
-//! It takes everything that waits in the [`Inbox`](super::inbox::Inbox) and makes
-//! one commit of it, with one wait for the disk. While it waits, more comes
-//! together for the next commit, so that many writers share each sync.
+//! It takes everything that waits in the [`Inbox`](super::inbox::Inbox) and commits it
+//! together, with one wait for the disk. Meanwhile more work arrives for the next commit,
+//! so that many writers share each sync.
 //!
 //! # Faults
 //!
-//! After any error of the disk a handle of redb answers nothing but errors, and
-//! after a panic its locks are poisoned. Either way the handle is dropped, and
-//! the file is opened again, verified as a whole, with growing pauses. Until
-//! then writes fail at once. A commit that failed may be on disk nevertheless:
-//! its writers were told that it failed, and the events are delivered again from
-//! the file.
+//! After any error of the disk a handle of redb returns nothing but errors, and after a
+//! panic its locks are poisoned. In both cases the handle is dropped, and the file is
+//! opened again, verified as a whole, with growing pauses. Until then writes fail at
+//! once. A commit that failed may be on disk nevertheless. Its writers were told that it
+//! failed and may have repeated the events elsewhere; those in the file are delivered in
+//! addition.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -33,13 +33,13 @@ use super::storage::{Mode, OpenFile, Opener};
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often limits are looked at when nothing happens.
+/// How often the limits are checked when nothing is written.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
 /// Something that only the writer can do. It runs between two commits.
 pub(super) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 
-/// What waits for the writer.
+/// The work that waits for the writer.
 pub(super) type Inbox = inbox::Inbox<Job>;
 
 type Work = inbox::Work<Job>;
@@ -52,7 +52,7 @@ pub(super) struct Writer {
     handle: Handle,
     state: State,
     expiring: Expiring,
-    /// When the limits were looked at.
+    /// When the limits were checked last.
     looked: Instant,
 }
 
@@ -112,7 +112,7 @@ impl Writer {
         self.shared.set_database(None);
     }
 
-    /// Does what there is to do, in one commit if possible.
+    /// Does the work of one turn, in one commit if possible.
     pub(super) fn turn(&mut self, mut work: Work) {
         self.reopen();
         for job in std::mem::take(&mut work.jobs) {
@@ -123,7 +123,7 @@ impl Writer {
             return self.refuse(work, &error);
         }
         if self.shared.options.is_beyond(self.state.bytes) {
-            let full = JournalError::new(Kind::Full, "the journal holds as many bytes as it may");
+            let full = JournalError::new(Kind::Full, "the journal's limit of bytes is reached");
             let appends = std::mem::take(&mut work.appends);
             appends
                 .into_iter()
@@ -135,7 +135,7 @@ impl Writer {
         }
     }
 
-    /// Writes all of it, and returns the position of the first event.
+    /// Commits the work. Returns the position of the first event.
     fn commit(&mut self, work: &mut Work) -> Result<u64, JournalError> {
         let nothing = work.appends.is_empty() && work.letters.is_empty();
         if nothing && work.settled.is_empty() && !self.has_duties() {
@@ -206,7 +206,7 @@ impl Writer {
         Ok(result)
     }
 
-    /// Calls the queues. A panic of theirs is none of the journal.
+    /// Calls the queues. A panic in them must not end the writer.
     fn tell<R>(&self, call: impl FnOnce(&dyn Consumer) -> R) -> Option<R> {
         let consumer = self.shared.consumer()?;
         let told = catch_unwind(AssertUnwindSafe(|| call(&*consumer)));
@@ -223,8 +223,8 @@ impl Writer {
         instance: &Arc<str>,
         consumer: Arc<dyn Consumer>,
     ) -> Result<Attachment, JournalError> {
-        // Before anything is written: the numbers of events begin anew with the
-        // instance, and would in the notifier that has the journal.
+        // Checked before anything is written: attaching another instance starts the numbers
+        // of events again, which would also affect the notifier that has the journal.
         if self.shared.is_attached() {
             return Err(JournalError::attached());
         }
@@ -234,16 +234,16 @@ impl Writer {
             let backlogs = ids.into_iter().map(|it| batch.backlog(it));
             backlogs.collect::<Result<Vec<_>, _>>()
         })?;
-        // What the last one was told to end, and has not, this one does not know of.
+        // The new consumer does not know which events the last one was told to end.
         self.expiring = Expiring::default();
-        // The thread that delivers: no event comes in between.
+        // This is the thread that delivers, so no event is delivered between the two calls.
         consumer.attached(&backlogs, self.state.next);
         let ids = backlogs.into_iter().map(|it| it.endpoint).collect();
         let attachment = self.shared.attach(ids, consumer);
         attachment.ok_or_else(JournalError::attached)
     }
 
-    /// Whoever has this answer finds its event in the queues.
+    /// Answers the callers of a commit that succeeded. By now the events are in the queues.
     fn answer(&self, work: Work, first: u64) {
         self.inbox.settled();
         for (position, append) in (first..).zip(work.appends) {
@@ -255,7 +255,8 @@ impl Writer {
             .for_each(|flush| drop(flush.send(Ok(()))));
     }
 
-    /// Nothing of this was written, as far as anybody may count on it.
+    /// Answers the callers of a commit that failed. Some of it may be on disk nevertheless,
+    /// but nobody may rely on that.
     fn refuse(&self, work: Work, error: &JournalError) {
         self.inbox.unsettled(work.settled);
         work.appends
@@ -269,8 +270,8 @@ impl Writer {
             .for_each(|flush| drop(flush.send(Err(error.clone()))));
     }
 
-    /// Commits a change that stores so many events. If it fails, the file is as
-    /// before, or the journal is down.
+    /// Commits a change that stores this many events. If it fails, either the file is
+    /// unchanged or the journal is down.
     pub(super) fn write<R>(
         &mut self,
         events: usize,
@@ -304,7 +305,7 @@ impl Writer {
         }
     }
 
-    /// Gives the handle up. The file is opened again after a pause.
+    /// Gives up the handle. The file is opened again after a pause.
     pub(super) fn fail(&mut self, cause: &JournalError) {
         let pause = match &self.handle {
             Handle::Open(_) => PAUSE,
@@ -356,17 +357,21 @@ impl Writer {
         }
     }
 
-    /// The state of the file that was opened again. If less is in it than there
-    /// was, the storage has gone back to an earlier commit because the last one is
-    /// damaged: what that had is gone.
+    /// Corrects the state of a file that was opened again. If it has less than before, the
+    /// storage has gone back to an earlier commit because the last one is damaged, and the
+    /// contents of that one are lost.
     fn without_less(&self, mut state: State) -> State {
         let events = self.state.next.saturating_sub(state.next);
         let letters = self.state.next_letter.saturating_sub(state.next_letter);
         if events > 0 || letters > 0 {
-            tracing::error!(events, letters, "the journal lacks what was written last");
+            tracing::error!(
+                events,
+                letters,
+                "the journal has lost what was written last"
+            );
             state.damaged += events + letters;
         }
-        // Neither a position nor an id is given twice.
+        // Neither a position nor an id may be given twice.
         state.next = state.next.max(self.state.next);
         state.next_letter = state.next_letter.max(self.state.next_letter);
         state
@@ -376,7 +381,7 @@ impl Writer {
         self.shared.publish(&self.state, error);
     }
 
-    /// Takes the file from the readers that come.
+    /// Takes the file away from readers, until it is [restored](Self::restore).
     pub(super) fn withdraw(&mut self) -> Result<Arc<OpenFile>, JournalError> {
         let cause = JournalError::new(Kind::Down, "the journal is being verified");
         let (next, pause) = (Instant::now(), PAUSE);
@@ -406,7 +411,7 @@ impl Writer {
     }
 }
 
-/// The events of a commit that an endpoint wants. `next` is the number of its next
+/// Returns the events of a commit that an endpoint wants. `next` is the number of its next
 /// event.
 fn stored(entries: &[Entry], first: u64, endpoint: EndpointId, mut next: u64) -> Vec<Stored> {
     let all = (first..).zip(entries);

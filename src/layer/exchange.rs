@@ -255,15 +255,9 @@ impl FormType {
 fn tap_limit(operation: &Operation, form: bool) -> Option<usize> {
     match operation {
         Operation::PushManifest { .. } => Some(MANIFEST_LIMIT),
-        Operation::StartUpload(_) if form => Some(FORM_LIMIT),
-        Operation::FinishUpload(query) | Operation::FinishForeignUpload(query)
-            if form && query.digest.is_none() =>
-        {
-            Some(FORM_LIMIT)
-        }
         Operation::StartUpload(_)
         | Operation::FinishUpload(_)
-        | Operation::FinishForeignUpload(_) => Some(0),
+        | Operation::FinishForeignUpload(_) => Some(if form { FORM_LIMIT } else { 0 }),
         _ => None,
     }
 }

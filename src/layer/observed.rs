@@ -13,7 +13,7 @@ use super::exchange::{Exchange, FormType};
 use super::facts::Facts;
 use super::headers;
 use super::outcome::ListenerCall;
-use super::route::{self, Operation, Reference, UploadParameters};
+use super::route::{self, Operation, Parameter, Reference, UploadParameters};
 use super::settings::Settings;
 use super::tap::SharedTap;
 use crate::metrics::missing_fact;
@@ -147,15 +147,17 @@ impl<'a> Observed<'a> {
             Form::Unread => (None, true),
             Form::None => (None, false),
         };
-        let form_mount = form.and_then(|form| form.mount.as_deref());
+        let absent = UploadParameters::default();
+        let parameters = form.unwrap_or(&absent);
         let mounts = match (&query.digest, &query.mount) {
-            (_, Some(_)) => true,
+            (_, Parameter::Is(_) | Parameter::Unclear) => true,
+            // A form that could not be read is not a blob, so it has the parameters.
+            (Parameter::Absent, _) => parameters.mount.is_given() || unread,
             // The body is the blob, unless the registry read it as a form,
             // which the digest of the response shows.
-            (Some(digest), None) => form_mount
-                .is_some_and(|mount| stated == Some(mount) && stated != Some(digest.as_str())),
-            // A form that could not be read is not a blob, so it has the parameters.
-            (None, None) => form_mount.is_some() || unread,
+            (digest, _) => parameters.mount.value().is_some_and(|mount| {
+                stated == Some(mount) && digest.value().is_none_or(|digest| digest != mount)
+            }),
         };
         if !mounts {
             return Some(self.blob_pushed(query, form));
@@ -164,14 +166,12 @@ impl<'a> Observed<'a> {
         let (from, mount) = match unread {
             true => (None, None),
             false => (
-                agreed(
-                    query.from.as_deref(),
-                    form.and_then(|it| it.from.as_deref()),
-                ),
-                agreed(query.mount.as_deref(), form_mount),
+                Parameter::agreed(&query.from, &parameters.from),
+                Parameter::agreed(&query.mount, &parameters.mount),
             ),
         };
-        if from.is_none() && (unread || query.from.is_some()) {
+        let is_from_given = query.from.is_given() || parameters.from.is_given();
+        if from.is_none() && (unread || is_from_given) {
             missing_fact("repository");
         }
         let facts = Facts::of_digest(stated).or_digest(mount);
@@ -197,14 +197,16 @@ impl<'a> Observed<'a> {
         form: Option<&UploadParameters>,
     ) -> (ListenerCall, Facts) {
         let stated = headers::content_digest(self.headers);
-        let mut facts = Facts::of_digest(stated)
-            .or_digest(query.digest.as_deref())
-            .or_digest(form.and_then(|form| form.digest.as_deref()));
+        let digest = match form {
+            Some(form) => Parameter::agreed(&query.digest, &form.digest),
+            None => query.digest.value(),
+        };
+        let mut facts = Facts::of_digest(stated).or_digest(digest);
         facts.size = self.pushed_size(query);
         // The registry may store the blob under another algorithm and still find
         // it by this digest. Under another digest of the same algorithm it has
         // stored something else.
-        if let (Some(digest), Some(size)) = (&query.digest, facts.size)
+        if let (Some(digest), Some(size)) = (query.digest.value(), facts.size)
             && !stated.is_some_and(|stated| contradicts(stated, digest))
         {
             self.exchange.settings.memory.sizes.learn(digest, size);
@@ -221,7 +223,7 @@ impl<'a> Observed<'a> {
         // for the blob.
         let may_be_form = exchange.form.is_some() && tap.lock().length() > 0;
         // Without a digest in the query the body is a form with the parameters.
-        if !exchange.plain || query.digest.is_none() || may_be_form {
+        if !exchange.plain || !query.digest.is_given() || may_be_form {
             return None;
         }
         match &exchange.chunk {
@@ -277,15 +279,6 @@ enum Form {
     /// Larger than the limit, malformed, or a form for some registries only.
     Unread,
     Read(UploadParameters),
-}
-
-/// Returns the value in the query or in the form body, unless both have one and they
-/// differ: registries disagree about which counts.
-fn agreed<'a>(query: Option<&'a str>, form: Option<&'a str>) -> Option<&'a str> {
-    match (query, form) {
-        (Some(query), Some(form)) if query != form => None,
-        (query, form) => query.or(form),
-    }
 }
 
 /// Whether two digests of the same algorithm differ.

@@ -200,16 +200,19 @@ impl StatClient {
         }
         let tags = self.tags(repository).await;
         futures_util::stream::iter(tags)
-            .map(async |tag| {
-                let path = manifest_path(repository, &tag);
-                let response = self.ask(Method::HEAD, &path).await?;
-                let points_here = headers::content_digest(response.headers()) == Some(digest);
-                points_here.then_some(tag)
-            })
+            .map(|tag| self.pointing_at(repository, tag, digest))
             .buffered(TAGS_AT_ONCE)
-            .filter_map(async |tag| tag)
+            .filter_map(std::future::ready)
             .collect()
             .await
+    }
+
+    /// Returns the tag if it points at `digest`.
+    async fn pointing_at(&self, repository: &str, tag: String, digest: &str) -> Option<String> {
+        let path = manifest_path(repository, &tag);
+        let response = self.ask(Method::HEAD, &path).await?;
+        let points_here = headers::content_digest(response.headers()) == Some(digest);
+        points_here.then_some(tag)
     }
 
     /// Returns the tags of a repository, which are listed page by page.

@@ -1,3 +1,8 @@
+//! Configures and starts a notifier: [`NotifierBuilder`].
+//!
+//! Everything is checked before anything is started, so that all mistakes are reported at
+//! once and a failed build leaves no task behind.
+
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +20,7 @@ use crate::event::SourceRecord;
 use crate::host::is_valid_in_url;
 use crate::in_flight::InFlight;
 use crate::queue::Store;
+use crate::redact::shown_name;
 use crate::sink::{Broadcaster, Counted, Destination, Plain, Sink, Totals};
 use crate::worker_runtime::WorkerRuntime;
 
@@ -63,17 +69,17 @@ impl NotifierBuilder {
     /// [`ImageUpdater`](crate::Format::ImageUpdater) put it before the repository, and
     /// their receivers compare it with the names of images.
     ///
-    /// Defaults to the host of each request, and where a request has none, to the
-    /// address of the [source](Self::source). An event keeps the host of the notifier
-    /// that made it, also when another one delivers it.
+    /// Defaults to the host of each request, or if a request has none to the address of
+    /// the [source](Self::source). An event keeps the host of the notifier that made it,
+    /// even if another one delivers it.
     #[must_use]
     pub fn public_host(mut self, host: impl Into<String>) -> Self {
         self.public_host = Some(host.into());
         self
     }
 
-    /// Sets the source like [`source`](Self::source) if none has been set, as by a
-    /// configuration file that names one.
+    /// Sets the source like [`source`](Self::source), unless one has been set already, for
+    /// example by a configuration file.
     #[must_use]
     pub fn or_source(mut self, source: SourceRecord) -> Self {
         self.source.get_or_insert(source);
@@ -96,8 +102,8 @@ impl NotifierBuilder {
     }
 
     /// Sets where the dead letters of endpoints go that have no sink of dead
-    /// letters of their own. By default a journal keeps such letters; without one
-    /// they are lost, which is counted and logged.
+    /// letters of their own. A journal keeps such letters itself: with one, this has
+    /// no effect. Without both they are lost, which is counted and logged.
     #[must_use]
     pub fn dead_letters(mut self, sink: impl DeadLetterSink) -> Self {
         self.dead_letters = Some(Arc::new(sink));
@@ -113,13 +119,13 @@ impl NotifierBuilder {
 
     /// Keeps the events of all endpoints in a journal until they are delivered, so
     /// that an accepted event survives a crash. Defaults to none: events wait in
-    /// memory. See [`journal`](crate::journal) for what is promised.
+    /// memory. See [`journal`](crate::journal) for its promises.
     ///
-    /// The name of an endpoint is its identity in the journal. Dead letters of
-    /// endpoints without a sink of their own for them are kept in the journal. The
-    /// limits of an endpoint's queue bound what of the journal is in memory, and its
-    /// [`Overflow`](crate::endpoint::Overflow) does not apply: what the journal may
-    /// hold is set with [`JournalOptions`](crate::journal::JournalOptions).
+    /// The name of an endpoint is its identity in the journal. The journal also keeps
+    /// dead letters of endpoints without a dead-letter sink of their own. The limits of
+    /// an endpoint's queue bound how much of the journal is in memory. Its
+    /// [`Overflow`](crate::endpoint::Overflow) does not apply: the limits of the journal
+    /// are set with [`JournalOptions`](crate::journal::JournalOptions).
     #[cfg(feature = "journal")]
     #[must_use]
     pub fn journal(mut self, journal: Journal) -> Self {
@@ -134,28 +140,27 @@ impl NotifierBuilder {
         self
     }
 
-    /// Sets whether deliveries run in a runtime of their own, on a thread of
-    /// their own, which ends when all endpoints have. Otherwise they run in the
-    /// runtime in which the notifier is built, between its other tasks, and wake
-    /// its threads. Where few threads serve many requests, responses come sooner
-    /// with a runtime for the deliveries. Defaults to `false`.
+    /// Sets whether deliveries run in a separate runtime with one thread, which ends
+    /// after all endpoints have ended. Otherwise they run in the runtime in which the
+    /// notifier is built, between its other tasks. If few threads serve many requests,
+    /// responses are faster with a separate runtime. Defaults to `false`.
     ///
-    /// A dead-letter sink, a layer and a client of your own run there too. With
-    /// it, a notifier can be built outside of a Tokio runtime.
+    /// Dead-letter sinks, layers and clients of your own run there too. With a separate
+    /// runtime, a notifier can be built outside a Tokio runtime.
     #[must_use]
     pub fn own_runtime(mut self, own: bool) -> Self {
         self.own_runtime = own;
         self
     }
 
-    /// The names of the endpoints that are not disabled.
+    /// Returns the names of the endpoints that are not disabled.
     #[cfg(feature = "jetstream")]
     pub(crate) fn endpoint_names(&self) -> Vec<String> {
         let enabled = self.endpoints.iter().filter(|it| !it.is_disabled());
         enabled.map(|it| it.name().to_owned()).collect()
     }
 
-    /// Whether an endpoint shows the numbers of events.
+    /// Whether an endpoint sends the numbers of events.
     #[cfg(feature = "jetstream")]
     pub(crate) fn has_sequences(&self) -> bool {
         self.endpoints.iter().any(Endpoint::has_sequence)
@@ -177,8 +182,8 @@ impl NotifierBuilder {
         self.endpoints.iter().any(|it| !it.is_disabled())
     }
 
-    /// Builds the notifier and spawns a task for each endpoint that is not
-    /// disabled. A metrics recorder must be installed before.
+    /// Builds the notifier and spawns a task for each endpoint that is not disabled.
+    /// Install the metrics recorder, if any, before this.
     ///
     /// # Errors
     ///
@@ -191,8 +196,8 @@ impl NotifierBuilder {
         self.build_over(|_| None)
     }
 
-    /// Builds a notifier whose endpoints have their events in these stores, by name,
-    /// or in memory. With a journal all of them are in the journal.
+    /// Builds a notifier whose endpoints keep their events in the stores that `store`
+    /// returns by name, or in memory. With a journal all of them use the journal.
     pub(crate) fn build_over(
         self,
         store: impl FnMut(&str) -> Option<Box<dyn Store>>,
@@ -210,13 +215,14 @@ impl NotifierBuilder {
         for endpoint in self.endpoints {
             if !names.insert(endpoint.name().to_owned()) {
                 let remedy = "give each endpoint a name of its own";
-                mistakes.add(BuildError::new("endpoint name", endpoint.name(), remedy));
+                let name = shown_name(endpoint.name());
+                mistakes.add(BuildError::new("endpoint name", name, remedy));
             }
             if endpoint.is_disabled() {
                 mistakes.take(endpoint.check_disabled());
                 continue;
             }
-            // A journal keeps the dead letters of such endpoints itself.
+            // A journal keeps the letters of endpoints without a sink of their own.
             let others = self.dead_letters.as_ref();
             let others = others.filter(|_| self.journal.is_none());
             let endpoint = endpoint.dead_letters_or(others);
@@ -252,7 +258,7 @@ impl NotifierBuilder {
             sink: Arc::new(Counted::new(Broadcaster::new(sinks), totals.clone())),
             totals,
             started_at: SystemTime::now(),
-            destinations,
+            destinations: destinations.into(),
             endpoints: parts.endpoints,
             journal: parts.journal,
             tasks: Mutex::new(parts.tasks),
@@ -261,17 +267,17 @@ impl NotifierBuilder {
     }
 }
 
-/// The endpoints, started.
+/// The parts of a notifier after its endpoints were started.
 struct Parts {
     endpoints: Vec<Arc<Running>>,
     journal: Option<Journaled>,
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// What is below the endpoints.
+/// The stores under the endpoints.
 struct Under<S> {
     journal: Option<Journal>,
-    /// The store of each endpoint, by name, where there is no journal.
+    /// Returns the store of an endpoint, by name. Used if there is no journal.
     store: S,
     clock: fn() -> SystemTime,
 }
@@ -300,7 +306,8 @@ impl Parts {
             endpoints.push(running);
             workers.push(worker);
         }
-        // Before the workers run: a store needs its number in the journal.
+        // Attached before the workers run: a store cannot be asked before it has its id in
+        // the journal.
         let journal = starting
             .map(|it| it.attach(&endpoints, source))
             .transpose()?;

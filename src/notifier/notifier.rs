@@ -1,3 +1,5 @@
+//! The handle that owns endpoints, sinks and tasks: [`Notifier`].
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
@@ -35,8 +37,8 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// | `registry_notifications_pending_total` | gauge | `endpoint` | events that wait or are being delivered |
 /// | `registry_notifications_status_total` | counter | `code`, `endpoint` | responses by status, such as `200 OK` |
 /// | `registry_notifications_retries_total` | counter | `endpoint` | attempts other than the first of their events |
-/// | `registry_notifications_dead_letters_total` | counter | `reason`, `endpoint` | events that will not be tried again: `rejected`, `gave_up`, `overflow`, `expired` or `shutdown` |
-/// | `registry_notifications_lost_total` | counter | `endpoint` | dead letters that no dead-letter sink kept |
+/// | `registry_notifications_dead_letters_total` | counter | `reason`, `endpoint` | events that will not be tried again: `rejected`, `gave_up`, `overflow`, `shutdown`, or with a journal `expired` or `damaged` |
+/// | `registry_notifications_lost_total` | counter | `endpoint` | dead letters that no dead-letter sink kept, those that are `damaged` included |
 /// | `registry_notifications_unsupported_total` | counter | `endpoint` | events that the filter wants and the [format](crate::Format) cannot carry |
 /// | `registry_notifications_queue_age_seconds` | gauge | `endpoint` | age of the oldest undelivered event |
 /// | `registry_notifications_delivery_seconds` | histogram | `endpoint` | duration of an attempt |
@@ -78,9 +80,9 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// ends once. Whenever no write is in progress, and no dead letter is on its way to
 /// its sink, for each endpoint:
 ///
-/// - `Events` = `Successes` + dead letters of all reasons + pending. An event
-///   that the queue refuses counts as one of `Events` and as a dead letter. A
-///   write that waits for room is counted when it is decided.
+/// - `Events` = `Successes` + dead letters of all reasons + pending. An event that the
+///   queue refuses counts in `Events` and as a dead letter. A write that waits for room is
+///   counted when it is decided.
 /// - Dead letters = those that the dead-letter sink kept + lost.
 /// - Responses by status = `Failures` + attempts that succeeded.
 /// - Attempts = responses by status + `Errors`.
@@ -118,14 +120,15 @@ use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkErro
 /// | --- | --- |
 /// | error | `events are lost`, with the reason, the causes, and the receiver's last answer |
 /// | error | `the receiver is gone (410): the endpoint is disabled` |
-/// | error | `no runtime is left to finish a request in` |
+/// | error | `no runtime is left to complete a request in` |
 /// | warn | `deliveries fail`, with URL, causes, events that wait, next attempt, and what to check where the status says so; of a redirect also its `location` |
 /// | warn | `events are given up`: events become dead letters, which a sink is there to keep |
 /// | warn | `an event is refused: it alone is larger than the queue's byte limit` |
 /// | warn | `a dead letter that was cut off is removed`: a dead-letter file ended in an incomplete line |
 /// | warn | `trusted_proxies is set, but the peer address of no request is known`, once: forwarding headers are not believed |
-/// | warn | `a request without a client took too long`: the `detached_timeout` was reached |
-/// | warn | `a stat took too long`, `a lookup of tags took too long`, `only the first 10000 tags are looked at`, `untag_lookup needs a service to ask: set stat_with`, `an event lacks its references`: events lack facts |
+/// | warn | `a request whose client has hung up reached its time limit`: the `detached_timeout` |
+/// | warn | `a request looks like one of the registry API under another path and makes no event`: the layer's prefix is probably wrong |
+/// | warn | `a stat took too long`, `looking up tags took too long`, `only the first 10000 tags are looked up`, `untag_lookup needs a service to ask`, `an event lacks its references`: events lack facts |
 /// | info | `the receiver answers again` |
 /// | debug | `a delivery failed`: every failed attempt |
 /// | warn | `a sink did not accept an event`, once in 5 minutes; debug in between |
@@ -142,12 +145,12 @@ pub(super) struct Inner {
     pub(super) source: Arc<SourceRecord>,
     pub(super) include_references: bool,
     pub(super) sink: Arc<dyn Sink>,
-    /// The same one by one.
-    pub(super) destinations: Vec<Arc<dyn Destination>>,
+    /// The endpoints and sinks one by one, for writes that are retried separately.
+    pub(super) destinations: Arc<[Arc<dyn Destination>]>,
     pub(super) totals: Totals,
     pub(super) started_at: SystemTime,
     pub(super) endpoints: Vec<Arc<Running>>,
-    /// The journal that is in front of the endpoints, if there is one.
+    /// The journal between the sinks and the endpoints' queues, if there is one.
     pub(super) journal: Option<Journaled>,
     pub(super) tasks: Mutex<Vec<JoinHandle<()>>>,
     pub(super) in_flight: InFlight,
@@ -161,7 +164,8 @@ impl Drop for Inner {
         // A sink of the notifier that somebody keeps must not write to queues
         // whose workers end.
         journal.close();
-        // The next notifier delivers what is left, and in order: nobody else may.
+        // The workers stop at once. The next notifier delivers the events that are left, and
+        // a delivery here at the same time would break their order.
         self.endpoints.iter().for_each(|endpoint| endpoint.stop());
     }
 }
@@ -182,20 +186,20 @@ impl Notifier {
         self.0.sink.is_ready()
     }
 
-    /// A sink whose writes are repeated until every endpoint and sink has
-    /// accepted the event, or `limit` has passed.
+    /// Returns a sink whose writes are repeated until every endpoint and sink has accepted
+    /// the event, or `limit` has passed.
     pub(crate) fn retrying_sink(&self, limit: Duration) -> Arc<dyn Sink> {
         let destinations = self.0.destinations.clone();
         let sink = RetryingSink::new(destinations, limit);
         Arc::new(Counted::new(sink, self.0.totals.clone()))
     }
 
-    /// Requests whose clients have hung up.
+    /// Returns the runner of requests whose clients have hung up.
     pub(crate) fn in_flight(&self) -> &InFlight {
         &self.0.in_flight
     }
 
-    /// The endpoints that are not disabled.
+    /// Returns the endpoints that are not disabled.
     #[cfg(feature = "jetstream")]
     pub(crate) fn endpoints(&self) -> &[Arc<Running>] {
         &self.0.endpoints
@@ -220,7 +224,7 @@ impl Notifier {
         self.0.include_references
     }
 
-    /// Returns a snapshot: what was emitted, and of each endpoint its state,
+    /// Returns a snapshot: the events that were emitted, and for each endpoint its state,
     /// counts, recent history and last error.
     pub fn status(&self) -> NotifierStatus {
         let mut status = NotifierStatus {

@@ -1,4 +1,13 @@
 //! The order in which everything ends.
+//!
+//! 1. Detached requests, because they still write events.
+//! 2. Writes to the journal, because their events still come to the queues.
+//! 3. The endpoints: each delivers what it has, and then accounts for what is left.
+//! 4. The dead letters that are being written.
+//! 5. The journal, with what was settled last.
+//!
+//! Each step has a time limit, so that a hanging sink, disk or receiver delays the end of
+//! the process and never prevents it.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -11,7 +20,7 @@ use super::notifier::Notifier;
 use crate::endpoint::BURIAL;
 use crate::shutdown::ShutdownReport;
 
-/// How long tasks may take to notice that they are to end.
+/// How long tasks may take to end after they were told to.
 const GRACE: Duration = Duration::from_secs(2);
 
 impl Notifier {
@@ -39,28 +48,28 @@ impl Notifier {
     /// first call was dropped, the second continues it.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let began = Instant::now();
-        // Requests whose clients have hung up still make events, which the
-        // queues must be open for.
+        // Requests whose clients have hung up still make events, so the queues must stay
+        // open until these requests have ended.
         let _ = timeout(deadline, self.0.in_flight.idle()).await;
         let unfinished = self.0.in_flight.count();
         let endpoints = &self.0.endpoints;
         if let Some(journal) = &self.0.journal {
             journal.close();
-            // What is on its way to the disk still comes to the queues.
+            // Events on their way to the disk still come to the queues.
             let left = deadline.saturating_sub(began.elapsed());
             let _ = timeout(left.max(GRACE), journal.decided()).await;
         }
         let deadline = deadline.saturating_sub(began.elapsed());
         endpoints.iter().for_each(|endpoint| endpoint.close());
         let mut tasks = self.0.tasks.lock().await;
-        // After a call that was dropped half-way, some have ended already.
+        // An earlier call may have been dropped half-way, after some tasks have ended.
         tasks.retain(|task| !task.is_finished());
         let stop: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
         let mut all = pin!(join_all(tasks.iter_mut()));
         if timeout(deadline, &mut all).await.is_err() {
             endpoints.iter().for_each(|endpoint| endpoint.stop());
-            // The workers keep to the limit themselves, and account for what is
-            // left then. One that does not is blocked by code of the user's.
+            // The workers keep the time limit themselves and account for what is left. A
+            // worker that does not end is blocked by the user's code, and is aborted.
             if timeout(BURIAL + GRACE, &mut all).await.is_err() {
                 stop.iter().for_each(|task| task.abort());
                 let _blocked = timeout(GRACE, all).await;
@@ -74,8 +83,8 @@ impl Notifier {
         ShutdownReport::of(accounts, unfinished, self.0.totals.unaccepted())
     }
 
-    /// Waits for the dead letters of events that were refused or had to make
-    /// room. Those that are not kept in time are lost.
+    /// Waits for the dead letters of events that were refused or made room for others.
+    /// Letters that are not kept in time are lost.
     async fn letters_decided(&self) {
         let endpoints = &self.0.endpoints;
         let decided = || join_all(endpoints.iter().map(|it| it.letters_decided()));

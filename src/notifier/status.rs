@@ -1,3 +1,5 @@
+//! The snapshot of a notifier: [`NotifierStatus`].
+
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -22,12 +24,12 @@ pub struct NotifierStatus {
     /// When the notifier was built.
     #[serde(with = "crate::event::optional_timestamp")]
     pub started_at: Option<SystemTime>,
-    /// Events since then, by action and kind, whether or not a sink accepted
-    /// them.
+    /// Events since the notifier was built, by action and kind, whether or not a sink
+    /// accepted them.
     pub emitted: BTreeMap<Action, BTreeMap<Kind, u64>>,
     /// Events that at least one sink did not accept.
     pub unaccepted: u64,
-    /// Requests that go on although their clients have disconnected.
+    /// Requests that continue although their clients have disconnected.
     pub detached: u64,
     /// The endpoints, in the order of the configuration.
     pub endpoints: Vec<EndpointStatus>,

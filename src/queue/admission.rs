@@ -1,4 +1,4 @@
-//! Writes to a queue: events that are in memory only.
+//! The writer's side of a queue: events that are in memory only.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -35,8 +35,8 @@ impl Queue {
 
     /// Accepts the event if there is room and no other writer waits for it.
     ///
-    /// Where the queue has a store, the event is in memory only, and comes after
-    /// everything that the store has offered.
+    /// If the queue has a store, the event is in memory only, and comes after everything
+    /// that the store has offered.
     pub(crate) fn push<'a>(&self, write: impl Into<Admission<'a>>) -> Result<(), Refused> {
         let Admission { event, numbering } = write.into();
         let mut state = self.state();
@@ -51,8 +51,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Accepts the event and drops the oldest ones that wait until it fits; none
-    /// if it would not fit without all of them.
+    /// Accepts the event and drops the oldest waiting ones until it fits. Drops none if it
+    /// would not fit even without all of them.
     pub(crate) fn push_dropping<'a>(
         &self,
         write: impl Into<Admission<'a>>,
@@ -78,11 +78,11 @@ impl Queue {
         Ok(())
     }
 
-    /// Accepts the event, now (`None`) or as soon as there is room and all
-    /// writers that came before have been served.
+    /// Accepts the event now (`None`), or as soon as there is room and all earlier writers
+    /// have been served.
     ///
-    /// The place in the order is taken by this call, not by the first poll of
-    /// the waiter: a later write that finds room must not overtake it.
+    /// This call takes the place in the order, not the first poll of the waiter: a later
+    /// write that finds room must not overtake it.
     pub(crate) fn push_or_wait<'a>(
         self: &Arc<Self>,
         write: impl Into<Admission<'a>>,

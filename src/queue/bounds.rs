@@ -2,12 +2,12 @@
 
 use super::store::Room;
 
-/// Bounds of a queue.
+/// The bounds of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Most events that wait or are under way.
+    /// The largest number of events that wait or are under way.
     pub(crate) events: usize,
-    /// Most bytes that they take in memory.
+    /// The largest number of bytes that they take in memory.
     pub(crate) bytes: usize,
 }
 
@@ -16,7 +16,7 @@ pub(crate) struct Limits {
 pub(crate) enum Refused {
     /// There is no room now.
     Full,
-    /// There never will be: the event alone is larger than the byte bound.
+    /// There never will be room: the event alone is larger than the byte bound.
     TooLarge {
         /// The bytes that the event takes.
         bytes: usize,
@@ -27,7 +27,7 @@ pub(crate) enum Refused {
     Closed,
 }
 
-/// An event of average size, if there are none to go by.
+/// The assumed size of an event, in bytes, while there are none to take the average of.
 const AVERAGE: usize = 1 << 10;
 
 /// The events in memory, counted against the limits.
@@ -39,7 +39,10 @@ pub(super) struct Bounds {
     limits: Limits,
     events: usize,
     bytes: usize,
-    /// Those of them that cannot make room, because the reader has them.
+    /// The events that are larger than the byte bound by themselves.
+    large_events: usize,
+    large_bytes: usize,
+    /// The events that cannot make room because the reader has them.
     taken_events: usize,
     taken_bytes: usize,
 }
@@ -50,6 +53,8 @@ impl Bounds {
             limits,
             events: 0,
             bytes: 0,
+            large_events: 0,
+            large_bytes: 0,
             taken_events: 0,
             taken_bytes: 0,
         }
@@ -75,23 +80,27 @@ impl Bounds {
         Ok(())
     }
 
-    /// Whether the event fits once everything that waits has made room.
+    /// Whether the event fits if everything that waits makes room for it.
     pub(super) fn can_make_room(&self, memory: usize) -> bool {
         self.taken_events < self.limits.events
             && self.taken_bytes.saturating_add(memory) <= self.limits.bytes
     }
 
-    /// Whether an event fits that a store hands over. It does, whatever its size,
-    /// if all that the queue has are the `lone` events that are in memory only:
-    /// they may wait for it.
-    pub(super) fn check_window(&self, memory: usize, lone: usize) -> Result<(), Refused> {
-        match self.events <= lone {
-            true => Ok(()),
-            false => self.check(memory),
-        }
+    /// Whether an event fits that a store hands over. It must not have to wait until other
+    /// events end, which may fail for days. Therefore the last event may exceed the byte
+    /// bound, and one event that is larger than the whole bound does not count against it.
+    ///
+    /// Any event fits if the queue has only the `lone` events that are in memory only,
+    /// because they may be waiting for it.
+    pub(super) fn fits_window(&self, memory: usize, lone: usize) -> bool {
+        let fits = match memory > self.limits.bytes {
+            true => self.large_events == 0,
+            false => self.bytes_capped() < self.limits.bytes,
+        };
+        self.events <= lone || (fits && self.events < self.limits.events)
     }
 
-    /// How much fits besides what is there.
+    /// Returns how much more fits.
     pub(super) fn room(&self) -> Room {
         Room {
             events: self.limits.events.saturating_sub(self.events),
@@ -105,14 +114,13 @@ impl Bounds {
         room.events >= self.limits.events.div_ceil(2) && room.bytes >= self.limits.bytes / 2
     }
 
-    /// Whether so many events that are set aside leave too little of the window
-    /// to others.
+    /// Whether this many events that are set aside leave too little of the window for
+    /// others.
     pub(super) fn too_many_aside(&self, events: usize, bytes: usize) -> bool {
         events >= self.limits.events / 4 || bytes >= self.limits.bytes / 4
     }
 
-    /// Whether so many lanes wait for their events that no further events are
-    /// to be looked at.
+    /// Whether too many lanes wait for their events to look at further events.
     pub(super) fn too_many_absent(&self, lanes: usize) -> bool {
         lanes > self.limits.events
     }
@@ -123,33 +131,42 @@ impl Bounds {
         self.check(average.min(self.limits.bytes)).is_ok()
     }
 
-    /// Events that a store hands over may exceed the bound by two: one that is
-    /// larger than the window, and one that others of its repository wait for.
+    /// Returns the bytes that count against the bound, at most the bound itself. Events that
+    /// a store hands over may exceed it: the last that found room, one that others of its
+    /// repository wait for, and one that is larger by itself.
     fn bytes_capped(&self) -> usize {
-        self.bytes.min(self.limits.bytes)
+        let beside = match self.large_events {
+            1 => self.large_bytes,
+            _ => 0,
+        };
+        self.bytes.saturating_sub(beside).min(self.limits.bytes)
     }
 
     pub(super) fn add(&mut self, memory: usize) {
-        self.add_all(1, memory);
-    }
-
-    pub(super) fn add_all(&mut self, events: usize, memory: usize) {
-        self.events += events;
+        self.events += 1;
         self.bytes += memory;
+        if memory > self.limits.bytes {
+            self.large_events += 1;
+            self.large_bytes += memory;
+        }
     }
 
     pub(super) fn remove(&mut self, memory: usize) {
         self.events = self.events.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(memory);
+        if memory > self.limits.bytes {
+            self.large_events = self.large_events.saturating_sub(1);
+            self.large_bytes = self.large_bytes.saturating_sub(memory);
+        }
     }
 
-    /// The reader takes an event.
+    /// Notes that the reader has taken an event.
     pub(super) fn take(&mut self, memory: usize) {
         self.taken_events += 1;
         self.taken_bytes += memory;
     }
 
-    /// The reader puts it back, or is done with it.
+    /// Notes that the reader has put an event back, or that the event has ended.
     pub(super) fn untake(&mut self, memory: usize) {
         self.taken_events = self.taken_events.saturating_sub(1);
         self.taken_bytes = self.taken_bytes.saturating_sub(memory);

@@ -21,9 +21,8 @@ pub(crate) struct Entry {
 /// The place of an entry in the order of acceptance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
-    /// Every event of the store with a position below this one comes before.
-    /// The store has the entry itself at the position just below, unless it is
-    /// in memory only.
+    /// Every event of the store below this position comes before the entry. The store has
+    /// the entry itself at the position just below, unless it is in memory only.
     pub(super) end: Position,
     /// 0 if the store has the entry. Entries that are in memory only count from
     /// 1, and come after what the store has.
@@ -31,20 +30,20 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place of an event that the store has.
+    /// Returns the place of an event that the store has.
     pub(super) fn stored(position: Position) -> Self {
         let end = position.next();
         Self { end, after: 0 }
     }
 
-    /// The place of the `after`-th event that is in memory only, behind what the
-    /// store has below `end`.
+    /// Returns the place of the `after`-th event that is in memory only. It comes after the
+    /// events that the store has below `end`.
     pub(super) fn in_memory(end: Position, after: u64) -> Self {
         Self { end, after }
     }
 }
 
-/// This moment.
+/// The present, on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
     instant: Instant,
@@ -52,7 +51,7 @@ pub(super) struct Now {
 }
 
 impl Now {
-    /// This moment on the monotonic clock, and on a wall clock.
+    /// Reads the monotonic clock and the wall clock.
     pub(super) fn of(clock: fn() -> SystemTime) -> Self {
         Self {
             instant: Instant::now(),
@@ -62,7 +61,7 @@ impl Now {
 }
 
 impl Entry {
-    /// The entry of an event that the store has.
+    /// Returns the entry of an event that the store has.
     pub(super) fn of_store(stored: Stored, now: Now) -> Self {
         let age = { now.wall }.duration_since(stored.accepted_at);
         let since = now.instant.checked_sub(age.unwrap_or_default());
@@ -85,7 +84,7 @@ impl Entry {
         }
     }
 
-    /// The position in the store. `None` if the event is in memory only.
+    /// Returns the position in the store, or `None` if the event is in memory only.
     pub(crate) fn position(&self) -> Option<Position> {
         self.is_stored().then(|| self.place.end.previous())
     }
@@ -95,31 +94,31 @@ impl Entry {
         self.place.after == 0
     }
 
-    /// The number of the event among those that were written to its endpoint,
-    /// from 1 and without gaps. `None` if the event was accepted while its store
-    /// was not available, so that nobody numbers it.
+    /// Returns the number of the event among those that were written to its endpoint, from
+    /// 1 and without gaps. `None` if the event was accepted while its store, which gives the
+    /// numbers, was not available.
     pub(crate) fn number(&self) -> Option<NonZeroU64> {
         self.number
     }
 
-    /// The start of the event's age.
+    /// Returns the start of the event's age.
     pub(crate) fn since(&self) -> Instant {
         self.since
     }
 
-    /// The repository, whose events keep their order.
+    /// Returns the repository, whose events keep their order.
     pub(crate) fn repository(&self) -> &str {
         self.event.repository()
     }
 
-    /// The bytes that the event takes in a queue.
+    /// Returns the bytes that the event takes in a queue.
     pub(super) fn memory(&self) -> usize {
         memory_of(&self.event)
     }
 }
 
-/// The bytes that an event takes in a queue: its own, and those of its entry. A
-/// list of entries may have as much spare room as it has entries.
+/// Returns the bytes that an event takes in a queue: its own, and twice those of its entry,
+/// because a list of entries may have as much spare capacity as it has entries.
 pub(super) fn memory_of(event: &SharedEvent) -> usize {
     event.memory() + 2 * size_of::<Entry>()
 }

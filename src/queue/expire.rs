@@ -1,4 +1,4 @@
-//! Events that a store gives up by limits of its own.
+//! Ends events that a store gives up because of its own limits.
 
 use std::collections::HashMap;
 
@@ -11,16 +11,16 @@ use super::store::{Position, Stored};
     allow(dead_code, reason = "only the journal has limits")
 )]
 impl Queue {
-    /// Whether the store is to end an event that is under way.
+    /// Whether the store has given up an event that is under way.
     pub(crate) fn is_expired(&self, entry: &Entry) -> bool {
         let expired = self.state().window.expired;
         entry.position().is_some_and(|it| it < expired)
     }
 
-    /// The store is to end these events, which are all that it has up to the last
-    /// of them. Returns those that become dead letters, oldest first. They count
-    /// as under way until they are settled or forgotten. Those that are under way
-    /// already stay with the reader, which gives them up when their attempt fails.
+    /// Takes the events that the store gives up, which are all that it has up to the last
+    /// of them. Returns those that become dead letters, oldest first. They count as under
+    /// way until they are settled or forgotten. Events that are under way already stay with
+    /// the reader, which gives them up when their attempt fails.
     pub(crate) fn expire(&self, events: Vec<Stored>) -> Vec<Entry> {
         let Some(end) = events.last().map(|last| last.position.next()) else {
             return Vec::new();
@@ -37,24 +37,25 @@ impl Queue {
             .into_iter()
             .map(|entry| (entry.position(), entry))
             .collect();
-        let mut expired = Vec::new();
+        let (mut expired, mut uncounted) = (Vec::new(), 0);
         for stored in events {
             let position = stored.position;
             if let Some(entry) = loaded.remove(&Some(position)) {
                 expired.push(entry);
                 continue;
             }
-            let unread = position >= window.next;
-            let rests = || lanes.rests_at(stored.event.repository(), position, window.next);
-            if position >= before && (unread || rests()) {
-                match unread && window.is_unoffered(position) {
-                    true => (state.accepted)(1),
-                    false => window.left -= 1,
-                }
-                bounds.add(memory_of(&stored.event));
-                expired.push(Entry::of_store(stored, now));
-            }
+            // Events that had expired before were counted then.
+            let counted = match position < window.next {
+                _ if position < before => None,
+                true => lanes.end_resting(stored.event.repository(), position, window.next),
+                false => Some(!window.comes(position)),
+            };
+            let Some(counted) = counted else { continue };
+            uncounted += usize::from(!counted);
+            bounds.add(memory_of(&stored.event));
+            expired.push(Entry::of_store(stored, now));
         }
+        (state.accepted)(uncounted);
         expired.extend(loaded.into_values());
         expired.sort_by_key(|entry| entry.place);
         expired.iter().for_each(|it| bounds.take(it.memory()));

@@ -1,6 +1,7 @@
-//! Events that a store hands over to its queue, and what the store is asked for.
+//! The store's side of a queue: the events that it hands over, and the questions that it
+//! is asked.
 //!
-//! The [window](super::window) says what is taken and what stays in the store.
+//! The [window](super::window) decides what is taken and what stays in the store.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,56 +11,49 @@ use super::lane::Loaded;
 use super::queue::Queue;
 use super::store::{Asker, Page, Position, Refill, Reload, Room, Store, Stored};
 
-/// Events of one repository that are loaded at a time.
+/// The largest number of events of one repository that are loaded at a time.
 const RELOAD: usize = 256;
 
-/// What the store is asked for.
+/// A question to the store.
 enum Question {
     Refill(Position, Room),
     Reload(Arc<str>, Range<Position>, Room),
 }
 
-/// What a store says to its queue.
+/// The calls of a store to its queue.
 #[cfg_attr(
     not(test),
     allow(dead_code, reason = "without stores, nobody hands over events")
 )]
 impl Queue {
-    /// The store has so many more events, all of them below `end`, which it does
-    /// not offer: those from before a restart. A store that offers none at all,
-    /// and is to be asked always, passes the largest position.
+    /// Notes that the store has this many more events, all below `end`, which it does not
+    /// offer: those from before a restart.
     pub(crate) fn announce(&self, events: usize, end: Position) {
         let mut state = self.state();
-        state.window.left += i64::try_from(events).unwrap_or(i64::MAX);
+        state.window.unread += events;
         state.window.end = state.window.end.max(end);
         (state.accepted)(events);
         drop(state);
         self.changed.notify_one();
     }
 
-    /// The store may have events below `end` that it does not announce, because it does
-    /// not know whether the endpoint wants them. Each counts as accepted when it is
-    /// read.
-    pub(crate) fn adopt(&self, end: Position) {
-        let window = &mut self.state().window;
-        window.unoffered.push(Position::default()..end);
-        window.end = window.end.max(end);
-    }
-
-    /// The store has accepted these events. What fits is taken, and the rest
-    /// stays in the store.
+    /// Takes events that the store has accepted. Those that do not fit stay in the store.
     pub(crate) fn offer(&self, events: &[Stored]) {
         let now = Now::of(self.clock);
         let mut state = self.state();
         for stored in events {
             let state = &mut *state;
             let (window, memory) = (&mut state.window, memory_of(&stored.event));
-            window.left += 1;
-            let is_next = !window.is_behind() && stored.position >= window.next;
+            let is_next = !window.is_behind() && !window.over;
+            let has_come = window.has_come(stored.position);
             window.end = window.end.max(stored.position.next());
-            if is_next && state.bounds.check_window(memory, window.in_memory).is_ok() {
+            if has_come {
+                // A page has brought the event before the store offered it.
+                window.early = window.early.saturating_sub(1);
+            } else if !is_next || !state.bounds.fits_window(memory, window.in_memory) {
+                window.unread += 1;
+            } else {
                 window.next = window.end;
-                window.left -= 1;
                 state.bounds.add(memory);
                 state.lanes.push(Entry::of_store(stored.clone(), now));
             }
@@ -69,33 +63,25 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// The store was not available and works again; it has events up to `end`. A
-    /// write to it that failed may have succeeded nevertheless. Its event was
-    /// never offered, and counts as accepted when it is read.
+    /// Notes that the store was not available and works again, with events up to `end`.
+    ///
+    /// A write to it that failed may have succeeded nevertheless. Its event is never
+    /// offered, and counts as accepted when it is read, which may have happened already.
     pub(crate) fn recover(&self, end: Position) {
         let mut state = self.state();
-        let window = &mut state.window;
-        if window.end < end {
-            window.unoffered.push(window.end..end);
-            window.end = end;
-        }
+        let have_come = state.window.recover(end);
+        (state.accepted)(have_come);
         drop(state);
-        // For a question that was dropped meanwhile, too.
+        // Also wakes the reader for a question that was dropped meanwhile.
         self.changed.notify_one();
     }
 
-    /// The store has ended so many events that are not in this queue's memory.
-    pub(crate) fn removed(&self, events: usize) {
-        self.state().window.left -= i64::try_from(events).unwrap_or(i64::MAX);
-        self.changed.notify_one();
-    }
-
-    /// Asks the store for what there is room for. Returns whether it was asked
-    /// for anything.
+    /// Asks the store for as much as there is room for. Returns whether it was asked for
+    /// anything.
     pub(super) fn ask(self: &Arc<Self>, store: &dyn Store) -> bool {
         let questions = self.questions();
         let any = questions.iter().any(Option::is_some);
-        // Without the lock: the store may answer at once, which takes it.
+        // The lock is not held: the store may answer within the call, which takes it.
         for question in questions.into_iter().flatten() {
             match question {
                 Question::Refill(from, most) => store.refill(from, most, Refill::new(self.clone())),
@@ -107,88 +93,103 @@ impl Queue {
         any
     }
 
-    /// Questions that are to be asked now. Each counts as open from here on.
+    /// Returns the questions to ask now. Each counts as open from here on, so that no other
+    /// thread asks it too.
     fn questions(&self) -> [Option<Question>; 2] {
         let mut state = self.state();
         let state = &mut *state;
         let (window, bounds, lanes) = (&mut state.window, &state.bounds, &state.lanes);
-        let mut most = bounds.room();
-        if bounds.events() <= window.in_memory {
-            // Whatever comes first is taken.
-            most.events = most.events.max(1);
-            most.bytes = most.bytes.max(window.lacks).max(1);
-        }
-        if most.events == 0 || most.bytes == 0 {
-            return [None, None];
-        }
-        // Older than what a refill brings, so it goes first.
+        let room = bounds.room();
+        let most = Room {
+            events: room.events.max(1),
+            bytes: room.bytes.max(1),
+        };
+        // Events to be reloaded are older than those that a refill brings, so they come
+        // first.
         let wanted = match window.reloading {
-            None => lanes.wanted(window.next),
-            Some(_) => None,
+            None if room == most || bounds.events() <= window.in_memory => {
+                lanes.wanted(window.next)
+            }
+            _ => None,
         };
         let reload = wanted.map(|(repository, range)| {
             window.reloading = Some((repository.clone(), range.start));
             let events = most.events.min(RELOAD);
             Question::Reload(repository, range, Room { events, ..most })
         });
+        // A refill waits until half of the window is free, so that a page is worth its
+        // cost, unless the reader has nothing else to look at.
         let idle = bounds.is_half_empty() || lanes.is_looked_through();
-        let fits = most.bytes >= window.lacks && !bounds.too_many_absent(lanes.absent());
-        if !window.is_behind() || window.asked || !idle || !fits {
+        let fits = bounds.fits_window(window.lacks, window.in_memory);
+        let asks = window.is_behind() && !window.asked && !window.over;
+        if !asks || !idle || !fits || bounds.too_many_absent(lanes.absent()) {
             return [reload, None];
         }
         window.asked = true;
         [reload, Some(Question::Refill(window.next, most))]
+    }
+
+    /// Reports events that should have come from the store and have not. Called without the
+    /// lock, because the report may take a while.
+    fn lacks_events(&self, missing: usize) {
+        if missing > 0 {
+            (self.missing)(missing);
+        }
     }
 }
 
 impl Asker for Queue {
     fn refilled(&self, page: Option<Page>) {
         let now = Now::of(self.clock);
-        let mut state = self.state();
-        let state = &mut *state;
+        let mut guard = self.state();
+        let state = &mut *guard;
         let (window, bounds, lanes) = (&mut state.window, &mut state.bounds, &mut state.lanes);
         window.asked = false;
-        let Some(page) = page else { return };
-        let (before, mut next) = (window.next, page.next);
+        let Some(page) = page.filter(|_| !window.over) else {
+            return;
+        };
+        let (before, mut next, mut uncounted) = (window.next, page.next, 0);
         window.lacks = 0;
         for stored in page.events {
             if stored.position < window.next.max(window.expired) {
                 continue;
             }
+            // Events in memory only that were accepted before this one keep their place.
             while let Some(late) = window.late(stored.position) {
                 lanes.push(late);
             }
             let memory = memory_of(&stored.event);
-            if bounds.check_window(memory, window.in_memory).is_err() {
+            if !bounds.fits_window(memory, window.in_memory) {
                 next = stored.position;
                 window.lacks = memory;
                 break;
             }
-            match window.is_unoffered(stored.position) {
-                true => (state.accepted)(1),
-                false => window.left -= 1,
-            }
+            uncounted += usize::from(window.comes(stored.position));
             window.next = stored.position.next();
             bounds.add(memory);
             lanes.push(Entry::of_store(stored, now));
         }
-        window.next = window.next.max(next);
-        let read = window.next;
-        window.unoffered.retain(|range| read < range.end);
+        let missing = window.reads_up_to(next);
         while let Some(late) = window.late(window.next) {
             lanes.push(late);
         }
-        // A store that has nothing to say is asked when the reader comes by.
-        if window.next > before {
+        (state.accepted)(uncounted);
+        // If the page brought nothing new, waking the reader would ask the store again at
+        // once. It is asked when the reader takes events the next time.
+        let goes_on = window.next > before;
+        drop(guard);
+        self.lacks_events(missing);
+        if goes_on {
             self.changed.notify_one();
         }
     }
 
     fn reloaded(&self, page: Option<Page>) {
         let now = Now::of(self.clock);
-        let mut state = self.state();
-        let state = &mut *state;
+        let mut guard = self.state();
+        let state = &mut *guard;
         let (window, bounds, lanes) = (&mut state.window, &mut state.bounds, &mut state.lanes);
+        let page = page.filter(|_| !window.over);
         let (Some((repository, from)), Some(page)) = (window.reloading.take(), page) else {
             return;
         };
@@ -199,8 +200,8 @@ impl Asker for Queue {
                 continue;
             }
             let more = memory + memory_of(&stored.event);
-            // The first is taken in any case: it is older than what else fills
-            // the window, and others of its repository wait for it.
+            // The first event is always taken: it is older than the events that fill the
+            // window, and others of its repository wait for it.
             if !entries.is_empty() && (entries.len() >= room.events || more > room.bytes) {
                 next = stored.position;
                 break;
@@ -209,14 +210,20 @@ impl Asker for Queue {
             memory = more;
             entries.push(Entry::of_store(stored, now));
         }
+        let sizes: Vec<_> = entries.iter().map(Entry::memory).collect();
         let loaded = Loaded {
             from,
             entries,
             next,
         };
-        let (events, bytes) = lanes.reload(&repository, loaded, window.next);
-        window.left -= i64::try_from(events).unwrap_or(i64::MAX);
-        bounds.add_all(events, bytes);
+        let mut missing = 0;
+        if let Some(reloaded) = lanes.reload(&repository, loaded, window.next) {
+            sizes.into_iter().for_each(|it| bounds.add(it));
+            (state.accepted)(reloaded.uncounted);
+            missing = reloaded.missing;
+        }
+        drop(guard);
+        self.lacks_events(missing);
         if next > from {
             self.changed.notify_one();
         }

@@ -1,8 +1,8 @@
 //! The events of one repository that are set aside: [`Lane`].
 //!
-//! A lane has two kinds of slots: an event in memory, and a [`Rest`], which
-//! stands for events that only the store has. Two rests never stand side by side,
-//! and behind a rest there is in memory only what no store has.
+//! A lane has two kinds of slots: an event in memory, and a [`Rest`], which stands for
+//! events that only the store has. The invariants: two rests are never adjacent, and
+//! events after a rest are in memory only if no store has them.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::entry::{Entry, Place};
 use super::store::Position;
 
-/// Events of one lane that stay in memory, if the store has the others.
+/// The number of events of a lane that stay in memory if the store has the others.
 const LOADED: usize = 16;
 
 /// The events of one repository that are set aside, in the order of their places.
@@ -33,13 +33,15 @@ pub(super) enum Slot {
 /// Events of a lane that only the store has.
 #[derive(Debug)]
 pub(super) struct Rest {
-    /// The position of the first of them, or one before that.
+    /// The position of the first of these events, or an earlier one.
     from: Position,
-    /// Where what follows in the lane begins. `None` at the end of a lane: up to
-    /// the first event that the reader has not looked at.
+    /// The position at which the next slot begins. `None` in the last slot of a lane, which
+    /// extends to the first event that the reader has not looked at.
     to: Option<Position>,
-    /// The first of them was accepted then, or later.
+    /// When the first of these events was accepted, or an earlier time.
     since: Instant,
+    /// The number of events.
+    events: usize,
 }
 
 /// Events that a store has loaded again, in answer to the question for a [`Rest`].
@@ -47,8 +49,19 @@ pub(super) struct Loaded {
     /// Where the rest began when the store was asked.
     pub(super) from: Position,
     pub(super) entries: Vec<Entry>,
-    /// The rest goes on here.
+    /// The position at which the rest continues.
     pub(super) next: Position,
+}
+
+/// The result of loading events of a [`Rest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reloaded {
+    /// By how many events the count of the rest has decreased.
+    pub(super) fewer: usize,
+    /// How many of those have not come although the rest has ended.
+    pub(super) missing: usize,
+    /// Number of events that have come and were not counted.
+    pub(super) uncounted: usize,
 }
 
 impl Slot {
@@ -68,8 +81,8 @@ impl Slot {
 }
 
 impl Rest {
-    /// Where the store has these events. `looked_at` is where the events begin that
-    /// the reader has not looked at.
+    /// Returns the positions of these events in the store. `looked_at` is the position from
+    /// which on the reader has not looked at events.
     pub(super) fn range(&self, looked_at: Position) -> Range<Position> {
         self.from..self.to.unwrap_or(looked_at)
     }
@@ -88,31 +101,31 @@ impl Lane {
         self.aside.is_empty()
     }
 
-    /// Whether the lane has no purpose any more.
+    /// Whether the lane can be removed.
     pub(super) fn is_idle(&self) -> bool {
         self.is_empty() && !self.busy
     }
 
-    fn rests(&self) -> impl Iterator<Item = &Rest> {
-        self.aside.iter().filter_map(|slot| match slot {
-            Slot::Rest(rest) => Some(rest),
-            Slot::Loaded(_) => None,
-        })
-    }
-
-    /// Puts an event behind the others. Returns it if it is to leave memory, where
-    /// `evicts` says that a store can load it again: because the lane is long, or
-    /// the queue is `crowded` with events that are set aside.
+    /// Puts an event after the others. Returns it if it is to leave memory, because the
+    /// lane is long or the queue is `crowded` with events that are set aside. It can leave
+    /// memory only if a store can load it again, which `evicts` says.
     pub(super) fn push(&mut self, entry: Entry, evicts: bool, crowded: bool) -> Option<Entry> {
         let is_long = self.aside.len() >= LOADED || self.rests > 0;
         let position = entry.position().filter(|_| evicts);
         match (self.aside.back_mut(), position) {
-            // Events before it are not in memory: it must not overtake them.
-            (Some(Slot::Rest(_)), Some(_)) => return Some(entry),
+            // Events before it are not in memory, and it must not overtake them.
+            (Some(Slot::Rest(rest)), Some(_)) => {
+                rest.events += 1;
+                return Some(entry);
+            }
             (Some(Slot::Rest(rest)), None) => rest.to = Some(entry.place.end),
             (_, Some(from)) if is_long || crowded => {
-                let (to, since) = (None, entry.since());
-                self.aside.push_back(Slot::Rest(Rest { from, to, since }));
+                self.aside.push_back(Slot::Rest(Rest {
+                    from,
+                    to: None,
+                    since: entry.since(),
+                    events: 1,
+                }));
                 self.rests += 1;
                 return Some(entry);
             }
@@ -138,37 +151,48 @@ impl Lane {
         }
     }
 
-    /// Adds the events that a rest began with. Returns them if there is no such rest
-    /// any more.
-    pub(super) fn reload(&mut self, loaded: Loaded, looked_at: Position) -> Result<(), Loaded> {
-        // An event may have been put back before it.
+    /// Puts the first events of a rest into memory. Adds none if the rest no longer exists.
+    pub(super) fn reload(&mut self, loaded: Loaded, looked_at: Position) -> Option<Reloaded> {
+        // The rest is searched for because an event may have been put back before it.
         let is_meant = |slot: &Slot| matches!(slot, Slot::Rest(rest) if rest.from == loaded.from);
-        let Some(index) = self.aside.iter().position(is_meant) else {
-            return Err(loaded);
-        };
+        let index = self.aside.iter().position(is_meant)?;
         let mut behind = self.aside.split_off(index);
-        let rest = behind.pop_front();
-        let last = loaded.entries.last().map(Entry::since);
+        let Some(Slot::Rest(mut rest)) = behind.pop_front() else {
+            return None;
+        };
+        let events = loaded.entries.len();
+        let counted = events.min(rest.events);
+        let mut reloaded = Reloaded {
+            fewer: counted,
+            missing: 0,
+            uncounted: events - counted,
+        };
+        rest.events -= counted;
+        rest.since = loaded.entries.last().map_or(rest.since, Entry::since);
         self.aside
             .extend(loaded.entries.into_iter().map(Slot::Loaded));
-        if let Some(Slot::Rest(mut rest)) = rest
-            && loaded.next < rest.range(looked_at).end
-        {
+        if loaded.next < rest.range(looked_at).end {
             rest.from = loaded.next;
-            rest.since = last.unwrap_or(rest.since);
             self.aside.push_back(Slot::Rest(rest));
         } else {
             self.rests -= 1;
+            reloaded.missing = rest.events;
+            reloaded.fewer += rest.events;
         }
         self.aside.append(&mut behind);
-        Ok(())
+        Some(reloaded)
     }
 
-    /// Whether the event at a position is part of a rest, if it is one of this
-    /// repository.
-    pub(super) fn rests_at(&self, position: Position, looked_at: Position) -> bool {
-        self.rests()
-            .any(|rest| rest.range(looked_at).contains(&position))
+    /// Ends an event of this repository that is part of a rest. Returns whether the rest
+    /// counted it, or `None` if it is part of none.
+    pub(super) fn end_resting(&mut self, position: Position, looked_at: Position) -> Option<bool> {
+        let rest = self.aside.iter_mut().find_map(|slot| match slot {
+            Slot::Rest(rest) if rest.range(looked_at).contains(&position) => Some(rest),
+            _ => None,
+        })?;
+        let counted = rest.events > 0;
+        rest.events -= usize::from(counted);
+        Some(counted)
     }
 
     /// Moves events in memory to `removed`.

@@ -1,16 +1,15 @@
 //! Events in the order in which they may leave: [`Lanes`].
 //!
-//! Events of one repository leave in the order of their places, and never
-//! while others of that repository are under way. Accepted events go into one
-//! line for all repositories, so that a write costs no more than a push. Only
-//! when the reader finds an event whose repository is busy does it put the event
-//! aside, into that repository's [lane](Lane). A lane that is not busy goes before
-//! the line, because its events are older.
+//! Events of one repository leave in the order of their places, and never while others
+//! of that repository are under way. Accepted events go into one line for all
+//! repositories, so that a write costs no more than a push. If the reader finds an event
+//! whose repository is busy, it sets the event aside, into the [lane](Lane) of that
+//! repository. A lane that is not busy comes before the line, because its events are
+//! older.
 //!
-//! Where many events of one repository are set aside, those that a store has are
-//! dropped from memory, and loaded again when their turn comes. A repository whose
-//! events fail for days then costs a handful of events, however many wait behind
-//! the first.
+//! If many events of one repository are set aside, those that a store has are dropped
+//! from memory and loaded again when their turn comes. A repository whose events fail for
+//! days then costs a handful of events, however many wait behind the first.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
@@ -20,7 +19,7 @@ use tokio::time::Instant;
 
 use super::bounds::Bounds;
 use super::entry::{Entry, Place};
-use super::lane::{Lane, Loaded, Slot};
+use super::lane::{Lane, Loaded, Reloaded, Slot};
 use super::store::Position;
 
 #[derive(Debug, Default)]
@@ -29,17 +28,20 @@ pub(super) struct Lanes {
     fresh: VecDeque<Entry>,
     /// Repositories that are busy or have events set aside.
     lanes: HashMap<Arc<str>, Lane>,
-    /// Lanes with events, each by the place of its first slot and in exactly one
-    /// index: not busy, busy, or not busy and the first slot is a rest.
+    /// Lanes with events, by the place of their first slot. Each is in exactly one index:
+    /// `ready` if it is not busy, `held` if it is busy, `absent` if it is not busy and its
+    /// first slot is a rest.
     ready: Index,
     held: Index,
     absent: Index,
     aside: Aside,
+    /// Number of events in lanes that only the store has.
+    resting: usize,
 }
 
 type Index = BTreeSet<(Place, Arc<str>)>;
 
-/// Events in memory that are set aside.
+/// The number and bytes of events in memory that are set aside.
 #[derive(Debug, Default)]
 struct Aside {
     events: usize,
@@ -58,28 +60,14 @@ impl Aside {
     }
 }
 
-/// What may be dropped from memory, because a store has it.
-pub(super) struct Evict<'a> {
-    pub(super) bounds: &'a mut Bounds,
-    /// How many events only the store has.
-    pub(super) left: &'a mut i64,
-}
-
-impl Evict<'_> {
-    fn evict(&mut self, entry: &Entry) {
-        self.bounds.remove(entry.memory());
-        *self.left += 1;
-    }
-}
-
 impl Lanes {
     pub(super) fn push(&mut self, entry: Entry) {
         self.fresh.push_back(entry);
     }
 
-    /// The next event whose repository is not busy. With `evict`, events that
-    /// are set aside may be dropped from memory.
-    pub(super) fn take(&mut self, mut evict: Option<Evict<'_>>) -> Option<Entry> {
+    /// Removes and returns the next event whose repository is not busy. If a store
+    /// `can_reload` events, those that are set aside may be dropped from memory.
+    pub(super) fn take(&mut self, bounds: &mut Bounds, can_reload: bool) -> Option<Entry> {
         loop {
             let ready = self.ready.first().map(|(place, _)| *place);
             let fresh = self.fresh.front().map(|entry| entry.place);
@@ -91,12 +79,12 @@ impl Lanes {
             if !self.lanes.contains_key(entry.repository()) {
                 return Some(entry);
             }
-            self.set_aside(entry, evict.as_mut());
+            self.set_aside(entry, bounds, can_reload);
         }
     }
 
-    /// Puts an event behind those of its repository that wait already.
-    fn set_aside(&mut self, entry: Entry, evict: Option<&mut Evict<'_>>) {
+    /// Puts an event after those of its repository that are set aside already.
+    fn set_aside(&mut self, entry: Entry, bounds: &mut Bounds, can_reload: bool) {
         let Some((repository, _)) = self.lanes.get_key_value(entry.repository()) else {
             return;
         };
@@ -105,21 +93,20 @@ impl Lanes {
             return;
         };
         let (events, bytes) = (self.aside.events, self.aside.bytes);
-        let crowded = { &evict }
-            .as_ref()
-            .is_some_and(|it| it.bounds.too_many_aside(events, bytes));
+        let crowded = bounds.too_many_aside(events, bytes);
         self.aside.add(&entry);
-        if let Some(evicted) = lane.push(entry, evict.is_some(), crowded) {
+        if let Some(evicted) = lane.push(entry, can_reload, crowded) {
             self.aside.remove(&evicted);
-            evict.into_iter().for_each(|it| it.evict(&evicted));
+            bounds.remove(evicted.memory());
+            self.resting += 1;
         }
         if lane.len() == 1 {
             self.index(&repository);
         }
     }
 
-    /// Removes the oldest event of a lane, whose index entry is gone already and
-    /// whose first event is in memory.
+    /// Removes the oldest event of a lane. The lane must have been removed from its index,
+    /// and its first event must be in memory.
     fn pop(&mut self, repository: &Arc<str>) -> Option<Entry> {
         let entry = self.lanes.get_mut(repository)?.pop();
         self.index_or_remove(repository);
@@ -143,7 +130,7 @@ impl Lanes {
         index.insert((first.place(), repository.clone()));
     }
 
-    /// Enters a lane into its index, or removes it if it has no purpose.
+    /// Enters a lane into its index, or removes it if it is idle.
     fn index_or_remove(&mut self, repository: &Arc<str>) {
         if self.lanes.get(repository).is_some_and(Lane::is_idle) {
             self.lanes.remove(repository);
@@ -173,7 +160,7 @@ impl Lanes {
         self.index(&repository);
     }
 
-    /// Makes the repository busy; `None` if it was.
+    /// Makes the repository busy. Returns `None` if it was busy already.
     pub(super) fn occupy(&mut self, repository: &str) -> Option<Arc<str>> {
         let key = match self.lanes.get_key_value(repository) {
             Some((_, lane)) if lane.busy => return None,
@@ -186,7 +173,7 @@ impl Lanes {
         Some(key)
     }
 
-    /// Lets the repository go on.
+    /// Ends that the repository is busy.
     pub(super) fn free(&mut self, repository: &Arc<str>) {
         self.unindex(repository);
         if let Some(lane) = self.lanes.get_mut(repository) {
@@ -195,9 +182,8 @@ impl Lanes {
         }
     }
 
-    /// The lane whose turn comes first of those without their events in memory,
-    /// and where the store has these. `read` is how far the queue has read the
-    /// store.
+    /// Returns the first lane whose events are not in memory, and their positions in the
+    /// store. `read` is the position up to which the queue has read the store.
     pub(super) fn wanted(&self, read: Position) -> Option<(Arc<str>, Range<Position>)> {
         let (_, repository) = self.absent.first()?;
         match self.lanes.get(repository)?.first()? {
@@ -206,8 +192,8 @@ impl Lanes {
         }
     }
 
-    /// How far the reader has looked at events. What it has not looked at is no part
-    /// of a rest, although its position is below `read`.
+    /// Returns the position up to which the reader has looked at events. Later events are
+    /// not part of a rest, even if their position is below `read`.
     fn looked_at(&self, read: Position) -> Position {
         match self.fresh.front() {
             Some(entry) => entry.position().unwrap_or(entry.place.end),
@@ -215,33 +201,44 @@ impl Lanes {
         }
     }
 
-    /// Adds the events that a rest of a lane began with. Returns how many, and their
-    /// bytes. Adds none if there is no such rest any more.
+    /// Puts the first events of a rest into memory. Adds none if the rest no longer exists.
     pub(super) fn reload(
         &mut self,
         repository: &Arc<str>,
         loaded: Loaded,
         read: Position,
-    ) -> (usize, usize) {
+    ) -> Option<Reloaded> {
         let looked_at = self.looked_at(read);
         let events = loaded.entries.len();
-        let bytes = loaded.entries.iter().map(Entry::memory).sum();
+        let bytes: usize = loaded.entries.iter().map(Entry::memory).sum();
         self.unindex(repository);
         let lane = self.lanes.get_mut(repository);
-        let added = lane.is_some_and(|lane| lane.reload(loaded, looked_at).is_ok());
+        let reloaded = lane.and_then(|lane| lane.reload(loaded, looked_at));
         self.index_or_remove(repository);
-        if !added {
-            return (0, 0);
-        }
+        self.resting -= reloaded?.fewer;
         self.aside.events += events;
         self.aside.bytes += bytes;
-        (events, bytes)
+        reloaded
     }
 
-    /// Whether an event is part of a rest of its lane.
-    pub(super) fn rests_at(&self, repository: &str, position: Position, read: Position) -> bool {
-        let lane = self.lanes.get(repository);
-        lane.is_some_and(|lane| lane.rests_at(position, self.looked_at(read)))
+    /// Ends an event that is set aside and that only the store has. Returns whether it was
+    /// counted, or `None` if it is not set aside.
+    pub(super) fn end_resting(
+        &mut self,
+        repository: &str,
+        position: Position,
+        read: Position,
+    ) -> Option<bool> {
+        let looked_at = self.looked_at(read);
+        let lane = self.lanes.get_mut(repository)?;
+        let counted = lane.end_resting(position, looked_at)?;
+        self.resting -= usize::from(counted);
+        Some(counted)
+    }
+
+    /// Returns the number of events that are set aside and that only the store has.
+    pub(super) fn resting(&self) -> usize {
+        self.resting
     }
 
     /// Removes events that are in memory and not under way.
@@ -287,7 +284,7 @@ impl Lanes {
         }
     }
 
-    /// When the oldest event that is not under way was accepted.
+    /// Returns when the oldest event that is not under way was accepted.
     pub(super) fn oldest(&self) -> Option<Instant> {
         let aside = |index: &Index| {
             let (place, repository) = index.first()?;
@@ -310,7 +307,7 @@ impl Lanes {
         self.fresh.is_empty()
     }
 
-    /// Lanes that wait for their events.
+    /// Returns the number of lanes that wait for their events.
     pub(super) fn absent(&self) -> usize {
         self.absent.len()
     }
@@ -318,7 +315,7 @@ impl Lanes {
     /// Removes all events in memory that are not under way and returns them in
     /// the order of acceptance.
     pub(super) fn drain(&mut self) -> Vec<Entry> {
-        // Without a copy: there may be very many.
+        // Converted without a copy, because there may be very many events.
         let mut drained = Vec::from(std::mem::take(&mut self.fresh));
         let lanes = self.lanes.values_mut();
         drained.extend(lanes.flat_map(Lane::drain));
@@ -326,6 +323,7 @@ impl Lanes {
             index.clear();
         }
         self.aside = Aside::default();
+        self.resting = 0;
         drained.sort_by_key(|entry| entry.place);
         drained
     }
@@ -333,7 +331,8 @@ impl Lanes {
     #[cfg(test)]
     pub(super) fn is_clear(&self) -> bool {
         let aside = (self.aside.events, self.aside.bytes);
-        self.lanes.is_empty() && self.fresh.is_empty() && aside == (0, 0)
+        let empty = self.lanes.is_empty() && self.fresh.is_empty();
+        empty && aside == (0, 0) && self.resting == 0
     }
 
     /// Slots that are set aside, rests included.

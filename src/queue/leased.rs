@@ -1,11 +1,10 @@
-//! Events that a store lends: it may want them back before they are delivered.
+//! Events that a store lends for a time.
 //!
-//! A store that several processes share lends its events for a time. When that is
-//! over, another process may have them, and to deliver them here would break their
-//! order. So whoever is about to deliver an event asks whether it
-//! [may](Queue::may_deliver), and gives back what must not be. A store that
-//! [revokes](Queue::revoke) events gets them back at once, but for those with an
-//! attempt under way.
+//! A store that several processes share lends its events. When the time is over, another
+//! process may have them, and delivering them here would break their order. Therefore
+//! the worker checks before each attempt whether an event [may](Queue::may_deliver) be
+//! delivered, and gives back those that may not. A store that [revokes](Queue::revoke)
+//! events gets them back at once, except those with an attempt under way.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,8 +14,8 @@ use super::queue::Queue;
 use super::store::Stored;
 
 impl Queue {
-    /// Takes events that a store lends, whatever their number and size: the store
-    /// bounds them. `new` of them were never here before.
+    /// Takes events that a store lends, whatever their number and size, which the store
+    /// bounds. `new` of them were not here before.
     #[cfg_attr(
         not(feature = "jetstream"),
         allow(dead_code, reason = "no other store lends its events")
@@ -34,7 +33,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Asks the reader to give back what must not be delivered any more.
+    /// Asks the reader to give back the events that must not be delivered any more.
     #[cfg_attr(
         not(feature = "jetstream"),
         allow(dead_code, reason = "no other store lends its events")
@@ -64,12 +63,12 @@ impl Queue {
         }
     }
 
-    /// Gives back what waits and must not be delivered any more.
+    /// Gives back the waiting events that must not be delivered any more.
     pub(crate) fn give_back_waiting(self: &Arc<Self>) {
         let mut state = self.state();
         let given = state.lanes.remove(|entry| !self.may_deliver(entry));
         for entry in &given {
-            // As if the reader had taken it: that it is forgotten undoes both.
+            // Counted as taken by the reader, because forgetting an event undoes that too.
             state.bounds.take(entry.memory());
         }
         drop(state);

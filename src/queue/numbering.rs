@@ -1,13 +1,13 @@
-//! The numbers by which receivers notice a missing event: [`Numbers`].
+//! The numbers of events, by which receivers notice a missing one: [`Numbers`].
 
 use std::num::NonZeroU64;
 
 /// Which number an event gets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Numbering {
-    /// The next one of the queue.
+    /// The next number of the queue.
     Next,
-    /// The one that it had when it was accepted before.
+    /// The number that the event had when it was accepted before.
     Kept(Option<NonZeroU64>),
 }
 
@@ -16,8 +16,8 @@ pub(crate) enum Numbering {
 pub(super) struct Numbers {
     /// The last number that an event got.
     last: u64,
-    /// A store numbers its own events, and does not know of others: they get no
-    /// number.
+    /// Whether the queue has a store. A store numbers its own events and does not know of
+    /// others, so those get no number.
     has_store: bool,
 }
 
@@ -26,7 +26,7 @@ impl Numbers {
         Self { last: 0, has_store }
     }
 
-    /// The number of an event that the store does not have.
+    /// Returns the number of an event that the store does not have.
     pub(super) fn take(&mut self, numbering: Numbering) -> Option<NonZeroU64> {
         match numbering {
             Numbering::Kept(number) => number,

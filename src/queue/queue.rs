@@ -1,3 +1,5 @@
+//! The queue, and what both of its sides use: [`Queue`].
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -17,12 +19,14 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     /// `None` if all events are in memory only.
     pub(super) store: Option<Box<dyn Store>>,
-    /// Wakes the reader.
+    /// Wakes the reader to take events.
     pub(super) changed: Notify,
     /// Wakes the reader to give events back.
     pub(super) revoked: Notify,
     /// The wall clock.
     pub(super) clock: fn() -> SystemTime,
+    /// Called with the number of events that the store lacks.
+    pub(super) missing: Box<dyn Fn(usize) + Send + Sync>,
 }
 
 impl Queue {
@@ -35,7 +39,7 @@ impl Queue {
         limits: Limits,
         accepted: impl Fn(usize) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Self::of(limits, None, SystemTime::now, accepted)
+        Self::of(limits, None, SystemTime::now, accepted, |_| {})
     }
 
     /// A queue that is a window over `store`. The store
@@ -47,16 +51,20 @@ impl Queue {
         limits: Limits,
         clock: fn() -> SystemTime,
         accepted: impl Fn(usize) + Send + Sync + 'static,
+        missing: impl Fn(usize) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Self::of(limits, Some(Box::new(store)), clock, accepted)
+        Self::of(limits, Some(Box::new(store)), clock, accepted, missing)
     }
 
-    /// A queue over a store, or without one.
+    /// A queue over a store, or without one. `missing` is called with the number of
+    /// events that the store had and has no more, although the queue has not ended
+    /// them.
     pub(crate) fn of(
         limits: Limits,
         store: Option<Box<dyn Store>>,
         clock: fn() -> SystemTime,
         accepted: impl Fn(usize) + Send + Sync + 'static,
+        missing: impl Fn(usize) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State::new(limits, store.is_some(), accepted)),
@@ -64,6 +72,7 @@ impl Queue {
             changed: Notify::new(),
             revoked: Notify::new(),
             clock,
+            missing: Box::new(missing),
         })
     }
 
@@ -71,12 +80,13 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Resolves when there may be more to take, or the queue was closed.
+    /// Resolves when there may be more to take, or the queue was closed. A change between
+    /// two calls is not missed: `Notify` keeps one permit for the one reader.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// Takes no more events, and refuses those of the writers that wait. A store
+    /// Closes the queue for writers, and refuses the events of writers that wait. A store
     /// may still hand over events that it has.
     pub(crate) fn close(&self) {
         let mut state = self.state();
@@ -99,31 +109,32 @@ impl Queue {
         !state.closed && state.waiters.is_empty() && state.bounds.has_room()
     }
 
-    /// Events that wait or are under way, and the bytes that those of them take
-    /// which are in memory.
+    /// Returns the number of events that wait or are under way, and the bytes of those that
+    /// are in memory.
     pub(crate) fn size(&self) -> (usize, usize) {
         let state = self.state();
         (state.size(), state.bounds.bytes())
     }
 
-    /// When the oldest event that is not under way was accepted.
+    /// Returns when the oldest event that is not under way was accepted.
     pub(crate) fn oldest(&self) -> Option<Instant> {
         self.state().lanes.oldest()
     }
 
-    /// Where events that are not settled are kept when the process ends.
+    /// Returns where events that are not settled are kept when the process ends.
     pub(crate) fn kept_in(&self) -> Option<&str> {
         self.store.as_ref().map(|store| store.kept_in())
     }
 
-    /// Removes a writer that stopped waiting. Returns whether it still waited:
-    /// if not, it has its answer.
+    /// Removes a writer that has stopped waiting. Returns `false` if it has its answer
+    /// already.
     pub(super) fn withdraw(&self, ticket: u64) -> bool {
         let mut state = self.state();
         let Some(withdrawn) = state.waiters.remove(ticket) else {
             return false;
         };
-        // It may have been too large for the room that others fit into.
+        // Its event may have been too large for room that is enough for the writers behind
+        // it.
         let more = state.serve();
         drop(state);
         drop(withdrawn);

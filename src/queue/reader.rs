@@ -1,9 +1,12 @@
-//! The reader's side of a queue: takes events, and says how they end.
+//! The reader's side of a queue: takes events, and reports how they ended.
+//!
+//! An event that was taken counts against the bounds until it is settled or forgotten.
+//! The queue makes room first and tells the store after that, without its lock: a store
+//! may call the queue.
 
 use std::sync::Arc;
 
 use super::entry::Entry;
-use super::lanes::Evict;
 use super::queue::Queue;
 use super::state::State;
 use super::store::Position;
@@ -14,7 +17,7 @@ use super::store::Position;
 pub(crate) struct Occupied(Vec<Arc<str>>);
 
 impl Occupied {
-    /// Moves the repositories that `other` is to hold out of this one.
+    /// Splits off the repositories for which `other` is true.
     pub(crate) fn split_off(&mut self, other: impl Fn(&str) -> bool) -> Self {
         let all = std::mem::take(&mut self.0);
         let (theirs, ours) = all.into_iter().partition(|it| other(it));
@@ -26,24 +29,23 @@ impl Occupied {
 /// The events that a reader has left, by where they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Abandoned {
-    /// Those that the store has.
+    /// Number of events that the store has.
     pub(crate) stored: usize,
-    /// Those that nothing has any more.
+    /// Number of events that are lost.
     pub(crate) lost: usize,
 }
 
 impl Queue {
-    /// The next event whose repository is not busy, in the order of
-    /// acceptance. Its repository is not busy before it is
-    /// [occupied](Self::occupy).
+    /// Returns the next event whose repository is not busy, in the order of acceptance.
+    /// This does not make its repository busy; [`occupy`](Self::occupy) does.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Entry> {
         let Some(store) = &self.store else {
             return self.next(false);
         };
         let can_reload = store.can_reload();
         let entry = self.next(can_reload);
-        // After the look at the events: that there are none left is a reason to
-        // ask for more.
+        // Asked after an event was taken, because an empty queue is a reason to ask for
+        // more.
         let asked = self.ask(&**store);
         match entry {
             // The answer to the question may be here already. If it comes later,
@@ -55,18 +57,9 @@ impl Queue {
 
     fn next(&self, can_reload: bool) -> Option<Entry> {
         let mut state = self.state();
-        let State {
-            lanes,
-            bounds,
-            window,
-            ..
-        } = &mut *state;
-        let left = &mut window.left;
-        let entry = lanes.take(match can_reload {
-            true => Some(Evict { bounds, left }),
-            false => None,
-        })?;
-        state.bounds.take(entry.memory());
+        let State { lanes, bounds, .. } = &mut *state;
+        let entry = lanes.take(bounds, can_reload)?;
+        bounds.take(entry.memory());
         Some(entry)
     }
 
@@ -87,13 +80,13 @@ impl Queue {
         Occupied(occupied)
     }
 
-    /// Lets the repositories of a batch go on.
+    /// Ends that the repositories of a batch are busy.
     pub(crate) fn release(&self, occupied: Occupied) {
         let mut state = self.state();
         occupied.0.iter().for_each(|lane| state.lanes.free(lane));
     }
 
-    /// Ends an event that was taken: it was delivered. There is room again.
+    /// Ends an event that was taken and delivered.
     pub(crate) fn settle(&self, entry: &Entry) {
         self.forget(entry);
         if let (Some(store), Some(position)) = (&self.store, entry.position()) {
@@ -101,7 +94,8 @@ impl Queue {
         }
     }
 
-    /// Makes room for others, and leaves the event to the store.
+    /// Ends that an event that was taken counts against the bounds. A store keeps it until
+    /// it is settled.
     pub(crate) fn forget(&self, entry: &Entry) {
         let mut state = self.state();
         state.bounds.remove(entry.memory());
@@ -122,15 +116,15 @@ impl Queue {
         }
     }
 
-    /// The dead letter of an event that was forgotten is lost.
+    /// Notes that the dead letter of a forgotten event is lost.
     pub(crate) fn lose_forgotten(&self, position: Option<Position>) {
         if let (Some(store), Some(position)) = (&self.store, position) {
             store.lose(position);
         }
     }
 
-    /// Forgets all events, those under way included, and returns what becomes of
-    /// them. For a reader that has ended.
+    /// Forgets all events, including those under way. Returns where they are. For a reader
+    /// that has ended.
     pub(crate) fn abandon(&self) -> Abandoned {
         let mut state = self.state();
         let lost = state.window.in_memory();
@@ -142,11 +136,12 @@ impl Queue {
     }
 
     /// Takes all events in memory that are not under way, in the order of
-    /// acceptance.
+    /// acceptance. For a reader that ends.
     pub(crate) fn drain(&self) -> Vec<Entry> {
         let mut state = self.state();
+        let resting = state.lanes.resting();
         let mut rest = state.lanes.drain();
-        rest.extend(state.window.drain());
+        rest.extend(state.window.leave(resting));
         for entry in &rest {
             state.bounds.take(entry.memory());
         }

@@ -1,4 +1,4 @@
-//! What a queue's lock protects: [`State`].
+//! The state that a queue's lock protects: [`State`].
 
 use std::fmt;
 
@@ -40,12 +40,12 @@ impl State {
         }
     }
 
-    /// Events that wait or are under way.
+    /// Returns the number of events that wait or are under way.
     pub(super) fn size(&self) -> usize {
-        self.bounds.events() + self.window.left()
+        self.bounds.events() + self.lanes.resting() + self.window.unread
     }
 
-    /// Refuses what would not be accepted if there were room.
+    /// Refuses an event that would not be accepted even if there were room.
     pub(super) fn check_open(&self, event: &SharedEvent) -> Result<(), Refused> {
         if self.closed {
             return Err(Refused::Closed);
@@ -53,7 +53,7 @@ impl State {
         self.bounds.check_size(memory_of(event))
     }
 
-    /// Accepts an event, which is in memory only.
+    /// Accepts an event that is in memory only.
     pub(super) fn admit(&mut self, event: SharedEvent, numbering: Numbering, since: Instant) {
         self.bounds.add(memory_of(&event));
         let number = self.numbers.take(numbering);
@@ -63,8 +63,8 @@ impl State {
         (self.accepted)(1);
     }
 
-    /// Serves the writers that wait, as far as there is room. Returns whether
-    /// the reader has more to take.
+    /// Serves the writers that wait, in their order, as far as there is room. Returns
+    /// whether the reader has more to take.
     pub(super) fn serve(&mut self) -> bool {
         let mut any = false;
         loop {

@@ -1,4 +1,4 @@
-//! Where events live that outlive the process: [`Store`].
+//! What keeps events that outlive the process: [`Store`].
 //!
 //! A queue keeps its order and its bounds in memory, whatever its store. The
 //! store has every event that it hands over, and keeps it until it is settled.
@@ -8,38 +8,40 @@
 //!
 //! - **Positions** grow in the order of acceptance, with or without gaps. The
 //!   queue delivers the events of one repository in the order of their
-//!   positions. A position is never given to a second event: positions go on
-//!   after a restart where they were.
+//!   positions. A position is never given to a second event, even after a
+//!   restart.
 //! - **Offer.** A store that several queues share, or that waits for a sync,
 //!   stores an event first and then [offers](super::Queue::offer) it to each
 //!   queue that wants it, in the order of positions. Every event is offered
-//!   once, whether or not the window takes it. What it has from before a
-//!   restart, the store [announces](super::Queue::announce).
+//!   once, whether or not the window takes it. The store
+//!   [announces](super::Queue::announce) events from before a restart.
 //! - **Refill.** An event that finds the window full stays in the store, and so
-//!   do all after it: from then on the queue is *behind*. When it has room again,
-//!   it asks for what follows with [`Store::refill`], one question at a time,
-//!   until it has read up to the newest event that was offered. The hand-over
-//!   has neither gap nor repeat, whatever is offered while a question is open
-//!   and whether or not the answer contains it already.
+//!   do all after it: from then on the queue is *behind*. When the queue has room
+//!   again, it asks for what follows with [`Store::refill`], one question at a time,
+//!   until it has read up to the newest event that was offered. No event is left
+//!   out or repeated, whatever is offered while a question is open and whether or
+//!   not the answer contains it already.
 //! - **Reload.** When many events of one repository wait behind one that fails,
 //!   the queue drops them from memory and asks for them with [`Store::reload`]
 //!   when their turn comes. A repository that fails for days then costs a
-//!   handful of events, however many wait behind it, and the window goes on to
-//!   other repositories. A store that cannot find the events of a repository
-//!   says so with [`Store::can_reload`]: then they stay in memory, and fill the
+//!   handful of events, however many wait behind it, and the window continues
+//!   with other repositories. A store that cannot find the events of a repository
+//!   says so with [`Store::can_reload`]: then they stay in memory and fill the
 //!   window.
 //! - **Answers** come at once or later, from any thread. The lock of the queue is
-//!   not held while the store is asked. A question whose reply is dropped is
-//!   asked again when the reader looks for events the next time: a store that
-//!   cannot answer for a while keeps the reply, or drops it.
+//!   not held while the store is asked. A store that cannot answer for a while keeps
+//!   the reply or drops it. If it drops the reply, it is asked again when the reader
+//!   takes events the next time.
 //! - **Settle** ends an event at this queue's endpoint: it was delivered, or its
 //!   dead letter was kept. Positions are settled in any order, each at most
 //!   once. A store may settle lazily: after a crash, an event that was settled
 //!   shortly before may come again. An event that is never settled (its dead
 //!   letter was lost, the process ended) stays in the store.
 //! - **Loans.** A store may [lend](super::leased) events for a time only.
-//! - **Removal.** A store that ends events itself, by limits of its own, accounts
-//!   for them, and tells the queue with [`removed`](super::Queue::removed).
+//! - **Removal.** A store that ends events because of its own limits passes them to
+//!   [`expire`](super::Queue::expire) first.
+//! - **Damage.** Events that a store can no longer read are left out of its answers.
+//!   The queue counts them as missing when it has read past them.
 //! - **Shutdown.** The events that a store has are left where they are. Those
 //!   that are in memory only become dead letters.
 //!
@@ -47,10 +49,12 @@
 //!
 //! Each endpoint counts the events that it accepts, from 1 and without gaps, so
 //! that a receiver notices a missing one. The store gives the number when it
-//! accepts the event, and keeps it with the event; without a store the queue
-//! counts, and an event that it refuses for good takes a number too. Ages count on the process's monotonic clock, which changes of the wall
-//! clock do not disturb: the time of acceptance is converted once, when the
-//! entry is made.
+//! accepts the event, and keeps it with the event. Without a store the queue
+//! counts, and an event that it refuses for good takes a number too.
+//!
+//! Ages are measured with the process's monotonic clock, which changes of the wall
+//! clock do not affect. The time of acceptance is converted once, when the entry is
+//! made.
 
 use std::fmt;
 use std::ops::Range;
@@ -64,12 +68,12 @@ use crate::event::SharedEvent;
 pub(crate) struct Position(pub(crate) u64);
 
 impl Position {
-    /// The position after this one.
+    /// Returns the position after this one.
     pub(crate) fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The position before this one.
+    /// Returns the position before this one.
     pub(crate) fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
@@ -85,8 +89,8 @@ pub(crate) struct Stored {
     pub(crate) event: SharedEvent,
 }
 
-/// How much an answer should hold at most. The first event is part of it
-/// whatever its size.
+/// The largest answer that is asked for. The first event is always part of it, whatever
+/// its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
     pub(crate) events: usize,
@@ -98,20 +102,19 @@ pub(crate) struct Room {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Page {
     pub(crate) events: Vec<Stored>,
-    /// The position to go on with: below it there is nothing that is not part
-    /// of this page, or of one before.
+    /// The position to continue with. Every event below it is part of this page or of an
+    /// earlier one.
     pub(crate) next: Position,
 }
 
 /// Holds the events of one queue. The [module docs](self) are its contract.
 pub(crate) trait Store: fmt::Debug + Send + Sync {
-    /// Passes the events from a position on to `reply`, as many as there are and
-    /// `most` allows.
+    /// Passes the events from a position on to `reply`, as many as exist and `most` allows.
     fn refill(&self, from: Position, most: Room, reply: Refill);
 
     /// Passes the events of one repository to `reply` whose positions are in
-    /// `range`, as many as there are and `most` allows. An answer may be empty
-    /// and only go on to a later position.
+    /// `range`, as many as exist and `most` allows. An answer may be empty and only continue
+    /// at a later position.
     fn reload(&self, repository: &str, range: Range<Position>, most: Room, reply: Reload);
 
     /// Whether the store answers [`reload`](Self::reload).
@@ -129,8 +132,8 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
         self.settle(position);
     }
 
-    /// The event at `position` will not be tried again, and its dead letter is lost.
-    /// Does nothing by default: the event stays in the store.
+    /// Notes that the event at `position` will not be tried again and that its dead letter
+    /// is lost. Does nothing by default: the event stays in the store.
     fn lose(&self, _position: Position) {}
 
     /// Whether the event at `position` may be delivered now. It always may by
@@ -143,18 +146,18 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     /// Does nothing by default.
     fn give_back(&self, _position: Position) {}
 
-    /// Where the events are kept when the process ends, in words for people
-    /// ("the journal /var/lib/…").
+    /// Returns where the events are kept when the process ends, in words for people ("the
+    /// journal /var/lib/…").
     fn kept_in(&self) -> &str;
 }
 
-/// Takes the answers of a store: its queue.
+/// What takes the answers of a store: its queue.
 pub(super) trait Asker: fmt::Debug + Send + Sync {
     /// Takes the answer to [`Store::refill`]. `None` if the store has dropped the
     /// question.
     fn refilled(&self, page: Option<Page>);
 
-    /// Takes the answer to [`Store::reload`], likewise.
+    /// Takes the answer to [`Store::reload`]. `None` if the store has dropped the question.
     fn reloaded(&self, page: Option<Page>);
 }
 

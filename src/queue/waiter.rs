@@ -1,4 +1,4 @@
-//! The writer's side of a write that waits for room: [`Waiter`].
+//! A write that waits for room, on the writer's side: [`Waiter`].
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ impl Waiter {
         }
     }
 
-    /// Stops waiting. Returns whether the queue has accepted the event: it may
-    /// have done so before anybody looked.
+    /// Stops waiting. Returns `Ok` if the queue had already accepted the event, although
+    /// nobody has polled for the answer.
     pub(crate) fn cancel(&mut self) -> Result<(), Refused> {
         if std::mem::replace(&mut self.done, true) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The queue's side of writers that wait for room: [`Waiting`].
+//! The writers that wait for room, on the queue's side: [`Waiters`].
 
 use std::collections::VecDeque;
 
@@ -23,13 +23,13 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn answer(self, answer: Answer) {
-        // A writer that has gone finds out when it withdraws.
+        // A writer that has stopped waiting gets the answer when it withdraws.
         let _gone = self.answer.send(answer);
     }
 }
 
-/// Writers that wait for room, in the order in which they came. While there are
-/// any, no other write is accepted: it would overtake them.
+/// Writers that wait for room, in the order of their calls. While there are any, no other
+/// write is accepted, because it would overtake them.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     line: VecDeque<Waiting>,
@@ -41,7 +41,7 @@ impl Waiters {
         self.line.is_empty()
     }
 
-    /// Adds a writer at the end. Returns its ticket, and what tells its answer.
+    /// Adds a writer at the end. Returns its ticket, and the receiver of its answer.
     pub(super) fn add(
         &mut self,
         event: SharedEvent,
@@ -60,7 +60,7 @@ impl Waiters {
         (ticket, receiver)
     }
 
-    /// Removes the first writer if its event has come to have room.
+    /// Removes the first writer if its event fits now.
     pub(super) fn pop_if(&mut self, fits: impl FnOnce(&SharedEvent) -> bool) -> Option<Waiting> {
         match fits(&self.line.front()?.event) {
             true => self.line.pop_front(),
@@ -68,7 +68,7 @@ impl Waiters {
         }
     }
 
-    /// Removes a writer. `None` if it has its answer.
+    /// Removes a writer. Returns `None` if it has its answer already.
     pub(super) fn remove(&mut self, ticket: u64) -> Option<Waiting> {
         let found = { &self.line }.binary_search_by_key(&ticket, |it| it.ticket);
         self.line.remove(found.ok()?)

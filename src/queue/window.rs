@@ -1,15 +1,20 @@
 //! How far a queue has read its store: [`Window`].
 //!
-//! `next` is the position that the queue goes on with: everything below has come
-//! to it, or had ended before. `end` lies behind the newest event that the store
-//! is known to have. The queue is *behind* while `next < end`.
+//! `next` is the position at which the queue continues to read: every event below it has
+//! come to the queue or had ended before. `end` is the position after the newest event
+//! that the store is known to have. The queue is *behind* while `next < end`.
 //!
-//! An event that is offered while the queue is behind stays in the store, even
-//! if there is room, and moves `end` only: those before it come first. When the
-//! queue is not behind, the event is taken and moves both. A page of the store
-//! moves `next`, and may pass `end` when it holds what is offered only later. An
-//! offer below `next` has come with a page already. Since all of that happens
-//! with the queue's lock held, nothing is lost or taken twice in between.
+//! An event that is offered while the queue is behind stays in the store, even if there
+//! is room, and moves only `end`: the events before it come first. If the queue is not
+//! behind, the event is taken and moves both. A page of the store moves `next`, and moves
+//! it past `end` if it has events that are offered only later. An event that is offered
+//! below `next` has already come with a page. All of this happens while the queue's lock
+//! is held, so nothing is lost or taken twice.
+//!
+//! The events that only the store has are counted exactly: those between `next` and
+//! `end` here, and those that are set aside in the [lane](super::lane) of each
+//! repository. If an event has not come when the queue has read past it, it is missing:
+//! the store has lost it to damage.
 //!
 //! An event that is accepted in memory only, because the store is not available,
 //! comes after all that the store has offered so far. While the queue is behind,
@@ -32,23 +37,28 @@ pub(super) struct Window {
     pub(super) end: Position,
     /// Whether a question for the events from `next` on is open.
     pub(super) asked: bool,
-    /// The bytes of the event at `next`, if it did not fit.
+    /// The bytes of the event at `next`, if it did not fit. Else 0.
     pub(super) lacks: usize,
     /// The lane whose events the store was asked for, and from where on.
     pub(super) reloading: Option<(Arc<str>, Position)>,
-    /// How many events only the store has. Below zero while a page holds events
-    /// that are offered later.
-    pub(super) left: i64,
+    /// Number of events that the store has between `next` and `end`, except those that it
+    /// never offers.
+    pub(super) unread: usize,
+    /// Number of events at or after `end` that have come with a page and are offered later.
+    pub(super) early: usize,
     /// Events in memory only that have others before them in the store.
     late: VecDeque<Entry>,
     /// Events below this position become dead letters, unless they are under way.
     pub(super) expired: Position,
-    /// Where the store may have events that it never offers; see
+    /// The positions at which the store may have events that it never offers; see
     /// [`recover`](super::Queue::recover).
-    pub(super) unoffered: Vec<Range<Position>>,
-    /// How many events were accepted in memory only, ever and not ended.
+    unoffered: Vec<Range<Position>>,
+    /// Number of events that were accepted in memory only, since the start.
     accepted: u64,
+    /// Number of those that have not ended.
     pub(super) in_memory: usize,
+    /// Whether the reader has ended. The events of the store then stay there.
+    pub(super) over: bool,
 }
 
 impl Window {
@@ -56,22 +66,57 @@ impl Window {
         self.next < self.end
     }
 
-    /// Events that only the store has.
-    pub(super) fn left(&self) -> usize {
-        usize::try_from(self.left).unwrap_or(0)
-    }
-
-    /// Events that are in memory only and have not ended.
+    /// Returns the number of events that are in memory only and have not ended.
     pub(super) fn in_memory(&self) -> usize {
         self.in_memory
     }
 
-    pub(super) fn is_unoffered(&self, position: Position) -> bool {
-        self.unoffered.iter().any(|range| range.contains(&position))
+    /// Whether an event that is offered has come with a page already, or has expired.
+    pub(super) fn has_come(&self, position: Position) -> bool {
+        position < self.next.max(self.expired)
     }
 
-    /// Gives an event in memory only its place. Returns `None` if it has to wait
-    /// for those before it.
+    /// Notes that an event at or after `next` has come with a page, or has expired. Returns
+    /// whether it counts as accepted only now, because it is never offered, or was settled
+    /// before and comes again.
+    pub(super) fn comes(&mut self, position: Position) -> bool {
+        if position >= self.end {
+            self.early += 1;
+            return false;
+        }
+        if self.unoffered.iter().any(|it| it.contains(&position)) {
+            return true;
+        }
+        let counted = self.unread > 0;
+        self.unread -= usize::from(counted);
+        !counted
+    }
+
+    /// Notes that the store has events up to `end`, some of which it never offers. Returns
+    /// how many of those have come already.
+    pub(super) fn recover(&mut self, end: Position) -> usize {
+        let unoffered = self.end.max(self.next)..end;
+        if !unoffered.is_empty() {
+            self.unoffered.push(unoffered);
+        }
+        self.end = self.end.max(end);
+        // Everything that is offered below `end` was offered before.
+        std::mem::take(&mut self.early)
+    }
+
+    /// Notes that the queue has read up to `next`. Returns how many events are missing.
+    pub(super) fn reads_up_to(&mut self, next: Position) -> usize {
+        self.next = self.next.max(next);
+        let read = self.next;
+        self.unoffered.retain(|range| read < range.end);
+        match self.is_behind() {
+            true => 0,
+            false => std::mem::take(&mut self.unread),
+        }
+    }
+
+    /// Gives a place to an event that is in memory only. Returns `None` if the event has to
+    /// wait for those before it.
     pub(super) fn accept(
         &mut self,
         event: SharedEvent,
@@ -89,14 +134,14 @@ impl Window {
         Some(entry)
     }
 
-    /// An event has ended, or is left to the store.
+    /// Notes that an event has ended, or is left to the store.
     pub(super) fn ends(&mut self, entry: &Entry) {
         if !entry.is_stored() {
             self.in_memory = self.in_memory.saturating_sub(1);
         }
     }
 
-    /// The oldest event that is late, if all those before it have come.
+    /// Returns the oldest late event, if all events before it have come.
     pub(super) fn late(&mut self, next: Position) -> Option<Entry> {
         let comes = self.late.front().is_some_and(|it| it.place.end <= next);
         if !comes {
@@ -105,15 +150,18 @@ impl Window {
         self.late.pop_front()
     }
 
-    /// Removes the events that wait here.
-    pub(super) fn drain(&mut self) -> VecDeque<Entry> {
+    /// Notes that the reader has ended, and that only the store has `stored` events more
+    /// than were counted here. Removes the late events.
+    pub(super) fn leave(&mut self, stored: usize) -> VecDeque<Entry> {
+        self.over = true;
+        self.unread += stored;
         std::mem::take(&mut self.late)
     }
 
-    /// Forgets everything but that the store has so many events.
+    /// Forgets everything except that the store has this many events.
     pub(super) fn clear(&mut self, stored: usize) {
-        self.late.clear();
         self.in_memory = 0;
-        self.left = i64::try_from(stored).unwrap_or(i64::MAX);
+        self.unread = 0;
+        self.leave(stored);
     }
 }

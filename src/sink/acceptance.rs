@@ -1,3 +1,5 @@
+//! The answer of a sink: [`Acceptance`].
+
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,9 +21,9 @@ use super::SinkError;
 pub struct Acceptance(State);
 
 enum State {
-    /// The answer is known; `None` once it was returned.
+    /// The answer is known, or `None` after it was returned.
     Ready(Option<Result<(), SinkError>>),
-    /// The sink is at work.
+    /// The sink has not answered yet.
     Pending(Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send>>),
 }
 
@@ -61,7 +63,8 @@ impl Acceptance {
         }
     }
 
-    /// Returns the answer if it is known already, else the acceptance again.
+    /// Returns the answer if it is known already, else the acceptance itself. The common
+    /// case of a sink in memory thus needs no future.
     pub(crate) fn answer(self) -> Result<Result<(), SinkError>, Self> {
         match self.0 {
             State::Ready(result) => Ok(result.unwrap_or(Ok(()))),

@@ -1,3 +1,5 @@
+//! A sink that writes to several sinks: [`Broadcaster`].
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,9 +9,27 @@ use crate::event::SharedEvent;
 
 /// A sink that writes every event to several sinks.
 ///
-/// Each of them gets the event, whatever the others answer. The write resolves
-/// when all have answered, and fails if one of them fails. A sink that panics
-/// counts as failed.
+/// Each of them gets the event, whatever the others answer. The write resolves when
+/// all have answered, and fails if one of them fails. A panic of a sink counts as a
+/// failure of that sink alone.
+///
+/// A [`Notifier`](crate::Notifier) broadcasts to its endpoints and sinks already. Use
+/// this for a [`Bridge`](crate::Bridge) without a notifier:
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_registry_notifications::Bridge;
+/// use tower_registry_notifications::event::RequestRecord;
+/// use tower_registry_notifications::sink::{Broadcaster, ChannelSink, Sink};
+///
+/// let (audit, mut audited) = ChannelSink::new(100);
+/// let (search, _indexed) = ChannelSink::new(100);
+/// let sinks: [Arc<dyn Sink>; 2] = [Arc::new(audit), Arc::new(search)];
+/// let bridge = Bridge::new(Arc::new(Broadcaster::new(sinks)), RequestRecord::new("1", "DELETE"));
+///
+/// let _accepted = bridge.tag_deleted("library/debian", "12");
+/// assert_eq!(audited.try_recv().unwrap().tag(), "12");
+/// ```
 #[derive(Clone, Default)]
 pub struct Broadcaster(Vec<Arc<dyn Sink>>);
 
@@ -35,7 +55,7 @@ impl Sink for Broadcaster {
     /// Closes all of its sinks.
     fn close(&self) {
         for sink in &self.0 {
-            // One that panics must not keep the others open.
+            // A sink that panics must not keep the others open.
             let _panicked = catch_unwind(AssertUnwindSafe(|| sink.close()));
         }
     }

@@ -1,3 +1,5 @@
+//! A sink for a subscriber in the same process: [`ChannelSink`].
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,15 +11,30 @@ use crate::event::SharedEvent;
 
 /// A sink for a subscriber in the same process.
 ///
-/// A write never waits. It fails with [`SinkError::is_full`] if the subscriber
-/// lags behind by the whole capacity, and with [`SinkError::is_closed`] if the
-/// subscriber is gone.
+/// A write never waits. It fails with [`SinkError::is_full`] if the channel is full
+/// because the subscriber is behind, and with [`SinkError::is_closed`] if the
+/// subscriber was dropped.
+///
+/// ```
+/// use tower_registry_notifications::Notifier;
+/// use tower_registry_notifications::sink::ChannelSink;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (sink, mut events) = ChannelSink::new(1_000);
+/// let notifier = Notifier::builder().sink(sink).build()?;
+/// # drop(notifier);
+/// while let Some(event) = events.recv().await {
+///     println!("{} {}", event.action(), event.repository());
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ChannelSink(mpsc::Sender<SharedEvent>);
 
 impl ChannelSink {
-    /// Creates a sink that holds up to `capacity` events, at least one, and the
-    /// subscriber's end.
+    /// Creates a sink that holds up to `capacity` events, at least one, and returns it
+    /// with the subscriber's end.
     pub fn new(capacity: usize) -> (Self, Events) {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
         (Self(sender), Events(receiver))
@@ -33,7 +50,7 @@ impl Sink for ChannelSink {
         }))
     }
 
-    /// Whether there is room and somebody to receive the event.
+    /// Whether there is room and the subscriber exists.
     fn is_ready(&self) -> bool {
         self.0.capacity() > 0 && !self.0.is_closed()
     }
@@ -41,18 +58,18 @@ impl Sink for ChannelSink {
 
 /// The events that a [`ChannelSink`] accepted, in order. Also a [`Stream`].
 ///
-/// It ends when all sinks of the channel are dropped.
+/// It ends when every clone of the sink was dropped.
 #[derive(Debug)]
 pub struct Events(mpsc::Receiver<SharedEvent>);
 
 impl Events {
-    /// Waits for the next event. Returns `None` when all sinks of this channel
-    /// are dropped.
+    /// Waits for the next event. Returns `None` when every clone of the sink was dropped
+    /// and no event is left.
     pub async fn recv(&mut self) -> Option<SharedEvent> {
         self.0.recv().await
     }
 
-    /// Returns the next event, if there is one already.
+    /// Returns the next event if there is one now.
     pub fn try_recv(&mut self) -> Option<SharedEvent> {
         self.0.try_recv().ok()
     }

@@ -1,4 +1,4 @@
-//! Counts events, and those that are not accepted: [`Counted`].
+//! Counts the events of a notifier, and those that are not accepted: [`Counted`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ struct Inner {
 }
 
 impl Totals {
-    /// Returns counts of zero, which the metrics recorder that is installed now
-    /// knows of.
+    /// Returns counts of zero, and registers the metrics at the recorder that is
+    /// installed now.
     pub(crate) fn registered() -> Self {
         let totals = Self::default();
         crate::metrics::register();
@@ -30,7 +30,7 @@ impl Totals {
         totals
     }
 
-    /// How many events were not accepted.
+    /// Returns how many events were not accepted.
     pub(crate) fn unaccepted(&self) -> u64 {
         self.0.unaccepted.load(Ordering::Relaxed)
     }
@@ -73,8 +73,8 @@ impl<S: Sink> Counted<S> {
     }
 }
 
-/// A write that is not decided. If it is dropped, nobody learns whether the
-/// event was accepted: it counts as if it was not.
+/// A write that is not decided. If it is dropped, it is unknown whether the event was
+/// accepted, and it counts as not accepted.
 struct Undecided {
     totals: Totals,
     accepted: bool,

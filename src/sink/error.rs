@@ -1,3 +1,5 @@
+//! Why a sink did not accept an event: [`SinkError`].
+
 use std::error::Error;
 use std::fmt;
 
@@ -22,7 +24,7 @@ enum Kind {
 }
 
 impl SinkError {
-    /// Creates the error of a sink that holds as much as it may.
+    /// Creates the error of a sink that has reached its capacity.
     pub fn full() -> Self {
         Self(Kind::Full)
     }
@@ -42,7 +44,8 @@ impl SinkError {
         Self(Kind::Unsupported(endpoint.into()))
     }
 
-    /// Creates an error with any other reason. A `SinkError` stays what it is.
+    /// Creates an error with any other reason. If the reason is a `SinkError`, it is
+    /// returned unchanged.
     pub fn other(reason: impl Into<BoxError>) -> Self {
         match reason.into().downcast::<Self>() {
             Ok(error) => *error,
@@ -61,7 +64,7 @@ impl SinkError {
         matches!(self.0, Kind::Permanent(_))
     }
 
-    /// Whether the sink holds as much as it may.
+    /// Whether the sink has reached its capacity.
     pub fn is_full(&self) -> bool {
         matches!(self.0, Kind::Full)
     }

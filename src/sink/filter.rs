@@ -1,3 +1,5 @@
+//! Which events a sink or an endpoint gets: [`Filter`].
+
 use fast_glob::glob_match;
 use serde_json::{Map, Value};
 
@@ -34,7 +36,7 @@ use crate::event::{Action, Kind, SharedEvent};
 /// | --- | --- |
 /// | `?` | one character except `/` |
 /// | `*` | any number of characters except `/` |
-/// | `**` | any number of segments; at the end at least one (`team/**`), elsewhere also none (`**/cache`); must be a whole segment itself |
+/// | `**` | any number of segments: at least one at the end (`team/**`), zero or more elsewhere (`**/cache`); must be a whole segment itself |
 /// | `[a-z]`, `[!a-z]` | one character of the set, or one that is not in it |
 /// | `{a,b}` | either of them |
 /// | `\` | the next character as it is |
@@ -211,7 +213,7 @@ impl Filter {
     }
 }
 
-/// Checks one glob. The error says how to mend it.
+/// Checks one glob. The error says what to write instead.
 fn check(glob: &str) -> Result<(), String> {
     if glob.is_empty() {
         return Err("write a glob like team/** or v1.*".into());

@@ -27,15 +27,15 @@ pub use self::channel::{ChannelSink, Events};
 pub(crate) use self::counted::{Counted, Totals};
 pub use self::error::SinkError;
 pub use self::filter::Filter;
-pub(crate) use self::retrying::{Destination, Plain, RetryingSink};
+pub(crate) use self::retrying::{Destination, Plain, RetryingSink, Turn};
 pub use self::sink_fn::{SinkFn, sink_fn};
 use crate::event::SharedEvent;
 
 /// A destination of events.
 ///
-/// A write resolves when the sink has taken responsibility for the event: it
-/// is in the queue, on disk, or wherever the sink keeps it. A sink that works
-/// in memory answers at once, and nothing is allocated for the answer:
+/// A write resolves when the sink has taken responsibility for the event: it is in
+/// a queue, on disk, or wherever the sink keeps it. A sink that works in memory
+/// answers at once, and the answer allocates nothing:
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -69,10 +69,10 @@ pub trait Sink: Send + Sync + 'static {
         true
     }
 
-    /// Tells the sink that no more events will come. Writes after it may fail
-    /// with [`SinkError::is_closed`]. [`Notifier::shutdown`](crate::Notifier::shutdown)
-    /// closes the endpoints only: to close all sinks, call this of the notifier.
-    /// Does nothing by default.
+    /// Tells the sink that no more events will come. Later writes may fail with
+    /// [`SinkError::is_closed`]. [`Notifier::shutdown`](crate::Notifier::shutdown)
+    /// closes only the endpoints; to close the other sinks too, call the notifier's
+    /// `close`. Does nothing by default.
     fn close(&self) {}
 }
 

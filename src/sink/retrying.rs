@@ -1,3 +1,8 @@
+//! Repeats a write until it is accepted, for fail-closed: [`RetryingSink`].
+//!
+//! Each destination is retried by itself, so that one that fails does not make the others
+//! get an event twice.
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,47 +16,48 @@ use crate::event::SharedEvent;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Which of the offers of an event it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    First,
+    Again,
+    /// If the event is not accepted, it becomes a dead letter where there are any.
+    Last,
+}
+
 /// A destination of events that must not be lost.
 pub(crate) trait Destination: Send + Sync {
     /// Whether an event would be accepted now.
     fn is_ready(&self) -> bool;
 
-    /// Offers an event, which may be offered again.
-    fn offer(&self, event: &SharedEvent) -> Acceptance;
-
-    /// Offers an event for the last time. If it is not accepted, it becomes a
-    /// dead letter where there are any.
-    fn offer_last(&self, event: &SharedEvent) -> Acceptance;
+    /// Offers an event. If it is not accepted, it may be offered again.
+    fn offer(&self, event: &SharedEvent, turn: Turn) -> Acceptance;
 }
 
 /// Any sink. It has no dead letters.
 pub(crate) struct Plain(pub(crate) Arc<dyn Sink>);
 
 impl Destination for Plain {
-    /// A sink that panics is not ready. The registry has acted by then, and the
-    /// other sinks need the event.
+    /// Whether the sink is ready. A panic counts as not ready: the registry has acted by
+    /// then, and the other sinks must still get the event.
     fn is_ready(&self) -> bool {
         catch_unwind(AssertUnwindSafe(|| self.0.is_ready())).unwrap_or(false)
     }
 
-    fn offer(&self, event: &SharedEvent) -> Acceptance {
+    fn offer(&self, event: &SharedEvent, _: Turn) -> Acceptance {
         Acceptance::catching(|| self.0.write(event))
-    }
-
-    fn offer_last(&self, event: &SharedEvent) -> Acceptance {
-        self.offer(event)
     }
 }
 
 /// A sink that writes every event to several destinations, to each until it
 /// accepts the event or a time limit has passed.
 pub(crate) struct RetryingSink {
-    destinations: Vec<Arc<dyn Destination>>,
+    destinations: Arc<[Arc<dyn Destination>]>,
     limit: Duration,
 }
 
 impl RetryingSink {
-    pub(crate) fn new(destinations: Vec<Arc<dyn Destination>>, limit: Duration) -> Self {
+    pub(crate) fn new(destinations: Arc<[Arc<dyn Destination>]>, limit: Duration) -> Self {
         Self {
             destinations,
             limit,
@@ -63,7 +69,7 @@ impl Sink for RetryingSink {
     fn write(&self, event: &SharedEvent) -> Acceptance {
         let deadline = Instant::now() + self.limit;
         let write = |destination: &Arc<dyn Destination>| {
-            let first = match destination.offer(event).answer() {
+            let first = match destination.offer(event, Turn::First).answer() {
                 Ok(Ok(())) => return Acceptance::accepted(),
                 Ok(Err(error)) => Acceptance::failed(error),
                 Err(pending) => pending,
@@ -95,11 +101,11 @@ fn retry(
                 if !error.is_closed() {
                     tokio::time::sleep_until(deadline).await;
                 }
-                return destination.offer_last(&event).await;
+                return destination.offer(&event, Turn::Last).await;
             }
             tokio::time::sleep_until(next).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            answer = destination.offer(&event).await;
+            answer = destination.offer(&event, Turn::Again).await;
         }
         answer
     })
@@ -137,7 +143,7 @@ mod tests {
         let destination =
             |sink: &Arc<Accepts>| -> Arc<dyn Destination> { Arc::new(Plain(sink.clone())) };
         let (first, fifth, never) = (sink(1), sink(5), sink(usize::MAX));
-        let sinks = vec![destination(&first), destination(&fifth)];
+        let sinks = [destination(&first), destination(&fifth)].into();
         let limit = Duration::from_secs(60);
         let event = SharedEvent::from(Event::new(Action::Delete));
         RetryingSink::new(sinks, limit).write(&event).await.unwrap();
@@ -145,7 +151,7 @@ mod tests {
         assert_eq!((attempts(&first), attempts(&fifth)), (1, 5));
 
         let began = Instant::now();
-        let answer = RetryingSink::new(vec![destination(&never)], limit).write(&event);
+        let answer = RetryingSink::new([destination(&never)].into(), limit).write(&event);
         assert!(answer.await.unwrap_err().is_full());
         assert_eq!(began.elapsed(), limit);
         assert!((5..30).contains(&attempts(&never)));

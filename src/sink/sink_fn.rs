@@ -1,3 +1,5 @@
+//! A sink from an asynchronous closure: [`sink_fn`].
+
 use std::fmt;
 use std::future::Future;
 
@@ -8,10 +10,10 @@ use crate::event::SharedEvent;
 
 /// Creates a sink from an asynchronous closure.
 ///
-/// The event is accepted when the future resolves to `Ok`. The error may be of
-/// any type. A [`SinkError`] is passed on as it is. Where nothing in the closure
-/// names the type of its error, end it with `Ok::<_, SinkError>(())`. The closure
-/// is called for each event, so it clones what its future needs.
+/// The event is accepted when the future resolves to `Ok`. The error may be of any
+/// type; a [`SinkError`] is passed on unchanged. If nothing in the closure names the
+/// type of its error, end it with `Ok::<_, SinkError>(())`. The closure is called for
+/// each event, so it clones what its future needs.
 ///
 /// A write that takes longer than the layer's
 /// [`accept_timeout`](crate::NotificationLayer::accept_timeout) is dropped, and its

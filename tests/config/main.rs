@@ -153,6 +153,33 @@ fn mistakes_are_named_with_place_key_value_and_remedy() {
 }
 
 #[test]
+fn a_second_document_without_content_is_none() {
+    let section = "notifications: {endpoints: [{name: a, url: 'http://h'}]}\n";
+    let alone = told(&read(section).unwrap());
+    for end in [
+        "---\n",
+        "...\n",
+        "---\n# end\n",
+        "...\n---\n...\n",
+        "---\n---\n",
+        "---\nnull\n",
+    ] {
+        assert_eq!(
+            told(&read(&[section, end].concat()).unwrap()),
+            alone,
+            "{end:?}"
+        );
+    }
+    for end in ["---\n- a\n", "---\n{}\n", "---\n---\na\n"] {
+        let error = read(&[section, end].concat()).unwrap_err().to_string();
+        assert!(
+            error.contains("line 2, column 1: begins a second document"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn messages_name_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.yml");

@@ -212,6 +212,12 @@ async fn a_mount_by_form_is_a_mount() {
         ("?from=c", FORM, "", &plain, ""),
         ("?mount=sha256:01&from=c", FORM, "", "from=b", ""),
         ("?mount=%zz&mount=sha256:01&from=b", FORM, "", "", "b"),
+        // Frameworks disagree about which of two values counts.
+        ("?mount=sha256:01&from=b&from=c", FORM, "", "", ""),
+        ("?mount=sha256:01&from=b&from=b", FORM, "", "", "b"),
+        ("?mount=sha256:01&mount=sha256:02&from=b", FORM, "", "", "b"),
+        ("", FORM, "", "mount=sha256:01&from=b&from=c", ""),
+        ("?mount=sha256:01&from=b", FORM, "", "from=b&from=c", ""),
     ] {
         let case =
             Case::new(|_: &Parts| response(201, &[("docker-content-digest", OTHER)], full("")));
@@ -225,6 +231,31 @@ async fn a_mount_by_form_is_a_mount() {
         assert_eq!(event.action, Action::Mount, "{shown:?}");
         assert_eq!(event.target.from_repository, from, "{shown:?}");
         assert_eq!(event.target.descriptor.digest, OTHER);
+    }
+}
+
+#[tokio::test]
+async fn a_digest_that_is_given_twice_is_that_of_the_response_or_omitted() {
+    let form = [("content-type", FORM)];
+    let octets = [("content-type", "application/octet-stream")];
+    for (method, uri, headers, body) in [
+        ("PUT", "u?digest=sha256:01&digest=sha256:02", octets, ""),
+        ("PUT", "u?digest=sha256:01", form, "digest=sha256:02"),
+        ("PUT", "u?digest=&digest=sha256:02", octets, ""),
+        ("POST", "?digest=sha256:01&digest=sha256:02", octets, "x"),
+        ("POST", "?digest=sha256:01", form, "digest=sha256:02"),
+        ("POST", "?mount=sha256:01&mount=sha256:02", octets, ""),
+        ("POST", "?mount=sha256:01", form, "mount=sha256:02"),
+    ] {
+        for stated in ["", OTHER] {
+            let case = Case::new(move |_: &Parts| match stated {
+                "" => response(201, &[], full("")),
+                stated => response(201, &[("docker-content-digest", stated)], full("")),
+            });
+            let uri = format!("/v2/a/blobs/uploads/{uri}");
+            let event = case.event(request(method, &uri, &headers, body)).await;
+            assert_eq!(event.target.descriptor.digest, stated, "{method} {uri}");
+        }
     }
 }
 

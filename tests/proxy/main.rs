@@ -37,5 +37,7 @@ mod serve;
 #[path = "../../examples/support/signal.rs"]
 mod signal;
 mod stage;
+#[path = "../../examples/support/terminal.rs"]
+mod terminal;
 #[path = "../../examples/support/tls.rs"]
 mod tls;

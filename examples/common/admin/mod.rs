@@ -112,10 +112,7 @@ impl Admin {
     /// Lets the page see the dead letters of endpoints that name no place for them: a
     /// journal keeps those, and otherwise the memory of this process.
     pub(crate) fn keep_letters(&self, notifier: NotifierBuilder) -> NotifierBuilder {
-        match notifier.has_journal() {
-            true => notifier,
-            false => notifier.dead_letters(self.letters.clone()),
-        }
+        notifier.dead_letters(self.letters.clone())
     }
 
     /// Shows one more part of the status.

@@ -1,4 +1,7 @@
 //! Letters on their way to the sink: [`Burial`].
+//!
+//! The invariant: every letter is counted exactly once, as kept or as lost, also if
+//! its future is dropped, the sink panics or hangs, or the runtime ends.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -53,7 +56,8 @@ impl Undecided {
         self.lost_after(None, why)
     }
 
-    /// The same where the log has not told yet what the last attempt came to.
+    /// Loses the letter. `error` is the outcome of the last attempt, for the log line,
+    /// if no earlier line has it.
     pub(super) fn lost_after(mut self, error: Option<&str>, why: &str) -> Fate {
         self.lose(error, why);
         Fate::Lost
@@ -68,8 +72,8 @@ impl Undecided {
         }
     }
 
-    /// Counts the event. A refused one was not counted as written before: an
-    /// event that `events` does not know must not be a dead letter.
+    /// Counts the event. A refused event is counted as written only now, together
+    /// with its letter, so that the dead letters never exceed the events written.
     fn decide(&mut self) {
         self.decided = true;
         if self.refused {
@@ -107,6 +111,7 @@ impl Begun {
             Self::Pending(undecided, write) => (undecided, write),
         };
         tokio::select! {
+            // An answer that has arrived counts even if the time is over.
             biased;
             answer = write => undecided.answered(answer),
             () = late => undecided.lost("the sink of dead letters did not answer in time"),
@@ -117,8 +122,8 @@ impl Begun {
     }
 }
 
-/// Resolves when the fate of a dead letter is known. If it is dropped before,
-/// the letter goes on in the background.
+/// Resolves when the fate of a dead letter is known. If it is dropped before, the
+/// write of the letter continues in the background.
 #[must_use = "the letter may not be kept before this resolves"]
 pub(crate) struct Burial(State);
 
@@ -155,7 +160,7 @@ impl Burial {
         })
     }
 
-    /// The fate if it is known already, else the burial again.
+    /// Returns the fate if it is known already, else the burial itself.
     pub(crate) fn fate(self) -> Result<Fate, Self> {
         match &self.0 {
             State::Decided(fate) => Ok(*fate),
@@ -174,7 +179,8 @@ impl Future for Burial {
                 future: Some(future),
                 ..
             } => ready!(future.as_mut().poll(cx)),
-            // Nobody polls it again after it has resolved.
+            // The state is set to `Decided` when the future resolves, so this is not
+            // reached.
             State::Pending { future: None, .. } => return Poll::Pending,
         };
         self.0 = State::Decided(fate);

@@ -21,7 +21,7 @@ pub(crate) enum Fate {
     Lost,
 }
 
-/// How many dead letters met which fate.
+/// The number of dead letters by their fate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fates {
     pub(crate) kept: usize,
@@ -34,15 +34,15 @@ impl Fates {
     }
 }
 
-/// What the letters of one endpoint are counted with while they are decided.
+/// What the letters of one endpoint share until their fate is decided.
 pub(super) struct Ledger {
     pub(super) endpoint: Arc<str>,
     pub(super) counts: Arc<Counts>,
-    /// Where letters go on whose future is dropped.
+    /// Where the write of a letter continues if its future is dropped.
     pub(super) runtime: Option<Handle>,
-    /// Letters that are not decided.
+    /// Number of letters that are not decided.
     pub(super) undecided: watch::Sender<usize>,
-    /// Whether undecided letters are lost now.
+    /// Whether letters that are not decided yet count as lost.
     pub(super) closed: watch::Sender<bool>,
 }
 
@@ -58,7 +58,7 @@ impl Ledger {
     }
 }
 
-/// When the sink is too late with a letter that is offered now.
+/// Returns when the sink is too late with a letter that is offered now.
 pub(super) fn after_timeout() -> Instant {
     Instant::now() + TIMEOUT
 }

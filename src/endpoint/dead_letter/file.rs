@@ -20,17 +20,17 @@ use crate::sink::{Acceptance, SinkError};
 ///
 /// A letter is kept when it has been written and synced to disk. Letters that
 /// wait for the disk are written together, with one sync. The file is opened
-/// anew each time, so that it may be moved away at any time. When a letter would
-/// make it larger than the limit, the file is first renamed to `<path>.1`, that
-/// to `<path>.2`, and so on; the last one is removed. Endpoints may share a
-/// file, as may processes: each locks the file while it writes.
+/// again for each group of letters, so that it may be moved away at any time. If a
+/// letter would make the file larger than the limit, the file is first renamed to
+/// `<path>.1`, that one to `<path>.2`, and so on; the last one is removed.
+/// Endpoints and processes may share a file: each locks it while it writes.
 ///
-/// A line that a crash or a full disk has cut off is repaired before the next
-/// letter is written: its letter was never reported as kept.
+/// A last line that a crash or a full disk has cut off is removed before the next
+/// letter is written. Its letter was never reported as kept.
 ///
-/// Letters are written by a thread of their own, which lives as long as there
-/// are letters to write. A disk that hangs therefore blocks neither the runtime
-/// nor the end of the process.
+/// Letters are written by a separate thread, which lives as long as there are
+/// letters to write. A disk that hangs therefore blocks neither the runtime nor
+/// the end of the process.
 ///
 /// ```no_run
 /// use tower_registry_notifications::dead_letter::DeadLetterFile;
@@ -42,7 +42,7 @@ use crate::sink::{Acceptance, SinkError};
 /// let endpoint = Endpoint::new("ci", "https://ci.example.com/events").dead_letters(letters);
 /// let notifier = Notifier::builder().endpoint(endpoint).build()?;
 ///
-/// // Later, when the receiver was mended, from a file that was moved away:
+/// // Later, after the receiver was repaired, from a file that was moved away:
 /// for letter in DeadLetterFile::read("/var/lib/registry/moved.jsonl")? {
 ///     notifier.send_again(&letter?).await?;
 /// }
@@ -57,7 +57,7 @@ struct Shared {
     jobs: Mutex<Jobs>,
 }
 
-/// Which files letters go to.
+/// The files that letters are written to.
 #[derive(Clone, Debug)]
 struct Place {
     path: PathBuf,
@@ -81,10 +81,10 @@ struct Job {
     answer: oneshot::Sender<Answer>,
 }
 
-/// One error may be that of many letters.
+/// Letters that are written together share an error.
 type Answer = Result<(), Arc<io::Error>>;
 
-/// Letters that are written together, at most.
+/// The largest number of letters that are written together.
 const GROUP: usize = 2_000;
 
 impl DeadLetterFile {
@@ -104,8 +104,8 @@ impl DeadLetterFile {
         }))
     }
 
-    /// Sets how large the file may become in bytes, and how many older files are
-    /// kept. Defaults to 64 MiB and 9.
+    /// Sets the maximum size of a file in bytes, and how many older files are kept.
+    /// Defaults to 64 MiB and 9.
     #[must_use]
     pub fn rotate(self, most_bytes: u64, files: u32) -> Self {
         Self::at(Place {
@@ -119,8 +119,8 @@ impl DeadLetterFile {
     ///
     /// # Errors
     ///
-    /// If the file cannot be opened. Each line is an error if it cannot be read
-    /// or is no dead letter (`InvalidData`, with the number of the line).
+    /// If the file cannot be opened. A line that cannot be read or is not a dead
+    /// letter is an error of its own: `InvalidData`, with the number of the line.
     pub fn read(
         path: impl AsRef<Path>,
     ) -> io::Result<impl Iterator<Item = io::Result<DeadLetter>>> {
@@ -192,7 +192,8 @@ impl Future for Written {
 }
 
 impl Drop for Written {
-    /// Letters that nobody waits for must not pile up behind a disk that hangs.
+    /// Removes the letter if it still waits, so that letters nobody waits for do not
+    /// pile up behind a disk that hangs.
     fn drop(&mut self) {
         let mut jobs = self.shared.jobs();
         let found = { &jobs.waiting }.binary_search_by_key(&self.ticket, |job| job.ticket);
@@ -218,7 +219,8 @@ impl Shared {
             let most = jobs.waiting.len().min(GROUP);
             let group: Vec<Job> = jobs.waiting.drain(..most).collect();
             if group.is_empty() {
-                // Told under the lock: a letter that comes now finds no thread.
+                // Still under the lock of the check above. Otherwise a letter could
+                // come in between, find a thread, and never be written.
                 jobs.running = false;
                 ends.told = true;
                 return;
@@ -227,14 +229,15 @@ impl Shared {
             let letters: Vec<_> = group.iter().map(|job| &*job.letter).collect();
             let answers = self.place.write(&letters);
             for (job, answer) in group.into_iter().zip(answers) {
-                // Who has stopped waiting has counted it as lost.
+                // A caller that has stopped waiting has counted the letter as lost.
                 let _gone = job.answer.send(answer);
             }
         }
     }
 }
 
-/// Lets another thread begin if this one panics.
+/// Lets another thread start if this one panics. The letters that wait are dropped,
+/// which fails their writes.
 struct ThreadEnds<'a> {
     shared: &'a Shared,
     told: bool,
@@ -251,7 +254,7 @@ impl Drop for ThreadEnds<'_> {
 }
 
 impl Place {
-    /// Writes the letters in order. After an error none of the rest is tried.
+    /// Writes the letters in order. After an error the remaining ones are not tried.
     fn write(&self, letters: &[&DeadLetter]) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(letters.len());
         while answers.len() < letters.len() {
@@ -263,8 +266,8 @@ impl Place {
         answers
     }
 
-    /// Writes the letters that have no answer yet and fit into the file, or
-    /// makes place for them.
+    /// Writes the letters that have no answer yet and fit into the file. If none
+    /// fits, rotates the files instead.
     fn write_some(&self, letters: &[&DeadLetter], answers: &mut Vec<Answer>) -> io::Result<()> {
         let (mut file, regular) = self.open()?;
         let length = match regular {
@@ -301,10 +304,10 @@ impl Place {
                 Err(error) => return Err(error),
             };
             let mut options = OpenOptions::new();
-            // Read for repairs. A pipe that is opened for reading too would
-            // swallow letters that nobody reads.
+            // Regular files are read to repair them. A pipe must not be opened for
+            // reading: writes would then succeed although nobody reads the letters.
             options.append(true).create(regular).read(regular);
-            // Events say who did what.
+            // Events are personal data: they say who did what.
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
             let file = options.open(&self.path)?;
@@ -315,7 +318,9 @@ impl Place {
                 Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
                 _ => {}
             }
-            // Another writer may have rotated it before this one got the lock.
+            // Another process may have rotated the file between `open` and `lock`. A
+            // letter written now would go to the renamed file, so the path must still
+            // lead to the file that is locked.
             let now = std::fs::metadata(&self.path);
             if now.is_ok_and(|now| file.metadata().is_ok_and(|ours| is_same(&now, &ours))) {
                 return Ok((file, true));
@@ -348,7 +353,7 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// Without inodes to compare, a file that is there counts as the same one.
+/// Without inodes to compare, a file that exists at the path counts as the same.
 #[cfg(not(unix))]
 fn is_same(_: &Metadata, _: &Metadata) -> bool {
     true

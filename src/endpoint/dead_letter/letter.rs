@@ -26,8 +26,8 @@ pub struct DeadLetter {
     /// sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<NonZeroU64>,
-    /// What the last attempt came to: the receiver's status, or the error that
-    /// kept it from answering.
+    /// The outcome of the last attempt: the receiver's status, or the error if there
+    /// was no response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The first bytes of the receiver's answer, at most 1 KiB. Bytes that are
@@ -52,26 +52,31 @@ pub struct DeadLetter {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
-    /// The receiver rejected it for good.
+    /// The receiver rejected the event for good.
     Rejected,
-    /// It was tried as often, or for as long, as the retry policy allows.
+    /// The event was tried as often, or for as long, as the retry policy allows.
     GaveUp,
-    /// It found the queue or the journal full, had to make room for a newer one,
-    /// or is larger than the queue's byte limit.
+    /// The queue or the journal was full, the event made room for a newer one, or it
+    /// is larger than the queue's byte limit.
     Overflow,
-    /// It was left when the notifier was shut down, or was written after that.
+    /// The event was not delivered when the notifier was shut down, or was written
+    /// after that.
     Shutdown,
-    /// It waited longer than the limits of the journal allow.
+    /// The event waited longer than the limits of the journal allow.
     Expired,
+    /// Damage of the journal's file took it. Such events are counted as lost; there
+    /// are no letters of them.
+    Damaged,
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Rejected,
         Self::GaveUp,
         Self::Overflow,
         Self::Shutdown,
         Self::Expired,
+        Self::Damaged,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -81,6 +86,7 @@ impl Reason {
             Self::Overflow => "overflow",
             Self::Shutdown => "shutdown",
             Self::Expired => "expired",
+            Self::Damaged => "damaged",
         }
     }
 }

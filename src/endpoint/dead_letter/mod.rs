@@ -1,4 +1,11 @@
-//! Events that will not be tried again: [`DeadLetter`], and where they go.
+//! Events that will not be tried again: [`DeadLetter`], and what keeps them.
+//!
+//! | sink | keeps letters |
+//! | --- | --- |
+//! | [`DeadLetterFile`] | in a file, one a line |
+//! | [`DeadLetterChannel`] | in memory, for a subscriber in the same process |
+//! | any [`Sink`] | as events, without the reasons |
+//! | a [`DeadLetterSink`] of your own | wherever you like |
 
 mod burial;
 mod fate;
@@ -19,23 +26,22 @@ use crate::sink::{Acceptance, Sink, SinkError};
 
 /// Takes dead letters.
 ///
-/// Any [`Sink`] is one, and gets the events without the reasons.
-///
-/// A write that fails, panics or takes longer than 5 s loses the letter, which
-/// is counted and logged.
+/// Every [`Sink`] is also a dead-letter sink, and gets the events without the
+/// reasons. If a write fails, panics or takes longer than 5 s, the letter is lost,
+/// which is counted and logged.
 pub trait DeadLetterSink: Send + Sync + 'static {
     /// Offers `letter` to the sink. Must not block.
     fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance;
 
-    /// How many letters may be offered before the first of them is kept. A sink
-    /// that keeps many letters at the cost of one returns more than 1. Defaults
+    /// Returns how many letters may be offered before the first of them is kept. A
+    /// sink that keeps many letters at the cost of one returns more than 1. Defaults
     /// to 1.
     fn concurrency(&self) -> usize {
         1
     }
 
-    /// Where the letters are kept, for people: it follows "kept in". Defaults to
-    /// "the sink of dead letters".
+    /// Returns where the letters are kept, in words for people that follow "kept in".
+    /// Defaults to "the sink of dead letters".
     fn location(&self) -> String {
         "the sink of dead letters".into()
     }
@@ -49,14 +55,28 @@ impl<S: Sink> DeadLetterSink for S {
 
 /// Dead letters for a subscriber in the same process.
 ///
-/// It never waits. When the subscriber is behind by the whole capacity, the
+/// It never waits. If the channel is full because the subscriber is behind, the
 /// letter is lost, which is counted and logged.
+///
+/// ```
+/// use tower_registry_notifications::dead_letter::DeadLetterChannel;
+/// use tower_registry_notifications::Endpoint;
+///
+/// let (channel, mut letters) = DeadLetterChannel::new(1_000);
+/// let endpoint = Endpoint::new("ci", "https://ci.example.com/events").dead_letters(channel);
+/// # let _ = endpoint;
+/// # let _ = async move {
+/// while let Some(letter) = letters.recv().await {
+///     println!("{}: {:?}", letter.event.id(), letter.reason);
+/// }
+/// # };
+/// ```
 #[derive(Clone, Debug)]
 pub struct DeadLetterChannel(mpsc::Sender<Arc<DeadLetter>>);
 
 impl DeadLetterChannel {
-    /// Creates a channel that holds up to `capacity` letters (at least one), and
-    /// the subscriber's end.
+    /// Creates a channel that holds up to `capacity` letters, at least one, and
+    /// returns it with the subscriber's end.
     pub fn new(capacity: usize) -> (Self, DeadLetters) {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
         (Self(sender), DeadLetters(receiver))
@@ -85,12 +105,12 @@ impl DeadLetterSink for DeadLetterChannel {
 pub struct DeadLetters(mpsc::Receiver<Arc<DeadLetter>>);
 
 impl DeadLetters {
-    /// Returns the next letter; `None` when all channels to it are gone.
+    /// Returns the next letter, or `None` when every clone of the channel was dropped.
     pub async fn recv(&mut self) -> Option<Arc<DeadLetter>> {
         self.0.recv().await
     }
 
-    /// Returns the next letter if one is there.
+    /// Returns the next letter if there is one now.
     pub fn try_recv(&mut self) -> Option<Arc<DeadLetter>> {
         self.0.try_recv().ok()
     }

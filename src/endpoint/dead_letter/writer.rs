@@ -16,23 +16,22 @@ use crate::event::SharedEvent;
 use crate::queue::{Entry, Queue};
 use crate::sink::Acceptance;
 
-/// Most letters that may be on their way to a slow sink. Events that are refused
-/// beyond that are lost: memory must not grow with a disk that hangs.
+/// The largest number of letters that may be on their way to a slow sink. Events that
+/// are refused beyond that are lost, so that memory does not grow while a disk hangs.
 const MOST_UNDECIDED: usize = 10_000;
 
 /// Makes dead letters of an endpoint's events, counts and logs them, and passes
 /// them to the sink of dead letters if there is one.
 ///
-/// Every event that is passed in is counted exactly once when its end is known,
-/// as a dead letter and, if nothing keeps the letter, as lost. That holds for
-/// futures that are dropped, too: they go on in the background, and count as
-/// lost if there is no runtime to go on in.
+/// Every event that is passed in is counted exactly once when its fate is known, as
+/// a dead letter and, if nothing keeps the letter, as lost. A future that is dropped
+/// continues in the background. Without a runtime its letter counts as lost.
 pub(crate) struct DeadLetterWriter {
     ledger: Arc<Ledger>,
     sink: Option<Arc<dyn DeadLetterSink>>,
 }
 
-/// What the last attempt came to.
+/// The outcome of the last attempt.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cause {
     pub(crate) error: String,
@@ -51,7 +50,7 @@ impl DeadLetterWriter {
         })
     }
 
-    /// Where letters are kept, in words for people. `None` if they are not.
+    /// Returns where letters are kept, in words for people. `None` without a sink.
     pub(crate) fn location(&self) -> Option<String> {
         self.sink.as_ref().map(|sink| sink.location())
     }
@@ -88,8 +87,8 @@ impl DeadLetterWriter {
     }
 
     /// Makes dead letters of events that were taken from `queue`, in order, and
-    /// passes their fates to `tell`. As many are offered to the sink at a time as
-    /// it takes. Letters that are not kept at `deadline` are lost.
+    /// passes their fates to `tell`. As many are offered at a time as the sink's
+    /// concurrency allows. Letters that are not kept by `deadline` are lost.
     ///
     /// The queue forgets an event when its letter is offered: from then on, this
     /// writer accounts for it.
@@ -124,7 +123,7 @@ impl DeadLetterWriter {
             if begun.is_empty() {
                 return;
             }
-            // One timer for all of them.
+            // One timer serves all of them.
             let mut late = pin!(tokio::time::sleep_until(end));
             let mut fates = Fates::default();
             for (position, begun) in begun {
@@ -154,8 +153,8 @@ impl DeadLetterWriter {
         let undecided = Undecided::new(self.ledger.clone(), event, reason, refused);
         let error = Some(&*cause.error).filter(|error| !error.is_empty());
         let Some(sink) = &self.sink else {
-            // One line for one story: it says that the events are lost, and why
-            // they were given up.
+            // One log line instead of two: it says that the event is lost, and why it
+            // was given up.
             return Begun::Decided(undecided.lost_after(error, "there is no sink of dead letters"));
         };
         if self.ledger.counts.gives_up() {

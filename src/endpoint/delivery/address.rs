@@ -10,8 +10,8 @@ use crate::networks::{Network, Networks};
 
 /// Which addresses an endpoint may connect to.
 ///
-/// Where those who may configure an endpoint are not those who run the
-/// registry, an endpoint must not be a way into the network behind it:
+/// If endpoints are configured by people who do not run the registry, an endpoint
+/// must not give them access to the network behind it (SSRF):
 ///
 /// ```
 /// use tower_registry_notifications::endpoint::AddressPolicy;
@@ -25,15 +25,15 @@ use crate::networks::{Network, Networks};
 /// The policy checks the address of each connection, after each resolution of
 /// the name: a name that resolves to a public address at first and to a private
 /// one later does not pass, and neither does an address in another spelling
-/// (`127.1`, `::ffff:127.0.0.1`). Only those addresses of a name are tried that
-/// are allowed. If there are none, the attempt fails with an error that contains
-/// the name, and is repeated. An address in the URL itself is denied when the
+/// (`127.1`, `::ffff:127.0.0.1`). Only the allowed addresses of a name are tried. If
+/// there are none, the attempt fails with an error that contains the name, and is
+/// repeated. An address in the URL itself is denied when the
 /// [`Notifier`](crate::Notifier) is built.
 ///
-/// Where the environment names a proxy for the receiver, the connection is one to the
-/// proxy, so the policy checks the proxy's address: allow its network. What the name
-/// of the receiver resolves to is then the proxy's own matter, and only an address in
-/// the URL itself is checked here. Where that is not enough, turn
+/// If the environment names a proxy for the receiver, the connection goes to the proxy
+/// and the policy checks the proxy's address: allow its network. The proxy then
+/// resolves the receiver's name, and only an address in the URL itself is checked
+/// here. If that is not enough, turn
 /// [`proxy_from_env`](crate::Endpoint::proxy_from_env) off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
@@ -56,7 +56,8 @@ impl AddressPolicy {
     /// the embedded address is; Teredo and IPv4-compatible addresses are not.
     /// 168.63.129.16, where Azure's hosts serve their guests, is denied as well.
     ///
-    /// A NAT64 prefix of the network's own looks like public addresses.
+    /// Addresses below a NAT64 prefix that the network has chosen itself cannot be told
+    /// from public ones and are allowed.
     pub fn deny_private() -> Self {
         Self {
             deny_private: true,
@@ -93,8 +94,7 @@ impl AddressPolicy {
         !self.deny_private || is_public(address) || self.allowed.contain(address)
     }
 
-    /// Refuses a URL whose host is a denied address, about which no resolver is
-    /// asked.
+    /// Refuses a URL whose host is a denied address, for which no resolver is asked.
     pub(super) fn check(&self, url: &Uri) -> Result<(), Denied> {
         let host = url.host().unwrap_or_default();
         let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
@@ -156,7 +156,7 @@ const SPECIAL_V4: [Network; 16] = [
     v4(240, 0, 0, 0, 4),
 ];
 
-/// Everything that has been assigned as global unicast.
+/// The whole range that is assigned as global unicast.
 const GLOBAL_V6: Network = v6(0x2000, 0, 3);
 
 /// The special addresses in it: <https://www.iana.org/assignments/iana-ipv6-special-registry/>
@@ -185,7 +185,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !SPECIAL_V4.iter().any(|it| it.contains(address.into()))
 }
 
-/// The IPv4 address at which packets for an IPv6 address arrive, through NAT64
+/// Returns the IPv4 address at which packets for an IPv6 address arrive through NAT64
 /// (RFC 6052) or 6to4 (RFC 3056).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {

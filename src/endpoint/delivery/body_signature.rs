@@ -1,6 +1,8 @@
-//! Signatures of the body alone, in a header of any name: `sha256=` and the
-//! HMAC-SHA256 in hexadecimal. GitHub introduced this form, and most receivers that
-//! verify signatures at all verify this one.
+//! Signatures of the body alone: [`BodySigner`].
+//!
+//! The header has any name, and the value is `sha256=` and the HMAC-SHA256 in
+//! hexadecimal. GitHub introduced this form, and most receivers that verify
+//! signatures verify this one.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -24,8 +26,8 @@ impl BodySigner {
     ///
     /// # Errors
     ///
-    /// The numbers of those that are not valid, from 1; `of` is written before. Names
-    /// are not shown, because a secret may have been given in their place.
+    /// The numbers of those that are not valid, from 1, each after `of`. Names are not
+    /// shown, because a secret may have been given in place of one.
     pub(crate) fn all(of: &str, given: &[(String, String)]) -> Result<Vec<Self>, BuildError> {
         let mut mistakes = Mistakes::default();
         let (mut names, mut signers) = (HashSet::new(), Vec::with_capacity(given.len()));
@@ -41,12 +43,14 @@ impl BodySigner {
         mistakes.or(signers)
     }
 
+    /// Returns a signer for one header.
+    ///
     /// # Errors
     ///
     /// What to write instead.
     pub(crate) fn new(header: &str, secret: &str) -> Result<Self, &'static str> {
         let header: HeaderName = header.parse().map_err(|_| HEADER)?;
-        if is_framing(&header) {
+        if is_framing(&header) || OURS.contains(&header.as_str()) {
             return Err(HEADER);
         }
         if secret.is_empty() {
@@ -67,6 +71,19 @@ impl BodySigner {
         (self.header.clone(), value)
     }
 }
+
+/// Headers that mean something else in a delivery. A signature would not replace them.
+const OURS: [&str; 9] = [
+    "content-type",
+    "host",
+    "notification-partition",
+    "notification-sequence",
+    "traceparent",
+    "user-agent",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+];
 
 const HEADER: &str = "name a header like X-Signature or X-Hub-Signature-256";
 const DOUBLE: &str = "give each signature a header of its own";
@@ -102,11 +119,13 @@ mod tests {
             ("no header", "hush"),
             ("content-length", "hush"),
             ("x-other", ""),
+            ("Content-Type", "hush"),
+            ("Webhook-Signature", "hush"),
         ];
         let given = given.map(|(header, secret)| (header.to_owned(), secret.to_owned()));
         let error = BodySigner::all("", &given).unwrap_err().to_string();
-        assert_eq!(error.lines().count(), 4, "{error}");
-        for number in 2..=5 {
+        assert_eq!(error.lines().count(), 6, "{error}");
+        for number in 2..=7 {
             assert!(error.contains(&format!("\"{number}\"")), "{error}");
         }
         let signers = BodySigner::all("", &given[..1]).unwrap();

@@ -1,4 +1,8 @@
-//! The HTTP client of an endpoint.
+//! Builds the HTTP client of an endpoint and reports what is wrong with its settings.
+//!
+//! A connection is made by services around one another: resolver and address policy,
+//! TCP, proxy, TLS, time limit. The policy stands next to TCP, so that nothing in
+//! between can lead to an address that it has not checked.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,17 +27,16 @@ use super::tls;
 use super::transport::Transport;
 use crate::error::{BuildError, Mistakes};
 
-/// The default limit of the time to connect.
+/// The default time limit for connecting.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Returns the client for `url`: keep-alive, no redirects, the proxies that the
-/// environment names, HTTP/2 where a receiver over TLS speaks it. `timeout` is that
-/// of a whole attempt.
+/// Returns the client for `url`. It keeps connections alive, follows no redirects, uses
+/// the proxies that the environment names, and speaks HTTP/2 over TLS if the receiver
+/// does. `timeout` is that of a whole attempt.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the settings; `of` is written before the name
-/// of each.
+/// Everything that is wrong with the settings, with `of` before the name of each.
 pub(crate) fn client(
     settings: &ConnectionSettings,
     of: &str,
@@ -102,7 +105,7 @@ where
     mistakes.or(kept(within(limit, encrypted), proxies))
 }
 
-/// A client whose connections are made by `connector`.
+/// Returns a client whose connections are made by `connector`.
 fn kept<C, T>(connector: C, proxies: Proxies) -> Transport
 where
     C: Service<Uri, Response = TokioIo<Watched<T>>, Error = BoxError, Future: Send>,
@@ -112,14 +115,20 @@ where
     Transport::Direct(Arc::new(Connections::new(connector, proxies)))
 }
 
-/// Checks the proxy for a URL, if there is one. Returns how to reach it over TLS, if
-/// it must be.
+/// Checks the proxy for a URL, if there is one. Returns its TLS configuration if it is
+/// reached over TLS.
 fn check_proxy(
     settings: &ConnectionSettings,
     of: &str,
     proxies: &Proxies,
     url: &Uri,
 ) -> Result<Option<Arc<ClientConfig>>, BuildError> {
+    if let Some(variable) = proxies.unusable(url) {
+        // The value may have a password in it.
+        let remedy = "write one like http://proxy.example.com:3128, with http, https or socks5";
+        let message = format!("{variable} is not the URL of a proxy: {remedy}");
+        return Err(BuildError::at(&format!("{of}proxy"), message));
+    }
     let Some(proxy) = proxies.intercept(url) else {
         return Ok(None);
     };
@@ -134,11 +143,6 @@ fn check_proxy(
                 BuildError::new(&format!("{of}address policy"), host, remedy)
             }),
     );
-    if !proxy.is_supported() {
-        let scheme = proxy.url().scheme_str().unwrap_or_default();
-        let remedy = "write the proxy in HTTP_PROXY or HTTPS_PROXY with http, https or socks5";
-        mistakes.add(BuildError::new(&format!("{of}proxy"), scheme, remedy));
-    }
     if !proxy.is_tls() {
         return mistakes.or(None);
     }

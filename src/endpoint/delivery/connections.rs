@@ -1,11 +1,15 @@
-//! Makes connections, and uses them again: [`Connections`].
+//! Makes connections and reuses them: [`Connections`].
+//!
+//! The invariant: a request is sent a second time only if none of it was written, so
+//! that a receiver never gets events twice because of a stale connection.
 
 use std::sync::Arc;
 use std::task::Context;
 
 use bytes::Bytes;
-use http::header::PROXY_AUTHORIZATION;
-use http::{Request, Response, Uri};
+use http::header::{HOST, PROXY_AUTHORIZATION};
+use http::uri::Authority;
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,12 +25,12 @@ use super::response::with_first_bytes;
 use super::status_line::Watched;
 use super::transport::{Client, Sent};
 
-/// A client that keeps its connections and uses them again. A connection that
-/// the receiver closed is replaced; a request that was already being sent on it
-/// is not sent again.
+/// A client that keeps its connections and reuses them. A connection that the
+/// receiver closed is replaced. A request of which a part was already written is not
+/// repeated here; that is up to the retry policy.
 ///
-/// A connection of HTTP/1.1 belongs to the request that uses it, and is closed
-/// if that is dropped.
+/// A connection of HTTP/1.1 belongs to the request that uses it, and is closed if
+/// the request is dropped.
 pub(super) struct Connections<C, T>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -74,6 +78,9 @@ where
             };
             request = match response {
                 Ok(response) => return Ok(response),
+                // The receiver has closed the idle connection and none of the request
+                // was written, so another connection is tried. Each round takes an
+                // idle connection or makes a new one, which ends the loop.
                 Err(Unanswered::Unsent(mut unsent, _)) if !is_new => {
                     *unsent.uri_mut() = url.clone();
                     *unsent
@@ -101,9 +108,11 @@ where
     async fn exchange_2(
         &self,
         mut shared: Shared,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
         deadline: Option<Instant>,
     ) -> Result<Response<Bytes>, Unanswered> {
+        with_configured_host(&mut request);
+        // Dropped with the future when the attempt times out.
         let mut unanswered = GivesUp(Some((&self.idle, shared.number)));
         let response = shared.sender.try_send_request(request).await;
         unanswered.0 = None;
@@ -128,9 +137,23 @@ where
     }
 }
 
-/// Gives up a connection of HTTP/2 when it is dropped before the response: the
-/// attempt has timed out. The connection may reply to pings and to no request,
-/// and all attempts would go its way.
+/// Lets a configured `Host` replace the host of the URL. HTTP/2 has the host in the URL,
+/// and receivers refuse requests in which the two differ.
+fn with_configured_host(request: &mut Request<Full<Bytes>>) {
+    let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
+    let Some(host) = host.and_then(|it| Authority::try_from(it).ok()) else {
+        return;
+    };
+    let mut parts = request.uri().clone().into_parts();
+    parts.authority = Some(host);
+    if let Ok(url) = Uri::from_parts(parts) {
+        *request.uri_mut() = url;
+    }
+}
+
+/// Stops sharing a connection of HTTP/2 if it is dropped before the response, which
+/// means that the attempt has timed out. Such a connection may still reply to pings
+/// but to no request, and every later attempt would be sent on it.
 struct GivesUp<'a, T>(Option<(&'a Idle<T>, u64)>)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static;

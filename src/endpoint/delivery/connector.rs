@@ -1,5 +1,5 @@
-//! Makes the connections of a client: name, address policy, TCP, proxy (in
-//! `proxies.rs`), TLS, time limit. Each step is a service around the one before.
+//! The steps that make a client's connections, each a service around the one before:
+//! name, address policy, TCP, proxy (in `proxies.rs`), TLS, time limit.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,12 +22,13 @@ use super::proxies::{Route, Stream};
 use super::status_line::Watched;
 use super::tls;
 
-/// Resolves names to addresses that are allowed. Only these are connected to: a
-/// name is not resolved a second time, when its addresses may have changed.
+/// Resolves names to addresses that are allowed. The connection is made to one of
+/// these. The name is not resolved a second time, because its addresses may have
+/// changed by then (DNS rebinding).
 ///
 /// The system's resolver occupies a thread of the runtime until it is done, even
-/// if nobody waits for it any more. There is one lookup at a time, so that a
-/// name server that is down does not occupy all threads.
+/// if the attempt has timed out. There is one lookup at a time, so that a name
+/// server that is down does not occupy all threads.
 pub(super) fn allowed<R>(
     resolver: R,
     addresses: Arc<AddressPolicy>,
@@ -47,6 +48,8 @@ where
         async move {
             let host = name.to_string();
             let permit = one.acquire_owned().await?;
+            // The permit moves into the task: a lookup whose attempt has timed out still
+            // occupies its thread, and the next one must wait for it.
             let lookup = tokio::spawn(async move {
                 let found = resolver.oneshot(name).await;
                 drop(permit);
@@ -63,9 +66,9 @@ where
     })
 }
 
-/// Checks hosts that are addresses, about which the resolver is not asked. That
-/// of the URL was checked when the client was built, but a layer may have
-/// replaced the URL.
+/// Checks hosts that are addresses, for which the resolver is not asked. The host of
+/// the URL was checked when the client was built, but a layer may have replaced the
+/// URL.
 pub(super) fn checked<R>(
     tcp: HttpConnector<R>,
     addresses: Arc<AddressPolicy>,
@@ -89,8 +92,8 @@ where
     })
 }
 
-/// Connections of `http`, and of nothing else: a layer may have replaced the URL,
-/// and nothing meant for TLS goes out without.
+/// Makes connections for `http` URLs only: a layer may have replaced the URL, and
+/// nothing that is meant for TLS is sent without it.
 pub(super) fn plain<C>(
     routed: C,
 ) -> impl Service<Uri, Response = TokioIo<Watched<Stream>>, Error = BoxError, Future: Send>
@@ -117,7 +120,7 @@ where
     })
 }
 
-/// Connections of `https`, and of nothing else.
+/// Makes connections for `https` URLs only.
 pub(super) fn encrypted<C>(
     routed: C,
     config: Arc<ClientConfig>,
@@ -146,7 +149,7 @@ where
     })
 }
 
-/// Bounds the time to connect: name, TCP and TLS together.
+/// Bounds the time to connect: resolving the name, TCP, proxy and TLS together.
 pub(super) fn within<C>(
     limit: Duration,
     connector: C,

@@ -1,7 +1,7 @@
 //! A connection of HTTP/1.1 without a task of its own: [`Held`].
 //!
-//! A request and its response then cost no switch between tasks, let alone
-//! threads: who sends a request polls the connection meanwhile.
+//! The task that sends a request polls the connection until the response is there, so
+//! that a delivery costs no switch between tasks or threads.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use super::origin::Origin;
 use super::response::with_first_bytes;
 use super::status_line::{StatusLine, Watched};
 
-/// Bytes of a response's head that are read before it is an error: the limit of
-/// most servers, times eight.
+/// The largest head of a response, in bytes. A larger one is an error. Most servers
+/// allow an eighth of this.
 pub(super) const HEAD: usize = 64 << 10;
-/// Header fields of a response that are read before it is an error.
+/// The largest number of header fields of a response. More are an error.
 const HEADER_FIELDS: usize = 1_000;
 
-/// A connection that no other task polls. To drop it closes it.
+/// A connection that no other task polls. Dropping it closes it.
 pub(super) struct Held<T>
 where
     T: AsyncRead + AsyncWrite + Unpin,
@@ -121,8 +121,8 @@ where
         }
     }
 
-    /// The request in the form of HTTP/1.1: path and query alone, unless a proxy
-    /// reads it, and the host as a header.
+    /// Returns the request in the form of HTTP/1.1: with the host as a header, and with
+    /// only path and query in the request line unless a proxy reads it.
     fn addressed(&self, mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
         let headers = request.headers_mut().entry(HOST);
         headers.or_insert_with(|| self.origin.host());
@@ -136,8 +136,8 @@ where
         request
     }
 
-    /// The connection, unless the response before has to be read to its end
-    /// first.
+    /// Returns the connection if the last response was read to its end, so that it can
+    /// carry another request.
     async fn reusable(mut self: Box<Self>) -> Option<Box<Self>> {
         if !self.sender.is_ready() {
             let ended = std::future::poll_fn(|cx| {
@@ -154,7 +154,8 @@ where
 
     /// Whether the receiver has closed the connection while it was idle.
     pub(super) fn is_closed(&mut self) -> bool {
-        // There may be many, and most of them were not woken.
+        // Only a connection that was woken is polled: there may be many idle ones. The
+        // load comes first because a swap is more expensive.
         let woken = &self.woken.woken;
         if !woken.load(Ordering::Relaxed) || !woken.swap(false, Ordering::AcqRel) {
             return false;
@@ -166,8 +167,8 @@ where
             .is_ready()
     }
 
-    /// Closes the connection as its protocols demand: with a last message of
-    /// TLS, as far as that can be written at once.
+    /// Closes the connection as TLS demands, with `close_notify`, if that can be written
+    /// without waiting.
     pub(super) fn close(self) {
         let Self {
             sender,
@@ -187,15 +188,16 @@ async fn drive<R>(
 ) -> (R, bool) {
     let (mut exchange, mut ended) = (pin!(exchange), false);
     std::future::poll_fn(|cx| {
-        // The connection first: it reads what the response is made of. When it
-        // ends, the exchange has an answer, be it an error.
+        // The connection is polled first because it reads what the exchange waits for.
+        // When the connection ends, the exchange resolves too, at least with an error.
         ended = ended || connection.poll_unpin(cx).is_ready();
         exchange.as_mut().poll(cx).map(|response| (response, ended))
     })
     .await
 }
 
-/// Notes that an idle connection is to be polled, and wakes who does that.
+/// The waker of an idle connection: notes that the connection must be polled, and wakes
+/// the task that polls idle connections.
 struct Woken {
     woken: AtomicBool,
     watcher: Arc<AtomicWaker>,

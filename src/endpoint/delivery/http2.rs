@@ -11,11 +11,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::http1::HEAD;
 use super::status_line::Watched;
 
-/// Bytes of a response that may come before they are asked for.
+/// The flow-control window of a stream: bytes of a response that may arrive before they
+/// are read.
 const STREAM: u32 = 64 << 10;
-/// How often a connection is asked whether it is alive, and how long it may take
-/// to reply. A request that times out closes a connection of HTTP/1.1, but not
-/// one of HTTP/2.
+/// How often a connection is pinged, and how long the reply may take. A request that
+/// times out closes its HTTP/1.1 connection but not an HTTP/2 one, so a dead connection
+/// has to be found in another way.
 pub(super) const PING: Duration = Duration::from_secs(10);
 pub(super) const PONG: Duration = Duration::from_secs(5);
 

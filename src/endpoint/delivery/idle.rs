@@ -22,15 +22,15 @@ pub(super) const IDLE: Duration = Duration::from_secs(90);
 /// The connections of one client that wait for the next request, and the one of
 /// HTTP/2 that all requests share.
 ///
-/// Nobody polls an idle connection of HTTP/1.1 but [`poll`](Self::poll), which
-/// the endpoint's worker calls. One that a task of a layer's puts back is looked
-/// at when the worker runs next, and before it is used again.
+/// Only [`poll`](Self::poll), which the endpoint's worker calls, polls an idle
+/// connection of HTTP/1.1. A connection that another task puts back, as a layer's task
+/// may, is polled when the worker runs next.
 pub(super) struct Idle<T>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     state: Mutex<State<T>>,
-    /// The task that polls.
+    /// The task that polls idle connections.
     watcher: Arc<AtomicWaker>,
 }
 
@@ -38,8 +38,8 @@ struct State<T>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    /// Those that were used last at the end: they are taken first, so that the
-    /// others come to be idle for long.
+    /// The most recently used connection is the last one and is taken first, so that
+    /// surplus ones stay idle and expire.
     waiting: Vec<Waiting<T>>,
     shared: Option<Shared>,
     /// Number of the connection of HTTP/2 that was shared last.
@@ -53,7 +53,8 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     held: Box<Held<T>>,
-    /// `None` until it was polled: most are taken again before.
+    /// When it became idle, or `None` until the first poll: most connections are taken
+    /// again before, and reading the clock for each would be wasted.
     since: Option<Instant>,
 }
 
@@ -62,7 +63,7 @@ where
 pub(super) struct Shared {
     pub(super) origin: Origin,
     pub(super) sender: SendRequest<Full<Bytes>>,
-    /// Tells it from those before and after.
+    /// Identifies the connection among those that were shared before and after it.
     pub(super) number: u64,
     used: Instant,
 }
@@ -96,7 +97,7 @@ where
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What idle connections wake.
+    /// Returns what idle connections wake.
     pub(super) fn watcher(&self) -> Arc<AtomicWaker> {
         self.watcher.clone()
     }
@@ -138,7 +139,7 @@ where
         shared
     }
 
-    /// Shares a connection of HTTP/2 no more.
+    /// Stops sharing a connection of HTTP/2, unless another has taken its place.
     pub(super) fn give_up(&self, number: u64) {
         let mut state = self.state();
         if state.shared.as_ref().is_some_and(|it| it.number == number) {
@@ -185,8 +186,8 @@ where
                     let Some(oldest) = since.chain(used).min() else {
                         return;
                     };
-                    // One timer for all. It may come too early, as connections
-                    // are used meanwhile, and then is set again.
+                    // One timer serves all connections. If the oldest one is used
+                    // meanwhile, the timer fires early and is set again.
                     none.insert(Box::pin(sleep_until(oldest + IDLE)))
                 }
             };

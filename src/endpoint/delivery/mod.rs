@@ -1,5 +1,8 @@
-//! One attempt to deliver: the request, the client that sends it, and the
-//! outcome.
+//! One attempt to deliver: the request, the client that sends it, and the outcome.
+//!
+//! `request.rs` makes the request and reads the outcome, `transport.rs` passes it to the
+//! crate's own client (`client.rs` and what it names) or to that of the user. Without
+//! the feature `client`, `no_client.rs` takes the place of the crate's own.
 
 #[cfg(feature = "client")]
 mod address;
@@ -25,6 +28,8 @@ mod no_proxy;
 mod origin;
 #[cfg(feature = "client")]
 mod proxies;
+#[cfg(feature = "client")]
+mod proxy_url;
 mod request;
 mod response;
 mod secrets;

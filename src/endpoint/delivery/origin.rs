@@ -1,4 +1,4 @@
-//! What a connection is made to: [`Origin`].
+//! Scheme, host and port that a connection leads to: [`Origin`].
 
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -35,7 +35,7 @@ impl Origin {
     }
 
     pub(super) fn is_of(&self, url: &Uri) -> bool {
-        // Nearly always the endpoint's own URL, and the very same bytes.
+        // The usual case is the endpoint's own URL, which shares its bytes.
         let same = |it: &Authority| std::ptr::eq(it.as_str(), self.authority.as_str());
         let is_ours = |it: &Authority| same(it) || *it == self.authority;
         url.scheme() == Some(&self.scheme) && url.authority().is_some_and(is_ours)

@@ -22,10 +22,10 @@ use crate::redact::without_user_info;
 
 /// Bytes of the response body that are kept for the dead letter.
 const ANSWER: usize = 1 << 10;
-/// Bytes of an error's text that are kept.
+/// Bytes of an error's text that are kept for log and dead letter.
 const ERROR: usize = 1 << 10;
 
-/// Room for the headers that are not configured, those of the client included.
+/// Number of headers that are added to the configured ones, at most.
 const OURS: usize = 8;
 
 /// Posts the events of one endpoint.
@@ -36,7 +36,7 @@ pub(crate) struct Poster {
     /// The URL as logs show it.
     pub(crate) shown_url: String,
     pub(crate) headers: HeaderMap,
-    /// What is hidden where a receiver repeats it.
+    /// Secrets that are hidden in what a receiver answers.
     pub(crate) secrets: Secrets,
     pub(crate) signer: Option<Signer>,
     pub(crate) body_signers: Vec<BodySigner>,
@@ -104,8 +104,8 @@ impl Poster {
         request
     }
 
-    /// The body of a request. An event that is alone is no batch, also where batches
-    /// are allowed: many receivers of CloudEvents take none.
+    /// Returns the body of a request. A single event is not written as a batch even if
+    /// batches are allowed: many receivers of CloudEvents accept no batches.
     fn body(&self, events: &[Encoded], entries: &[Entry]) -> Bytes {
         let encoding = &self.encoding;
         let sequence = self.sequence.as_ref();
@@ -130,14 +130,14 @@ impl Poster {
         }
     }
 
-    /// When an attempt ends that began at `start`. `None` if that is too far away
-    /// to be represented.
+    /// Returns when an attempt that began at `start` times out. `None` if that is too
+    /// far away to be represented.
     pub(crate) fn deadline(&self, start: Instant) -> Option<Instant> {
         start.checked_add(self.timeout)
     }
 
-    /// Posts `request` until `deadline`. A panic of a user's client is an outcome
-    /// too, so that the worker goes on.
+    /// Posts `request` until `deadline`. A panic of a user's client is an outcome too,
+    /// so that the worker survives it.
     pub(crate) async fn post(
         &self,
         transport: Transport,
@@ -178,7 +178,7 @@ impl Poster {
 }
 
 impl Poster {
-    /// The `Location` of a redirect, as the log shows it.
+    /// Returns the `Location` of a redirect as the log shows it, without secrets.
     fn location(&self, response: &Response<Bytes>) -> Option<String> {
         let location = response.headers().get(LOCATION)?;
         if !response.status().is_redirection() {
@@ -194,7 +194,8 @@ impl Poster {
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// A status as the reference counts it: `200 OK`. Go has older names for some.
+/// Returns a status as the reference counts it, such as `200 OK`. Go has older names
+/// for some statuses.
 pub(crate) fn status_text(status: StatusCode) -> String {
     let reason = match status {
         StatusCode::NON_AUTHORITATIVE_INFORMATION => "Non-Authoritative Information",

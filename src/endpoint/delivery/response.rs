@@ -1,4 +1,7 @@
-//! The client's side of a delivery: a request and the response to it.
+//! The response to a delivery, of which the status decides and little is read.
+//!
+//! A receiver that hangs or floods must not cost an attempt its status: body bytes and
+//! the time to read them are bounded, and a body that breaks is ignored.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -28,7 +31,7 @@ const KEPT: usize = 1 << 10;
 /// Bytes of a response's body that are read, so that the connection can be used
 /// again.
 const READ: usize = 64 << 10;
-/// How long a response's body is read.
+/// The longest time for which a response's body is read.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Makes a delivery of any client.
@@ -50,7 +53,8 @@ where
     }))
 }
 
-/// The status decides: a body that breaks or is slow does not change it.
+/// Returns the response with the first bytes of its body. A body that breaks or is slow
+/// does not change the status.
 pub(super) async fn with_first_bytes<R>(
     response: Response<R>,
     deadline: Option<Instant>,

@@ -1,4 +1,7 @@
-//! Hides what a receiver repeats of its requests: [`Secrets`].
+//! Hides secrets that a receiver repeats from its requests: [`Secrets`].
+//!
+//! A receiver's answer goes into logs, status and dead letters. Receivers that echo a
+//! request, debugging proxies above all, would put the endpoint's credentials there.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +10,14 @@ use http::HeaderMap;
 use crate::basic_auth;
 use crate::redact::user_info;
 
-/// A part of a value of at most this many bytes is not hidden: it may be a word.
+/// A part of a value of at most this many bytes is not hidden, because it may be an
+/// ordinary word.
 const SHORT: usize = 3;
-/// Words of an `Authorization` that are not hidden either.
+/// Words of an `Authorization` that are not hidden.
 const SCHEMES: [&str; 2] = ["basic", "bearer"];
 
-/// Secrets that a receiver may repeat, to be hidden in what is kept or logged.
+/// Secrets that a receiver may repeat, the longest first, so that a secret that
+/// contains another one is replaced as a whole.
 pub(crate) struct Secrets(Vec<String>);
 
 impl Secrets {
@@ -60,7 +65,7 @@ impl Secrets {
             }
         }
         if was_cut {
-            // The rest of a character that was cut.
+            // A character that was cut in the middle ends as replacement characters.
             let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
             let cut = self.0.iter().filter_map(|secret| beginning(whole, secret));
             if let Some(at) = cut.min() {
@@ -83,7 +88,8 @@ fn is_no_word(word: &str) -> bool {
     word.len() > SHORT && !scheme
 }
 
-/// User and password together, and the password, as they are written in a URL.
+/// Returns user and password together, and the password alone, as they are written in
+/// a URL.
 fn in_url(url: &str) -> impl Iterator<Item = String> {
     let pair = user_info(url);
     let password = pair.and_then(|pair| pair.split_once(':'));
@@ -91,7 +97,7 @@ fn in_url(url: &str) -> impl Iterator<Item = String> {
     pair.into_iter().chain(password).map(str::to_owned)
 }
 
-/// User and password together, and the password, of Basic credentials.
+/// Returns user and password together, and the password alone, of Basic credentials.
 fn basic(value: &str) -> impl Iterator<Item = String> {
     let pair = basic_auth::credentials(value).map(str::trim);
     let pair = pair.and_then(basic_auth::decode);
@@ -101,14 +107,14 @@ fn basic(value: &str) -> impl Iterator<Item = String> {
     pair.into_iter().chain(password)
 }
 
-/// The secret as it is escaped in JSON, if that differs.
+/// Returns the secret as it is escaped in JSON, if that differs.
 fn in_json(secret: &str) -> Option<String> {
     let json = serde_json::to_string(secret).ok()?;
     let json = json.strip_prefix('"')?.strip_suffix('"')?;
     (json != secret).then(|| json.to_owned())
 }
 
-/// Where the text ends with the beginning of a secret.
+/// Returns where the beginning of a secret starts that the text ends with.
 fn beginning(text: &str, secret: &str) -> Option<usize> {
     let lengths = (SHORT + 1..secret.len()).filter(|end| secret.is_char_boundary(*end));
     let longest = lengths.rev().find(|end| text.ends_with(&secret[..*end]))?;

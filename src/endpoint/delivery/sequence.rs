@@ -1,4 +1,4 @@
-//! Numbers in requests, by which a receiver notices that events are missing:
+//! The numbers of events in requests, by which a receiver notices that one is missing:
 //! [`Sequence`].
 
 use std::num::NonZeroU64;
@@ -11,10 +11,11 @@ use crate::queue::Entry;
 
 /// The numbers of the events, in the order of the body.
 const SEQUENCE: HeaderName = HeaderName::from_static("notification-sequence");
-/// What they count.
+/// What the numbers count: the events of a source instance at an endpoint.
 const PARTITION: HeaderName = HeaderName::from_static("notification-partition");
 
-/// What a partition is written in: needs no escaping in JSON and in headers.
+/// The characters of a partition that are not percent-encoded. They need no escaping in
+/// JSON and in headers.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -34,8 +35,8 @@ impl Sequence {
         Self { endpoint }
     }
 
-    /// The number of an event and what it counts: the events of a source instance at
-    /// this endpoint. `None` if the event has none.
+    /// Returns the number of an event, and its partition. `None` if the event has no
+    /// number.
     fn of(&self, entry: &Entry) -> Option<(NonZeroU64, String)> {
         let number = entry.number()?;
         let instance = &*entry.event.source().instance_id;
@@ -54,8 +55,8 @@ impl Sequence {
         }
     }
 
-    /// Returns the headers with the numbers of these events. Several partitions are
-    /// listed like the numbers. None if not all events have a number.
+    /// Returns the headers with the numbers of these events. If their partitions differ,
+    /// all are listed, in the same order. `None` if an event has no number.
     pub(crate) fn headers(&self, entries: &[Entry]) -> Option<[(HeaderName, HeaderValue); 2]> {
         let numbered: Option<Vec<_>> = entries.iter().map(|entry| self.of(entry)).collect();
         let (numbers, mut partitions): (Vec<_>, Vec<_>) = numbered?.into_iter().unzip();

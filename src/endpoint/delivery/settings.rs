@@ -1,4 +1,4 @@
-//! What the connections of an endpoint are made of.
+//! The settings of an endpoint's connections: [`ConnectionSettings`].
 
 use std::fmt;
 use std::time::Duration;
@@ -36,8 +36,8 @@ impl Default for ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// Reports settings that a client of the user's own would ignore: a policy
-    /// that nobody asks is worse than none.
+    /// Reports settings that a client of the user's own would ignore. An address policy
+    /// that is configured but not applied would be worse than none.
     pub(crate) fn check_unused(&self, of: &str) -> Result<(), BuildError> {
         let remedy = "the endpoint has a client of its own: configure that one instead";
         let timeout = self.connect_timeout.map(|_| "connect timeout");
@@ -66,7 +66,7 @@ impl ConnectionSettings {
         })
     }
 
-    /// The settings that only TLS has a use for.
+    /// Returns the names of the settings that only TLS uses and that are set.
     fn tls_settings(&self) -> Vec<&'static str> {
         let roots = !self.root_certificates.is_empty();
         let set = [

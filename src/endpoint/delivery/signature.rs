@@ -1,4 +1,4 @@
-//! Signatures of deliveries, after [Standard Webhooks] 1.0.0.
+//! Signatures of deliveries, as [Standard Webhooks] 1.0.0 defines them: [`Signer`].
 //!
 //! [Standard Webhooks]: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
@@ -18,7 +18,7 @@ const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// Marks a text as a secret.
+/// The prefix that marks a text as a secret.
 const PREFIX: &str = "whsec_";
 /// Number of bytes that the spec demands of a secret.
 const SECRET_LENGTH: std::ops::RangeInclusive<usize> = 24..=64;
@@ -38,7 +38,7 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// The numbers of those that are not valid, from 1; `of` is written before.
+    /// The numbers of those that are not valid, from 1, each after `of`.
     pub(crate) fn new(of: &str, secrets: &[String]) -> Result<Option<Self>, BuildError> {
         let mut mistakes = Mistakes::default();
         let mut keys = Vec::with_capacity(secrets.len());
@@ -71,7 +71,7 @@ impl Signer {
         body: &[u8],
     ) -> [(HeaderName, HeaderValue); 3] {
         let id = utf8_percent_encode(id, NOT_IN_ID).to_string();
-        // A clock before 1970 is wrong; receivers reject the timestamp.
+        // A clock before 1970 is wrong. Receivers reject the timestamp 0.
         let at = at.duration_since(SystemTime::UNIX_EPOCH);
         let at = at.unwrap_or_default().as_secs();
         let before_body = format!("{id}.{at}.");

@@ -1,10 +1,10 @@
 //! Reads the status of a response that the HTTP/1 parser gives up on.
 //!
 //! A response may be malformed in parts that say nothing about the events: two
-//! lengths that differ, a head that is too large, a connection that closes
-//! before the head ends. The parser then fails as a whole. To post events again
-//! that the receiver has accepted would make it do so again, so the status is
-//! read off the bytes beside the parser.
+//! lengths that differ, a head that is too large, a connection that closes before
+//! the head ends. The parser then fails as a whole, although the receiver may have
+//! accepted the events. Posting them again would make it act twice, so the status is
+//! read from the bytes independently of the parser.
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
@@ -18,19 +18,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// `HTTP/1.1 200`.
 const LENGTH: usize = 12;
 
-/// The status of the response to the request that a connection is busy with.
+/// The status of the response to the request that is under way on a connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StatusLine(Arc<Mutex<State>>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
-    /// What is read belongs to no request, or to one that was answered.
+    /// Bytes that are read belong to no request, or to one that was answered.
     #[default]
     Idle,
-    /// A request was written. So much of the status line has been read.
+    /// A request was written. The bytes of the status line that were read, and their
+    /// number.
     Line([u8; LENGTH], usize),
-    /// In the head of an informational response, after so many bytes of an
-    /// empty line.
+    /// In the head of an informational response (1xx), with the number of bytes matched
+    /// of the empty line that ends it.
     Informational(usize),
     Known(StatusCode),
     /// Not HTTP/1.
@@ -43,9 +44,8 @@ impl StatusLine {
         *state = change(*state);
     }
 
-    /// The status, if the status line has been read. The connection is idle
-    /// after this: a request that fails before it is written must not find the
-    /// status of the one before.
+    /// Returns the status if the status line has been read, and forgets it: a request
+    /// that fails before it is written must not find the status of the last one.
     pub(super) fn take(&self) -> Option<StatusCode> {
         let mut status = None;
         self.update(|state| {
@@ -60,7 +60,7 @@ impl StatusLine {
     fn written(&self) {
         self.update(|state| match state {
             State::Idle => State::Line([0; LENGTH], 0),
-            // The rest of a request, the response to which may have begun.
+            // This is the rest of a request whose response may have begun.
             state => state,
         });
     }
@@ -114,8 +114,8 @@ impl State {
     }
 }
 
-/// A connection of which the status lines are read. What is written tells which
-/// of them belong to requests.
+/// A connection whose status lines are read. Bytes that are written show which status
+/// lines belong to requests.
 #[derive(Debug)]
 pub(super) struct Watched<T> {
     stream: T,
@@ -150,7 +150,7 @@ impl<T> Watched<T> {
         self.is_http2
     }
 
-    /// The status lines of this connection.
+    /// Returns what the status lines of this connection show.
     pub(super) fn status(&self) -> StatusLine {
         self.status.clone()
     }

@@ -41,7 +41,7 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    /// Wraps a layer around it.
+    /// Wraps a layer around the client.
     pub(crate) fn layered(self, wrap: impl Fn(Delivery) -> Delivery) -> Self {
         match self {
             Self::Direct(client) => Self::Layered(wrap(delivery(client.clone())), client),
@@ -56,7 +56,8 @@ impl Transport {
         match self {
             Self::Direct(client) => client.send(request, deadline),
             Self::Layered(delivery, _) | Self::Own(delivery) => {
-                // The only way through layers that may be anything.
+                // Layers are arbitrary services, so the deadline can reach the client
+                // only in the request's extensions.
                 if let Some(end) = deadline {
                     request.extensions_mut().insert(Deadline(end));
                 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::error::{BuildError, Mistakes};
 
-/// The shortest wait that can be set: without one, a receiver that is down would be
+/// The shortest wait that can be set. Without a wait a receiver that is down would be
 /// flooded.
 pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -20,6 +20,16 @@ pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 /// An event that was attempted `attempts` times, or that is older than `age`
 /// when an attempt fails, becomes a dead letter. What each status means is
 /// listed at [`Endpoint`](crate::Endpoint#statuses).
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_registry_notifications::Endpoint;
+/// use tower_registry_notifications::endpoint::Backoff;
+///
+/// let backoff = Backoff::new().cap(Duration::from_secs(60)).attempts(10);
+/// let endpoint = Endpoint::new("ci", "https://ci.example.com/events").retry(backoff);
+/// # let _ = endpoint;
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Backoff {
     base: Duration,
@@ -88,8 +98,9 @@ impl Backoff {
         self.wait(attempts, random)
     }
 
-    /// One event that fails may be at fault itself; if several fail, the
-    /// endpoint is.
+    /// Returns how long the endpoint pauses after failures of `events` different events
+    /// in a row. One that fails alone may be at fault itself, so the endpoint does not
+    /// pause; if several fail, the receiver is at fault.
     pub(super) fn endpoint_wait(&self, events: u32, random: f64) -> Duration {
         match events {
             0 | 1 => Duration::ZERO,

@@ -11,10 +11,9 @@ use crate::error::{BuildError, Mistakes};
 ///
 /// Every failed attempt is repeated at once, until `threshold` attempts in a
 /// row have failed and the breaker opens. From then on there is one attempt
-/// every `backoff` until one succeeds. Whatever the receiver responds, 400
-/// included, an event that it does not accept holds up those behind it, and
-/// `Retry-After` is ignored. Endpoints of a distribution configuration file use
-/// a breaker.
+/// every `backoff` until one succeeds. An event that the receiver does not accept
+/// holds up those behind it, whatever the status is, 400 included. `Retry-After` is
+/// ignored. Endpoints of a distribution configuration file use a breaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breaker {
     threshold: u32,

@@ -1,4 +1,6 @@
 //! When to try again, and what a status means.
+//!
+//! The strategies are pure: time and randomness are passed in, and nothing here waits.
 
 mod backoff;
 mod breaker;

@@ -1,4 +1,4 @@
-//! Which strategy an endpoint retries with: [`RetryPolicy`].
+//! The strategy that an endpoint retries with: [`RetryPolicy`].
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::error::{BuildError, Mistakes};
 
 /// When an endpoint tries again.
 ///
-/// A method that takes one takes a [`Backoff`] or a [`Breaker`] as well.
+/// Methods that take a policy also take a [`Backoff`] or a [`Breaker`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum RetryPolicy {
@@ -40,9 +40,9 @@ impl From<Breaker> for RetryPolicy {
     }
 }
 
-/// In all of these `random` is between 0 and 1, and what repeats counts from 1.
+/// In all of these methods `random` is between 0 and 1, and attempts count from 1.
 impl RetryPolicy {
-    /// How long an event waits after this many attempts at it.
+    /// Returns how long an event waits after this many attempts at it.
     pub(crate) fn event_wait(&self, attempts: u32, random: f64) -> Duration {
         match self {
             Self::Backoff(backoff) => backoff.event_wait(attempts, random),
@@ -50,7 +50,7 @@ impl RetryPolicy {
         }
     }
 
-    /// How long the endpoint pauses after this many failures in a row, at this
+    /// Returns how long the endpoint pauses after this many failures in a row, at this
     /// many different events.
     pub(crate) fn endpoint_wait(&self, failures: u32, events: u32, random: f64) -> Duration {
         match self {
@@ -125,7 +125,7 @@ impl Retry {
         self.meaning(status) == StatusMeaning::Accept
     }
 
-    /// What a status means that does not accept.
+    /// Returns what a status other than an accepting one means.
     pub(crate) fn judge(&self, status: StatusCode) -> Verdict {
         match self.meaning(status) {
             StatusMeaning::Reject => Verdict::Reject,
@@ -139,8 +139,7 @@ impl Retry {
         rule.unwrap_or_else(|| self.policy.meaning(status))
     }
 
-    /// Reports every setting that makes no sense; `of` is written before the
-    /// name of each.
+    /// Reports every invalid setting, with `of` before the name of each.
     pub(crate) fn check(&self, of: &str) -> Result<(), BuildError> {
         let mut mistakes = Mistakes::default();
         mistakes.take(self.policy.check(of));

@@ -1,4 +1,4 @@
-//! The header `Retry-After`.
+//! Reads the header `Retry-After`.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,9 +7,9 @@ use http::header::{HeaderMap, RETRY_AFTER};
 /// The longest wait that a receiver may ask for.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// The wait that the receiver asks for with `Retry-After` (RFC 9110, section
+/// Returns the wait that the receiver asks for with `Retry-After` (RFC 9110, section
 /// 10.2.3), in seconds or as a date: at most an hour. `None` if there is no such
-/// header, or it is neither.
+/// header, or its value is neither.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {

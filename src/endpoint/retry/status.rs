@@ -55,8 +55,8 @@ impl fmt::Debug for Statuses {
     }
 }
 
-/// The meanings that an endpoint gives to statuses. Of several that match the
-/// last one counts.
+/// The meanings that an endpoint gives to statuses. If several rules match, the last
+/// one counts.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Rules(Vec<(Statuses, StatusMeaning)>);
 

@@ -1,4 +1,9 @@
-//! Counts what happens to an endpoint's events.
+//! Counts what happens to an endpoint's events: [`Counts`].
+//!
+//! The invariant: each event is counted once as written and once at its end, so that
+//! `events` = `successes` + `dead_letters` + `pending` whenever nothing is being
+//! written. Counters are atomic, because writers and the worker share them; what only
+//! the worker changes is behind a lock, so that a snapshot is consistent.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +33,7 @@ pub(crate) struct Counts {
     log: Mutex<Log>,
 }
 
-/// What was logged, so that it is not logged again and again.
+/// What was logged, so that it is not repeated for every event.
 #[derive(Default)]
 struct Log {
     failing: Throttle,
@@ -37,7 +42,7 @@ struct Log {
     too_large: Throttle,
 }
 
-/// What only the worker changes.
+/// Counts and times that only the worker changes.
 struct Tally {
     successes: u64,
     failures: u64,
@@ -51,7 +56,7 @@ struct Tally {
     paused_until: Option<Instant>,
     /// When events that failed are due again.
     next_due: Option<Instant>,
-    /// Since when the oldest event exists that the worker has.
+    /// When the oldest event that the worker has was accepted.
     oldest: Option<Instant>,
     slots: Slots,
 }
@@ -83,8 +88,8 @@ impl Tally {
         }
     }
 
-    /// When the next attempt at events that failed is due: not before the pause
-    /// of the endpoint is over.
+    /// Returns when the next attempt at events that failed is due, which is not before
+    /// the pause of the endpoint ends.
     fn next_attempt(&self, now: Instant) -> Option<Instant> {
         let paused = self.paused_until.filter(|until| *until > now);
         let due = self.next_due.filter(|due| *due > now);
@@ -112,8 +117,8 @@ impl Counts {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same before something is counted: ends the slots of the history that
-    /// are over.
+    /// Locks the tally to count something at `now`, and first ends the slots of the
+    /// history whose time is over.
     fn tally_at(&self, now: Instant) -> MutexGuard<'_, Tally> {
         let mut tally = self.tally();
         let totals = tally.totals(self.events.load(Ordering::Relaxed));
@@ -137,13 +142,13 @@ impl Counts {
         self.metrics.unsupported.increment(1);
     }
 
-    /// An event is to become a dead letter. Returns whether to log it.
+    /// Notes that an event becomes a dead letter. Returns whether to log it.
     pub(crate) fn gives_up(&self) -> bool {
         self.log().giving_up.happens()
     }
 
-    /// An event is larger than the queue's byte limit. Returns whether to log
-    /// it.
+    /// Notes that an event is larger than the queue's byte limit. Returns whether to
+    /// log it.
     pub(crate) fn too_large(&self) -> bool {
         let mut log = self.log();
         log.too_large.ends();
@@ -157,7 +162,7 @@ impl Counts {
         self.metrics.dead_letters(reason).increment(events as u64);
     }
 
-    /// Counts events that nothing has. Returns whether to log it.
+    /// Counts events that are lost. Returns whether to log it.
     pub(crate) fn lost(&self, events: usize) -> bool {
         self.lost.fetch_add(events as u64, Ordering::Relaxed);
         self.metrics.lost.increment(events as u64);
@@ -171,7 +176,7 @@ impl Counts {
         (dead.load(Ordering::Relaxed), lost.load(Ordering::Relaxed))
     }
 
-    /// An attempt at this many events begins; `attempt` counts from 1.
+    /// Counts an attempt at this many events, which begins. `attempt` counts from 1.
     pub(crate) fn began(&self, events: usize, attempt: u32) {
         self.metrics.batch.record(events as f64);
         if attempt > 1 {
@@ -180,12 +185,12 @@ impl Counts {
         }
     }
 
-    /// An attempt has ended after `duration`.
+    /// Records the duration of an attempt.
     pub(crate) fn ended(&self, duration: Duration) {
         self.metrics.delivery.record(duration);
     }
 
-    /// The receiver accepted the events `now`.
+    /// Counts events that the receiver accepted `now`.
     pub(crate) fn accepted(&self, status: StatusCode, events: &[Entry], now: Instant) {
         let mut tally = self.tally_at(now);
         tally.successes += events.len() as u64;
@@ -202,17 +207,18 @@ impl Counts {
         log.losing.ends();
     }
 
-    /// The endpoint fails. Returns whether to log it.
+    /// Notes that the endpoint fails. Returns whether to log it.
     pub(crate) fn fails(&self) -> bool {
         self.log().failing.happens()
     }
 
-    /// The receiver responds. Returns whether it was logged that the endpoint fails.
+    /// Notes that the receiver responds. Returns whether a failure was logged before, so
+    /// that its end is to be logged too.
     pub(crate) fn works(&self) -> bool {
         self.log().failing.ends()
     }
 
-    /// An attempt failed, with a response or without.
+    /// Counts an attempt that failed, with a response or without.
     pub(crate) fn failed(&self, status: Option<StatusCode>, error: &str) {
         let mut tally = self.tally_at(Instant::now());
         match status {
@@ -236,6 +242,7 @@ impl Counts {
         metric.increment(1);
     }
 
+    /// Records the state of the worker's gate.
     pub(crate) fn gate(&self, failures_in_a_row: u32, until: Option<Instant>) {
         let mut tally = self.tally();
         tally.failing_since = match failures_in_a_row {
@@ -246,9 +253,9 @@ impl Counts {
         tally.paused_until = until;
     }
 
-    /// `events` are not settled yet. `ours` and `queued` say since when the
-    /// oldest of those exists that the worker has, and that the queue has;
-    /// `next_due`, when events that failed are due again.
+    /// Records what waits: the number of `events` that are not settled, when the oldest
+    /// event that the worker has (`ours`) and that the queue has (`queued`) was
+    /// accepted, and when events that failed are due again.
     pub(crate) fn pending(
         &self,
         events: usize,
@@ -267,7 +274,7 @@ impl Counts {
         self.metrics.queue_age.set(age.as_secs_f64());
     }
 
-    /// Returns what is known here; the other fields are empty.
+    /// Returns a status with the fields that are counted here. The others are empty.
     pub(crate) fn snapshot(&self, queued: Option<Instant>) -> EndpointStatus {
         let now = Instant::now();
         let tally = self.tally_at(now);

@@ -1,4 +1,4 @@
-//! What the log says of an attempt that failed.
+//! The log line of an attempt that failed: [`Failure`].
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use http::StatusCode;
 #[derive(Debug)]
 pub(crate) struct Failure<'a> {
     pub(crate) endpoint: &'a str,
-    /// Without user info.
+    /// The URL without user info.
     pub(crate) url: &'a str,
     /// Id of the first event of the request.
     pub(crate) event: Option<&'a str>,
     /// Number of the attempt, from 1.
     pub(crate) attempt: u32,
-    /// The response's, if there was one.
+    /// The status of the response, if there was one.
     pub(crate) status: Option<StatusCode>,
     /// Where a redirect leads to.
     pub(crate) location: Option<&'a str>,
@@ -22,7 +22,7 @@ pub(crate) struct Failure<'a> {
     pub(crate) error: &'a str,
     /// Events of the endpoint that wait or are under way.
     pub(crate) waiting: usize,
-    /// How long until the next attempt. `None` if these events are given up.
+    /// The time until the next attempt. `None` if these events are given up.
     pub(crate) next_attempt: Option<Duration>,
 }
 
@@ -85,7 +85,8 @@ impl Failure<'_> {
         next.unwrap_or_else(|| "none".into())
     }
 
-    /// What has to be mended if it is none of the receiver's passing troubles.
+    /// Returns the message, with what to check if the status shows a mistake in the
+    /// configuration.
     fn message(&self) -> &'static str {
         match self.status.map(|status| status.as_u16()) {
             Some(401 | 403 | 407) => {

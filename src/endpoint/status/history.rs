@@ -1,4 +1,4 @@
-//! What happened lately at an endpoint: [`History`] and [`Rates`].
+//! Recent counts of an endpoint: [`History`] and [`Rates`].
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use tokio::time::Instant;
 
 /// How long one slot of a history lasts.
 const SLOT: Duration = Duration::from_secs(10);
-/// Slots of a history, the current one included.
+/// The number of slots of a history, including the current one.
 const SLOTS: usize = 60;
-/// Slots that rates are made of, the current one included.
+/// The number of slots that rates are computed from, including the current one.
 const RATE_SLOTS: usize = 6;
 
-/// Counts of the last 10 minutes in slots of 10 s, the oldest first. The last
-/// slot is the current one and not over yet.
+/// Counts of the last 10 minutes in slots of 10 s, the oldest first. The last slot is
+/// the current one, which is incomplete.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct History {
-    /// Seconds of a slot.
+    /// Duration of a slot in seconds.
     pub slot_seconds: u64,
     /// Events that were written to the endpoint.
     pub events: Vec<u64>,
@@ -32,11 +32,11 @@ pub struct History {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Rates {
-    /// Events written to the endpoint in a second.
+    /// Events written to the endpoint per second.
     pub events_per_second: f64,
-    /// Events that the receiver accepted in a second.
+    /// Events that the receiver accepted per second.
     pub successes_per_second: f64,
-    /// Attempts that failed in a second.
+    /// Attempts that failed per second.
     pub failures_per_second: f64,
 }
 
@@ -91,7 +91,8 @@ impl Slots {
             .extend(std::iter::repeat_n(Totals::default(), empty));
         self.over.drain(..self.over.len().saturating_sub(SLOTS - 1));
         self.before = totals;
-        // A history that was asleep for ages does not overflow.
+        // Nothing may have been counted for any time, so the arithmetic must not
+        // overflow.
         let slots = u32::try_from(passed).unwrap_or(u32::MAX);
         self.began = SLOT
             .checked_mul(slots)
@@ -114,7 +115,7 @@ impl Slots {
         let recent = self.over.iter().rev().take(RATE_SLOTS - 1);
         let seconds = SLOT * u32::try_from(recent.len()).unwrap_or_default();
         let seconds = seconds + now.saturating_duration_since(self.began);
-        // In the first moments one event is no rate.
+        // Less than a second after the start, a single event would be a huge rate.
         let seconds = seconds.as_secs_f64().max(1.0);
         let sum = recent.fold(totals.since(self.before), |sum, slot| Totals {
             events: sum.events + slot.events,

@@ -1,4 +1,4 @@
-//! What an endpoint tells of itself: a snapshot, metrics and log lines.
+//! Counters, metrics, log lines and the public status of an endpoint.
 
 mod counts;
 mod failure;

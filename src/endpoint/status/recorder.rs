@@ -1,4 +1,4 @@
-//! Tells an endpoint's figures to the recorder of the [`metrics`] facade.
+//! The metrics of an endpoint, through the [`metrics`] facade: [`Recorder`].
 
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
@@ -67,7 +67,7 @@ impl Recorder {
         self
     }
 
-    /// The counter of the responses with one status, `200 OK`.
+    /// Returns the counter of responses with one status, such as `200 OK`.
     pub(super) fn status(&self, code: &str) -> Counter {
         counter!(STATUS, "code" => code.to_owned(), "endpoint" => self.endpoint.clone())
     }

@@ -12,8 +12,8 @@ use super::history::{History, Rates};
 /// no secrets.
 ///
 /// In JSON the fields have these names, except that durations are in seconds and
-/// their names end in `_seconds`. Times are RFC 3339, and what is absent is
-/// `null`:
+/// their names end in `_seconds`. Times are in the format of RFC 3339, and absent
+/// values are `null`:
 ///
 /// ```json
 /// {
@@ -78,15 +78,15 @@ pub struct EndpointStatus {
     pub next_attempt: Option<Duration>,
     /// Events that wait or are under way.
     pub pending: u64,
-    /// Bytes of memory that they occupy.
+    /// Bytes of memory that those of them in memory occupy.
     pub pending_bytes: u64,
     /// How long the oldest of them has waited.
     #[serde(rename = "oldest_pending_seconds", serialize_with = "seconds")]
     pub oldest_pending: Option<Duration>,
     /// Events that were written to the endpoint: those that its filter wants and its
-    /// format can carry, whether its queue accepted or refused them. Each of them ends once, so
-    /// that `events` = `successes` + `dead_letters` + `pending` whenever nothing
-    /// is being written.
+    /// format can carry, whether its queue accepted or refused them. Each of them ends
+    /// once, so that `events` = `successes` + `dead_letters` + `pending` whenever
+    /// nothing is being written.
     pub events: u64,
     /// Events that the receiver has accepted.
     pub successes: u64,
@@ -125,15 +125,16 @@ pub struct EndpointStatus {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum EndpointState {
-    /// It delivers, or would if there were events.
+    /// The endpoint delivers, or would if there were events.
     Delivering,
     /// The last attempt has failed. It stays so while the endpoint pauses and while
     /// the next attempt is under way, until the receiver responds with a status that
     /// is not to be tried again. The next attempt is made with the next event if none
     /// waits, because those that failed were given up.
     Failing,
-    /// It delivers nothing, because its receiver said that it is gone, until
-    /// [`Notifier::enable`](crate::Notifier::enable).
+    /// The endpoint delivers nothing until
+    /// [`Notifier::enable`](crate::Notifier::enable), because its receiver said that it
+    /// is gone.
     Disabled,
 }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Something that may go on for long. It is logged when it begins, and not
-/// again until it is over and a while has passed: a receiver that fails now and
-/// then is no news each time.
+/// A condition that may last long. It is logged when it begins, and again only after
+/// it has ended and [`QUIET`] has passed, so that a receiver that fails now and then
+/// does not fill the log.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     on: bool,
@@ -17,7 +17,7 @@ pub(super) struct Throttle {
 const QUIET: Duration = Duration::from_secs(5 * 60);
 
 impl Throttle {
-    /// Notes that it happens. Returns whether to log it.
+    /// Notes that the condition holds. Returns whether to log it.
     pub(super) fn happens(&mut self) -> bool {
         let now = Instant::now();
         let recent = self.logged.is_some_and(|logged| now < logged + QUIET);
@@ -29,7 +29,7 @@ impl Throttle {
         true
     }
 
-    /// Notes that it is over. Returns whether its beginning was logged.
+    /// Notes that the condition has ended. Returns whether its beginning was logged.
     pub(super) fn ends(&mut self) -> bool {
         std::mem::take(&mut self.on)
     }

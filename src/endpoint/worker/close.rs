@@ -1,4 +1,7 @@
 //! The end of a worker: accounts for the events that are left.
+//!
+//! Every event is delivered, kept in a store, kept as a dead letter, or counted as
+//! lost, however the worker ends: by itself, aborted, or with its runtime.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,12 +15,12 @@ use crate::endpoint::dead_letter::{Cause, DeadLetterWriter, Fates, Reason};
 use crate::endpoint::running::Leftover;
 use crate::queue::{Abandoned, Queue};
 
-/// How long dead letters may take for all that is left at the end.
+/// How long the dead letters of all events that are left may take.
 pub(crate) const BURIAL: Duration = Duration::from_secs(5);
 
-/// Closes the queue when the worker ends, however it does: nobody may write to a
-/// queue that nobody reads. What the worker could not account for, because it
-/// was aborted or its runtime is gone, is lost.
+/// Closes the queue when the worker ends, however it ends: nobody may write to a
+/// queue that nobody reads. Events that the worker could not account for, because it
+/// was aborted or its runtime has ended, are lost.
 pub(super) struct Closing {
     queue: Arc<Queue>,
     dead_letters: Arc<DeadLetterWriter>,
@@ -53,11 +56,13 @@ impl Worker {
         }
     }
 
-    /// Accounts for the events that are left, oldest first. Of an attempt that
-    /// is under way nobody knows whether the receiver has the events.
+    /// Accounts for the events that are left, oldest first. Attempts under way are
+    /// cancelled: the receiver may or may not have their events.
     pub(super) async fn abandon(mut self, closing: &Closing) {
         let deadline = Instant::now() + BURIAL;
         self.in_flight.attempts.clear();
+        // Letters that are being written are awaited first, within the deadline. Their
+        // events are no longer in the queue and are accounted for by the writer.
         while let Ok(Some(id)) =
             tokio::time::timeout_at(deadline, self.in_flight.burials.next()).await
         {

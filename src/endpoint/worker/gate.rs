@@ -2,11 +2,13 @@
 
 use tokio::time::Instant;
 
-/// Whether attempts at an endpoint are paused, of whatever event.
+/// Whether attempts at an endpoint are paused, whatever their events.
 ///
-/// It changes with the outcome of attempts. Of attempts that are under way at
-/// the same time, only the first outcome is news: each attempt remembers the
-/// epoch in which it began, and an outcome from an older epoch does not count.
+/// The outcomes of attempts open and shut it. Of attempts that were under way at the
+/// same time, only the first outcome counts: each attempt remembers the epoch in
+/// which it began, and an outcome from an older epoch is ignored. Otherwise a receiver
+/// that fails for a moment while eight requests are under way would count as having
+/// failed eight times in a row.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     failures: u32,
@@ -22,17 +24,18 @@ impl Gate {
         self.epoch
     }
 
-    /// Failures in a row.
+    /// Returns the number of failures in a row.
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// How often in a row another batch than before has failed.
+    /// Returns how often in a row a batch has failed that is not the one that failed
+    /// before.
     pub(super) fn events(&self) -> u32 {
         self.events
     }
 
-    /// Returns when it opens, if it is not open.
+    /// Returns when it opens, if it is shut.
     pub(super) fn shut_until(&self, now: Instant) -> Option<Instant> {
         self.until.filter(|until| *until > now)
     }
@@ -47,7 +50,7 @@ impl Gate {
         }
     }
 
-    /// Keeps it shut until then at least.
+    /// Keeps it shut at least until then.
     pub(super) fn shut(&mut self, until: Instant) {
         self.until = self.until.max(Some(until));
     }

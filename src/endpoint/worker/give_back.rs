@@ -1,4 +1,4 @@
-//! Gives events back that the queue's store has only lent.
+//! Gives back events that the queue's store has only lent.
 
 use tokio::time::Instant;
 
@@ -11,8 +11,8 @@ impl Worker {
         part.is_none_or(|part| part.entries.iter().all(|it| self.queue.may_deliver(it)))
     }
 
-    /// Gives back everything that must not be delivered any more, but for attempts
-    /// that are under way and dead letters.
+    /// Gives back everything that must not be delivered any more, except attempts under
+    /// way, whose outcome decides, and dead letters.
     pub(super) fn give_back(&mut self) {
         let (queue, in_flight) = (&self.queue, &mut self.in_flight);
         let mut given = Vec::new();

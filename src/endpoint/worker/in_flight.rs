@@ -13,17 +13,18 @@ use crate::endpoint::batch::{Forming, Halves, Part, SealedBatch, Tried};
 use crate::endpoint::delivery::Outcome;
 use crate::queue::{Entry, Queue};
 
-/// Everything that the worker has taken from the queue and is not done with.
+/// Everything that the worker has taken from the queue and not yet settled.
 ///
-/// A batch is in exactly one place: [attempted](Self::attempts), parked until
-/// its next attempt, or [becoming dead letters](Self::burials).
+/// The invariant: a sealed batch is in exactly one place: being
+/// [attempted](Self::attempts), parked until its next attempt, or
+/// [becoming dead letters](Self::burials). Its repositories are busy all that time.
 #[derive(Default)]
 pub(in crate::endpoint) struct InFlight {
     pub(super) forming: Option<Forming>,
     batches: HashMap<u64, Batch, BuildHasherDefault<IdHasher>>,
-    /// Batches that wait for an attempt, by when it is due. Those due at the
-    /// same time take turns, so that one which fails again and again does not
-    /// keep the others waiting.
+    /// Batches that wait for an attempt: when it is due, a turn, and the id. Batches
+    /// that are due at the same time take turns, so that one that keeps failing does
+    /// not hold up the others.
     parked: BTreeSet<(Instant, u64, u64)>,
     next_turn: u64,
     /// All batches by the time of acceptance of their oldest event.
@@ -43,8 +44,7 @@ struct Batch {
     since: Instant,
 }
 
-/// Hashes the id of a batch, cheaply: ids are counted, and nobody else chooses
-/// them.
+/// A cheap hash of a batch's id. Ids are counted here, so no attacker can choose them.
 #[derive(Default)]
 struct IdHasher(u64);
 
@@ -60,7 +60,7 @@ impl Hasher for IdHasher {
     }
 
     fn write_u64(&mut self, id: u64) {
-        // The table looks at the upper bits too.
+        // The table uses the upper bits of the hash too.
         self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
@@ -85,7 +85,7 @@ impl InFlight {
         id
     }
 
-    /// The part of a batch that is tried now, or next.
+    /// Returns the part of a batch that is tried now or next.
     pub(super) fn part(&self, id: u64) -> Option<&Part> {
         self.batches.get(&id)?.sealed.parts.front()
     }
@@ -115,7 +115,7 @@ impl InFlight {
         Some(first.2)
     }
 
-    /// The batches that wait for an attempt.
+    /// Returns the batches that wait for an attempt.
     pub(super) fn parked_ids(&self) -> Vec<u64> {
         self.parked.iter().map(|(_, _, id)| *id).collect()
     }
@@ -144,14 +144,14 @@ impl InFlight {
         }
     }
 
-    /// When the next parked batch is due.
+    /// Returns when the next parked batch is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.parked.first().map(|(due, _, _)| *due)
     }
 
-    /// Halves the first part of a batch, whose attempts count as `less` fewer:
-    /// they were made at the whole. Returns false if it is one event. The other
-    /// half, if it is independent of the first, is parked until `due`.
+    /// Halves the first part of a batch. Each half counts `less` attempts fewer, because
+    /// they were made at the whole. Returns `false` if the part is a single event. If
+    /// the other half is independent of the first, it is parked until `due`.
     pub(super) fn halve(&mut self, id: u64, less: u32, due: Instant) -> bool {
         let Some(batch) = self.batches.get_mut(&id) else {
             return false;
@@ -183,8 +183,8 @@ impl InFlight {
         }
     }
 
-    /// Goes on after a part was taken: with the batch's next part at `now`, or
-    /// by letting its repositories go on.
+    /// Continues after a part was taken: parks the batch for its next part, or, if there
+    /// is none, releases its repositories.
     pub(super) fn advance(&mut self, id: u64, queue: &Queue, now: Instant) {
         if self.part(id).is_some() {
             self.update_age(id);
@@ -196,14 +196,14 @@ impl InFlight {
         }
     }
 
-    /// When the oldest event that the worker has was accepted.
+    /// Returns when the oldest event that the worker has was accepted.
     pub(super) fn oldest(&self) -> Option<Instant> {
         let sealed = self.ages.first().map(|(since, _)| *since);
         let forming = self.forming.as_ref().and_then(Forming::oldest);
         sealed.into_iter().chain(forming).min()
     }
 
-    /// All events that are not becoming dead letters, oldest batch first.
+    /// Returns all events that are not becoming dead letters, oldest batch first.
     pub(super) fn into_entries(self) -> Vec<(Entry, Tried)> {
         let mut batches: Vec<_> = self.batches.into_iter().collect();
         batches.sort_by_key(|(id, _)| *id);
@@ -215,7 +215,7 @@ impl InFlight {
     }
 }
 
-/// An event that was never tried.
+/// Pairs an event with the account of no attempts.
 pub(super) fn untried(entry: Entry) -> (Entry, Tried) {
     (entry, Tried::default())
 }

@@ -1,5 +1,7 @@
-//! Decides what the outcome of an attempt means: delivered, tried again, or
-//! given up.
+//! Decides what the outcome of an attempt means: delivered, tried again, or given up.
+//!
+//! Any status that accepts or rejects shows that the endpoint works and opens the gate;
+//! a failure that is to be tried again counts against the endpoint.
 
 use std::time::Duration;
 
@@ -75,7 +77,7 @@ impl Worker {
         let Some(part) = self.in_flight.part(id) else {
             return;
         };
-        // Before the gate learns of it, and the part is split or given up.
+        // Read before `carry_out`, which changes the gate and splits or removes the part.
         let attempt = part.attempts;
         let event = part.entries.first().map(|it| it.event.id().to_string());
         let begins = verdict == Verdict::Retry && self.begins_to_fail(attempt);
@@ -92,7 +94,7 @@ impl Worker {
             waiting: self.queue.size().0,
             next_attempt: next.map(|next| next.saturating_duration_since(Instant::now())),
         };
-        // A warning when the endpoint begins to fail, and not for each attempt.
+        // Only the beginning of a failure is a warning, not every attempt.
         if begins && self.counts.fails() {
             failure.warn();
         } else {
@@ -100,8 +102,8 @@ impl Worker {
         }
     }
 
-    /// Does with the part what the verdict says. Returns when the next attempt
-    /// is due, if there is one.
+    /// Retries, rejects or keeps the part, as the verdict says. Returns when the next
+    /// attempt is due, if there is one.
     fn carry_out(&mut self, verdict: Verdict, failed: Failed) -> Option<Instant> {
         let Failed {
             id, epoch, cause, ..
@@ -127,8 +129,8 @@ impl Worker {
         }
     }
 
-    /// Whether an attempt that failed is the beginning of something. An event
-    /// that fails once more while others are delivered is not.
+    /// Whether a failed attempt may mean that the endpoint begins to fail. An event that
+    /// fails repeatedly while others are delivered does not.
     fn begins_to_fail(&self, attempts: u32) -> bool {
         attempts == 1 || self.in_flight.gate.failures() > 0
     }

@@ -13,9 +13,9 @@ use crate::error::with_causes;
 use crate::sink::Acceptance;
 
 impl Worker {
-    /// Begins all attempts that are due. Nothing is taken from the queue before
-    /// it can go out, so that events leave in the order of acceptance where only
-    /// one may be under way.
+    /// Begins all attempts that are due. Events are taken from the queue only when they
+    /// can be sent, so that with a concurrency of 1 they leave in the order of
+    /// acceptance.
     pub(super) fn launch(&mut self, now: Instant) {
         while self.may_launch(now) {
             let parked = self.in_flight.unpark(now);
@@ -36,7 +36,8 @@ impl Worker {
         !self.switch.is_off() && open && self.in_flight.attempts.len() < self.most()
     }
 
-    /// How many attempts may be under way: one, while the last one has failed.
+    /// Returns how many attempts may be under way. After a failure it is one, so that a
+    /// receiver in trouble is probed rather than flooded.
     pub(super) fn most(&self) -> usize {
         match self.in_flight.gate.failures() {
             0 => self.concurrency,
@@ -44,7 +45,8 @@ impl Worker {
         }
     }
 
-    /// Forms a batch of what waits in the queue, if one is due.
+    /// Forms a batch of the events that wait in the queue, if it is due. A closed queue
+    /// gets no more events, so its last batch does not linger.
     fn formed(&mut self, now: Instant) -> Option<u64> {
         let (forming, encoding) = (&mut self.in_flight.forming, &self.poster.encoding);
         Forming::fill(forming, &self.queue, &self.batch, encoding);
@@ -86,7 +88,8 @@ impl Worker {
         };
         let attempt = async move {
             let outcome = delivered.await;
-            // Kept until now, so that endpoints which are as far share them.
+            // The encodings are kept until now, so that endpoints that deliver the same
+            // events at this time share them.
             drop(encoded);
             let ended = Instant::now();
             Attempted {
@@ -105,7 +108,7 @@ impl Worker {
     }
 }
 
-/// What it means that a sink has accepted events or has not.
+/// Returns the outcome that corresponds to a sink's answer.
 async fn written(acceptance: Acceptance) -> Outcome {
     match acceptance.await {
         Ok(()) => Outcome::Accepted(StatusCode::OK),

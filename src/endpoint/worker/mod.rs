@@ -1,7 +1,7 @@
 //! Takes events out of an endpoint's queue and delivers them: [`Worker`].
 //!
-//! One task does it all: it forms batches, posts as many at a time as the
-//! endpoint may, and keeps those that wait for another attempt. Repositories
+//! One task does it all: it forms batches, posts as many at a time as the endpoint's
+//! concurrency allows, and keeps those that wait for another attempt. Repositories
 //! with a batch under way or waiting are busy, so that their order holds.
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! Wakes that come from a future's own poll: [`repolling`].
+//! Answers wakes that come from a future's own poll at once: [`repolling`].
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,13 +26,14 @@ pub(super) async fn repolling<F: Future>(future: F) -> F::Output {
     std::future::poll_fn(move |outer| {
         wakes.task.register(outer.waker());
         for _ in 0..ROUNDS {
-            // Wakes until now are answered by the poll that follows.
+            // Wakes that came before this are answered by the poll that follows.
             wakes.state.store(POLLING, Ordering::SeqCst);
             if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return Poll::Ready(output);
             }
-            // From here on a wake goes to the task. One that came before this,
-            // from this thread or another, is answered here.
+            // If nothing woke the future during the poll, wakes go to the task from here
+            // on. A wake that came first, from this thread or another, makes the exchange
+            // fail and is answered by another round, so that no wake is lost in between.
             let unwoken = { &wakes.state }.compare_exchange(
                 POLLING,
                 WAITING,
@@ -56,7 +57,7 @@ const ROUNDS: usize = 32;
 
 const WAITING: u8 = 0;
 const POLLING: u8 = 1;
-/// Woken, be it while polled or before.
+/// Woken since the last poll began.
 const WOKEN: u8 = 2;
 
 #[derive(Default)]

@@ -9,8 +9,8 @@ use super::Worker;
 use crate::endpoint::batch::after;
 use crate::endpoint::dead_letter::{Cause, Reason};
 
-/// After so many failed attempts, a batch is halved with each further one. The
-/// first failure may be the receiver's; one that comes again may be an event's.
+/// The number of failed attempts from which on a batch is halved at each further one.
+/// The first failure may be the receiver's fault; a repeated one may be an event's.
 const REPEATED: u32 = 2;
 
 impl Worker {
@@ -40,9 +40,9 @@ impl Worker {
         let mut due = || after(now, policy.event_wait(attempts, self.random.f64()));
         let (first, second) = (due(), due());
         if gives_up || attempts >= REPEATED {
-            // What fails may be one event of many. Each is given up by its own
-            // age, and after an attempt at it alone: if the attempts are used up,
-            // each half has one more.
+            // One event of many may be at fault. Each is given up by its own age, and
+            // only after an attempt at it alone: if the attempts are used up, each half
+            // gets one more.
             let used_up = policy.gives_up(attempts, Duration::ZERO);
             let halved = self.in_flight.halve(id, used_up.into(), second);
             if gives_up && !halved {
@@ -62,7 +62,8 @@ impl Worker {
     /// attempt is due.
     pub(super) fn reject(&mut self, id: u64, cause: Cause) -> Option<Instant> {
         let now = Instant::now();
-        // The attempt was at the batch. Those at the halves are still to come.
+        // The receiver rejected the batch and not yet any single event, so this attempt
+        // does not count for the halves.
         if self.in_flight.halve(id, 1, now) {
             self.in_flight.park(id, now);
             return Some(now);

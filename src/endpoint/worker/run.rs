@@ -1,4 +1,4 @@
-//! The worker's loop: launches what is due, and waits for what is next.
+//! The worker's loop: begins attempts that are due, and waits for what is next.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -25,15 +25,17 @@ impl Worker {
         self.abandon(&closing).await;
     }
 
-    /// Does what can be done, and waits for what is next. Returns false at the
-    /// end.
+    /// Begins the attempts that are due, and waits for what is next. Returns `false` at
+    /// the end.
     async fn step(&mut self, alarm: &mut Alarm) -> bool {
-        // One time for all: a gate that opens meanwhile would be shut for the
-        // one and open for the other, and nobody would look again.
+        // The clock is read once for the whole step. With two readings a gate could be
+        // shut for `launch` and open for `wake`, and nothing would wake the worker.
         let now = Instant::now();
         self.launch(now);
         self.refresh(now);
-        // Looked at in this order, and once: events may come meanwhile.
+        // `closed` is read first: no write is accepted after it, so a queue that is then
+        // found done stays done. Read the other way round, an event could be accepted in
+        // between and be left behind.
         let closed = self.queue.is_closed();
         let done = self.is_done();
         let off = self.switch.is_off();
@@ -41,12 +43,12 @@ impl Worker {
             return false;
         }
         let wake = if done { None } else { Some(self.wake(now)) };
-        // While there is nothing to do, it wakes on new events and on close.
+        // When idle, the worker wakes on new events and on close.
         let listens = off || done || self.may_launch(now);
         let in_flight = &mut self.in_flight;
         tokio::select! {
-            // Nothing is kept waiting: what the later ones wake for is looked at
-            // in every step.
+            // `biased` starves nobody: whatever the later branches wake for is checked at
+            // the beginning of every step.
             biased;
             Some(attempted) = in_flight.attempts.next(), if !in_flight.attempts.is_empty() => {
                 self.judge(attempted);
@@ -63,18 +65,19 @@ impl Worker {
         true
     }
 
-    /// Whether every event has come to its end, those in the queue included.
+    /// Whether every event, including those in the queue, has ended.
     fn is_done(&self) -> bool {
         self.queue.size().0 == 0 && self.in_flight.burials.is_empty()
     }
 
-    /// When to look again if nothing happens.
+    /// Returns when to look again if nothing happens.
     fn wake(&self, now: Instant) -> Instant {
         let in_flight = &self.in_flight;
         let next = if self.switch.is_off() || in_flight.attempts.len() >= self.most() {
             None
         } else {
-            // While it is shut, events may wait in the queue alone.
+            // While the gate is shut, nothing is due before it opens, and the events may
+            // all be in the queue, which has no due time.
             in_flight.gate.shut_until(now).or_else(|| {
                 let forming = in_flight.forming.as_ref().map(|it| it.due(&self.batch));
                 in_flight.next_due().into_iter().chain(forming).min()
@@ -91,14 +94,14 @@ impl Worker {
     }
 }
 
-/// A timer that is used again: to make one for each step costs as much as the
-/// rest of the step.
+/// A timer that is reused: making one for each step costs as much as the rest of the
+/// step.
 #[derive(Default)]
 struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
-    /// Resolves at `time` at the latest, or never. May resolve early, when it was
-    /// to resolve earlier before.
+    /// Resolves no later than `time`, or never with `None`. May resolve early, at a time
+    /// that an earlier call has set.
     async fn at(&mut self, time: Option<Instant>) {
         let Some(time) = time else {
             return std::future::pending().await;

@@ -16,8 +16,8 @@ impl Worker {
         self.in_flight.advance(id, &self.queue, now);
     }
 
-    /// Makes dead letters of the first part of a batch, whose repositories stay
-    /// busy meanwhile.
+    /// Makes dead letters of the first part of a batch. Its repositories stay busy until
+    /// the letters are decided.
     pub(super) fn bury(&mut self, id: u64, reason: Reason, cause: Cause) {
         let Some(part) = self.in_flight.take_part(id) else {
             return;

@@ -1,5 +1,5 @@
-//! What Azure's registry posts: an event without an envelope, and without what
-//! distribution adds to it. See its [webhook reference].
+//! The format of Azure's registry: an event without an envelope, and without the fields
+//! that only distribution has. See its [webhook reference].
 //!
 //! [webhook reference]: https://learn.microsoft.com/azure/container-registry/container-registry-webhook-reference
 

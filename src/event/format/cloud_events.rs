@@ -55,7 +55,7 @@ pub(super) fn write(json: &mut Json, event: &SharedEvent) {
     });
 }
 
-/// Writes an event whose type and source, and whose data, the closures write.
+/// Writes an event. One closure writes its type and source, the other its data.
 pub(super) fn event(
     json: &mut Json,
     event: &SharedEvent,
@@ -76,8 +76,9 @@ pub(super) fn event(
 }
 
 /// Returns an encoded event with the attributes `sequence` ([Sequence]) and
-/// `partitionkey` ([Partitioning]) before its others. The sequence is compared as text,
-/// so that it has as many digits as the largest. The partition needs no escaping.
+/// `partitionkey` ([Partitioning]) before its others. Receivers compare the sequence as
+/// text, so it is padded to the length of the largest number. The partition must not
+/// need escaping.
 ///
 /// [Sequence]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/sequence.md
 /// [Partitioning]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/partitioning.md
@@ -92,7 +93,7 @@ pub(crate) fn number_cloud_event(event: &[u8], number: NonZeroU64, partition: &s
     [sequence.as_bytes(), partition.as_bytes(), rest].concat()
 }
 
-/// The participle of the action, which the types of events end in.
+/// Returns the participle of the action, which is part of the type.
 fn done(action: Action) -> &'static str {
     match action {
         Action::Push => "pushed",
@@ -109,7 +110,8 @@ fn source(json: &mut Json, source: &SourceRecord) {
         addr, instance_id, ..
     } = source;
     if addr.is_empty() {
-        // The root of every registry's API.
+        // Without an address and an instance, the source is the root of every registry's
+        // API, because an empty URI reference is not valid.
         let start = if instance_id.is_empty() {
             "/v2/"
         } else {
@@ -121,7 +123,7 @@ fn source(json: &mut Json, source: &SourceRecord) {
     json.plain(key!("source"), &["//", &*host, colon, port]);
 }
 
-/// Takes apart what should be a host and a port. Everything is valid in a URI then.
+/// Splits an address into host, colon and port, each of which is valid in a URI.
 pub(super) fn host_and_port(addr: &str) -> (Cow<'_, str>, &'static str, &str) {
     let port = addr.rsplit_once(':').filter(|(_, port)| is_port(port));
     let (host, colon, port) = port.map_or((addr, "", ""), |(host, port)| (host, ":", port));

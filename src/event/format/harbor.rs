@@ -1,5 +1,5 @@
-//! What Harbor posts in its format "Default", without what only Harbor knows. Some
-//! receivers refuse fields that they do not know, so that there are no others.
+//! The format "Default" of Harbor, without the fields that only Harbor can fill. Some
+//! receivers refuse unknown fields, so no others are added.
 
 use std::time::SystemTime;
 
@@ -59,7 +59,7 @@ fn type_of(action: Action) -> &'static str {
 }
 
 fn resource(json: &mut Json, event: &SharedEvent) {
-    // As Harbor does, the digest stands in place of a tag that there is not.
+    // As in Harbor, the digest takes the place of an absent tag.
     let (separator, tag) = match event.tag() {
         "" => ("@", event.digest()),
         tag => (":", tag),

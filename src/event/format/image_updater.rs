@@ -1,5 +1,5 @@
-//! CloudEvents for tools that update images, such as Argo CD Image Updater: they look
-//! at the type, and in the data at four fields that say which image it is.
+//! CloudEvents for tools that update images, such as Argo CD Image Updater. They read
+//! the type, and four fields of the data that name the image.
 
 use super::json::{Json, key};
 use super::wire::{Scope, Wire};
@@ -41,8 +41,8 @@ pub(super) fn write(json: &mut Json, event: &SharedEvent, event_type: Option<&st
     });
 }
 
-/// Writes the URL of the registry. Its host is one that was asked for or configured, so
-/// that it is the same in image names; what no host has is percent-encoded.
+/// Writes the URL of the registry. Its host is the requested or configured one, as in
+/// the names of images. Characters that no host has are percent-encoded.
 fn source(json: &mut Json, event: &SharedEvent) {
     let scheme = match event.url_parts()[0].starts_with("http://") {
         true => "http://",
@@ -52,7 +52,8 @@ fn source(json: &mut Json, event: &SharedEvent) {
     json.plain(key!("source"), &[scheme, &*host, colon, port]);
 }
 
-/// Whether a text can be the type of events: receivers look for one of two words in it.
+/// Whether a text can be the type of events. Receivers look for `image` or `container`
+/// in it.
 pub(crate) fn is_event_type(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/+".contains(&byte);
     text.bytes().all(plain)

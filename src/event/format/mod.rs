@@ -40,9 +40,9 @@ impl Format {
         content_type(self, true)
     }
 
-    /// Whether the format can say what the event says. `V2`, `V1` and `CloudEvents` can
-    /// say everything; the others name what they carry. Of an event without any host of
-    /// the registry they can say nothing.
+    /// Whether the format can carry the event. `V2`, `V1` and `CloudEvents` carry every
+    /// event; the docs of the others list what they carry. The others carry no event
+    /// without a [registry host](SharedEvent::registry_host).
     pub fn carries(self, event: &SharedEvent) -> bool {
         match self.wire().scope {
             Scope::All => true,
@@ -50,7 +50,7 @@ impl Format {
         }
     }
 
-    /// The actions that the format carries, if it does not carry all.
+    /// Returns the actions that the format carries, if it does not carry all.
     pub(crate) fn actions(self) -> Option<impl Iterator<Item = Action>> {
         match self.wire().scope {
             Scope::All => None,
@@ -78,7 +78,7 @@ impl Format {
         self.wire().batches
     }
 
-    /// The user agent that receivers of the format look for.
+    /// Returns the user agent that receivers of the format look for, if they do.
     pub(crate) fn user_agent(self) -> Option<&'static str> {
         self.wire().user_agent
     }
@@ -169,8 +169,8 @@ impl SharedEvent {
     /// in structured mode. [`Format::content_type`] returns its media type, and
     /// [`Format::carries`] whether the format can say what the event says.
     ///
-    /// Everybody who asks for the same format shares the bytes for as long as
-    /// somebody holds them. An event that only waits keeps no encoding.
+    /// The bytes are shared by all callers that ask for the same format while one of them
+    /// holds them. An event that only waits keeps no encoding.
     pub fn to_bytes(&self, format: Format) -> Bytes {
         self.encoded(&Encoding::of(format)).into_bytes()
     }

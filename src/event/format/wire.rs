@@ -1,4 +1,4 @@
-//! What the crate knows of a format, apart from how it writes an event: [`Wire`].
+//! What is known of a format besides how it writes an event: [`Wire`].
 
 use crate::event::{Action, SharedEvent};
 

@@ -1,3 +1,5 @@
+//! Borrowed views of the descriptors in an event: [`DescriptorRef`] and [`References`].
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::FusedIterator;

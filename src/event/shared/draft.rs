@@ -1,3 +1,5 @@
+//! The borrowed parts of a new event, and how they become one: [`Draft`].
+
 use std::sync::Arc;
 use std::time::SystemTime;
 

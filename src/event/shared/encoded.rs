@@ -1,3 +1,7 @@
+//! Encodings of an event that endpoints share while they deliver it: [`Encoded`].
+//!
+//! The event holds them weakly, so that an event that only waits costs no encoding.
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

@@ -1,3 +1,5 @@
+//! Ids of events and requests, as 16 bytes if they are UUIDs: [`Id`].
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;

@@ -1,3 +1,5 @@
+//! References in the compact form of events: [`ReferenceList`].
+
 use std::fmt;
 
 use super::text::{Out, Parts};

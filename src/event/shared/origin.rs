@@ -1,3 +1,5 @@
+//! The text that all events of a request share: [`Origin`].
+
 use std::time::SystemTime;
 
 use super::id::{Bits, NO_BITS, bits, new_bits};

@@ -1,4 +1,4 @@
-//! What the server answers to the questions of a worker.
+//! Handles the server's answers to the questions of a worker.
 
 use async_nats::{Message, StatusCode};
 use tokio::time::Instant;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::slot::{Phase, Slot};
 use super::wire::{self, Question};
 
-/// A status instead of an answer.
+/// Handles a status, which comes instead of an answer.
 pub(super) fn status_of(
     slot: &mut Slot,
     now: Instant,
@@ -23,7 +23,7 @@ pub(super) fn status_of(
             slot.partition.lost_pin();
             slot.poll.ended(now, true);
         }
-        // It expired, or brought all that it may.
+        // The request has expired, or has brought as many messages as it may.
         StatusCode::TIMEOUT | StatusCode::NOT_FOUND => slot.poll.ended(now, true),
         _ => {
             let description = message.description.as_deref().unwrap_or_default();
@@ -33,7 +33,7 @@ pub(super) fn status_of(
     }
 }
 
-/// An answer to a question for a partition.
+/// Handles the answer to a question about a partition.
 pub(super) fn answer(slot: &mut Slot, base: Instant, question: Question, payload: &[u8]) {
     match question {
         Question::Messages => {}

@@ -1,29 +1,29 @@
-//! When messages came: [`Clock`].
+//! Estimates when messages came: [`Clock`].
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Tells when a message came, or rather how long ago at most.
+/// Estimates when a message came: never later than it did.
 ///
-/// A process that is stopped for a while finds messages in its sockets that came
-/// long before it looks at them. They are not older than the last look that found
-/// nothing. After a stop that look is not trusted at first: other tasks of this
-/// process have yet to read the sockets.
+/// A process that was stopped for a while finds messages in its sockets that came long
+/// before it reads them. They are not older than the last time that it looked and found
+/// none. Right after a stop a look that finds nothing is not trusted, because other
+/// tasks of this process have yet to read the sockets.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// The last look that found nothing, and is trusted.
+    /// When the last trusted look found nothing.
     idle: Instant,
-    /// The last sign that this process runs.
+    /// When this process was last known to run.
     ran: Instant,
-    /// Since when it runs without a stop.
+    /// Since when it has run without a stop.
     steady: Instant,
 }
 
-/// Without a sign for so long, the process was stopped: it looks every 100 ms.
+/// After a gap of this length the process must have been stopped: it looks every 100 ms.
 const STOP: Duration = Duration::from_millis(700);
 
-/// How long it takes to read what is in the sockets.
+/// How long after a stop it takes at most to read what is in the sockets.
 const SETTLE: Duration = Duration::from_millis(500);
 
 impl Clock {
@@ -35,7 +35,8 @@ impl Clock {
         }
     }
 
-    /// The process runs. Returns when the messages that are here came, or earlier.
+    /// Notes that the process runs. Returns when the messages that have been read came, or
+    /// an earlier time.
     pub(super) fn wakes(&mut self, now: Instant) -> Instant {
         if now >= self.ran + STOP {
             self.steady = now;
@@ -44,7 +45,7 @@ impl Clock {
         self.idle
     }
 
-    /// There are no more messages.
+    /// Notes that there are no more messages to read.
     pub(super) fn idle(&mut self, now: Instant) {
         self.wakes(now);
         if now >= self.steady + SETTLE || self.idle >= self.steady {

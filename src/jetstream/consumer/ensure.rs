@@ -1,9 +1,9 @@
 //! The consumers of an endpoint, one for each partition: created when missing, else
 //! compared.
 //!
-//! The server updates an existing consumer for whoever creates one of its name, and
-//! older servers ignore what they do not know. So a consumer is looked up first, and
-//! what counts is what the server returns.
+//! The server updates an existing consumer if somebody creates one of the same name, and
+//! older servers ignore settings that they do not know. Therefore a consumer is looked up
+//! first, and only what the server returns counts.
 
 use std::time::Duration;
 
@@ -16,14 +16,15 @@ use crate::jetstream::connection::is_at_least;
 use crate::jetstream::error::{JetStreamError, Kind};
 use crate::jetstream::subject;
 
-/// How long the server waits for an acknowledgement, and for its pin to be used.
+/// How long the server waits for an acknowledgement (`ack`), and for a request of the
+/// client that has the pin (`pin`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waits {
     pub(crate) ack: Duration,
     pub(crate) pin: Duration,
 }
 
-/// The most events of a partition that are under way at an endpoint.
+/// The largest number of events of a partition that are under way at an endpoint.
 const IN_FLIGHT: i64 = 64;
 
 /// Makes sure that the consumer of an endpoint and a partition exists and fits.
@@ -80,7 +81,7 @@ fn wanted(
         ack_wait: waits.ack,
         max_deliver: -1,
         filter_subject: subject::of_partition(prefix, partition),
-        // Without a pin only one at a time keeps the order.
+        // Without a pin the order is kept only with one event at a time.
         max_ack_pending: if pins { IN_FLIGHT } else { 1 },
         priority_policy: match pins {
             true => PriorityPolicy::PinnedClient,
@@ -92,8 +93,8 @@ fn wanted(
     }
 }
 
-/// Compares what matters. A consumer that an earlier server has created has no pin,
-/// and goes on without one.
+/// Compares the settings that matter. Returns whether the consumer is pinned: one that an
+/// older server has created has no pin, and continues without.
 fn compare(name: &str, wanted: &pull::Config, found: &Config) -> Result<bool, JetStreamError> {
     let pins = found.priority_policy == PriorityPolicy::PinnedClient;
     let most = if pins { IN_FLIGHT } else { 1 };

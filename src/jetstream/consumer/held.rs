@@ -9,10 +9,10 @@ use crate::jetstream::subject::from_header;
 /// A message that a worker holds.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
-    /// Where to acknowledge it.
+    /// The subject to which the message is acknowledged.
     pub(super) reply: Subject,
     pub(super) content: Content,
-    /// Whether it ended as a dead letter.
+    /// Whether the event ended as a dead letter.
     pub(super) is_dead: bool,
     /// Whether the queue had it before.
     pub(super) was_admitted: bool,
@@ -21,7 +21,7 @@ pub(super) struct Held {
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     Event(SharedEvent),
-    /// It cannot be read: what is known of it, and why.
+    /// The message cannot be read: an event with what is known of it, and the error.
     Unreadable(SharedEvent, String),
 }
 
@@ -40,8 +40,8 @@ impl Held {
     }
 }
 
-/// Makes an event of a message that is none, so that its dead letter has all of it:
-/// the body is the `data` of the target.
+/// Makes an event of a message that cannot be read as one, so that its dead letter keeps
+/// everything: the body becomes the `data` of the target.
 fn unreadable(message: &Message) -> SharedEvent {
     let header = |name: &str| {
         let value = message.headers.as_ref()?.get(name)?;

@@ -1,4 +1,4 @@
-//! For how long events may be delivered: [`Lease`].
+//! The right to deliver events for a time: [`Lease`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,9 @@ use tokio::time::Instant;
 /// The right to deliver the events that one opening of a partition's gate has
 /// admitted. Clones share it.
 ///
-/// It ends at a time that confirmed progress moves on, or for good when it is
-/// revoked. Whoever is about to deliver an event looks here first: this process
-/// may have been stopped for longer than the server waits, and the event be with
-/// another worker.
+/// It ends at a time that confirmed progress postpones, or for good when it is revoked.
+/// It is checked right before an event is delivered: this process may have been stopped
+/// for longer than the server waits, and another worker may have the event by now.
 #[derive(Clone, Debug)]
 pub(crate) struct Lease(Arc<Inner>);
 
@@ -32,7 +31,8 @@ impl Lease {
         }))
     }
 
-    /// Sets the end. A lease that was revoked stays so.
+    /// Sets the end. A revoked lease stays revoked: the queue may still hold it when the
+    /// partition already has a new one.
     pub(super) fn set(&self, until: Option<Instant>) {
         let Inner { base, until: own } = &*self.0;
         let nanos = until.map_or(u64::MAX, |until| {

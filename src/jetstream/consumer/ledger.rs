@@ -11,14 +11,14 @@ use super::lease::Lease;
 use crate::event::SharedEvent;
 use crate::queue::{Position, Stored};
 
-/// How an event came back from the queue.
+/// How an event ended at the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// It was delivered.
+    /// The event was delivered.
     Delivered,
-    /// It will not be tried again: its dead letter is kept, or lost.
+    /// The event will not be tried again: its dead letter is kept, or lost.
     Dead,
-    /// It was not delivered, because its lease has ended.
+    /// The event was not delivered, because its lease has ended.
     Returned,
 }
 
@@ -30,11 +30,11 @@ pub(super) struct Ended {
     pub(super) end: End,
 }
 
-/// What the queue has, and under which lease.
+/// The events that the queue has, and the lease of each.
 ///
-/// Positions are given when events are admitted, and count them: the partitions of
-/// a stream have no order between them that a queue could follow. An event that
-/// comes back and is admitted again gets another.
+/// Positions count the events in the order in which they are admitted, because the
+/// partitions of a stream have no order among them that a queue could follow. An event
+/// that comes back and is admitted again gets a new position.
 pub(crate) struct Ledger {
     state: Mutex<State>,
     ended: UnboundedSender<Ended>,
@@ -67,7 +67,7 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the events are when the process ends, in words for people.
+    /// Returns where the events are kept when the process ends, in words for people.
     pub(crate) fn kept_in(&self) -> &str {
         &self.kept_in
     }
@@ -105,7 +105,7 @@ impl Ledger {
         admitted.is_some_and(|admitted| admitted.lease.is_valid(Instant::now()))
     }
 
-    /// An event has come back.
+    /// Takes back an event, and tells the consumer how it ended.
     pub(super) fn end(&self, position: Position, end: End) {
         let Some(admitted) = self.state().admitted.remove(&position) else {
             return;
@@ -115,7 +115,7 @@ impl Ledger {
             sequence,
             ..
         } = admitted;
-        // Without the consumer, nobody needs to know.
+        // If the consumer has ended, its partitions were given up.
         let _gone = self.ended.send(Ended {
             partition,
             sequence,

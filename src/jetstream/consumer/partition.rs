@@ -1,48 +1,47 @@
-//! Who may deliver the events of a partition to an endpoint, and in which order:
-//! [`Partition`].
+//! Decides which events of a partition may be delivered to an endpoint, and in which
+//! order: [`Partition`].
 //!
-//! This is a state machine without a clock and without a network: it is told what
-//! came and what time it is, and says what is to be done.
+//! This is a state machine without a clock and without a network: messages, answers and
+//! the time are passed in, and it returns the [`Action`]s to take.
 //!
 //! # Why a pin is not enough
 //!
-//! The server pins a consumer to one worker at a time. When the pin moves, the
-//! events that the last worker had not acknowledged are delivered again, each when
-//! *its* wait is over, while newer ones are delivered at once. And a worker that
-//! was stopped for a while does not know that it lost the pin. So there are two
-//! more rules.
+//! The server pins a consumer to one worker at a time. When the pin moves, the events
+//! that the last worker had not acknowledged are delivered again, each when *its* wait is
+//! over, while newer ones are delivered at once. A worker that was stopped for a while
+//! also does not know that it has lost the pin. So there are two more rules.
 //!
-//! **The gate keeps the order.** Under a new pin nothing is processed. The partition
-//! asks the server how far it has delivered and how many of these events are not
-//! acknowledged, and gathers them. It opens when it holds as many, and goes on in the
-//! order of the stream. The gate shuts again when anything is missing: a lease has
-//! ended, or the numbers of the deliveries have a gap, because a connection was lost
-//! with deliveries in it. What is held is never capped below the most that the server
-//! has under way, or the gate would wait for what cannot come.
+//! **The gate keeps the order.** Under a new pin nothing is delivered to the endpoint at
+//! first. The partition asks the server how far it has delivered and how many of these
+//! events are not acknowledged, and gathers them. The gate opens when that many are held,
+//! and delivery continues in the order of the stream. The gate shuts again when anything
+//! is missing: a lease has ended, or the numbers of the deliveries have a gap because a
+//! connection was lost with deliveries in it. The number of events that are held is never
+//! limited below the number that the server has under way, or the gate would never open.
 //!
-//! As many are not always the same. What is held and acknowledged by another worker
-//! would be counted for one that is missing. Therefore
+//! The same number is not always the same events: one that is held here and was
+//! acknowledged by another worker would count in place of one that is missing. Therefore
 //!
-//! - only what has come since the gate shut counts. What was held before is dropped,
-//!   or comes back from the queue and is dropped then, and the server delivers it
-//!   again;
-//! - the server's counts must add up. Nothing that is gathered is acknowledged here, so
-//!   that a count which falls tells of an acknowledgement that another worker had on
-//!   its way when it lost the pin. Gathering then begins anew.
+//! - only events that have come since the gate shut count. Those held before are dropped,
+//!   at once or when they come back from the queue, and the server delivers them again;
+//! - the server's counts must add up. Nothing that is gathered is acknowledged here, so a
+//!   count that falls shows an acknowledgement that another worker had under way when it
+//!   lost the pin. Gathering then begins again.
 //!
 //! **The lease avoids repeats.** An event is dropped unless it came, or the server
 //! confirmed its progress, within [`LEASE`] of the time after which the server delivers
-//! it again. One that has ended ends the [`Lease`] of all that the gate has admitted,
-//! because later events would overtake it. Without it, a worker that goes on after a
-//! stop would deliver all that it holds once more, after another worker has.
+//! it again. When one event is dropped, the [`Lease`] of all that the gate has admitted
+//! ends, because later events would overtake it. Without the lease, a worker that
+//! continues after a stop would deliver everything that it holds again, after another
+//! worker has delivered it.
 //!
-//! Events that were admitted and not delivered come [back](Partition::returned), and
-//! the gate does not open before all have.
+//! Events that were admitted and not delivered come [back](Partition::returned). The gate
+//! does not open before all of them have.
 //!
 //! # Servers without pins
 //!
-//! There the consumer has at most one event under way, whichever worker gets it. It
-//! needs no gate, and the same lease.
+//! Such a consumer has at most one event under way, whichever worker gets it. It needs no
+//! gate, and has the same lease.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,18 +50,18 @@ use tokio::time::Instant;
 
 use super::lease::Lease;
 
-/// What part of the server's wait an event is held for without confirmed progress.
+/// The part of the server's wait for which an event is held without confirmed progress.
 const LEASE: f64 = 0.8;
 
-/// Progress is told after this part of the wait, and again after half of it until it
-/// is confirmed.
+/// Progress is reported after a fraction of the wait, `1 / PROGRESS`, and again after half
+/// of that until it is confirmed.
 const PROGRESS: u32 = 4;
 
-/// The most events that were delivered without their acknowledgement being
-/// confirmed, which are acknowledged if they come again.
+/// The largest number of events that are remembered because their acknowledgement was not
+/// confirmed. They are acknowledged if they come again.
 const REMEMBERED: usize = 1024;
 
-/// What is to be done next.
+/// A step to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// Ask the server how far it has delivered; then [`Partition::answered`].
@@ -74,7 +73,7 @@ pub(super) enum Action {
     Acknowledge(u64),
     /// Put an event into the queue, under this partition's lease.
     Admit(u64),
-    /// What was admitted is not to be delivered any more.
+    /// Make the queue give back what was admitted and must not be delivered any more.
     Revoke,
 }
 
@@ -85,14 +84,14 @@ pub(super) struct Delivered<T> {
     pub(super) sequence: u64,
     /// The number of the delivery, over all messages and repetitions.
     pub(super) number: u64,
-    /// Who the consumer is pinned to, on servers with pins.
+    /// The pin under which it was delivered, on servers with pins.
     pub(super) pin: Option<String>,
-    /// When it came, or earlier.
+    /// When it came, or an earlier time.
     pub(super) came: Instant,
     pub(super) message: T,
 }
 
-/// What the server says of a consumer.
+/// The state of a consumer as the server states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Progress {
     /// The last message that it has delivered.
@@ -114,7 +113,7 @@ pub(super) struct Partition<T> {
     number: Option<u64>,
     held: BTreeMap<u64, Held<T>>,
     lease: Lease,
-    /// How many are with the queue.
+    /// The number of events that are with the queue.
     admitted: usize,
     /// Whether a lease has ended under which events are with the queue.
     revoked: bool,
@@ -124,7 +123,7 @@ pub(super) struct Partition<T> {
 enum Gate {
     /// Another worker has the pin, or nobody.
     Shut,
-    /// Everything that is not acknowledged is being gathered.
+    /// This worker has the pin, and gathers the events that are not acknowledged.
     Gathering {
         since: Instant,
         /// When to ask, if all that was admitted has come back.
@@ -141,21 +140,21 @@ enum Gate {
 struct Held<T> {
     message: T,
     state: State,
-    /// When the lease of this one ends.
+    /// When the event is dropped unless progress is confirmed before.
     until: Instant,
-    /// When to tell the server next.
+    /// When to report to the server next.
     tell: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// For the gate to open.
+    /// Held until the gate opens.
     Gathered,
     /// With the queue.
     Admitted,
-    /// With the queue, though its lease has ended.
+    /// With the queue, although its lease has ended.
     Lapsed,
-    /// Delivered, and the acknowledgement not confirmed.
+    /// Ended at the endpoint, and its acknowledgement not confirmed.
     Settled,
 }
 
@@ -177,7 +176,7 @@ impl<T> Partition<T> {
         }
     }
 
-    /// The pin to ask for more with.
+    /// Returns the pin that requests for more messages must name.
     pub(super) fn pin(&self) -> Option<&str> {
         self.pin.as_deref()
     }
@@ -186,7 +185,7 @@ impl<T> Partition<T> {
         self.held.get_mut(&sequence).map(|held| &mut held.message)
     }
 
-    /// The lease of what is admitted now.
+    /// Returns the lease of events that are admitted now.
     pub(super) fn lease(&self) -> &Lease {
         &self.lease
     }
@@ -196,7 +195,7 @@ impl<T> Partition<T> {
         self.gate == Gate::Open
     }
 
-    /// Events that are held.
+    /// Returns the number of events that are held.
     pub(super) fn len(&self) -> usize {
         self.held.len()
     }
@@ -211,9 +210,7 @@ impl<T> Partition<T> {
         since + self.hold
     }
 
-    /// A message was delivered.
-    ///
-    /// `update` renews what is held already.
+    /// Takes a message that was delivered. If it is held already, `update` renews it.
     pub(super) fn delivered(
         &mut self,
         now: Instant,
@@ -234,6 +231,7 @@ impl<T> Partition<T> {
             if is_new {
                 self.pin = pin;
             }
+            // Before the message is held, so that it counts as come since the gate shut.
             if is_new || has_gap || self.gate == Gate::Shut {
                 self.gather(now);
             }
@@ -247,7 +245,8 @@ impl<T> Partition<T> {
                     // It counts again when it has come back from the queue.
                     held.state = State::Admitted;
                 }
-                // An acknowledgement was lost: it is sent again at once.
+                // A settled event that is delivered again shows that its acknowledgement
+                // was lost. It is sent again at once.
                 held.tell = if held.state == State::Settled {
                     now
                 } else {
@@ -267,7 +266,7 @@ impl<T> Partition<T> {
         }
     }
 
-    /// The server says that another worker has the pin.
+    /// Notes that another worker has the pin.
     pub(super) fn lost_pin(&mut self) {
         if self.pins {
             self.pin = None;
@@ -276,7 +275,10 @@ impl<T> Partition<T> {
         }
     }
 
-    /// The server has answered a question of that time.
+    /// Takes the server's answer to a question that was asked at that time.
+    ///
+    /// An answer counts only if the question was asked after gathering began, and while no
+    /// acknowledgement was under way that it may or may not include.
     pub(super) fn answered(&mut self, asked: Instant, progress: Progress) {
         let settling = self.is_settling(asked);
         if let Gate::Gathering {
@@ -291,8 +293,8 @@ impl<T> Partition<T> {
         }
     }
 
-    /// The server has confirmed the progress of an event that it was told at that
-    /// time.
+    /// Notes that the server has confirmed the progress of an event that was reported at
+    /// that time. The lease counts from the report: when it arrived is not known.
     pub(super) fn progressed(&mut self, sequence: u64, told: Instant) {
         let (until, tell) = (self.until(told), told + self.ack_wait / PROGRESS);
         if let Some(held) = self.held.get_mut(&sequence)
@@ -303,7 +305,7 @@ impl<T> Partition<T> {
         }
     }
 
-    /// The server has confirmed an acknowledgement.
+    /// Notes that the server has confirmed an acknowledgement.
     pub(super) fn acknowledged(&mut self, sequence: u64) {
         if self
             .held
@@ -314,7 +316,7 @@ impl<T> Partition<T> {
         }
     }
 
-    /// An admitted event has come to its end.
+    /// Notes that an admitted event has ended: it was delivered, or is a dead letter.
     pub(super) fn settled(&mut self, now: Instant, sequence: u64) {
         if let Some(held) = self.held.get_mut(&sequence)
             && matches!(held.state, State::Admitted | State::Lapsed)
@@ -326,7 +328,7 @@ impl<T> Partition<T> {
         self.forget_oldest();
     }
 
-    /// An admitted event was not delivered, and is with the queue no more.
+    /// Takes back an admitted event that was not delivered.
     pub(super) fn returned(&mut self, sequence: u64) {
         let Some(held) = self.held.get_mut(&sequence) else {
             return;
@@ -344,14 +346,14 @@ impl<T> Partition<T> {
         }
     }
 
-    /// Begins to deliver what comes.
+    /// Begins to serve the partition. With pins the gate opens after the first delivery.
     pub(super) fn join(&mut self) {
         if !self.pins {
             self.gate = Gate::Open;
         }
     }
 
-    /// Ends the lease of what is with the queue, and admits no more.
+    /// Ends the lease of the events that are with the queue, and admits no more.
     pub(super) fn leave(&mut self, now: Instant) {
         self.gate = Gate::Shut;
         self.renew(now);
@@ -363,8 +365,8 @@ impl<T> Partition<T> {
         self.admitted == 0 && !self.is_settling(now)
     }
 
-    /// Gives up the pin and everything that is held. Returns the messages that
-    /// nobody else can have yet.
+    /// Gives up the pin and everything that is held. Returns the messages that no other
+    /// worker can have yet, so that the server may be asked to deliver them at once.
     pub(super) fn abandon(&mut self, now: Instant) -> Vec<T> {
         self.pin = None;
         self.number = None;
@@ -373,7 +375,8 @@ impl<T> Partition<T> {
         own.map(|held| held.message).collect()
     }
 
-    /// Shuts the gate, until all that the server waits for has come again.
+    /// Shuts the gate until everything that the server waits for has come again. Events
+    /// that are held do not count, because another worker may have acknowledged them.
     fn gather(&mut self, now: Instant) {
         self.renew(now);
         self.held.retain(|_, held| {
@@ -390,7 +393,7 @@ impl<T> Partition<T> {
         };
     }
 
-    /// Ends the lease, and begins another.
+    /// Ends the lease, and begins another. Events under the old one must come back.
     fn renew(&mut self, now: Instant) {
         self.lease.revoke();
         self.lease = Lease::new(now);
@@ -403,7 +406,7 @@ impl<T> Partition<T> {
         held.any(|held| held.state == State::Settled && now < held.until)
     }
 
-    /// Bounds what is remembered of events whose acknowledgement was lost.
+    /// Bounds the memory of events whose acknowledgement was not confirmed.
     fn forget_oldest(&mut self) {
         while self.held.len() > REMEMBERED {
             let mut held = self.held.iter();

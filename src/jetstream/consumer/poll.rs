@@ -1,9 +1,9 @@
-//! When to ask the server for more: [`Poll`].
+//! Decides when to ask the server for more: [`Poll`].
 //!
-//! A worker that stops asking loses its pin, so there is always a request that the
-//! server has, also while as many events are under way as may be. A request ends by
-//! itself after [`EXPIRES`]. One that the server does not know, because it was
-//! restarted or the connection is another, is noticed by its missing heartbeats.
+//! A worker that stops asking loses its pin. Therefore the server always has a request,
+//! even while the largest number of events is under way. A request ends by itself after
+//! [`EXPIRES`]. If the server has lost it, because it was restarted or the connection was
+//! replaced, its heartbeats are missing.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use tokio::time::Instant;
 /// How long the server keeps a request.
 pub(super) const EXPIRES: Duration = Duration::from_secs(3);
 
-/// How often it tells a client that it still has the request.
+/// How often the server confirms that it still has the request.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// The events that one request may bring.
+/// The largest number of events that one request brings.
 pub(super) const BATCH: usize = 256;
 
-/// Without any sign for so long, the request counts as lost.
+/// How long after the last sign of the server the request counts as lost.
 const SILENCE: Duration = Duration::from_millis(2500);
 
 /// The pause before the next request after one that failed.
@@ -29,7 +29,7 @@ pub(super) struct Poll {
     /// Events that the request may still bring.
     left: usize,
     heard: Instant,
-    /// When to ask at the earliest.
+    /// The earliest time to ask again.
     next: Instant,
     /// When the request ends by itself.
     until: Instant,
@@ -51,25 +51,26 @@ impl Poll {
         !has_request && now >= self.next
     }
 
-    /// A request is sent.
+    /// Notes that a request is sent.
     pub(super) fn asked(&mut self, now: Instant) {
         self.left = BATCH;
         self.heard = now;
         self.until = now + EXPIRES;
     }
 
-    /// The request has brought an event.
+    /// Notes that the request has brought an event.
     pub(super) fn brought(&mut self, now: Instant) {
         self.left = self.left.saturating_sub(1);
         self.heard = now;
     }
 
-    /// The server still has the request.
+    /// Notes that the server still has the request.
     pub(super) fn lives(&mut self, now: Instant) {
         self.heard = now;
     }
 
-    /// The request has ended. `at_once` says that this is no reason to wait.
+    /// Notes that the request has ended. With `at_once` the next one may follow without a
+    /// pause.
     pub(super) fn ended(&mut self, now: Instant, at_once: bool) {
         self.left = 0;
         if !at_once {

@@ -1,10 +1,10 @@
 //! The loop of a worker for one endpoint: [`Consumer`].
 //!
-//! It is a pull loop of its own. The streams of the client stall now and then for
-//! seconds, and its single fetches do not take part in pins. Everything goes over
-//! one subscription, so that a delivery and an answer are seen in the order in which
-//! the server sent them: requests are published with the address of the answer, which
-//! says what was asked.
+//! It polls the server itself: the client library's streams stall for seconds now and
+//! then, and its single fetches do not take part in pins. Everything arrives on one
+//! subscription, so that deliveries and answers are seen in the order in which the
+//! server sent them. A request is published with the address of its answer, which says
+//! what was asked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::jetstream::connection::is_connected;
 use crate::jetstream::metrics;
 use crate::queue::Stored;
 
-/// How often to look at what is due.
+/// How often to check what is due.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How often to report.
@@ -38,7 +38,7 @@ const REPORT: Duration = Duration::from_secs(1);
 /// How often to ask how many events wait.
 const LAG: Duration = Duration::from_secs(5);
 
-/// The most messages that are read in a row.
+/// The largest number of messages that are read before anything else is done.
 const ROW: usize = 256;
 
 /// Which partitions a worker serves, by endpoint. `None` ends its consumers.
@@ -71,7 +71,8 @@ impl Consumer {
         let mut clock = Clock::new(Instant::now());
         let mut actions = Vec::new();
         loop {
-            // In the other cases the subscription was looked at first.
+            // `biased` looks at the subscription first, so if another branch is taken, it
+            // had no message.
             let mut all_read = true;
             tokio::select! {
                 biased;
@@ -101,7 +102,7 @@ impl Consumer {
         }
     }
 
-    /// Reads what is here already, and returns whether that is all.
+    /// Reads the messages that have arrived already. Returns whether none is left.
     fn hear_more(&mut self, came: Instant) -> bool {
         for _ in 0..ROW {
             match self.subscriber.next().now_or_never() {
@@ -112,7 +113,7 @@ impl Consumer {
         false
     }
 
-    /// Serves the partitions that are assigned. Returns false at the end.
+    /// Serves the partitions that are assigned. Returns `false` when the worker is to end.
     fn assign(&mut self) -> bool {
         let now = Instant::now();
         let assignment = self.assignment.borrow_and_update().clone();
@@ -154,7 +155,8 @@ impl Consumer {
         slot.touched = true;
         slot.poll.brought(now);
         slot.left = address.left;
-        // Another worker gets it when its wait is over.
+        // The partition is being given up. The server delivers the message to another
+        // worker when its wait is over.
         if slot.phase != Phase::Serving {
             return;
         }
@@ -190,7 +192,7 @@ impl Consumer {
         }
     }
 
-    /// Tells how many events wait in the partitions that this worker serves.
+    /// Reports how many events wait in the partitions that this worker serves.
     fn report(&mut self, now: Instant) {
         if now < self.next_report {
             return;
@@ -208,7 +210,7 @@ impl Consumer {
         }
     }
 
-    /// Does what is due.
+    /// Does what is due for each partition.
     async fn act(&mut self, actions: &mut Vec<Action>) {
         let mut admitted = Admitted::default();
         let mut revoked = false;
@@ -217,7 +219,7 @@ impl Consumer {
             let Some(slot) = self.slots.get_mut(number) else {
                 return;
             };
-            // With many partitions, most wakes are about one of them.
+            // With many partitions, most wakes concern only one of them.
             if !std::mem::take(&mut slot.touched) {
                 continue;
             }
@@ -252,8 +254,8 @@ impl Consumer {
         }
     }
 
-    /// Puts an event into the queue. One that the endpoint does not want has ended,
-    /// and one that cannot be read becomes a dead letter.
+    /// Puts an event into the queue. An event that the endpoint does not want ends here. A
+    /// message that cannot be read becomes a dead letter.
     fn admit(&mut self, number: usize, sequence: u64, admitted: &mut Admitted) {
         let Some(slot) = self.slots.get_mut(number) else {
             return;
@@ -286,7 +288,7 @@ impl Consumer {
         }
     }
 
-    /// Goes on with giving up a partition.
+    /// Takes the next step of giving up a partition.
     async fn depart(&mut self, number: usize, now: Instant) {
         let Some(slot) = self.slots.get_mut(number) else {
             return;
@@ -300,7 +302,8 @@ impl Consumer {
                     .await;
             }
             Departure::Abandon => {
-                // Not before the pin is given up: they would come back here.
+                // Given back only after the pin: otherwise the server would deliver the
+                // messages to this worker again.
                 for held in slot.abandon(now) {
                     if is_connected(&self.client) {
                         let _closed = self.client.publish(held.reply, "-NAK".into()).await;
@@ -329,8 +332,8 @@ impl Consumer {
             .await;
     }
 
-    /// Asks how many events wait, which deliveries do not tell while all that may be
-    /// under way is.
+    /// Asks how many events wait. Deliveries say so too, but there are none while the
+    /// largest number of events is under way.
     async fn ask_lag(&mut self, number: usize, now: Instant) {
         let slot = self.slots.get_mut(number);
         let serves = |slot: &&mut Slot| slot.phase == Phase::Serving;
@@ -365,8 +368,9 @@ impl Consumer {
         self.publish(reply, number, question, word.into()).await;
     }
 
-    /// Publishes something that is answered. Without a connection it is left out, and
-    /// due again soon: the client would keep it, and send all of it at once later.
+    /// Publishes something that is answered. Without a connection nothing is published and
+    /// the action is due again soon: the client would buffer everything and send it at once
+    /// later.
     async fn publish(&self, subject: String, number: usize, question: Question, payload: Vec<u8>) {
         if is_connected(&self.client) {
             let address = question.to_address(&self.inbox, number);

@@ -14,23 +14,23 @@ pub(super) struct Slot {
     pub(super) partition: Partition<Held>,
     pub(super) poll: Poll,
     pub(super) phase: Phase,
-    /// Messages that the server had not delivered when it was last heard of.
+    /// Messages that the server has not delivered, as of its last answer.
     pub(super) left: u64,
-    /// When the server was last asked for that.
+    /// When the server was last asked for that number.
     pub(super) asked: Instant,
-    /// Whether anything has happened since the last look at what is due.
+    /// Whether anything has happened since [`Partition::act`] was called last.
     pub(super) touched: bool,
 }
 
 /// Whether the worker serves the partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Another worker does.
+    /// Another worker serves the partition, or nobody does.
     Away,
     Serving,
-    /// It gives the partition up, and waits for what is with the queue.
+    /// The worker gives the partition up, and waits for the events that are with the queue.
     Leaving,
-    /// The server is told to give the pin to another.
+    /// The server was told to give the pin to another worker.
     Unpinning {
         since: Instant,
     },
@@ -63,7 +63,7 @@ impl Slot {
         }
     }
 
-    /// Whether the worker is to serve it from now on.
+    /// Sets whether the worker is to serve the partition.
     pub(super) fn serve(&mut self, now: Instant, serve: bool) {
         match (self.phase, serve) {
             (Phase::Away, true) => {
@@ -75,7 +75,8 @@ impl Slot {
                 self.phase = Phase::Leaving;
                 self.partition.leave(now);
             }
-            // Once begun, it is given up: another worker may be told already.
+            // Giving up a partition is not interrupted: another worker may already have
+            // been told to serve it.
             _ => {}
         }
     }

@@ -7,7 +7,8 @@ use super::ledger::{End, Ledger};
 use crate::queue::{Position, Refill, Reload, Room, Store};
 
 /// The store of a worker's queue. It lends what a consumer holds, which is bounded by
-/// what the server has under way: the queue has all of it, and never asks for more.
+/// the number of events that the server has under way. The queue has all of it and never
+/// asks for more.
 #[derive(Debug)]
 pub(super) struct LentEvents(pub(super) Arc<Ledger>);
 
@@ -28,8 +29,8 @@ impl Store for LentEvents {
         self.0.end(position, End::Dead);
     }
 
-    /// Nobody would try it again before its lease ends, and then it would be given up
-    /// again.
+    /// Ends the event. If it stayed in the stream, it would be delivered again when its
+    /// lease ends, and be given up again.
     fn lose(&self, position: Position) {
         self.0.end(position, End::Dead);
     }

@@ -1,4 +1,4 @@
-//! What goes over the connection between a worker and the server.
+//! Requests to the server, and the addresses and answers that it sends.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) const GROUP: &str = "workers";
 
 const PIN: &str = "Nats-Pin-Id";
 
-/// Asks for the next messages of a consumer.
+/// Returns the request for the next messages of a consumer.
 pub(super) fn pull_request(pins: bool, pin: Option<&str>) -> Vec<u8> {
     #[derive(Serialize)]
     struct Pull<'a> {
@@ -32,11 +32,11 @@ pub(super) fn pull_request(pins: bool, pin: Option<&str>) -> Vec<u8> {
         group: pins.then_some(GROUP),
         id: pin.filter(|_| pins),
     };
-    // A struct of numbers and texts.
+    // Numbers and texts can always be serialized.
     serde_json::to_vec(&pull).unwrap_or_default()
 }
 
-/// What the address for acknowledgements says of a delivery.
+/// The facts about a delivery in its address for acknowledgements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Address<'a> {
     pub(super) consumer: &'a str,
@@ -47,9 +47,9 @@ pub(super) struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// Reads `$JS.ACK.<stream>.<consumer>.<repetitions>.<sequence>.<number>.<time>.<left>`;
-    /// newer servers put domain and account before the stream, and may put more at
-    /// the end.
+    /// Reads `$JS.ACK.<stream>.<consumer>.<repetitions>.<sequence>.<number>.<time>.<left>`.
+    /// Newer servers insert domain and account before the stream, and may append more
+    /// tokens.
     pub(super) fn read(reply: &'a str) -> Option<Self> {
         let tokens: Vec<_> = reply.split('.').collect();
         let start = match (&*tokens, tokens.len()) {
@@ -67,8 +67,8 @@ impl<'a> Address<'a> {
     }
 }
 
-/// The pin under which a message was delivered. A publisher may have put one there
-/// before, so the last counts.
+/// Returns the pin under which a message was delivered. A publisher can set this header
+/// too, so the last one counts, which the server has added.
 pub(super) fn pin(message: &Message) -> Option<String> {
     let headers = message.headers.as_ref()?;
     headers.get_last(PIN).map(|pin| pin.as_str().to_owned())
@@ -87,8 +87,8 @@ struct Sequences {
     stream_seq: u64,
 }
 
-/// Reads the server's answer to a question for a consumer, and how many messages it
-/// has not delivered.
+/// Reads the server's answer to a question for the state of a consumer. Returns its
+/// progress, and how many messages it has not delivered.
 pub(super) fn read_info(payload: &[u8]) -> Option<(Progress, u64)> {
     let Info {
         delivered,
@@ -102,23 +102,24 @@ pub(super) fn read_info(payload: &[u8]) -> Option<(Progress, u64)> {
     Some((progress, num_pending))
 }
 
-/// What a worker asked, as the last tokens of the address of the answer.
+/// What a worker asked. It is written into the address of the answer, so that nothing has
+/// to be remembered about open questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
-    /// For messages.
+    /// The next messages.
     Messages,
-    /// For the state of the consumer, so long after the start.
+    /// The state of the consumer, asked at this time after the start.
     Info(Duration),
-    /// To note the progress of an event, so long after the start.
+    /// That work on this event goes on, told at this time after the start.
     Progress(u64, Duration),
-    /// To end an event.
+    /// That this event has ended.
     End(u64),
-    /// To give up the pin.
+    /// That the pin is given up.
     Unpin,
 }
 
 impl Question {
-    /// Returns the address of the answer: of a partition, below `inbox`.
+    /// Returns the address for the answer about a partition, below `inbox`.
     pub(super) fn to_address(self, inbox: &str, partition: usize) -> String {
         let nanos = |after: Duration| u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
         match self {
@@ -132,7 +133,7 @@ impl Question {
         }
     }
 
-    /// Reads an address, and returns the partition too.
+    /// Reads an address. Returns the partition and the question.
     pub(super) fn read(address: &str, inbox: &str) -> Option<(usize, Self)> {
         let rest = address.strip_prefix(inbox)?.strip_prefix('.')?;
         let mut tokens = rest.split('.');
@@ -151,9 +152,9 @@ impl Question {
     }
 }
 
-/// Returns the name of the consumer of an endpoint and a partition. What names of
-/// consumers cannot have is written as `_` and two hexadecimal digits, so that no
-/// two endpoints share one.
+/// Returns the name of the consumer of an endpoint and a partition. Bytes that names of
+/// consumers cannot have are written as `_` and two hexadecimal digits, so that no two
+/// endpoints share a consumer.
 pub(crate) fn consumer_name(endpoint: &str, partition: u16) -> String {
     let mut name = String::with_capacity(endpoint.len() + 6);
     for byte in endpoint.bytes() {

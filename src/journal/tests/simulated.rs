@@ -20,6 +20,17 @@ impl SimulatedDisk {
         Journal::manual(options, self.0.opener())
     }
 
+    /// Flips a bit of each place where these bytes are. Returns how many there were.
+    pub(crate) fn damage(&self, bytes: &[u8]) -> usize {
+        let mut content = self.0.bytes();
+        let places = content.windows(bytes.len()).enumerate();
+        let places = places.filter(|(_, found)| *found == bytes);
+        let places: Vec<_> = places.map(|(at, _)| at).collect();
+        places.iter().for_each(|at| content[*at] ^= 1);
+        self.0.set_bytes(content);
+        places.len()
+    }
+
     /// Loses power: what was not synced is there in part.
     pub(crate) fn crash(&self, random: &mut fastrand::Rng) {
         self.0.crash(random);

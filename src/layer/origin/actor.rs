@@ -64,7 +64,12 @@ impl Credentials {
         }
         match authorization.split_once(' ') {
             Some((scheme, token)) if self.bearer && scheme.eq_ignore_ascii_case("bearer") => {
-                subject(token).map_or(Identity::Unclear, Identity::Name)
+                match subject(token) {
+                    // As the specification of tokens says it of clients without a name.
+                    Some(subject) if subject.is_empty() => Identity::Nobody,
+                    Some(subject) => Identity::Name(subject),
+                    None => Identity::Unclear,
+                }
             }
             _ => Identity::Nobody,
         }
@@ -107,6 +112,11 @@ fn subject(token: &str) -> Option<String> {
     struct Claims {
         sub: String,
     }
+    // Anything else might be several credentials, of which the registry reads another.
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !token.bytes().all(is_part) {
+        return None;
+    }
     let mut parts = token.split('.');
     let (Some(_), Some(claims), Some(_), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -115,7 +125,7 @@ fn subject(token: &str) -> Option<String> {
     };
     let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
     let Claims { sub } = serde_json::from_slice(&claims).ok()?;
-    (!sub.is_empty() && is_name(&sub)).then_some(sub)
+    is_name(&sub).then_some(sub)
 }
 
 /// Whether a name is bounded and has no control characters, with which a client
@@ -164,6 +174,7 @@ mod tests {
             (basic(&long), Some("n".repeat(NAME_LIMIT))),
             (basic(":secret"), None),
             (bearer(r#"{"sub":"me","iss":"x"}"#), Some("me".into())),
+            (bearer(r#"{"sub":""}"#), None),
             ("Bearer".into(), None),
             ("Digest username=\"me\"".into(), None),
             (String::new(), None),
@@ -193,11 +204,13 @@ mod tests {
             &[&huge],
             &[&bearer(r#"{"sub":"a","sub":"b"}"#)],
             &[&bearer(r#"{"sub":7}"#)],
-            &[&bearer(r#"{"sub":""}"#)],
             &[&bearer("{}")],
             &[&bearer("junk")],
             &["Bearer opaque"],
             &["Bearer a.b.c.d"],
+            &[&bearer(r#"{"sub":"me"}"#).replace(' ', "  ")],
+            &[&bearer(r#"{"sub":"me"}"#).replace("e30", "x, Basic e30")],
+            &[&bearer(r#"{"sub":"me"}"#).replace("sig", "sig, Basic x")],
         ] {
             assert_eq!(name(BOTH, given), (None, true), "{given:?}");
         }

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use super::query::{FirstValues, UploadParameters};
+use super::query::{UploadParameters, Values};
 
 /// Whether a body of this type can carry parameters. `content_type` is the
 /// header's value as received.
@@ -56,17 +56,17 @@ fn multipart(boundary: &str, body: &[u8]) -> Option<UploadParameters> {
         delimiter: delimiter.as_bytes(),
         newline: b"",
     };
-    let mut first = FirstValues::default();
+    let mut values = Values::default();
     let mut more = reader.skip_preamble()?;
     while more {
         let name = reader.part_name()?;
         let (content, another) = reader.content()?;
         if let Some(name) = name {
-            first.add(&name, String::from_utf8_lossy(content));
+            values.add(&name, String::from_utf8_lossy(content));
         }
         more = another;
     }
-    Some(first.into_parameters())
+    Some(values.into_parameters())
 }
 
 /// Reads a multipart body line by line.

@@ -21,7 +21,7 @@ mod spelling;
 
 pub(super) use encode::{name_in_path, segment};
 pub(super) use location::{location_repository, same_name};
-pub(super) use query::UploadParameters;
+pub(super) use query::{Parameter, UploadParameters};
 pub(super) use spelling::resolved;
 
 use path::{Kind, Verb};

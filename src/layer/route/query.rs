@@ -5,36 +5,70 @@ use std::collections::HashSet;
 
 use percent_encoding::percent_decode;
 
-/// The parameters of an upload, from the query or from a form body. An empty
-/// value counts as absent.
+/// The parameters of an upload, from the query or from a form body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::layer) struct UploadParameters {
-    pub(in crate::layer) digest: Option<String>,
-    pub(in crate::layer) mount: Option<String>,
-    pub(in crate::layer) from: Option<String>,
+    pub(in crate::layer) digest: Parameter,
+    pub(in crate::layer) mount: Parameter,
+    pub(in crate::layer) from: Parameter,
 }
 
-impl UploadParameters {
-    /// Reads `application/x-www-form-urlencoded` text. As in Go, the first
-    /// value of a name counts.
-    pub(in crate::layer) fn parse(text: &[u8]) -> Self {
-        let mut first = FirstValues::default();
-        for (name, value) in pairs(text) {
-            first.add(&name, value);
+/// What a request says of one parameter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::layer) enum Parameter {
+    /// Absent, or empty.
+    #[default]
+    Absent,
+    Is(String),
+    /// Given more than once with different values. Go takes the first, other
+    /// frameworks take the last, so that a client could make the event tell another
+    /// story than the registry.
+    Unclear,
+}
+
+impl Parameter {
+    pub(in crate::layer) fn is_given(&self) -> bool {
+        *self != Self::Absent
+    }
+
+    /// Returns the value, if it is clear.
+    pub(in crate::layer) fn value(&self) -> Option<&str> {
+        match self {
+            Self::Is(value) => Some(value),
+            Self::Absent | Self::Unclear => None,
         }
-        first.into_parameters()
+    }
+
+    /// Returns the value that query and form body give together. `None` if they
+    /// contradict each other: registries disagree about which one counts.
+    pub(in crate::layer) fn agreed<'a>(query: &'a Self, form: &'a Self) -> Option<&'a str> {
+        match (query, form) {
+            (Self::Absent, other) | (other, Self::Absent) => other.value(),
+            (query, form) => query.value().filter(|_| query == form),
+        }
     }
 }
 
-/// The first value of each parameter, empty ones included.
-#[derive(Default)]
-pub(super) struct FirstValues<'a> {
-    digest: Option<Cow<'a, str>>,
-    mount: Option<Cow<'a, str>>,
-    from: Option<Cow<'a, str>>,
+impl UploadParameters {
+    /// Reads `application/x-www-form-urlencoded` text.
+    pub(in crate::layer) fn parse(text: &[u8]) -> Self {
+        let mut values = Values::default();
+        for (name, value) in pairs(text) {
+            values.add(&name, value);
+        }
+        values.into_parameters()
+    }
 }
 
-impl<'a> FirstValues<'a> {
+/// The values of each parameter, empty ones included.
+#[derive(Default)]
+pub(super) struct Values<'a> {
+    digest: Value<'a>,
+    mount: Value<'a>,
+    from: Value<'a>,
+}
+
+impl<'a> Values<'a> {
     pub(super) fn add(&mut self, name: &str, value: Cow<'a, str>) {
         let place = match name {
             "digest" => &mut self.digest,
@@ -42,18 +76,35 @@ impl<'a> FirstValues<'a> {
             "from" => &mut self.from,
             _ => return,
         };
-        place.get_or_insert(value);
+        match &place.first {
+            None => place.first = Some(value),
+            Some(first) => place.contradicted |= *first != value,
+        }
     }
 
     pub(super) fn into_parameters(self) -> UploadParameters {
-        let given = |value: Option<Cow<'_, str>>| {
-            let value = value.filter(|value| !value.is_empty());
-            value.map(Cow::into_owned)
-        };
         UploadParameters {
-            digest: given(self.digest),
-            mount: given(self.mount),
-            from: given(self.from),
+            digest: self.digest.into_parameter(),
+            mount: self.mount.into_parameter(),
+            from: self.from.into_parameter(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Value<'a> {
+    first: Option<Cow<'a, str>>,
+    contradicted: bool,
+}
+
+impl Value<'_> {
+    fn into_parameter(self) -> Parameter {
+        if self.contradicted {
+            return Parameter::Unclear;
+        }
+        match self.first {
+            Some(value) if !value.is_empty() => Parameter::Is(value.into_owned()),
+            _ => Parameter::Absent,
         }
     }
 }

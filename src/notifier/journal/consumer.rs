@@ -18,11 +18,12 @@ use crate::queue::{Entry, Position, Queue};
 
 /// The queues of the endpoints, by their number in the journal.
 ///
-/// It keeps none of them alive: they have the journal, and the journal has it.
+/// It keeps no queue alive, because that would be a circle: the queues have the journal,
+/// and the journal has this.
 pub(super) struct Queues {
-    /// In the order in which they are attached.
+    /// The parts of the endpoints, in the order in which they are attached.
     parts: Vec<Parts>,
-    /// Which of them has which number, once they are attached.
+    /// The index of each endpoint by its id, once the journal is attached.
     ids: OnceLock<HashMap<EndpointId, usize>>,
     /// Where dead letters are written.
     runtime: Option<Handle>,
@@ -36,7 +37,7 @@ struct Parts {
 }
 
 impl Queues {
-    /// What the journal is to deliver to, with what each shares with its store.
+    /// Creates the consumer of these endpoints, each with what it shares with its store.
     pub(super) fn new(endpoints: &[Arc<Running>], members: Vec<Arc<Member>>) -> Self {
         let parts = |(endpoint, member): (&Arc<Running>, _)| {
             let (queue, dead_letters) = endpoint.parts();
@@ -70,7 +71,8 @@ impl Consumer for Queues {
         for (backlog, parts) in endpoints.iter().zip(&self.parts) {
             parts.member.set_id(backlog.endpoint);
             if let Some(queue) = parts.queue.upgrade() {
-                queue.adopt(Position(backlog.adopted));
+                // Those that it may not want are never offered.
+                queue.recover(Position(backlog.adopted));
                 let events = usize::try_from(backlog.events).unwrap_or(usize::MAX);
                 queue.announce(events, Position(end));
             }
@@ -97,8 +99,8 @@ impl Consumer for Queues {
         ) else {
             return false;
         };
-        // They have had their chance to become letters, or came before the endpoint,
-        // which does not want them.
+        // The letters of these events were lost before, or the endpoint does not want them.
+        // They end without a letter.
         for position in parts.member.expire(&mut events) {
             queue.settle_forgotten(Some(position));
         }
@@ -108,7 +110,8 @@ impl Consumer for Queues {
             under_way.remove(&position);
         }
         if !expired.is_empty() {
-            // The journal waits for nobody: it may keep the letters itself.
+            // In a task of its own, because the journal must not wait: it may be the one that
+            // keeps the letters.
             runtime.spawn(async move {
                 let (expired, cause) = (expired.into_iter().map(untried), Cause::default());
                 let told = |_| {};
@@ -130,7 +133,7 @@ impl Consumer for Queues {
     }
 }
 
-/// An event with the account of no attempts.
+/// Pairs an event with the account of no attempts.
 fn untried<T, U: Default>(entry: T) -> (T, U) {
     (entry, U::default())
 }

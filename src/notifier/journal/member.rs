@@ -1,4 +1,4 @@
-//! What the store and the consumer of one endpoint share: [`Member`].
+//! The state that the store and the consumer of one endpoint share: [`Member`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,11 +8,11 @@ use crate::endpoint::Running;
 use crate::journal::{EndpointId, Stored};
 use crate::queue::Position;
 
-/// Events of one endpoint whose dead letters were lost and that stay in the journal.
-/// Of more, the oldest end.
+/// The largest number of events of one endpoint that stay in the journal although their
+/// dead letters were lost. Beyond it the oldest end.
 const MOST_LOST: usize = 10_000;
 
-/// An endpoint as one of those that take their events out of a journal.
+/// An endpoint that takes its events out of a journal.
 #[derive(Default)]
 pub(super) struct Member {
     id: OnceLock<EndpointId>,
@@ -21,23 +21,22 @@ pub(super) struct Member {
     lost: Mutex<Lost>,
 }
 
-/// Events whose dead letters were lost. They are counted and logged as such, stay in
-/// the journal, and are delivered again after a restart, unless their space is wanted
-/// before.
+/// Events whose dead letters were lost, which was counted and logged. They stay in the
+/// journal and are delivered again after a restart, unless their space is needed before.
 #[derive(Debug, Default)]
 struct Lost {
     positions: BTreeSet<Position>,
-    /// The limits have ended all events below this position.
+    /// The journal's limits have ended all events below this position.
     expired: Position,
 }
 
 impl Member {
-    /// Its number in the journal. `None` before the journal is attached.
+    /// Returns its id in the journal, or `None` before the journal is attached.
     pub(super) fn id(&self) -> Option<EndpointId> {
         self.id.get().copied()
     }
 
-    /// The journal is attached.
+    /// Sets the id when the journal is attached.
     pub(super) fn set_id(&self, id: EndpointId) {
         // Each is set once.
         let _first = self.id.set(id);
@@ -64,8 +63,8 @@ impl Member {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The dead letter of an event was lost. Returns the event that ends for it, if
-    /// one does.
+    /// Notes that the dead letter of an event was lost. Returns the event that has to end
+    /// now: this one if its space is needed, or the oldest if there are too many.
     pub(super) fn lose(&self, position: Position) -> Option<Position> {
         let mut lost = self.lost();
         if position < lost.expired {
@@ -78,9 +77,9 @@ impl Member {
         }
     }
 
-    /// The limits end these events, which are all up to the last of them. Takes those
-    /// out of them whose dead letters were lost before, and those that the endpoint does
-    /// not want.
+    /// Takes out of `events` those whose dead letters were lost before and those that the
+    /// endpoint does not want, and returns them. The journal's limits end all events up to
+    /// the last one.
     pub(super) fn expire(&self, events: &mut Vec<Stored>) -> Vec<Position> {
         let mut lost = self.lost();
         if let Some(last) = events.last() {

@@ -76,14 +76,14 @@ impl Recorder {
     }
 }
 
-/// The histogram of the duration of commits.
+/// Returns the histogram of the duration of commits.
 pub(super) fn syncs() -> Histogram {
     let text = "Duration of a commit of the journal, its sync included";
     describe_histogram!(SYNC, Unit::Seconds, text);
     histogram!(SYNC)
 }
 
-/// The counter of events that are in memory only.
+/// Returns the counter of events that are in memory only.
 pub(super) fn not_durable() -> Counter {
     let text = "Events that the journal could not store and that are in memory only";
     describe_counter!(NOT_DURABLE, text);

@@ -6,10 +6,11 @@
 //!                                                 └── store: refill, settle
 //! ```
 //!
-//! The sink stands in front of all endpoints and asks their filters once for
-//! each event. The journal hands an event to the queues when it is on disk, and
-//! only then is the write accepted. Each queue is a window over the journal.
+//! The sink is in front of all endpoints and evaluates their filters once for each event.
+//! The journal hands an event to the queues when it is on disk, and only then is the write
+//! accepted. Each queue is a window over the journal.
 
+mod access;
 mod consumer;
 mod member;
 mod metrics;
@@ -23,7 +24,6 @@ use self::consumer::Queues;
 use self::member::Member;
 use self::sink::JournalSink;
 use self::store::JournalStore;
-use super::notifier::Notifier;
 use super::status::NotifierStatus;
 use crate::dead_letter::DeadLetter;
 use crate::endpoint::{Backing, Running};
@@ -33,7 +33,7 @@ pub(super) use crate::journal::Journal;
 use crate::journal::{Attach, Attachment, Number};
 use crate::sink::{Acceptance, Destination, Sink};
 
-/// A journal whose endpoints are not started.
+/// A journal whose endpoints have not been started yet.
 pub(super) struct Starting {
     journal: Journal,
     clock: fn() -> SystemTime,
@@ -49,7 +49,7 @@ impl Starting {
         }
     }
 
-    /// What is below the next endpoint.
+    /// Returns what to put under the next endpoint.
     pub(super) fn backing(&mut self) -> Backing {
         let member = Arc::new(Member::default());
         self.members.push(member.clone());
@@ -60,8 +60,8 @@ impl Starting {
         }
     }
 
-    /// Connects the journal to the endpoints, which are those in the order of
-    /// their [`backing`](Self::backing).
+    /// Connects the journal to the endpoints, which must be in the order of the calls of
+    /// [`backing`](Self::backing).
     pub(super) fn attach(
         self,
         endpoints: &[Arc<Running>],
@@ -90,8 +90,8 @@ impl Starting {
     }
 }
 
-/// A journal under the queues. Another notifier may have it when the last clone is
-/// dropped, or it is [finished](Self::finish).
+/// A journal under the queues. Another notifier may use it after the last clone was
+/// dropped, or after [`finish`](Self::finish).
 #[derive(Clone)]
 pub(super) struct Journaled {
     journal: Journal,
@@ -100,7 +100,7 @@ pub(super) struct Journaled {
 }
 
 impl Journaled {
-    /// Writes to all endpoints that want an event.
+    /// Returns the sink that writes to all endpoints that want an event.
     pub(super) fn sink(&self) -> Arc<dyn Sink> {
         Arc::new(self.sink.clone())
     }
@@ -126,11 +126,11 @@ impl Journaled {
         self.sink.decided().await;
     }
 
-    /// Waits until it is on disk what was settled, and gives the journal back.
+    /// Waits until settled events are recorded on disk, and gives the journal back.
     pub(super) async fn finish(&self, limit: Duration) {
         match tokio::time::timeout(limit, self.journal.flush()).await {
             Ok(Ok(())) => {}
-            // They are delivered again after a restart, which is no loss.
+            // Events whose settling is not on disk are delivered again after a restart.
             Ok(Err(error)) => {
                 let error = crate::error::with_causes(&error);
                 tracing::warn!(error, "the last deliveries may be repeated");
@@ -143,13 +143,5 @@ impl Journaled {
     pub(super) fn add_to(&self, status: &mut NotifierStatus) {
         status.not_durable = self.sink.not_durable();
         status.journal = Some(self.journal.status());
-    }
-}
-
-impl Notifier {
-    /// Returns the journal that keeps the events of the endpoints, if there is one. Its
-    /// dead letters can be listed, sent again and purged while the notifier runs.
-    pub fn journal(&self) -> Option<&Journal> {
-        self.0.journal.as_ref().map(|it| &it.journal)
     }
 }

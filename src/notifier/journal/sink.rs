@@ -11,18 +11,17 @@ use crate::endpoint::Running;
 use crate::event::{Action, SharedEvent};
 use crate::journal::{EndpointId, Journal, JournalError, JournalStatus, Number, Refused, Wanted};
 use crate::queue;
-use crate::sink::{Acceptance, Destination, Sink, SinkError};
+use crate::sink::{Acceptance, Destination, Sink, SinkError, Turn};
 
 /// Writes each event once, for all endpoints that want it. A write is accepted
 /// when its event is on disk and the queues know of it.
 ///
 /// # When the journal cannot take an event
 ///
-/// A [write](Sink::write) gives the event to the queues all the same, in memory
-/// only, and counts it as not durable. What a queue cannot hold becomes a dead
-/// letter. A write that is [offered](Destination::offer) fails instead, so that
-/// it is repeated: with `fail_closed` nothing is acknowledged that is not on
-/// disk, as long as there is time.
+/// A [write](Sink::write) gives the event to the queues in memory only, and counts it as
+/// not durable. An event that a queue cannot hold becomes a dead letter. A write that is
+/// [offered](Destination::offer) fails instead, so that it is repeated: with `fail_closed`
+/// nothing is acknowledged that is not on disk, until the time limit.
 #[derive(Clone)]
 pub(super) struct JournalSink(Arc<Shared>);
 
@@ -30,16 +29,16 @@ struct Shared {
     journal: Journal,
     endpoints: Vec<(EndpointId, Arc<Running>)>,
     closed: AtomicBool,
-    /// Writes whose event is neither on disk nor anywhere else.
+    /// Number of writes whose event is not yet on disk or in a queue.
     undecided: watch::Sender<usize>,
     not_durable: AtomicU64,
     not_durable_metric: Counter,
 }
 
-/// What is done with an event that the journal cannot take.
+/// What to do with an event that the journal cannot take.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Otherwise {
-    /// It goes to the queues, in memory only.
+    /// The event goes to the queues, in memory only.
     InMemory,
     /// The write fails.
     Fail,
@@ -70,7 +69,7 @@ impl JournalSink {
         self.append(event, wanted, number, Otherwise::InMemory)
     }
 
-    /// Events that are, or were, in memory only.
+    /// Returns how many events are, or were, in memory only.
     pub(super) fn not_durable(&self) -> u64 {
         self.0.not_durable.load(Ordering::Relaxed)
     }
@@ -78,7 +77,7 @@ impl JournalSink {
     /// Resolves when every write is decided.
     pub(super) async fn decided(&self) {
         let mut undecided = self.0.undecided.subscribe();
-        // Fails only when the sender is gone, which `self` has.
+        // This fails only if the sender is gone, which `self` keeps.
         let _decided = undecided.wait_for(|writes| *writes == 0).await;
     }
 
@@ -86,11 +85,11 @@ impl JournalSink {
         WeakSink(Arc::downgrade(&self.0))
     }
 
-    /// The endpoints that want an event. Their filters are asked here and nowhere
-    /// else.
-    fn wanted(&self, event: &SharedEvent) -> Wanted {
+    /// Returns the endpoints that want an event. Filters are evaluated here and nowhere
+    /// else, so that the answer is stored with the event.
+    fn wanted(&self, event: &SharedEvent, turn: Turn) -> Wanted {
         let endpoints = self.0.endpoints.iter();
-        let wanted = endpoints.filter(|(_, endpoint)| endpoint.wants(event));
+        let wanted = endpoints.filter(|(_, endpoint)| endpoint.wants_in(event, turn));
         wanted.map(|(id, _)| *id).collect()
     }
 
@@ -124,7 +123,7 @@ impl JournalSink {
             return Acceptance::accepted();
         }
         Acceptance::pending(async move {
-            // The other end answers whatever happens.
+            // The sender always answers, even if the write is dropped.
             answer
                 .await
                 .unwrap_or_else(|_| Acceptance::accepted())
@@ -133,11 +132,11 @@ impl JournalSink {
     }
 }
 
-/// Keeps no journal open.
+/// A handle that does not keep the journal open.
 pub(super) struct WeakSink(Weak<Shared>);
 
 impl WeakSink {
-    /// `None` if there is no notifier any more.
+    /// Returns the status, or `None` if the notifier no longer exists.
     pub(super) fn status(&self) -> Option<JournalStatus> {
         Some(self.0.upgrade()?.journal.status())
     }
@@ -163,8 +162,8 @@ impl Shared {
     }
 }
 
-/// A write on its way to the disk. If it is dropped, nobody knows of the event
-/// any more but the queues, which get it in memory.
+/// A write on its way to the disk. If it is dropped before it is decided, the queues get
+/// the event in memory, so that it is not lost.
 struct Write {
     shared: Arc<Shared>,
     event: SharedEvent,
@@ -195,14 +194,14 @@ impl Write {
         }
     }
 
-    /// Gives the event to the journal, unless as much waits there as may.
+    /// Gives the event to the journal. Returns the write if the journal has no room.
     fn append(self) -> Result<Answer, Self> {
         let (event, wanted) = (self.event.clone(), self.wanted.clone());
         let number = self.number;
         let shared = self.shared.clone();
         let (sender, answer) = oneshot::channel();
-        // The write stays here if the journal refuses the event, which it says at
-        // once.
+        // The callback needs the write, and so does this function if the journal refuses
+        // the event, which it does at once. Whichever comes first takes it out of the slot.
         let slot = Arc::new(std::sync::Mutex::new(Some((self, sender))));
         let taken = slot.clone();
         let take = move || {
@@ -232,8 +231,8 @@ impl Write {
         }
     }
 
-    /// Waits for room as long as it takes. The memory for events that wait for the
-    /// disk is bounded, so that a writer has to.
+    /// Waits for room as long as necessary, and gives the event to the journal. Events that
+    /// wait for the disk are bounded in memory, so writers must wait.
     async fn append_with_room(mut self) -> Answer {
         loop {
             self.shared.journal.room().await;
@@ -250,14 +249,15 @@ impl Write {
                 self.decided = true;
                 Acceptance::accepted()
             }
-            // Nobody waits who would repeat the write.
+            // The write fails only if somebody waits who will repeat it.
             Err(error) if self.otherwise == Otherwise::Fail && !sender.is_closed() => {
                 self.decided = true;
                 Acceptance::failed(SinkError::other(error))
             }
             Err(_) => self.accept_in_memory(),
         };
-        // A writer that has gone lets the letters of refused events go on.
+        // If the writer has stopped waiting, dropping the answer lets the letters of refused
+        // events continue in the background.
         let _gone = sender.send(answer);
     }
 
@@ -270,7 +270,7 @@ impl Write {
 impl Drop for Write {
     fn drop(&mut self) {
         if !self.decided {
-            // Its letters go on in the background.
+            // The letters of refused events continue in the background.
             drop(self.accept_in_memory());
         }
         self.shared.undecided.send_modify(|writes| *writes -= 1);
@@ -279,15 +279,15 @@ impl Drop for Write {
 
 impl Sink for JournalSink {
     fn write(&self, event: &SharedEvent) -> Acceptance {
-        self.append(event, self.wanted(event), Number::Next, Otherwise::InMemory)
+        let wanted = self.wanted(event, Turn::First);
+        self.append(event, wanted, Number::Next, Otherwise::InMemory)
     }
 
     fn is_ready(&self) -> bool {
         !self.0.closed.load(Ordering::SeqCst) && self.0.journal.is_ready()
     }
 
-    /// Takes no more events. The queues stay open for those that are on their way
-    /// to the disk.
+    /// Takes no more events. The queues stay open for events on their way to the disk.
     fn close(&self) {
         self.0.closed.store(true, Ordering::SeqCst);
     }
@@ -298,14 +298,14 @@ impl Destination for JournalSink {
         Sink::is_ready(self)
     }
 
-    fn offer(&self, event: &SharedEvent) -> Acceptance {
-        if self.0.closed.load(Ordering::SeqCst) {
-            return Acceptance::failed(SinkError::closed());
-        }
-        self.append(event, self.wanted(event), Number::Next, Otherwise::Fail)
-    }
-
-    fn offer_last(&self, event: &SharedEvent) -> Acceptance {
-        self.write(event)
+    fn offer(&self, event: &SharedEvent, turn: Turn) -> Acceptance {
+        let otherwise = match turn {
+            Turn::Last => Otherwise::InMemory,
+            Turn::First | Turn::Again if self.0.closed.load(Ordering::SeqCst) => {
+                return Acceptance::failed(SinkError::closed());
+            }
+            Turn::First | Turn::Again => Otherwise::Fail,
+        };
+        self.append(event, self.wanted(event, turn), Number::Next, otherwise)
     }
 }

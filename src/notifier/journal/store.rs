@@ -8,14 +8,14 @@ use super::member::Member;
 use crate::journal::{self, EndpointId, Journal, Most};
 use crate::queue::{Page, Position, Refill, Reload, Room, Store, Stored};
 
-/// How much is read at once: enough that the way to the journal costs nothing,
-/// and little enough that a page in between is no burden to the memory.
+/// How much is read at once: enough that the cost of a call does not matter, and little
+/// enough that a page does not burden the memory.
 const PAGE: Room = Room {
     events: 1_000,
     bytes: 4 << 20,
 };
 
-/// The part of a journal that one endpoint waits for.
+/// The events of a journal that one endpoint waits for.
 pub(super) struct JournalStore {
     journal: Journal,
     member: Arc<Member>,
@@ -58,11 +58,13 @@ impl Part {
 
 impl Store for JournalStore {
     fn refill(&self, from: Position, most: Room, reply: Refill) {
-        // Nothing is asked for before the journal is attached.
+        // Without an id the journal is not attached yet. The queue asks again when the
+        // events of the journal are announced.
         let Some(id) = self.member.id() else { return };
         let part = self.part();
         let answer = move |page: Result<journal::Page, _>| {
-            // While the journal is down, the queue asks again when it has recovered.
+            // If the journal is down, the reply is dropped, and the queue asks again after
+            // the journal has recovered.
             if let Ok(page) = page {
                 let next = Position(page.next);
                 let events = part.wanted(id, page.events);

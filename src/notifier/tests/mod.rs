@@ -6,4 +6,5 @@ mod limits;
 mod oldest;
 mod receiver;
 mod simulation;
+mod sink;
 mod stage;

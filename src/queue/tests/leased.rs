@@ -83,7 +83,7 @@ fn stored(position: u64, repository: &str) -> Stored {
 
 fn lent(limits: Limits) -> (Lender, Arc<Queue>) {
     let lender = Lender::default();
-    let queue = Queue::over(lender.clone(), limits, SystemTime::now, |_| {});
+    let queue = Queue::over(lender.clone(), limits, SystemTime::now, |_| {}, |_| {});
     (lender, queue)
 }
 

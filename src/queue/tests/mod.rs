@@ -15,6 +15,14 @@ fn event(repository: &str) -> SharedEvent {
     event.into()
 }
 
+/// An event that takes at least so many bytes.
+fn event_of(repository: &str, bytes: usize) -> SharedEvent {
+    let mut event = Event::new(Action::Pull);
+    event.target.repository = repository.into();
+    event.target.tag = "t".repeat(bytes);
+    event.into()
+}
+
 const MANY: Limits = Limits {
     events: usize::MAX / 2,
     bytes: usize::MAX / 2,

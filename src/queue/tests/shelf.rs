@@ -1,6 +1,6 @@
 //! A store that outlives its queue, and answers when the test says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
@@ -22,6 +22,11 @@ struct State {
     /// Questions so far.
     refills: usize,
     reloads: usize,
+    /// Events that damage took.
+    damaged: BTreeSet<Position>,
+    /// What the queue says: events that it has accepted, and that it misses.
+    accepted: usize,
+    missing: usize,
 }
 
 #[derive(Debug)]
@@ -41,6 +46,9 @@ impl Default for Shelf {
             page: usize::MAX,
             refills: 0,
             reloads: 0,
+            damaged: BTreeSet::new(),
+            accepted: 0,
+            missing: 0,
         })))
     }
 }
@@ -61,7 +69,10 @@ impl Shelf {
     }
 
     pub(super) fn queue(&self, limits: Limits) -> Arc<Queue> {
-        Queue::over(self.clone(), limits, SystemTime::now, |_| {})
+        let (accepted, missing) = (self.clone(), self.clone());
+        let accepted = move |events| accepted.state().accepted += events;
+        let missing = move |events| missing.state().missing += events;
+        Queue::over(self.clone(), limits, SystemTime::now, accepted, missing)
     }
 
     /// Stores an event. It is not offered yet.
@@ -95,8 +106,22 @@ impl Shelf {
         self.state().events.len()
     }
 
-    pub(super) fn forget_all(&self) -> usize {
-        std::mem::take(&mut self.state().events).len()
+    /// Loses an event that it has, as damage does. The queue may have it in memory.
+    pub(super) fn damage(&self, position: Position) {
+        let mut state = self.state();
+        assert!(state.events.remove(&position).is_some());
+        state.damaged.insert(position);
+    }
+
+    /// All events that it has.
+    pub(super) fn events(&self) -> Vec<Stored> {
+        self.state().events.values().cloned().collect()
+    }
+
+    /// How many events the queue has accepted, and how many it misses.
+    pub(super) fn told(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.accepted, state.missing)
     }
 
     pub(super) fn questions(&self) -> (usize, usize) {
@@ -193,8 +218,10 @@ impl Store for Shelf {
     }
 
     fn settle(&self, position: Position) {
-        let settled = self.state().events.remove(&position);
-        assert!(settled.is_some(), "{position:?} was settled twice");
+        let mut state = self.state();
+        let settled = state.events.remove(&position).is_some();
+        let damaged = state.damaged.remove(&position);
+        assert!(settled || damaged, "{position:?} was settled twice");
     }
 
     fn kept_in(&self) -> &str {

@@ -90,23 +90,62 @@ fn a_store_that_has_nothing_to_say_does_not_wake_the_reader() {
     assert_eq!(queue.take().unwrap().number().unwrap().get(), 1);
 }
 
+/// Takes the next event, which stays under way as if its receiver failed.
+fn fail(shelf: &Shelf, queue: &Arc<Queue>) -> (Entry, Occupied) {
+    let entry = shelf.take(queue).unwrap();
+    let lanes = queue.occupy(std::slice::from_ref(&entry));
+    (entry, lanes)
+}
+
 #[test]
-fn an_event_that_is_larger_than_the_window_comes_alone() {
+fn an_event_that_is_larger_than_the_window_does_not_wait_for_one_that_fails() {
+    let one = memory_of(&event("a"));
+    let limits = Limits {
+        bytes: 2 * one,
+        ..MANY
+    };
+    for restarted in [false, true] {
+        let shelf = Shelf::default();
+        let large = |repository| event_of(repository, 9 * one);
+        let events = [event("a"), large("b"), event("c"), large("d"), event("e")];
+        let queue = shelf.queue(limits);
+        if restarted {
+            events.iter().for_each(|it| drop(shelf.store(it.clone())));
+            queue.announce(events.len(), shelf.end());
+        } else {
+            events
+                .iter()
+                .for_each(|it| shelf.accept(&queue, it.clone()));
+        }
+        let _failing = fail(&shelf, &queue);
+        let failing_too = fail(&shelf, &queue);
+        assert_eq!(failing_too.0.repository(), "b");
+        let third = shelf.take(&queue).unwrap();
+        assert_eq!(third.repository(), "c", "others go on");
+        queue.settle(&third);
+        // But there is only one of these at a time.
+        assert!(shelf.take(&queue).is_none());
+        let questions = shelf.questions();
+        assert!(queue.take().is_none());
+        assert_eq!(shelf.questions(), questions, "it would not fit again");
+        queue.settle(&failing_too.0);
+        queue.release(failing_too.1);
+        assert_eq!(settle_all(&shelf, &queue), [4, 5]);
+    }
+}
+
+#[test]
+fn an_event_that_does_not_fit_beside_one_that_fails_does_not_wait_for_it() {
     let one = memory_of(&event("a"));
     let shelf = Shelf::default();
     let queue = shelf.queue(Limits {
-        bytes: 2 * one,
+        bytes: 3 * one,
         ..MANY
     });
-    for repository in ["a", &"b".repeat(9 * one), "c"] {
-        shelf.accept(&queue, event(repository));
+    for event in [event("a"), event_of("b", 2 * one), event("c")] {
+        shelf.accept(&queue, event);
     }
-    let first = shelf.take(&queue).unwrap();
-    assert!(shelf.take(&queue).is_none(), "there is no room");
-    let questions = shelf.questions();
-    assert!(queue.take().is_none());
-    assert_eq!(shelf.questions(), questions, "it would not fit again");
-    queue.settle(&first);
+    let _failing = fail(&shelf, &queue);
     assert_eq!(settle_all(&shelf, &queue), [2, 3]);
 }
 
@@ -186,8 +225,37 @@ fn a_store_that_cannot_reload_has_its_events_kept_in_memory() {
     assert_eq!(shelf.questions(), (0, 0));
 }
 
+fn damage_all(shelf: &Shelf) {
+    let events = shelf.events().into_iter();
+    events.for_each(|it| shelf.damage(it.position));
+}
+
 #[test]
-fn events_that_the_store_has_removed_are_not_waited_for() {
+fn events_that_damage_took_are_missed_and_not_waited_for() {
+    let shelf = Shelf::default().pages_of(3);
+    let queue = shelf.queue(Limits { events: 5, ..MANY });
+    (0..20).for_each(|_| shelf.accept(&queue, event("a")));
+    let first = shelf.take(&queue).unwrap();
+    let damaged = shelf.events().split_off(10);
+    damaged[..6].iter().for_each(|it| shelf.damage(it.position));
+    queue.settle(&first);
+    let came = settle_all(&shelf, &queue);
+    assert_eq!(came, (2..=10).chain(17..=20).collect::<Vec<_>>());
+    assert_eq!(queue.size(), (0, 0));
+    assert_eq!(shelf.told(), (20, 6));
+
+    // From before a restart, and nothing comes after it.
+    (0..4).for_each(|_| drop(shelf.store(event("a"))));
+    let queue = shelf.queue(MANY);
+    queue.announce(4, shelf.end());
+    damage_all(&shelf);
+    assert!(shelf.take(&queue).is_none());
+    assert_eq!(queue.size(), (0, 0));
+    assert_eq!(shelf.told(), (24, 10));
+}
+
+#[test]
+fn events_that_are_set_aside_and_that_damage_took_are_missed_and_not_waited_for() {
     let shelf = Shelf::default();
     let queue = shelf.queue(Limits { events: 80, ..MANY });
     let (failing, lanes) = stuck(&shelf, &queue, 30);
@@ -197,11 +265,107 @@ fn events_that_the_store_has_removed_are_not_waited_for() {
         queue.settle(&queue.take().unwrap());
     }
     assert_eq!(queue.size().0, 14);
-    let removed = shelf.forget_all();
-    queue.removed(removed);
+    damage_all(&shelf);
     assert!(shelf.take(&queue).is_none());
     assert_eq!(queue.size(), (0, 0));
     assert!(queue.state().lanes.is_clear());
+    assert_eq!(shelf.told(), (61, 14));
+}
+
+#[test]
+fn a_write_that_failed_and_is_read_before_the_recovery_counts_once() {
+    let shelf = Shelf::default();
+    (0..3).for_each(|_| drop(shelf.store(event("a"))));
+    let queue = shelf.queue(MANY);
+    queue.announce(3, shelf.end());
+    // A page for the events before it contains what the failed write has left, and
+    // only then the store says that it works again.
+    drop(shelf.store(event("a")));
+    assert_eq!(settle_all(&shelf, &queue), [1, 2, 3, 4]);
+    assert_eq!(shelf.told(), (3, 0), "it may be offered yet");
+    for _ in 0..2 {
+        queue.recover(shelf.end());
+        assert_eq!((queue.size(), shelf.told()), ((0, 0), (4, 0)));
+    }
+}
+
+#[test]
+fn what_expires_is_returned_once_wherever_it_is() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(Limits { events: 40, ..MANY });
+    // One under way, 16 set aside, 14 that rest in the store, and then some that
+    // the queue has not looked at or not read.
+    let (failing, lanes) = stuck(&shelf, &queue, 30);
+    (0..60).for_each(|_| shelf.accept(&queue, event("new")));
+    let (all, accepted) = (shelf.events(), shelf.told().0);
+    assert_eq!((all.len(), accepted), (91, 121));
+    let numbers = |entries: Vec<Entry>| -> Vec<_> {
+        entries.iter().for_each(|entry| {
+            queue.forget(entry);
+            queue.settle_forgotten(entry.position());
+        });
+        entries
+            .iter()
+            .map(|it| it.number().unwrap().get())
+            .collect()
+    };
+    let of = |stored: &[Stored]| stored.iter().map(|it| it.number).collect::<Vec<_>>();
+    assert_eq!(numbers(queue.expire(all[..25].to_vec())), of(&all[1..25]));
+    // A store that repeats itself changes nothing.
+    assert_eq!(numbers(queue.expire(all[..25].to_vec())), [0; 0]);
+    assert_eq!(
+        numbers(queue.expire(all[25..80].to_vec())),
+        of(&all[25..80])
+    );
+    assert_eq!(queue.size().0, 1 + 11);
+    assert_eq!(queue.expire(Vec::new()).len(), 0);
+    queue.settle(&failing);
+    queue.release(lanes);
+    assert_eq!(settle_all(&shelf, &queue), of(&all[80..]));
+    assert_eq!((queue.size(), shelf.waiting()), ((0, 0), 0));
+    assert_eq!(shelf.told(), (accepted, 0));
+    assert!(queue.state().lanes.is_clear());
+}
+
+#[test]
+fn an_expired_event_that_was_never_offered_counts_as_accepted() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(MANY);
+    shelf.accept(&queue, event("a"));
+    let first = queue.take().unwrap();
+    // A write that failed, and is on disk nevertheless.
+    let landed = shelf.store(event("a"));
+    queue.recover(shelf.end());
+    assert_eq!((shelf.told().0, queue.size().0), (1, 1));
+    let expired = queue.expire(vec![landed]);
+    assert_eq!((expired.len(), shelf.told().0, queue.size().0), (1, 2, 2));
+    expired
+        .iter()
+        .chain([&first])
+        .for_each(|it| queue.settle(it));
+    assert!(shelf.take(&queue).is_none());
+    assert_eq!((queue.size(), shelf.told()), ((0, 0), (2, 0)));
+}
+
+#[test]
+fn a_reader_that_has_gone_leaves_everything_to_the_store() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(Limits { events: 20, ..MANY });
+    let _stuck = stuck(&shelf, &queue, 30);
+    (0..40).for_each(|_| shelf.accept(&queue, event("new")));
+    while shelf.questions().0 == 0 {
+        queue.settle(&queue.take().unwrap());
+    }
+    let size = queue.size().0;
+    drop(queue.drain());
+    assert_eq!(queue.size().0, size);
+    while shelf.answer(true) {}
+    shelf.accept(&queue, event("new"));
+    assert_eq!(queue.size().0, size + 1);
+    assert_eq!(queue.abandon().stored, size + 1);
+    shelf.accept(&queue, event("new"));
+    assert_eq!(queue.size(), (size + 2, 0));
+    assert_eq!(shelf.told().1, 0);
 }
 
 #[test]

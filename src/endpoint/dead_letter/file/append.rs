@@ -1,4 +1,4 @@
-//! Lines at the end of a file, whole or not at all.
+//! Appends lines to a file so that each is there as a whole or not at all.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -43,6 +43,8 @@ pub(super) fn append(
     let Some(length) = length else {
         return (kept, result);
     };
+    // After a sync that failed, the kernel may have dropped the pages, and a second
+    // sync would succeed without them. So none of the lines counts as kept.
     if kept > 0
         && let Err(error) = disk.sync()
     {
@@ -72,9 +74,9 @@ fn write_all(disk: &mut impl Disk, bytes: &[u8]) -> (usize, io::Result<()>) {
 
 /// Makes the file end with a whole line, and returns its length.
 ///
-/// A last line without its end is completed if it is a letter, as an editor may
-/// leave it. Anything else was cut off by a crash or a full disk before anybody
-/// was told that it is kept, and is removed.
+/// A last line without a newline is completed if it is a letter, because an editor
+/// may have left it so. Anything else was cut off by a crash or a full disk before it
+/// was reported as kept, and is removed.
 pub(super) fn repair(file: &mut File) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let start = last_line(file, length)?;
@@ -96,7 +98,8 @@ pub(super) fn repair(file: &mut File) -> io::Result<u64> {
     Ok(start)
 }
 
-/// Where the line begins that has no end; the end of the file if there is none.
+/// Returns where a last line without a newline begins, or the end of the file if there
+/// is none. Reads backwards block by block, because the file may be large.
 fn last_line(file: &mut File, length: u64) -> io::Result<u64> {
     let mut block = [0; 8 << 10];
     let mut end = length;

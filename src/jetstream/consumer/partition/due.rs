@@ -56,7 +56,7 @@ impl<T> Partition<T> {
         match self.gate {
             Gate::Shut => self.renew(now),
             _ if self.pins => self.gather(now),
-            // At most one event is held.
+            // Without pins at most one event is held, so there is nothing to gather.
             _ => self.renew(now),
         }
     }
@@ -73,8 +73,9 @@ impl<T> Partition<T> {
         else {
             return;
         };
-        // The events of an earlier opening have to come back first, and what the
-        // server says counts only when no acknowledgement is under way.
+        // The events of an earlier opening have to come back first: until then the queue
+        // may still deliver one of them. The server's counts are of use only when no
+        // acknowledgement is under way, which they may or may not include.
         if self.admitted > 0 || settling {
             *ask = now;
             (*first, *told) = (None, None);
@@ -88,7 +89,8 @@ impl<T> Partition<T> {
         if let (Some(first), Some(told)) = (*first, *told) {
             let gathered = self.gathered(..=told.delivered);
             let since = gathered.saturating_sub(self.gathered(..=first.delivered));
-            // Another worker has acknowledged something that may be held here.
+            // The count has fallen, so another worker has acknowledged an event that may be
+            // held here.
             if told.pending < first.pending + since {
                 return self.gather(now);
             }
@@ -97,8 +99,9 @@ impl<T> Partition<T> {
                 return;
             }
         }
-        // What is held may not be the server's to wait for any more: then the count
-        // never fits. It starts from nothing: the server delivers it again.
+        // If the server no longer waits for an event that is held, the counts never match.
+        // After two waits gathering begins again with nothing, and the server delivers
+        // again whatever it still waits for.
         if now >= since + self.ack_wait * 2 {
             return self.gather(now);
         }
@@ -107,15 +110,16 @@ impl<T> Partition<T> {
         }
     }
 
-    /// How many of these are held for the gate.
+    /// Returns how many of these events are held for the gate.
     fn gathered(&self, sequences: RangeToInclusive<u64>) -> usize {
         let held = self.held.range(sequences).map(|(_, held)| held.state);
         held.filter(|state| *state == State::Gathered).count()
     }
 
-    /// Tells the server of progress and of ends.
+    /// Reports progress and ends of events to the server.
     fn tell(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        // Without the pin, the events go to the worker that has it.
+        // Without the pin progress is not reported: the server is to deliver the events to
+        // the worker that has it. Acknowledgements are, because they are true.
         let keeps = self.gate != Gate::Shut;
         for (sequence, held) in &mut self.held {
             if now < held.tell || now >= held.until {

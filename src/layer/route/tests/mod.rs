@@ -24,8 +24,13 @@ fn push(reference: Reference) -> Operation {
     Operation::PushManifest { reference, tags }
 }
 
+/// A value of `?` stands for one that is unclear.
 fn parameters(digest: &str, mount: &str, from: &str) -> UploadParameters {
-    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let given = |text: &str| match text {
+        "" => Parameter::Absent,
+        "?" => Parameter::Unclear,
+        text => Parameter::Is(text.into()),
+    };
     UploadParameters {
         digest: given(digest),
         mount: given(mount),
