@@ -22,9 +22,10 @@ use crate::event::{Encoding, Format, is_event_type};
 use crate::queue::{Queue, Store};
 use crate::redact::{shown_name, without_user_info};
 
-/// What the notifier puts under an endpoint: its store, and where its letters go.
+/// The parts of an endpoint that the notifier provides: the store of its events, and the
+/// place for its dead letters.
 pub(crate) struct Backing {
-    /// Where the endpoint's events live. `None` if they live in memory.
+    /// The store of the endpoint's events. `None` if they are in memory only.
     pub(crate) store: Option<Box<dyn Store>>,
     /// Keeps the dead letters of an endpoint without a dead-letter sink of its own.
     pub(crate) dead_letters: Option<Arc<dyn DeadLetterSink>>,

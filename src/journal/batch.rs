@@ -227,8 +227,7 @@ impl<'txn> Batch<'txn> {
                 return Ok(None);
             };
             let first = found.0;
-            // A damaged tree may return any key. Without this check it could keep the loop
-            // going for ever.
+            // A damaged tree may return any key. Without this check, the loop might never end.
             if first < from {
                 return Err(JournalError::disordered());
             }

@@ -388,6 +388,6 @@ impl Consumer {
 #[derive(Default)]
 struct Admitted {
     events: Vec<Stored>,
-    /// Those of them that it did not have before.
+    /// The number of these events that the queue did not have before.
     new: usize,
 }
