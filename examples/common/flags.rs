@@ -48,7 +48,10 @@ pub(crate) fn parse<F: Flags>(
             name: &name,
         };
         if !flags.take(&name, &mut value)? {
-            return Err(format!("no such option: {name} (try --help)"));
+            return Err(format!(
+                "no such option: {} (try --help)",
+                shown_option(&name)
+            ));
         }
     }
     flags.check()?;
@@ -62,6 +65,14 @@ fn without_value(error: lexopt::Error) -> String {
         lexopt::Error::NonUnicodeValue(_) => "an argument is not UTF-8".into(),
         error => error.to_string(),
     }
+}
+
+/// An option as messages show it: what does not look like one may be a value whose
+/// option is missing, and a secret.
+fn shown_option(name: &str) -> &str {
+    let like_an_option = |c: char| c.is_ascii_lowercase() || c == '-';
+    let is_shown = name.len() <= 30 && name.chars().all(like_an_option);
+    if is_shown { name } else { "…" }
 }
 
 /// A value as messages show it: one that may have a password in it is not.
@@ -113,14 +124,10 @@ impl Value<'_> {
 
     /// A whole number of seconds, at least 1.
     pub(crate) fn seconds(&mut self) -> Result<Duration, String> {
-        let (text, name) = (self.text()?, self.name);
-        match text.parse() {
-            Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
-            _ => Err(format!(
-                "{name} needs a number of seconds, at least 1, not {}",
-                shown(&text)
-            )),
-        }
+        // So few that a point in time can always be told.
+        let seconds = self.number(u32::MAX.into());
+        let seconds = seconds.map_err(|error| error.replace("a number", "a number of seconds"));
+        seconds.map(Duration::from_secs)
     }
 
     pub(crate) fn address(&mut self) -> Result<HostPort, String> {
@@ -172,7 +179,7 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// Where an example listens when it is not told.
+/// The address that an example listens on by default.
 pub(crate) const LISTEN: u16 = 5000;
 
 /// The options of the examples that are more than a demonstration: where they

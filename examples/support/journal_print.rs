@@ -10,6 +10,8 @@ use tower_registry_notifications::journal::{
     JournalCheck, JournalStatus, KeptLetter, WaitingEvent,
 };
 
+use crate::terminal::printable;
+
 /// Prints for people, or as JSON, one object a line.
 #[derive(Debug)]
 pub(crate) struct Printer {
@@ -38,7 +40,9 @@ impl Printer {
             true => serde_json::to_string(value)?,
             false => for_people(),
         };
-        self.text(&format!("{line}\n"))
+        // Each line by itself: some texts have several.
+        let lines: Vec<_> = line.split('\n').map(printable).collect();
+        self.text(&format!("{}\n", lines.join("\n")))
     }
 
     pub(crate) fn status(&self, status: &JournalStatus) -> Result<(), BoxError> {
@@ -69,7 +73,7 @@ impl Printer {
     pub(crate) fn letter(&self, kept: &KeptLetter) -> Result<(), BoxError> {
         self.print(kept, || {
             let letter = &kept.letter;
-            let error = letter.error.as_deref().unwrap_or("not tried");
+            let error = printable(letter.error.as_deref().unwrap_or("not tried"));
             let reason = serde_json::to_value(letter.reason).unwrap_or_default();
             format!(
                 "{} {}: {} ({} attempts, {error}): {}",
@@ -110,5 +114,6 @@ fn line(event: &SharedEvent) -> String {
         tag => tag,
     };
     let (action, repository, id) = (event.action(), event.repository(), event.id());
-    format!("{time} {action:?} {repository} {name} {id}")
+    // Clients choose the names.
+    printable(&format!("{time} {action:?} {repository} {name} {id}")).into_owned()
 }

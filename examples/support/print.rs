@@ -1,18 +1,19 @@
 //! Events as lines for people.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 use chrono::{DateTime, Local};
 use tower_registry_notifications::event::Event;
 use tower_registry_notifications::sink::Events;
 
+use crate::terminal::printable;
+
 /// Prints each event until the sink of `events` is gone or nobody reads.
 pub(crate) async fn print(events: Events, json: bool) -> io::Result<()> {
     print_to(&mut io::stdout(), events, json).await
 }
 
-/// The same to anything else.
+/// Does the same to any writer.
 pub(crate) async fn print_to(
     out: &mut (impl Write + Send),
     mut events: Events,
@@ -27,27 +28,6 @@ pub(crate) async fn print_to(
         writeln!(out, "{}", printable(&line))?;
     }
     Ok(())
-}
-
-/// Escapes what a terminal would obey rather than show: clients choose the names and
-/// user agents in events. An escape is the same in a line and in JSON.
-fn printable(line: &str) -> Cow<'_, str> {
-    // Also what makes a terminal write from right to left.
-    let is_obeyed = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !line.contains(is_obeyed) {
-        return line.into();
-    }
-    let mut shown = String::with_capacity(line.len());
-    for c in line.chars() {
-        match is_obeyed(c) {
-            true => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
-            false => shown.push(c),
-        }
-    }
-    shown.into()
 }
 
 /// Time, action, target, media type and size, actor, client and method.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tower_registry_notifications::Format;
+
 use crate::flags::{Common, Flags, Value};
 use crate::nats::Nats;
 
@@ -17,7 +19,8 @@ pub(crate) struct Options {
     pub(crate) tls_cert: Option<PathBuf>,
     pub(crate) tls_key: Option<PathBuf>,
     pub(crate) config: Option<PathBuf>,
-    pub(crate) v1: bool,
+    pub(crate) format: Option<Format>,
+    pub(crate) public_host: Option<String>,
     pub(crate) json: bool,
     pub(crate) prefix: String,
     pub(crate) bearer_actor: bool,
@@ -30,14 +33,16 @@ pub(crate) struct Options {
 impl Options {
     /// The path that the distribution API begins with.
     pub(crate) fn api(&self) -> String {
-        let prefix = self.prefix.trim_matches('/');
-        let before = prefix
-            .strip_suffix("v2")
-            .map_or(prefix, |it| it.trim_end_matches('/'));
-        match before {
-            "" => "/v2/".into(),
-            before => format!("/{before}/v2/"),
+        let mut segments: Vec<_> = self.segments().collect();
+        if segments.last() != Some(&"v2") {
+            segments.push("v2");
         }
+        format!("/{}/", segments.join("/"))
+    }
+
+    /// The segments of the prefix, however many slashes are between them.
+    fn segments(&self) -> impl Iterator<Item = &str> {
+        self.prefix.split('/').filter(|segment| !segment.is_empty())
     }
 }
 
@@ -59,7 +64,10 @@ Options:
   --max-connections N   Connections of clients that are open at a time (default: 400)
   --config FILE         Read the notifications section of this file, as distribution has it.
                         REGISTRY_NOTIFICATIONS_… variables are read in any case
-  --v1                  Post the format of distribution 2.8 to each --endpoint
+  --format NAME         Format of each --endpoint: v2 (distribution 3, the default), v1 (2.8),
+                        cloudevents, azure, harbor or imageupdater
+  --public-host HOST    Host of the registry in names of images, with its port, for azure,
+                        harbor and imageupdater (default: that of each request)
   --json                Print events as JSON. They are printed where there is no endpoint
   --bearer-actor        The actor is the subject of the bearer token. Only before a registry
                         that checks the tokens of all requests: the proxy checks none
@@ -80,7 +88,8 @@ Options:
             "--tls-cert" => self.tls_cert = Some(value.file()?),
             "--tls-key" => self.tls_key = Some(value.file()?),
             "--config" => self.config = Some(value.file()?),
-            "--v1" => self.v1 = true,
+            "--format" => self.format = Some(format(name, value)?),
+            "--public-host" => self.public_host = Some(value.text()?),
             "--json" => self.json = true,
             "--prefix" => self.prefix = value.text()?,
             "--bearer-actor" => self.bearer_actor = true,
@@ -97,14 +106,31 @@ Options:
         if self.upstream.is_empty() {
             return Err("--upstream URL is needed (try --help)".into());
         }
+        let plain = |c: char| c.is_alphanumeric() || "-_.~".contains(c);
+        let is_name = |it: &str| it.chars().all(plain) && !matches!(it, "." | "..");
+        if !self.segments().all(is_name) {
+            return Err("--prefix needs a path like /registry/".into());
+        }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err("--tls-cert and --tls-key go together".into());
+        }
+        if self.format.is_some() && self.common.endpoints.is_empty() {
+            return Err("--format is for --endpoint: in a file, each has its own format".into());
         }
         if self.common.admin && self.common.page.is_none() {
             return Err("--admin needs --page HOST:PORT".into());
         }
         self.nats.check()
     }
+}
+
+fn format(name: &str, value: &mut Value<'_>) -> Result<Format, String> {
+    let text = value.text()?;
+    let format = Format::ALL.iter().find(|format| format.name() == text);
+    format.copied().ok_or_else(|| {
+        let names: Vec<_> = Format::ALL.iter().map(|format| format.name()).collect();
+        format!("{name} is one of {}", names.join(", "))
+    })
 }
 
 impl Default for Options {
@@ -118,7 +144,8 @@ impl Default for Options {
             tls_cert: None,
             tls_key: None,
             config: None,
-            v1: false,
+            format: None,
+            public_host: None,
             json: false,
             prefix: String::new(),
             bearer_actor: false,

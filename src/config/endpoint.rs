@@ -1,5 +1,7 @@
-//! One endpoint of the section. Its keys are read in the order in which the
-//! reference and then this crate got them.
+//! One endpoint of the section.
+//!
+//! Keys that are missing have the defaults of the reference, so that its files mean
+//! the same here.
 
 use std::time::Duration;
 
@@ -18,15 +20,6 @@ type Result<T> = std::result::Result<T, BuildError>;
 
 /// The reference's default where `Endpoint` has another.
 const TIMEOUT: Duration = Duration::from_secs(1);
-
-const FORMATS: [(&str, Format); 6] = [
-    ("v2", Format::V2),
-    ("v1", Format::V1),
-    ("cloudevents", Format::CloudEvents),
-    ("azure", Format::Azure),
-    ("harbor", Format::Harbor),
-    ("imageupdater", Format::ImageUpdater),
-];
 
 pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endpoint> {
     let mut fields = Fields::of(item);
@@ -54,12 +47,14 @@ pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endp
     if author == Author::GitLab {
         it = gitlab::defaults(it);
     }
-    it = it.retry(delivery::retry(&mut fields, author, phase));
     if fields.get("acceptredirects", Item::flag).unwrap_or(true) {
         it = it.on_status(300..=399, StatusMeaning::Accept);
     }
+    it = delivery::retry(it, &mut fields, author, phase);
     it = it.filter(filter::filter(&mut fields));
-    it = fields.set(it, "format", |it| it.word(&FORMATS), Endpoint::format);
+    let formats = Format::ALL.iter().map(|format| (format.name(), *format));
+    let formats: Vec<_> = formats.collect();
+    it = fields.set(it, "format", |it| it.word(&formats), Endpoint::format);
     it = fields.set(it, "eventtype", Item::owned, Endpoint::event_type);
     it = fields.set(it, "sequence", Item::flag, Endpoint::sequence);
     it = fields.set(it, "compact", Item::flag, Endpoint::compact);
@@ -67,7 +62,7 @@ pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endp
     it = connection::settings(it, &mut fields, files);
     let it = fields.finish(it)?;
     if phase == Phase::Build {
-        // What only the settings together tell.
+        // These mistakes only show in the settings together.
         let mut mistakes = Mistakes::default();
         for mistake in it.check().err().iter().flat_map(BuildError::mistakes) {
             mistakes.add(item.error(mistake.to_string()));
@@ -83,18 +78,25 @@ fn valid_url(item: &Item) -> Result<String> {
     item.owned()
 }
 
-/// Headers by name, each with a list of values or one value.
+/// Reads headers by name, each with a list of values or one value.
 fn headers(item: &Item) -> Result<Vec<(String, String)>> {
+    if !item.is_map() {
+        return Err(item.no_map(&["authorization"]));
+    }
     let mut mistakes = Mistakes::default();
     let mut headers = Vec::new();
     for pair in item.clone().secret().pairs(&mut mistakes) {
         let wrong = match pair.key.parse::<HeaderName>() {
-            Err(_) => Some("is no name of a header: use letters, digits and dashes"),
+            Err(_) => Some("is not the name of a header: use letters, digits and dashes"),
             Ok(name) if is_framing(&name) => Some("is set by the client itself: remove it"),
             Ok(_) => None,
         };
         if let Some(message) = wrong {
             mistakes.add(pair.item.error(message));
+            continue;
+        }
+        if let Some(mistake) = pair.item.with_dashes(item) {
+            mistakes.add(mistake);
             continue;
         }
         let values = mistakes.take(pair.item.list_or_one());

@@ -1,39 +1,46 @@
-//! `REGISTRY_NOTIFICATIONS_…`: variables that go before what the file says.
+//! `REGISTRY_NOTIFICATIONS_…`: variables that override the file.
+//!
+//! The variables are applied one by one, each to a copy of the tree, which is then
+//! checked. An unknown key is therefore due to the last variable, which is left out
+//! if it belongs to another program.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::place::{Place, Source};
+use super::spelling::nearest;
 use super::tree::{self, Entry, Kind, Node};
 use super::variable::{PREFIX, Variable};
 use crate::error::{BuildError, Kind as Mistake, Mistakes};
 
-/// Names with more parts than this name no key.
+/// A name with more parts than this cannot lead to a key.
 const MOST_PARTS: usize = 16;
 
 type Result<T> = std::result::Result<T, BuildError>;
 
-/// A variable, and where its name leads.
+/// A variable, and the keys that its name leads to.
 struct Override {
     parts: Vec<Part>,
-    /// Where its name leads has this place.
+    /// The place of the nodes that it adds.
     place: Place,
-    /// What is wrong with the value matters only if the name leads to a key.
+    /// The value. An error in it is reported only if the name leads to a key.
     value: Result<Arc<Node>>,
 }
 
-/// A part of a name. In this order a list is overridden before its items, and
-/// its items by their number.
+/// A part of a name. Variables are sorted by their parts, so that a list applies
+/// before its items, and items apply by their number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Index(usize),
     Key(String),
 }
 
-/// Returns the section as the environment overrides it. `check` reads a section.
+/// Returns the section with the variables of the environment applied. `check` reads
+/// a section and returns its mistakes.
 ///
-/// A variable whose name leads to no key is none of ours, or misspelt: it is left out
-/// and warned of. Those that Kubernetes sets for a service are left out silently.
+/// A variable whose name leads to no key belongs to another program or is misspelt:
+/// it is ignored with a warning. Variables that Kubernetes sets for a service are
+/// ignored without one.
 pub(super) fn overridden<K, V>(
     mut section: Arc<Node>,
     environment: impl IntoIterator<Item = (K, V)>,
@@ -45,25 +52,25 @@ where
 {
     let mut mistakes = Mistakes::default();
     let read = |(name, value): (K, V)| variable(name.as_ref(), value.as_ref());
-    let variables = environment.into_iter().filter_map(read);
-    let mut variables: Vec<_> = variables.filter_map(|it| mistakes.take(it)).collect();
+    let mut variables: Vec<_> = environment.into_iter().filter_map(read).collect();
     variables.sort_by(|a, b| a.parts.cmp(&b.parts));
     for variable in variables {
         let mut next = section.clone();
         let set = set(&mut next, &variable, &variable.parts, "notifications");
         let leads_on = set.is_ok();
-        // Those before it are known, so what is not is due to this one.
+        // The keys of the variables before it are known: an unknown key is this one's.
         let error = set.and_then(|()| check(&next)).err();
         let unknown = error
             .as_ref()
             .and_then(|it| it.of(Mistake::UnknownVariable));
         let name = variable.place.variable();
         match unknown {
+            // A service may have the name of a setting: its variables are not values of it.
+            _ if error.is_some() && name.is_some_and(Variable::is_of_a_service) => {}
             None if leads_on => {
                 section = next;
                 mistakes.take(variable.value);
             }
-            _ if name.is_some_and(Variable::is_of_a_service) => {}
             Some(unknown) => tracing::warn!("{unknown}"),
             None => error.into_iter().for_each(|it| mistakes.add(it)),
         }
@@ -71,39 +78,69 @@ where
     mistakes.or(section)
 }
 
-/// The variable, if it is one of ours.
-fn variable(name: &OsStr, value: &OsStr) -> Option<Result<Override>> {
+/// Returns the variable if its name begins with the prefix of this crate. Warns of a
+/// name that was probably meant to.
+fn variable(name: &OsStr, value: &OsStr) -> Option<Override> {
     let name = name.to_str()?;
-    let parts: Vec<_> = match name.strip_prefix(PREFIX)? {
+    let Some(rest) = name.strip_prefix(PREFIX) else {
+        warn_of_misspelt(name, value);
+        return None;
+    };
+    let parts: Vec<_> = match rest {
         "" => Vec::new(),
         rest => rest.strip_prefix('_')?.split('_').collect(),
     };
     Some(read(name, &parts, value))
 }
 
-fn read(name: &str, parts: &[&str], value: &OsStr) -> Result<Override> {
-    let source = |value: &str| {
-        let (name, value) = (name.to_owned(), value.to_owned());
-        Source::Variable(Arc::new(Variable { name, value }))
+/// Warns of a variable such as `REGISTRY_NOTIFICATION_ENDPOINTS`, which would otherwise
+/// be ignored silently.
+fn warn_of_misspelt(name: &str, value: &OsStr) {
+    let mut parts = name.splitn(3, '_');
+    let (Some(first), Some(second)) = (parts.next(), parts.next()) else {
+        return;
     };
-    let Some(value) = value.to_str() else {
-        let message = "is not valid UTF-8: write it again";
-        return Err(Place::whole(source("")).error("", message));
+    let is_near = || nearest(second, ["notifications"].into_iter()).is_some();
+    if !first.eq_ignore_ascii_case("registry") || !is_near() {
+        return;
+    }
+    let variable = Variable {
+        name: name.into(),
+        value: value.to_string_lossy().into(),
     };
-    let source = source(value);
+    if !variable.is_of_a_service() {
+        let rest = parts.next().map(str::to_uppercase);
+        let right = [Some(PREFIX.into()), rest].into_iter().flatten();
+        let right = right.collect::<Vec<_>>().join("_");
+        let right = variable.assignment(&right);
+        tracing::warn!("{name}: is not known here: did you mean {right}?");
+    }
+}
+
+fn read(name: &str, parts: &[&str], value: &OsStr) -> Override {
+    let text = value.to_str();
+    let source = Source::Variable(Arc::new(Variable {
+        name: name.to_owned(),
+        value: text.unwrap_or_default().to_owned(),
+    }));
     let mut parts: Vec<Part> = parts.iter().map(|it| part(it)).collect();
-    // The reference's environment has another word for this key than its file.
+    // The reference calls this key `events` in its file and `eventconfig` in variables.
     if let Some(Part::Key(key)) = parts
         .first_mut()
         .filter(|it| **it == Part::Key("eventconfig".into()))
     {
         *key = "events".into();
     }
-    Ok(Override {
-        value: tree::parse(value, source.clone()),
-        place: Place::whole(source),
+    let place = Place::whole(source.clone());
+    let value = match text {
+        Some(text) => tree::parse(text, source),
+        None => Err(place.error("", "is not valid UTF-8: write it again")),
+    };
+    Override {
         parts,
-    })
+        place,
+        value,
+    }
 }
 
 fn part(text: &str) -> Part {
@@ -153,7 +190,7 @@ fn set(node: &mut Arc<Node>, variable: &Override, parts: &[Part], path: &str) ->
     Ok(())
 }
 
-/// The entry of `key`, however the file writes it, or a new one.
+/// Returns the entry of `key`, in whichever case the file writes it, or a new one.
 fn entry<'a>(entries: &'a mut Vec<Entry>, key: &str, place: &Place) -> &'a mut Entry {
     let is = |it: &Entry| it.key.as_key().is_some_and(|it| it.to_lowercase() == key);
     let at = entries.iter().position(is).unwrap_or_else(|| {
@@ -167,14 +204,15 @@ fn entry<'a>(entries: &'a mut Vec<Entry>, key: &str, place: &Place) -> &'a mut E
     &mut entries[at]
 }
 
-/// Why the variable's name leads nowhere below `path`, and which would have.
+/// Returns why the variable's name leads to no key below `path`, and the name that
+/// was probably meant.
 fn unfit(kind: &Kind, part: &Part, place: &Place, path: &str) -> BuildError {
     let instead = |wrong: &str, right: &str| {
         let variable = place.variable()?;
         variable.instead(wrong, right)
     };
     let (message, instead) = match (kind, part) {
-        // It leads to a setting, but not yet.
+        // The items before it are missing.
         (Kind::List(items), Part::Index(index)) => {
             let next = items.len();
             let instead = instead(&format!("{path}[{index}]"), &format!("{path}[{next}]"));

@@ -1,16 +1,18 @@
-//! Reads a value of the tree: [`Item`].
+//! A value of the tree, read as one type or another: [`Item`].
+//!
+//! Errors name the path and the place of the value, and show the value unless it is
+//! or may be a secret.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::place::Place;
 use super::scalar::{self, Scalar, resolve};
+use super::shown::{quoted, shown_key};
 use super::spelling::nearest;
 use super::tree::{Kind, Node};
-use super::variable::name_of;
-use crate::error::{BuildError, Kind as Mistake, Mistakes};
+use crate::error::{BuildError, Mistakes};
 use crate::redact::without_user_info;
 
 pub(super) type Result<T> = std::result::Result<T, BuildError>;
@@ -18,8 +20,8 @@ pub(super) type Result<T> = std::result::Result<T, BuildError>;
 /// A value with the path that leads to it.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
-    node: Arc<Node>,
-    path: String,
+    pub(super) node: Arc<Node>,
+    pub(super) path: String,
     /// Whether the value, and those in it, must not be shown.
     secret: bool,
 }
@@ -33,18 +35,18 @@ impl Item {
         }
     }
 
-    /// Returns the same value, never to be shown.
+    /// Returns the same value, which errors do not show.
     pub(super) fn secret(mut self) -> Self {
         self.secret = true;
         self
     }
 
-    /// A mistake at this value.
+    /// Returns a mistake at this value.
     pub(super) fn error(&self, message: impl Into<String>) -> BuildError {
         self.node.place.error(&self.path, message)
     }
 
-    /// The value is not what it should be.
+    /// Returns the mistake of a value that is not `what` it should be.
     pub(super) fn wrong(&self, what: &str, remedy: &str) -> BuildError {
         self.error(match self.shown() {
             Ok(value) => format!("{value} is not {what}: {remedy}"),
@@ -52,19 +54,25 @@ impl Item {
         })
     }
 
-    /// Something is wrong with the value, which is shown.
+    /// Returns a mistake that shows the value before the message.
     pub(super) fn wrong_with(&self, message: &str) -> BuildError {
         let (Ok(value) | Err(value)) = self.shown();
         self.error(format!("{value} {message}"))
     }
 
-    /// The file that the value names is of no use.
+    /// Returns the mistake of a value that names a file which cannot be used.
     pub(super) fn wrong_file(&self, cause: &str) -> BuildError {
-        let (Ok(path) | Err(path)) = self.shown();
-        self.error(format!("the file {path} {cause}"))
+        self.error(match self.secret {
+            true => format!("the file {cause}"),
+            false => {
+                let (Ok(path) | Err(path)) = self.shown();
+                format!("the file {path} {cause}")
+            }
+        })
     }
 
-    /// A scalar as messages show it, or else what kind of value it is.
+    /// Returns a scalar as messages show it. The error is the kind of the value, which
+    /// messages name if it cannot be shown.
     fn shown(&self) -> std::result::Result<String, String> {
         match &self.node.kind {
             Kind::List(_) => Err("a list".into()),
@@ -74,7 +82,7 @@ impl Item {
             Kind::Plain(_) | Kind::Text(_) if self.secret => Ok("the value".into()),
             // The next line may be a secret that was indented too far.
             Kind::Plain(_) | Kind::Text(_) if self.node.is_folded => {
-                Ok("the value, which goes on in the next line,".into())
+                Ok("the value, which continues in the next line,".into())
             }
             Kind::Plain(text) | Kind::Text(text) => Ok(quoted(&without_user_info(text))),
         }
@@ -88,9 +96,15 @@ impl Item {
         }
     }
 
-    /// A text; what looks like a number or a boolean is one too.
+    /// Reads a text. A number or a boolean is also a text.
+    ///
+    /// A text without quotes that continues in the next line is a mistake, unless it is
+    /// a secret: that line may be a secret itself, and errors show texts.
     pub(super) fn text(&self) -> Result<&str> {
         match &self.node.kind {
+            Kind::Plain(_) if self.node.is_folded && !self.secret => {
+                Err(self.wrong_with("may be two: indent them alike, or write one in quotes"))
+            }
             Kind::Plain(text) | Kind::Text(text) if !self.node.is_null() => Ok(text),
             _ => Err(self.wrong(
                 "a text",
@@ -99,7 +113,7 @@ impl Item {
         }
     }
 
-    /// A text, owned.
+    /// Reads a text, owned.
     pub(super) fn owned(&self) -> Result<String> {
         self.text().map(Into::into)
     }
@@ -111,8 +125,8 @@ impl Item {
         }
     }
 
-    /// A whole number in the range of the type. `3.0`, `1e1` and `08` are numbers
-    /// with a fraction to YAML, and whole ones to Go's yaml package.
+    /// Reads a whole number in the range of the type. YAML takes `3.0`, `1e1` and `08`
+    /// for numbers with a fraction, and Go's yaml package takes them for whole numbers.
     pub(super) fn number<T: TryFrom<i128>>(&self) -> Result<T> {
         let Some(number) = self.whole() else {
             return Err(self.wrong("a whole number", "write one like 10"));
@@ -130,12 +144,12 @@ impl Item {
         }
     }
 
-    /// A whole number that is not 0.
+    /// Reads a whole number that is not 0.
     pub(super) fn count<T: TryFrom<i128> + Default + PartialEq>(&self) -> Result<T> {
         self.not_zero(self.number()?)
     }
 
-    /// A number that may have a fraction.
+    /// Reads a number that may have a fraction.
     pub(super) fn factor(&self) -> Result<f64> {
         match self.scalar() {
             Some(Scalar::Int(number)) => Ok(number as f64),
@@ -144,18 +158,18 @@ impl Item {
         }
     }
 
-    /// A Go duration, at least 1 ms if it is not 0.
+    /// Reads a duration as Go writes it: 0, or at least 1 ms.
     pub(super) fn duration(&self) -> Result<Duration> {
         self.duration_from(Duration::from_millis(1))
     }
 
-    /// The time between attempts: 0, or at least 10 ms, so that a receiver that is
-    /// down is not flooded.
+    /// Reads the time between attempts: 0, or at least 10 ms, so that a receiver that
+    /// is down is not flooded.
     pub(super) fn pause(&self) -> Result<Duration> {
         self.duration_from(Duration::from_millis(10))
     }
 
-    /// A duration that is not 0.
+    /// Reads a duration that is not 0.
     pub(super) fn span(&self) -> Result<Duration> {
         self.not_zero(self.duration()?)
     }
@@ -184,19 +198,21 @@ impl Item {
         }
     }
 
-    /// A number without a unit is nanoseconds to the reference, which nobody means.
+    /// Returns the mistake of a duration without a unit. The reference reads it as
+    /// nanoseconds, which nobody means.
     fn without_unit(&self, number: i128) -> BuildError {
         let nanos = u64::try_from(number).map(Duration::from_nanos);
         let meant = match nanos {
-            // Nobody waits for so short a time: the unit was forgotten.
+            // The time is too short to be meant: the unit was forgotten.
             Ok(nanos) if nanos < Duration::from_millis(1) => format!("{number}ms"),
             Ok(nanos) => format!("{nanos:?}"),
             Err(_) => "500ms".into(),
         };
+        let meant = self.assigned(&meant);
         self.error(format!("{number} means {number} ns: write {meant}"))
     }
 
-    /// A size in bytes, at least 1.
+    /// Reads a size in bytes, at least 1.
     pub(super) fn size<T: TryFrom<u64> + Default + PartialEq>(&self) -> Result<T> {
         let size = match self.scalar() {
             Some(Scalar::Int(number)) => u64::try_from(number).ok(),
@@ -208,7 +224,7 @@ impl Item {
         self.not_zero(size.ok_or_else(|| self.wrong("a size", remedy))?)
     }
 
-    /// One of these words.
+    /// Reads one of `words`, and returns its meaning.
     pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Result<T> {
         let text = self.text()?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
@@ -217,13 +233,14 @@ impl Item {
         let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         let remedy = nearest(text, words.iter().copied());
         let remedy = match remedy {
+            Some(word) if self.is_of_variable() => format!("did you mean {}?", self.assigned(word)),
             Some(word) => format!("did you mean {word:?}?"),
             None => format!("write {}", words.join(" or ")),
         };
         Err(self.wrong_with(&format!("is not known here: {remedy}")))
     }
 
-    /// The items of a list.
+    /// Returns the items of a list.
     pub(super) fn list(&self) -> Result<Vec<Item>> {
         match &self.node.kind {
             Kind::List(items) => Ok(items
@@ -239,59 +256,8 @@ impl Item {
         }
     }
 
-    fn no_list(&self) -> BuildError {
-        let hidden = self.clone().secret();
-        let place = &self.node.place;
-        let Some(variable) = place.variable() else {
-            return hidden.wrong(
-                "a list",
-                "write one item a line, each with a dash before it",
-            );
-        };
-        // The names of variables that lead into a list number its items.
-        if place.named().is_some() {
-            let item = format!("{}[0]", self.path);
-            let remedy = variable.instead(&self.path, &item).unwrap_or_default();
-            let error = self.error(format!("is a list: did you mean {remedy}?"));
-            return error.with_kind(Mistake::UnknownVariable);
-        }
-        let remedy = match variable.is_of(&self.path) {
-            true => {
-                let item = format!("{}_0", name_of(&self.path));
-                format!("write {}", variable.assignment(&item))
-            }
-            false => "write it as [a, b]".into(),
-        };
-        hidden.wrong("a list", &remedy)
-    }
-
-    /// The value is no map. `key` is the first of those that the map may have.
-    pub(super) fn no_map(&self, key: Option<&str>) -> BuildError {
-        // Where lines are not indented alike, it may be a secret of another key.
-        let hidden = self.clone().secret();
-        let Some(variable) = self.node.place.variable() else {
-            return hidden.wrong("a map", "write one `key: value` a line, indented alike");
-        };
-        let remedy = match key.filter(|_| variable.is_of(&self.path)) {
-            Some(key) => {
-                let entry = name_of(&format!("{}.{key}", self.path));
-                format!("write {}", variable.assignment(&entry))
-            }
-            None => "write it as {key: value}".into(),
-        };
-        hidden.wrong("a map", &remedy)
-    }
-
-    /// What to do about a key of this map that is missing.
-    pub(super) fn remedy_of_missing(&self, key: &str) -> String {
-        match self.node.place.named() {
-            Some(_) => format!("set {}", name_of(&format!("{}.{key}", self.path))),
-            None => "give it one".into(),
-        }
-    }
-
-    /// The items of a list, or the one that stands in its place; none if
-    /// nothing does.
+    /// Returns the items of a list, or the single value in its place. Empty if the
+    /// value is null.
     pub(super) fn list_or_one(&self) -> Result<Vec<Item>> {
         match &self.node.kind {
             Kind::Plain(_) if self.node.is_null() => Ok(Vec::new()),
@@ -312,16 +278,15 @@ impl Item {
         mistakes.or(items)
     }
 
-    /// The texts of a list.
+    /// Reads each item of a list as a text.
     pub(super) fn texts(&self) -> Result<Vec<String>> {
         self.each(Self::owned)
     }
 
-    /// The keys and values of a map. A key that is no text, or is there already,
-    /// is a mistake and left out.
+    /// Returns the keys and values of a map; none if the value is not a map. A key that
+    /// is not a text, or that occurs twice, is added to `mistakes` and left out.
     pub(super) fn pairs(&self, mistakes: &mut Mistakes) -> Vec<Pair> {
         let Kind::Map(entries) = &self.node.kind else {
-            mistakes.add(self.no_map(None));
             return Vec::new();
         };
         let mut seen = HashSet::new();
@@ -329,13 +294,13 @@ impl Item {
         for entry in entries {
             let place = &entry.key.place;
             let Some(key) = entry.key.as_key() else {
-                let message = "has a key that is no text: write a name";
+                let message = "has a key that is not a text: write a name";
                 mistakes.add(place.error(&self.path, message));
                 continue;
             };
             let path = format!("{}.{}", self.path, shown_key(key));
             if !seen.insert(key) {
-                mistakes.add(place.error(&path, "stands here twice: remove one"));
+                mistakes.add(place.error(&path, "is given twice: remove one"));
                 continue;
             }
             pairs.push(Pair {
@@ -351,7 +316,7 @@ impl Item {
         pairs
     }
 
-    /// Whether there is nothing, which counts as the default.
+    /// Whether the value is null, which means the default.
     pub(super) fn is_null(&self) -> bool {
         self.node.is_null()
     }
@@ -367,24 +332,4 @@ pub(super) struct Pair {
     pub(super) key: String,
     pub(super) place: Place,
     pub(super) item: Item,
-}
-
-/// A value as messages show it.
-fn quoted(text: &str) -> String {
-    const MOST: usize = 80;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{:?}", format!("{}…", &text[..end])),
-        None => format!("{text:?}"),
-    }
-}
-
-/// A key as messages show it. What does not look like a key may be a value that
-/// was written in a key's place.
-pub(super) fn shown_key(key: &str) -> impl fmt::Display + '_ {
-    let like_a_key = |c: char| c.is_ascii_alphanumeric() || "-_.<".contains(c);
-    if key.len() <= 40 && key.chars().all(like_a_key) {
-        key
-    } else {
-        "…"
-    }
 }

@@ -18,6 +18,7 @@ mod fields;
 mod file;
 mod filter;
 mod gitlab;
+mod hint;
 mod item;
 #[cfg(feature = "journal")]
 mod journal;
@@ -26,8 +27,10 @@ mod journal;
 mod journal;
 mod phase;
 mod place;
+mod remedy;
 mod scalar;
 mod section;
+mod shown;
 mod spelling;
 mod tree;
 mod variable;

@@ -20,11 +20,12 @@ use super::worker::{InFlight, Worker};
 use crate::error::{BuildError, Mistakes};
 use crate::event::{Encoding, Format, is_event_type};
 use crate::queue::{Queue, Store};
-use crate::redact::without_user_info;
+use crate::redact::{shown_name, without_user_info};
 
-/// What the notifier puts under an endpoint: its store, and where its letters go.
+/// The parts of an endpoint that the notifier provides: the store of its events, and the
+/// place for its dead letters.
 pub(crate) struct Backing {
-    /// Where the endpoint's events live. `None` if they live in memory.
+    /// The store of the endpoint's events. `None` if they are in memory only.
     pub(crate) store: Option<Box<dyn Store>>,
     /// Keeps the dead letters of an endpoint without a dead-letter sink of its own.
     pub(crate) dead_letters: Option<Arc<dyn DeadLetterSink>>,
@@ -32,7 +33,8 @@ pub(crate) struct Backing {
     pub(crate) clock: fn() -> SystemTime,
 }
 
-/// How many numbers of events fit into a header that every receiver takes (8 KiB).
+/// The largest number of events whose numbers fit into a header that every receiver
+/// accepts (8 KiB).
 const MOST_NUMBERS: usize = 100;
 
 /// An endpoint whose configuration is valid.
@@ -47,7 +49,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, not only the first mistake.
+    /// If a setting is invalid. The error has all mistakes, not only the first.
     pub(crate) fn checked(self) -> Result<Checked, BuildError> {
         let mut mistakes = Mistakes::default();
         mistakes.take(self.check());
@@ -64,9 +66,7 @@ impl Endpoint {
     /// Reports invalid settings, except for URLs, certificates and secrets.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let mut mistakes = Mistakes::default();
-        if self.name.is_empty() {
-            mistakes.add(self.wrong("name", "", "give each endpoint a name of its own"));
-        }
+        mistakes.take(self.check_name());
         if self.timeout.is_zero() {
             mistakes.add(self.wrong("timeout", 0, "must be more than 0"));
         }
@@ -85,6 +85,21 @@ impl Endpoint {
         mistakes.take(self.filter.check(self.of().trim_end_matches(": ")));
         mistakes.take(self.retry.check(&self.of()));
         mistakes.or(())
+    }
+
+    /// Reports a name that cannot be shown in logs, metrics and the status.
+    fn check_name(&self) -> Result<(), BuildError> {
+        let name = shown_name(&self.name);
+        let remedy = if self.name.is_empty() {
+            "give each endpoint a name of its own"
+        } else if name != self.name {
+            "it is a URL with a password, and names are shown: give the endpoint another name"
+        } else if self.name.contains(char::is_control) {
+            "leave out line breaks and control characters"
+        } else {
+            return Ok(());
+        };
+        Err(self.wrong("name", name, remedy))
     }
 
     /// Reports settings that do not fit the format.
@@ -166,6 +181,7 @@ impl Endpoint {
         };
         let keys = self.signing_secrets.iter();
         let keys = keys.chain(self.hmac_signatures.iter().map(|(_, secret)| secret));
+        // Responses and errors may repeat what was sent, including the proxy's credentials.
         let mut sent = headers.clone();
         sent.extend(
             proxy_authorization(&self.connection, &url).map(|it| (PROXY_AUTHORIZATION, it)),
@@ -186,7 +202,7 @@ impl Endpoint {
 
     /// Returns what is written before the name of a setting.
     fn of(&self) -> String {
-        format!("endpoint {:?}: ", self.name)
+        format!("endpoint {:?}: ", shown_name(&self.name))
     }
 
     fn wrong(&self, field: &str, value: impl fmt::Display, remedy: &str) -> BuildError {
@@ -288,6 +304,28 @@ mod tests {
                 panic!("{wrong:?} was taken");
             };
             assert!(!format!("{error} {error:?}").contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_shown_is_refused() {
+        for (name, remedy) in [
+            ("https://me:hush@h/p", "with a password"),
+            ("ci url: https://me:hush@h", "with a password"),
+            ("http://me:hush", "with a password"),
+            ("c\ni", "control characters"),
+            ("c\u{9b}2Ji", "control characters"),
+        ] {
+            let endpoint = Endpoint::new(name, "http://h").timeout(std::time::Duration::ZERO);
+            let shown = format!("{endpoint:?}");
+            let Err(error) = endpoint.checked() else {
+                panic!("{name:?} was taken");
+            };
+            let shown = format!("{shown} {error} {error:?}");
+            assert!(shown.contains(remedy) && !shown.contains("hush"), "{shown}");
+        }
+        for name in ["team@ci", "équipe", "https://h/p"] {
+            assert!(Endpoint::new(name, "http://h").checked().is_ok(), "{name}");
         }
     }
 

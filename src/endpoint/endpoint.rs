@@ -15,7 +15,7 @@ use super::delivery::{ConnectionSettings, Delivery, of_client};
 use super::retry::{Retry, RetryPolicy, StatusMeaning, Statuses};
 use crate::event::{Encoding, Format};
 use crate::queue::{Limits, Overflow};
-use crate::redact::without_user_info;
+use crate::redact::{shown_name, without_user_info};
 use crate::sink::{Filter, Sink};
 
 /// A named webhook target with its own filter, queue, retry policy and delivery.
@@ -96,7 +96,7 @@ pub struct Endpoint {
     pub(super) client: Option<OwnClient>,
     pub(super) connection: ConnectionSettings,
     pub(super) layers: Vec<Wrap>,
-    /// What events are written to instead of being posted.
+    /// The sink that events are written to instead of being posted.
     pub(super) destination: Option<Arc<dyn Sink>>,
 }
 
@@ -168,7 +168,8 @@ impl Endpoint {
     /// crate sets, such as `Content-Type` and `User-Agent`. If it is called again with
     /// the same name, all values are sent. Values are secrets and shown nowhere.
     ///
-    /// Headers that frame a message, such as `Content-Length`, cannot be set.
+    /// Headers that frame a message, such as `Content-Length`, cannot be set. A `Host` is
+    /// sent in place of the URL's.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -398,7 +399,7 @@ impl Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("name", &self.name)
+            .field("name", &shown_name(&self.name))
             .field("url", &without_user_info(&self.url))
             .field("headers", &self.headers.len())
             .field("encoding", &self.encoding)

@@ -13,10 +13,10 @@ impl Endpoint {
     /// seconds. Of headers, signing secrets and certificates there is only their
     /// number.
     pub(super) fn settings(&self) -> BTreeMap<&'static str, Value> {
-        let format = format!("{:?}", self.encoding.format).to_lowercase();
         let letters = self.dead_letters.as_ref().map(|sink| sink.location());
         BTreeMap::from([
-            ("format", json!(format)),
+            ("format", json!(self.encoding.format.name())),
+            ("event_type", json!(self.encoding.event_type)),
             ("compact", json!(self.encoding.compact)),
             ("headers", json!(self.headers.len())),
             ("signatures", json!(self.signing_secrets.len())),
@@ -100,6 +100,11 @@ mod tests {
         );
         assert_eq!(settings["dead_letters"], "the file /x/letters");
         assert!(!settings.to_string().contains("hush"), "{settings}");
+
+        let docs = include_str!("status/snapshot.rs");
+        for name in endpoint.settings().keys() {
+            assert!(docs.contains(&format!("| `{name}` |")), "{name}");
+        }
 
         let endpoint = Endpoint::new("ci", "http://receiver").retry(Breaker::new());
         let settings = json!(endpoint.settings());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// How events are written.
+/// The way in which events are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
@@ -92,6 +92,31 @@ pub enum Format {
     ///
     /// All other attributes are those of `CloudEvents`.
     ImageUpdater,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: &[Self] = &[
+        Self::V2,
+        Self::V1,
+        Self::CloudEvents,
+        Self::Azure,
+        Self::Harbor,
+        Self::ImageUpdater,
+    ];
+
+    /// Returns the name of the format in configuration files and in the status: `v2`,
+    /// `v1`, `cloudevents`, `azure`, `harbor` or `imageupdater`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+            Self::V1 => "v1",
+            Self::CloudEvents => "cloudevents",
+            Self::Azure => "azure",
+            Self::Harbor => "harbor",
+            Self::ImageUpdater => "imageupdater",
+        }
+    }
 }
 
 /// A format with its settings.

@@ -74,6 +74,7 @@ impl Upkeep {
                 .iter()
                 .map(|it| it.ack_floor.stream_sequence)
                 .min();
+            // A consumer that has acknowledged nothing yet has the floor 0.
             let is_news = |floor: &u64| self.removed.get(partition) != Some(floor);
             if let Some(floor) = floor.filter(|floor| *floor > 0 && !self.keeps && is_news(floor)) {
                 self.remove(&subject, floor).await?;

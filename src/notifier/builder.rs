@@ -20,6 +20,7 @@ use crate::event::SourceRecord;
 use crate::host::is_valid_in_url;
 use crate::in_flight::InFlight;
 use crate::queue::Store;
+use crate::redact::shown_name;
 use crate::sink::{Broadcaster, Counted, Destination, Plain, Sink, Totals};
 use crate::worker_runtime::WorkerRuntime;
 
@@ -214,7 +215,8 @@ impl NotifierBuilder {
         for endpoint in self.endpoints {
             if !names.insert(endpoint.name().to_owned()) {
                 let remedy = "give each endpoint a name of its own";
-                mistakes.add(BuildError::new("endpoint name", endpoint.name(), remedy));
+                let name = shown_name(endpoint.name());
+                mistakes.add(BuildError::new("endpoint name", name, remedy));
             }
             if endpoint.is_disabled() {
                 mistakes.take(endpoint.check_disabled());

@@ -37,12 +37,29 @@ fn invalid_values_of_variables_are_named() {
         (
             "_ENDPOINTS_0_TIMEOUT",
             "500",
-            ": notifications.endpoints[0].timeout: 500 means 500 ns: write 500ms",
+            ": notifications.endpoints[0].timeout: 500 means 500 ns: \
+             write REGISTRY_NOTIFICATIONS_ENDPOINTS_0_TIMEOUT=500ms",
+        ),
+        (
+            "_ENDPOINTS_0_FORMAT",
+            "V1",
+            ": notifications.endpoints[0].format: \"V1\" is not known here: \
+             did you mean REGISTRY_NOTIFICATIONS_ENDPOINTS_0_FORMAT=v1?",
+        ),
+        (
+            "_ENDPOINTS",
+            "[{name: a, url: 'http://h', timeout: 500}]",
+            ", line 1: notifications.endpoints[0].timeout: 500 means 500 ns: write 500ms",
         ),
         (
             "_ENDPOINTS",
             "[hush",
-            ": is not valid YAML: unclosed bracket '['",
+            ": is not valid YAML: unclosed bracket '[': a text may need quotes, like '\"@text\"'",
+        ),
+        (
+            "_ENDPOINTS_0_HEADERS_AUTHORIZATION",
+            "@hush",
+            ": is not valid YAML: unexpected character: `@': a text may need quotes, like '\"@text\"'",
         ),
         (
             "_ENDPOINTS",
@@ -92,7 +109,35 @@ fn a_hint_names_the_variable_that_would_have_worked_with_its_value() {
         (
             "_ENDPOINTS",
             "http://me:hush@h",
-            "notifications.endpoints: the value is not a list: write REGISTRY_NOTIFICATIONS_ENDPOINTS_0=…",
+            "notifications.endpoints: the value is not a list: write REGISTRY_NOTIFICATIONS_ENDPOINTS_0_URL=http://…@h",
+        ),
+        (
+            "",
+            "http://me:hush@h",
+            "notifications: the value is not a map: write REGISTRY_NOTIFICATIONS_ENDPOINTS_0_URL=http://…@h",
+        ),
+        (
+            "_ENDPOINTS_0",
+            "http://me:hush@h",
+            "notifications.endpoints[0]: the value is not a map: write REGISTRY_NOTIFICATIONS_ENDPOINTS_0_URL=http://…@h",
+        ),
+        (
+            "_ENDPOINTS_0_IGNORE_ACTIONS",
+            "pull,mount",
+            "notifications.endpoints[0].ignore.actions: the value is not a list: \
+             write REGISTRY_NOTIFICATIONS_ENDPOINTS_0_IGNORE_ACTIONS='[pull,mount]'",
+        ),
+        (
+            "_ENDPOINTS_0_HEADERS",
+            "Bearer hush",
+            "notifications.endpoints[0].headers: the value is not a map: \
+             write REGISTRY_NOTIFICATIONS_ENDPOINTS_0_HEADERS_AUTHORIZATION=…",
+        ),
+        (
+            "_ENDPOINTS_0_HEADERS_X_API_KEY",
+            "hush",
+            "notifications.endpoints[0].headers.x: is one value: \
+             did you mean REGISTRY_NOTIFICATIONS_ENDPOINTS_0_HEADERS='{x-api-key: …}'?",
         ),
         (
             "_ENDPOINTS",
@@ -176,6 +221,40 @@ fn a_variable_that_leads_to_no_setting_is_a_warning() {
         ),
         (
             FILE,
+            "_ENDPOINT_URL",
+            "http://h",
+            "notifications.endpoint: is not known here: did you mean REGISTRY_NOTIFICATIONS_ENDPOINTS_0_URL=http://h?",
+        ),
+        (
+            FILE,
+            "_ENDPOINTS_0_IGNOREACTIONS",
+            "[pull]",
+            "notifications.endpoints[0].ignoreactions: is not known here: \
+             did you mean REGISTRY_NOTIFICATIONS_ENDPOINTS_0_IGNORE_ACTIONS='[pull]'?",
+        ),
+        (
+            FILE,
+            "_SOURCE_PUBLIC_HOST",
+            "r.example.com",
+            "notifications.source.public: is not known here: \
+             did you mean REGISTRY_NOTIFICATIONS_SOURCE_PUBLICHOST=r.example.com?",
+        ),
+        (
+            FILE,
+            "_INCLUDEREFERENCES",
+            "true",
+            "notifications.includereferences: is not known here: \
+             did you mean REGISTRY_NOTIFICATIONS_EVENTS_INCLUDEREFERENCES=true?",
+        ),
+        (
+            FILE,
+            "__ENDPOINTS__0__TIMEOUT",
+            "5s",
+            "notifications.: is not known here: \
+             did you mean REGISTRY_NOTIFICATIONS_ENDPOINTS_0_TIMEOUT=5s?",
+        ),
+        (
+            FILE,
             "_ENDPOINTS_0_NAME_X",
             "x",
             "notifications.endpoints[0].name: is one value: did you mean REGISTRY_NOTIFICATIONS_ENDPOINTS_0_NAME=x?",
@@ -224,6 +303,21 @@ fn variables_of_services_and_links_are_ignored_at_any_depth() {
         ("_ENDPOINTS_PORT", "tcp://10.0.0.1:80"),
         ("_ENDPOINTS_7_SERVICE_HOST", "10.0.0.1"),
         ("_ENDPOINTS_0_SERVICE_PORT", "80"),
+        ("_ENDPOINTS_0_HEADERS_SERVICE_HOST", "10.0.0.1"),
+        ("_ENDPOINTS_0_HEADERS_X_PORT_80_TCP", "tcp://10.0.0.1:80"),
+        ("_ENDPOINTS_0_URL_SERVICE_HOST", "10.0.0.1"),
+        ("_ENDPOINTS_0_RETRY_SERVICE_PORT", "80"),
+        ("_SOURCE_ADDR_SERVICE_HOST", "10.0.0.1"),
+        ("_SOURCE_ADDR_PORT", "tcp://10.0.0.1:80"),
+        ("_SOURCE_SERVICE_HOST", "10.0.0.1"),
+        ("_SOURCE_PORT", "tcp://10.0.0.1:80"),
+        ("_JOURNAL_SERVICE_HOST", "10.0.0.1"),
+        ("_JOURNAL_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("_EVENTS_SERVICE_HOST", "10.0.0.1"),
+        ("_EVENTS_PORT", "tcp://10.0.0.1:80"),
+        ("_FANOUTTIMEOUT_SERVICE_HOST", "10.0.0.1"),
+        ("_LISTENER_ENV_X", "[hush"),
+        ("_LISTENER_PORT_80_TCP_START", "tcp://10.0.0.1:80"),
     ];
     for text in [FILE, "", "notifications: {endpoints: []}"] {
         let (builder, warnings) = warned(text, &of_services);
@@ -234,6 +328,44 @@ fn variables_of_services_and_links_are_ignored_at_any_depth() {
     let header = [("_ENDPOINTS_0_HEADERS_PORT", "tcp://x")];
     let (builder, warnings) = warned(FILE, &header);
     assert!(warnings.is_empty() && told(&builder).contains("headers: 1"));
+}
+
+/// The beginning of the name is misspelt, and it would be ignored without a word.
+#[test]
+fn a_variable_that_is_almost_one_of_ours_is_a_warning() {
+    let (captured, _guard) = Captured::all();
+    let environment = [
+        ("REGISTRY_NOTIFICATION_ENDPOINTS_0_URL", "http://me:hush@h"),
+        ("REGISTRY_NOTIFICATON_ENDPOINTS_0_TIMEOUT", "5s"),
+        ("registry_notifications_endpoints_0_name", "a"),
+        ("REGISTRY_NOTIFICATION", "hush"),
+        // Of a service called registry-notification.
+        ("REGISTRY_NOTIFICATION_SERVICE_HOST", "10.0.0.1"),
+        ("REGISTRY_NOTIFICATION_PORT", "tcp://10.0.0.1:80"),
+        ("REGISTRY_STORAGE_DELETE_ENABLED", "true"),
+        ("REGISTRY", "x"),
+        ("HOME", "/"),
+    ];
+    let config = Config::from_yaml("").unwrap().override_from(environment);
+    assert_eq!(
+        told(&config.unwrap().notifier().unwrap()),
+        told(&Notifier::builder())
+    );
+    let warnings = captured.at(&[Level::WARN]);
+    let meant = [
+        "REGISTRY_NOTIFICATIONS_ENDPOINTS_0_URL=http://…@h?",
+        "REGISTRY_NOTIFICATIONS_ENDPOINTS_0_TIMEOUT=5s?",
+        "REGISTRY_NOTIFICATIONS_ENDPOINTS_0_NAME=a?",
+        "REGISTRY_NOTIFICATIONS=…?",
+    ];
+    assert_eq!(warnings.len(), meant.len(), "{warnings:?}");
+    for (warning, meant) in warnings.iter().zip(meant) {
+        let hint = format!("is not known here: did you mean {meant}");
+        assert!(
+            warning.contains(&hint) && !warning.contains("hush"),
+            "{warning}"
+        );
+    }
 }
 
 #[test]
@@ -256,6 +388,9 @@ fn a_variable_that_is_not_utf_8_is_named() {
         OsStr::from_bytes(b"\xff"),
     );
     assert!(config.clone().override_from([other]).is_ok());
+    let of_a_service = OsStr::new("REGISTRY_NOTIFICATIONS_LISTENER_ENV_X");
+    let of_a_service = (of_a_service, OsStr::from_bytes(b"\xff"));
+    assert!(config.clone().override_from([of_a_service]).is_ok());
     let error = config.override_from([ours]).unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_registry_notifications::endpoint::{Backoff, Breaker};
+use tower_registry_notifications::endpoint::{Backoff, Breaker, StatusMeaning};
 use tower_registry_notifications::{Config, Format, Notifier};
 use tracing::Level;
 
@@ -52,6 +52,8 @@ fn the_keys_of_gitlab_are_mapped() {
         let endpoint = of_reference(name, url)
             .format(Format::V1)
             .queue_events(3000);
+        // No status says that the receiver will never take the event.
+        let endpoint = endpoint.on_status(400..=599, StatusMeaning::Retry);
         endpoint.retry(backoff(11, SECOND))
     };
     let url = "https://gitlab.example.com/api/v4/container_registry_event/events";
@@ -66,8 +68,7 @@ fn the_keys_of_gitlab_are_mapped() {
                 .ignore_actions([Action::Pull]),
         );
     let geo = of_gitlab("geo", "https://geo.example.com/events");
-    let ours = of_gitlab("ours", "https://ours.example.com/events")
-        .format(Format::V2)
+    let ours = of_reference("ours", "https://ours.example.com/events")
         .retry(Breaker::new())
         .queue_events(7);
     let same = Notifier::builder().include_references(true);

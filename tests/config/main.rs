@@ -8,6 +8,8 @@ mod environment;
 mod expected;
 mod gitlab;
 mod hostile;
+#[cfg(feature = "journal")]
+mod journal;
 mod settings;
 mod shipped;
 
@@ -75,6 +77,7 @@ fn a_file_without_the_section_has_no_endpoints() {
         "notifications:\n",
         "notifications: {}",
         "notifications: {endpoints: , events: }",
+        "notifications: {source: {addr: ''}}",
         "\u{feff}notifications: {endpoints: []}",
     ] {
         let builder = read(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
@@ -148,6 +151,33 @@ fn mistakes_are_named_with_place_key_value_and_remedy() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n=== \n"));
     assert!(number > 50, "{number} mistakes");
+}
+
+#[test]
+fn a_second_document_without_content_is_none() {
+    let section = "notifications: {endpoints: [{name: a, url: 'http://h'}]}\n";
+    let alone = told(&read(section).unwrap());
+    for end in [
+        "---\n",
+        "...\n",
+        "---\n# end\n",
+        "...\n---\n...\n",
+        "---\n---\n",
+        "---\nnull\n",
+    ] {
+        assert_eq!(
+            told(&read(&[section, end].concat()).unwrap()),
+            alone,
+            "{end:?}"
+        );
+    }
+    for end in ["---\n- a\n", "---\n{}\n", "---\n---\na\n"] {
+        let error = read(&[section, end].concat()).unwrap_err().to_string();
+        assert!(
+            error.contains("line 2, column 1: begins a second document"),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -275,7 +305,7 @@ fn a_value_that_goes_on_in_the_next_line_is_not_shown() {
         let error = read(&text).expect_err(lines).to_string();
         assert!(!error.contains("hush"), "{lines}: {error}");
         assert!(
-            error.contains("goes on in the next line"),
+            error.contains("continues in the next line"),
             "{lines}: {error}"
         );
     }

@@ -15,6 +15,7 @@ mod overflow;
 mod own_runtime;
 mod panics;
 mod sequence;
+mod sequence_in_journal;
 mod shutdown;
 mod signature;
 mod status;

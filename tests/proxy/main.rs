@@ -7,6 +7,8 @@
 mod admin;
 mod answers;
 mod bodies;
+#[path = "../../examples/common/causes.rs"]
+mod causes;
 #[path = "../common/certificate.rs"]
 mod certificate;
 #[path = "../common/mod.rs"]
@@ -37,5 +39,7 @@ mod serve;
 #[path = "../../examples/support/signal.rs"]
 mod signal;
 mod stage;
+#[path = "../../examples/support/terminal.rs"]
+mod terminal;
 #[path = "../../examples/support/tls.rs"]
 mod tls;

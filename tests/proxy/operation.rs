@@ -152,12 +152,16 @@ fn every_documented_option_is_accepted() {
             "SECONDS" => "=5",
             "HOST:PORT" => "=localhost:0",
             "PATH" => "=/registry/",
+            "NAME" => "=harbor",
+            "HOST" => "=registry.example.com:5000",
             "N" => "=5",
             _ => "",
         };
-        // Certificate and key go together, and so do page and admin.
+        // Certificate and key go together, and so do page and admin, and a format and an
+        // endpoint.
         let line = format!(
-            "--upstream http://r --tls-cert=c --tls-key k --page a:0 --nats n {option}{value}"
+            "--upstream http://r --endpoint http://e --tls-cert=c --tls-key k --page a:0 \
+             --nats n {option}{value}"
         );
         parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
@@ -193,6 +197,11 @@ fn a_prefix_is_that_of_distribution() {
         ("registry/", "/registry/v2/"),
         ("/registry/v2/", "/registry/v2/"),
         ("/a/b/", "/a/b/v2/"),
+        ("//a//b//", "/a/b/v2/"),
+        ("/registryv2/", "/registryv2/v2/"),
+        ("/v2/registry/", "/v2/registry/v2/"),
+        ("/régistre", "/régistre/v2/"),
+        ("v2", "/v2/"),
         ("/", "/v2/"),
         ("/v2/", "/v2/"),
     ] {
@@ -200,6 +209,17 @@ fn a_prefix_is_that_of_distribution() {
         assert_eq!(options.api(), api, "{prefix}");
     }
     assert_eq!(parse("--upstream http://r").unwrap().api(), "/v2/");
+    for prefix in [
+        "http://me:hush@r/",
+        "/a?b",
+        "/a/../b",
+        "/a%2Fb",
+        "/a:b",
+        "/./",
+    ] {
+        let error = parse(&format!("--upstream http://r --prefix {prefix}")).unwrap_err();
+        assert_eq!(error, "--prefix needs a path like /registry/");
+    }
 }
 
 #[test]
@@ -208,18 +228,27 @@ fn secrets_in_wrong_options_are_not_shown() {
         "--upstrem=http://me:hush@r",
         "--upstrem http://me:hush@r",
         "--upstream http://r http://me:hush@r",
-        "--upstream http://r --v1=hush",
+        "--upstream http://r --json=hush",
         "--upstream http://r --listen http://me:hush@r",
         "--upstream http://r --page http://me:hush@r:80000",
         "--upstream http://r --timeout http://me:hush@r",
         "--upstream http://r --max-connections me:hush@r",
+        "--http://me:hush@r",
+        "--Bearer hush",
+        "--upstream http://r --format http://me:hush@r",
         "--upstream http://r --partitions nats://me:hush@r",
         "--upstream http://r --max-bytes nats://me:hush@r",
     ] {
         let error = parse(line).expect_err(line);
         assert!(!error.contains("hush"), "{line}: {error}");
     }
-    for upstream in ["http://me:hush@r:5000", "me:hush@r", "ftp://me:hush@r"] {
+    for upstream in [
+        "http://me:hush@r:5000",
+        "me:hush@r",
+        "ftp://me:hush@r",
+        "http://me:hush",
+        "http://r/?key=hush",
+    ] {
         let error = crate::proxy::Proxy::<Incoming>::new(&place(upstream)).err();
         let error = error.expect(upstream).to_string();
         assert!(
@@ -227,6 +256,28 @@ fn secrets_in_wrong_options_are_not_shown() {
             "{error}"
         );
     }
+}
+
+/// Why a program does not start is often said by a cause only.
+#[test]
+fn an_error_at_the_start_tells_its_causes_once() {
+    #[derive(Debug)]
+    struct Failed(&'static str, Option<Box<Failed>>);
+    impl std::fmt::Display for Failed {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+    impl std::error::Error for Failed {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            self.1.as_deref().map(|it| it as _)
+        }
+    }
+    let cause = Failed("no such file", None);
+    let error = Failed("cannot be read", Some(cause.into()));
+    let error = Failed("cannot start: cannot be read", Some(error.into()));
+    let text = crate::causes::with_causes(&error);
+    assert_eq!(text, "cannot start: cannot be read: no such file");
 }
 
 #[test]
@@ -240,7 +291,11 @@ fn wrong_options_are_named() {
         ("--upstream http://r --page=5000", "--page needs HOST:PORT"),
         (
             "--upstream http://r --timeout 0",
-            "--timeout needs a number",
+            "--timeout needs a number of seconds, at least 1",
+        ),
+        (
+            "--upstream http://r --timeout 18446744073709551615",
+            "--timeout needs a number of seconds, at least 1 and at most 4294967295",
         ),
         ("--upstream http://r --tls-cert c", "go together"),
         ("--upstream", "--upstream needs a value"),
@@ -250,7 +305,15 @@ fn wrong_options_are_named() {
             "--upstream http://r --max-connections 0",
             "--max-connections needs a number, at least 1, not 0",
         ),
-        ("--upstream http://r --v1=no", "--v1 takes no value"),
+        ("--upstream http://r --json=no", "--json takes no value"),
+        (
+            "--upstream http://r --endpoint http://e --format v3",
+            "--format is one of v2, v1, cloudevents, azure, harbor, imageupdater",
+        ),
+        (
+            "--upstream http://r --format v1",
+            "--format is for --endpoint",
+        ),
         (
             "--upstream http://r --admin",
             "--admin needs --page HOST:PORT",
@@ -276,6 +339,9 @@ fn wrong_options_are_named() {
         "ftp://registry",
         "http://registry/v2",
         "http://",
+        "http://:5000",
+        "http://registry:99999",
+        "http://registry:",
     ] {
         let error = crate::proxy::Proxy::<Incoming>::new(&place(upstream)).err();
         let error = error.expect(upstream).to_string();

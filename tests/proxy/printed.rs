@@ -21,6 +21,20 @@ async fn printed(text: &str, json: bool) -> String {
 }
 
 #[tokio::test]
+async fn all_that_a_terminal_obeys_is_escaped_in_every_field() {
+    let obeyed = (0..0x20).chain(0x7f..0xa0).chain([0x61c, 0x200e, 0x200f]);
+    let obeyed = obeyed.chain(0x202a..0x202f).chain(0x2066..0x206a);
+    for c in obeyed.map(|code| char::from_u32(code).unwrap()) {
+        for json in [false, true] {
+            let line = printed(&format!("a{c}b"), json).await;
+            let line = line.strip_suffix('\n').unwrap();
+            assert!(!line.contains(c), "{c:?} {line:?}");
+            assert!(json || line.matches("\\u").count() == 4, "{c:?} {line:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_terminal_would_obey_is_escaped() {
     let hostile = "a\u{1b}[2Jb\u{7}c\u{9b}d\u{7f}e\rf\u{202e}g";
     for json in [false, true] {

@@ -153,6 +153,34 @@ async fn gitlab_gets_no_foreign_action() {
     assert_eq!(posted.requests.len(), 8);
 }
 
+#[tokio::test]
+async fn portus_acts_upon_docker_manifests_of_its_users() {
+    use tower_registry_notifications::event::media_types;
+    let configuration = page::configuration("Portus");
+    let acts_upon = async |media_type, user: &str| {
+        let posted = stage::posted_of(&configuration, media_type).await;
+        let requests = posted.requests.iter();
+        let images = requests.map(|it| others::portus(it, stage::INSIDE, user).unwrap());
+        let mut images: Vec<_> = images.flatten().collect();
+        images.sort();
+        images
+    };
+    let deleted = format!("team/app@{}", stage::DIGEST);
+    let [first, second] = <[String; 2]>::try_from(images_of_requests()).unwrap();
+    let all = [first, second, deleted.clone()];
+    assert_eq!(acts_upon(media_types::DOCKER_MANIFEST, "alice").await, all);
+    // Manifests of OCI are none to it, and neither are events of somebody else.
+    assert_eq!(
+        acts_upon(media_types::OCI_MANIFEST, "alice").await,
+        [deleted]
+    );
+    assert!(
+        acts_upon(media_types::DOCKER_MANIFEST, "bob")
+            .await
+            .is_empty()
+    );
+}
+
 /// The checkers themselves: what is not configured for them is refused.
 #[tokio::test]
 async fn receivers_refuse_what_is_posted_without_the_recipes() {

@@ -1,4 +1,4 @@
-//! Tekton, Knative and GitLab.
+//! Tekton, Knative, GitLab and Portus.
 
 use serde_json::Value;
 
@@ -64,3 +64,33 @@ pub(crate) fn gitlab(request: &Request, secret: &str) -> Answer {
     };
     events.iter().map(action).collect()
 }
+
+/// Portus, of which `registry` is the registry and `user` a user: the images that were
+/// pushed, and what was deleted by digest.
+pub(crate) fn portus(request: &Request, registry: &str, user: &str) -> Answer {
+    let body: Value = json(request)?;
+    let events = body["events"].as_array().ok_or("no events")?;
+    let mut images = Vec::new();
+    for event in events {
+        let (target, action) = (&event["target"], event["action"].as_str());
+        let media_type = target["mediaType"].as_str();
+        match action {
+            Some("delete") => {}
+            // It fails on `nil`.
+            _ if media_type.is_none() => return Err("undefined method `starts_with?'".into()),
+            Some("push") if media_type.is_some_and(|it| it.starts_with(DOCKER)) => {}
+            _ => continue,
+        }
+        let is_known = event["request"]["host"] == registry && event["actor"]["name"] == user;
+        let repository = target["repository"].as_str().ok_or("no repository")?;
+        match (action, target["tag"].as_str(), target["digest"].as_str()) {
+            _ if !is_known => {}
+            (Some("push"), Some(tag), _) => images.push(format!("{registry}/{repository}:{tag}")),
+            (Some("delete"), _, Some(digest)) => images.push(format!("{repository}@{digest}")),
+            _ => {}
+        }
+    }
+    Ok(images)
+}
+
+const DOCKER: &str = "application/vnd.docker.distribution.manifest";

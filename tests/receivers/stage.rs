@@ -10,11 +10,12 @@ use crate::common::receiver;
 const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The host of all requests to the registry, which is not its public one.
-const INSIDE: &str = "10.0.0.9:5000";
+pub(crate) const INSIDE: &str = "10.0.0.9:5000";
 /// The one that the page configures.
 const PUBLIC: &str = "registry.example.com:5000";
 
-const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+pub(crate) const DIGEST: &str =
+    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// A request that was posted.
 pub(crate) struct Request {
@@ -65,8 +66,8 @@ pub(crate) fn images_of_requests() -> Vec<String> {
 /// How many events are written.
 pub(crate) const EVENTS: usize = 12;
 
-async fn write(bridge: &Bridge) {
-    let manifest = || Manifest::new(Descriptor::new(media_types::OCI_MANIFEST, DIGEST, 7));
+async fn write(bridge: &Bridge, media_type: &'static str) {
+    let manifest = || Manifest::new(Descriptor::new(media_type, DIGEST, 7));
     let blob = || Descriptor::new("application/octet-stream", DIGEST, 7);
     let writes = [
         bridge.manifest_pushed("team/app", manifest(), Some("1.0")),
@@ -90,6 +91,11 @@ async fn write(bridge: &Bridge) {
 
 /// Reads the configuration, sends its only endpoint here, and writes the events.
 pub(crate) async fn posted(configuration: &str) -> Posted {
+    posted_of(configuration, media_types::OCI_MANIFEST).await
+}
+
+/// The same with manifests of another media type.
+pub(crate) async fn posted_of(configuration: &str, media_type: &'static str) -> Posted {
     let (port, mut received) = receiver(Box::new(|_| Response::builder())).await;
     let (before, rest) = configuration.split_once("https://").unwrap();
     let (_, path) = rest.split_once('/').unwrap();
@@ -110,7 +116,7 @@ pub(crate) async fn posted(configuration: &str) -> Posted {
         .bridge(request)
         .actor("alice")
         .base_url(format!("http://{INSIDE}"));
-    write(&bridge).await;
+    write(&bridge, media_type).await;
     assert!(notifier.shutdown(MINUTE).await.is_drained());
     let mut requests = Vec::new();
     while let Ok(got) = received.try_recv() {

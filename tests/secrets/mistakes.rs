@@ -33,7 +33,7 @@ fn urls() -> Vec<Endpoint> {
         format!("http://{USER_INFO}@receiver:99999/"),
         format!("http://{USER_INFO}@a b/"),
         format!("http://root:{PASSWORD}@receiver/"),
-        format!("http://root:{API_KEY}@receiver/"),
+        format!("http://root:{API_KEY}@receiver /"),
         format!("http://root:a@b:{PASSWORD}@receiver\n/"),
         format!("https://{USER_INFO}@-_receiver-/"),
         format!("https://{USER_INFO}@[::1/"),

@@ -47,10 +47,10 @@ impl BodySigner {
     ///
     /// # Errors
     ///
-    /// What to write instead.
+    /// If the header or the secret is not valid. The error says what to write instead.
     pub(crate) fn new(header: &str, secret: &str) -> Result<Self, &'static str> {
         let header: HeaderName = header.parse().map_err(|_| HEADER)?;
-        if is_framing(&header) {
+        if is_framing(&header) || OURS.contains(&header.as_str()) {
             return Err(HEADER);
         }
         if secret.is_empty() {
@@ -71,6 +71,19 @@ impl BodySigner {
         (self.header.clone(), value)
     }
 }
+
+/// Headers that mean something else in a delivery. A signature would not replace them.
+const OURS: [&str; 9] = [
+    "content-type",
+    "host",
+    "notification-partition",
+    "notification-sequence",
+    "traceparent",
+    "user-agent",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+];
 
 const HEADER: &str = "name a header like X-Signature or X-Hub-Signature-256";
 const DOUBLE: &str = "give each signature a header of its own";
@@ -106,11 +119,13 @@ mod tests {
             ("no header", "hush"),
             ("content-length", "hush"),
             ("x-other", ""),
+            ("Content-Type", "hush"),
+            ("Webhook-Signature", "hush"),
         ];
         let given = given.map(|(header, secret)| (header.to_owned(), secret.to_owned()));
         let error = BodySigner::all("", &given).unwrap_err().to_string();
-        assert_eq!(error.lines().count(), 4, "{error}");
-        for number in 2..=5 {
+        assert_eq!(error.lines().count(), 6, "{error}");
+        for number in 2..=7 {
             assert!(error.contains(&format!("\"{number}\"")), "{error}");
         }
         let signers = BodySigner::all("", &given[..1]).unwrap();

@@ -123,6 +123,12 @@ fn check_proxy(
     proxies: &Proxies,
     url: &Uri,
 ) -> Result<Option<Arc<ClientConfig>>, BuildError> {
+    if let Some(variable) = proxies.unusable(url) {
+        // The value may have a password in it.
+        let remedy = "write one like http://proxy.example.com:3128, with http, https or socks5";
+        let message = format!("{variable} is not the URL of a proxy: {remedy}");
+        return Err(BuildError::at(&format!("{of}proxy"), message));
+    }
     let Some(proxy) = proxies.intercept(url) else {
         return Ok(None);
     };
@@ -137,11 +143,6 @@ fn check_proxy(
                 BuildError::new(&format!("{of}address policy"), host, remedy)
             }),
     );
-    if !proxy.is_supported() {
-        let scheme = proxy.url().scheme_str().unwrap_or_default();
-        let remedy = "write the proxy in HTTP_PROXY or HTTPS_PROXY with http, https or socks5";
-        mistakes.add(BuildError::new(&format!("{of}proxy"), scheme, remedy));
-    }
     if !proxy.is_tls() {
         return mistakes.or(None);
     }

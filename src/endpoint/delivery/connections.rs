@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::Context;
 
 use bytes::Bytes;
-use http::header::PROXY_AUTHORIZATION;
-use http::{Request, Response, Uri};
+use http::header::{HOST, PROXY_AUTHORIZATION};
+use http::uri::Authority;
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -107,9 +108,10 @@ where
     async fn exchange_2(
         &self,
         mut shared: Shared,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
         deadline: Option<Instant>,
     ) -> Result<Response<Bytes>, Unanswered> {
+        with_configured_host(&mut request);
         // Dropped with the future when the attempt times out.
         let mut unanswered = GivesUp(Some((&self.idle, shared.number)));
         let response = shared.sender.try_send_request(request).await;
@@ -132,6 +134,20 @@ where
         }
         let held = Held::open(stream, origin, self.idle.watcher()).await?;
         Ok(Next::Http1(held))
+    }
+}
+
+/// Lets a configured `Host` replace the host of the URL. HTTP/2 has the host in the URL,
+/// and receivers refuse requests in which the two differ.
+fn with_configured_host(request: &mut Request<Full<Bytes>>) {
+    let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
+    let Some(host) = host.and_then(|it| Authority::try_from(it).ok()) else {
+        return;
+    };
+    let mut parts = request.uri().clone().into_parts();
+    parts.authority = Some(host);
+    if let Ok(url) = Uri::from_parts(parts) {
+        *request.uri_mut() = url;
     }
 }
 

@@ -28,6 +28,8 @@ mod no_proxy;
 mod origin;
 #[cfg(feature = "client")]
 mod proxies;
+#[cfg(feature = "client")]
+mod proxy_url;
 mod request;
 mod response;
 mod secrets;

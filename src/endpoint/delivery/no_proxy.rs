@@ -57,7 +57,7 @@ impl NoProxy {
         // Never through a proxy, whatever the list says: a proxy would take these
         // for its own.
         let is_loopback = address.is_some_and(|it| it.to_canonical().is_loopback());
-        if is_loopback || host == "localhost" || self.all {
+        if is_loopback || matches!(&*host, "localhost" | "localhost.") || self.all {
             return true;
         }
         let port = port.to_string();
@@ -130,6 +130,7 @@ mod tests {
         for (host, port, direct) in [
             ("localhost", 80, true),
             ("LOCALHOST", 8080, true),
+            ("localhost.", 80, true),
             ("127.0.0.1", 80, true),
             ("127.0.0.2", 80, true),
             ("[::1]", 80, true),

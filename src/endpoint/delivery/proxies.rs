@@ -17,6 +17,7 @@ use tower::{BoxError, Service, ServiceExt as _, service_fn};
 
 use super::address::AddressPolicy;
 use super::no_proxy::NoProxy;
+use super::proxy_url::canonical;
 use super::tls;
 
 /// A connection to a receiver or to a proxy; the latter may be over TLS itself.
@@ -37,6 +38,8 @@ pub(super) struct Proxies(Option<Arc<Variables>>);
 
 struct Variables {
     proxies: Matcher,
+    /// The schemes of receivers whose proxy is not a URL that can be used.
+    unusable: Vec<Scheme>,
     direct: NoProxy,
 }
 
@@ -62,24 +65,46 @@ impl Proxies {
         if http.is_empty() && https.is_empty() {
             return Self::default();
         }
+        let mut unusable = Vec::new();
+        let mut usable = |value: String, scheme: Scheme| {
+            let url = canonical(&value);
+            if url.is_none() && !value.is_empty() {
+                unusable.push(scheme);
+            }
+            url.unwrap_or_default()
+        };
+        let (http, https) = (usable(http, Scheme::HTTP), usable(https, Scheme::HTTPS));
         Self(Some(Arc::new(Variables {
             proxies: Matcher::builder().http(http).https(https).build(),
+            unusable,
             direct: NoProxy::parse(&either("NO_PROXY")),
         })))
     }
 
     /// The proxy for a URL. Always `None` for this machine.
     pub(super) fn intercept(&self, url: &Uri) -> Option<Proxy> {
-        let variables = self.0.as_ref()?;
-        let is_tls = url.scheme() == Some(&Scheme::HTTPS);
-        let port = url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        if variables.direct.matches(url.host()?, port) {
-            return None;
-        }
-        variables.proxies.intercept(url).map(Proxy)
+        self.of(url)?.proxies.intercept(url).map(Proxy)
     }
 
-    /// What a proxy asks of each request that it passes on for this URL.
+    /// The variable that should name the proxy for a URL, if its value is none that can
+    /// be used. Go delivers past such a proxy, which the operator would not notice.
+    pub(super) fn unusable(&self, url: &Uri) -> Option<&'static str> {
+        let scheme = url.scheme()?;
+        let is_unusable = self.of(url)?.unusable.contains(scheme);
+        let is_tls = *scheme == Scheme::HTTPS;
+        is_unusable.then_some(if is_tls { "HTTPS_PROXY" } else { "HTTP_PROXY" })
+    }
+
+    /// The variables, unless a URL is reached without a proxy.
+    fn of(&self, url: &Uri) -> Option<&Variables> {
+        let variables = self.0.as_deref()?;
+        let is_tls = url.scheme() == Some(&Scheme::HTTPS);
+        let port = url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let is_direct = variables.direct.matches(url.host()?, port);
+        (!is_direct).then_some(variables)
+    }
+
+    /// The headers that the proxy needs in each request that it passes on for this URL.
     pub(super) fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
         // The request for a tunnel has it already.
         let proxy = self.intercept(url).filter(|it| it.passes_on(url))?;
@@ -108,11 +133,6 @@ impl Proxy {
 
     fn is_socks(&self) -> bool {
         matches!(self.url().scheme_str(), Some("socks5" | "socks5h"))
-    }
-
-    /// Whether Go's client knows this kind of proxy as well.
-    pub(super) fn is_supported(&self) -> bool {
-        self.is_socks() || matches!(self.url().scheme_str(), Some("http" | "https"))
     }
 
     /// Whether requests for this URL are read by the proxy.
@@ -329,6 +349,12 @@ mod tests {
                 RECEIVER,
                 Some(("http://p/".into(), Some("Basic bWU6aHVzaA==".into()))),
             ),
+            // A password may have an `@` in it.
+            (
+                &[("HTTP_PROXY", "me:hu@sh@p:1/")],
+                RECEIVER,
+                Some(("http://p:1/".into(), Some("Basic bWU6aHVAc2g=".into()))),
+            ),
             // It goes with the request for a tunnel, and to SOCKS in its own way.
             (
                 &[("HTTPS_PROXY", "http://me:hush@p")],
@@ -347,9 +373,27 @@ mod tests {
 
     #[test]
     fn credentials_of_proxies_are_not_shown() {
-        let proxies = proxies(&[("HTTP_PROXY", "http://me:hush@p:1")]);
-        assert!(!format!("{proxies:?}").contains("hush"));
-        let proxy = proxies.intercept(&"http://r".parse().unwrap()).unwrap();
-        assert_eq!(proxy.shown(), "p:1");
+        for url in ["http://me:hush@p:1", "me:a@hush@p:1", "me:hush%40@p:1"] {
+            let proxies = proxies(&[("HTTP_PROXY", url)]);
+            assert!(!format!("{proxies:?}").contains("hush"));
+            let proxy = proxies.intercept(&"http://r".parse().unwrap()).unwrap();
+            assert_eq!(proxy.shown(), "p:1", "{url}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_noticed_where_it_would_be_used() {
+        for (name, value, url, unusable) in [
+            ("HTTP_PROXY", "socks4://p", "http://r", Some("HTTP_PROXY")),
+            ("https_proxy", "p:port", "https://r", Some("HTTPS_PROXY")),
+            ("HTTP_PROXY", "socks4://p", "https://r", None),
+            ("HTTP_PROXY", "socks4://p", "http://localhost", None),
+            ("HTTP_PROXY", "p", "http://r", None),
+            ("HTTP_PROXY", "", "http://r", None),
+        ] {
+            let proxies = proxies(&[(name, value)]);
+            let url = url.parse().unwrap();
+            assert_eq!(proxies.unusable(&url), unusable, "{name}={value} {url}");
+        }
     }
 }

@@ -15,8 +15,8 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 ///
 /// `openssl req -x509` makes certificates that say they are an authority. WebPKI
 /// accepts what such a certificate has signed, but not the certificate as that of
-/// a server, although whoever lists it as a root trusts its key with more than
-/// that.
+/// a server. Nor does it accept a listed certificate whose issuer is not listed.
+/// Whoever lists either trusts its key with more than that, and Go accepts both.
 ///
 /// # Errors
 ///
@@ -59,14 +59,22 @@ impl ServerCertVerifier for Verifier {
             ocsp_response,
             now,
         );
-        match verified {
-            // WebPKI checks the validity period before it reports this error, and the
-            // name after it. That the server has the key is checked in either case.
-            Err(error) if is_authority(&error) && self.own.contains(end_entity) => {
+        if verified.is_ok() || !self.own.contains(end_entity) {
+            return verified;
+        }
+        // Once more without the other certificates that the server has shown, so that
+        // their faults do not matter. WebPKI checks the validity period before it reports
+        // what is left out of account here, and the name after it. That the server has
+        // the key is checked in either case.
+        let alone =
+            self.webpki
+                .verify_server_cert(end_entity, &[], server_name, ocsp_response, now);
+        match alone {
+            Err(error) if is_of_trust(&error) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
-            verified => verified,
+            alone => alone,
         }
     }
 
@@ -95,13 +103,21 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether a certificate was refused only because it says that it is an authority.
-fn is_authority(error: &Error) -> bool {
-    let Error::InvalidCertificate(CertificateError::Other(other)) = error else {
+/// Whether a certificate was refused only because nobody vouches for it: it says that it
+/// is an authority itself, its issuer is unknown, or an authority has the name of its
+/// issuer and another key.
+fn is_of_trust(error: &Error) -> bool {
+    let Error::InvalidCertificate(error) = error else {
         return false;
     };
-    matches!(
-        other.0.downcast_ref(),
-        Some(webpki::Error::CaUsedAsEndEntity)
-    )
+    match error {
+        CertificateError::UnknownIssuer
+        | CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => true,
+        CertificateError::Other(other) => matches!(
+            other.0.downcast_ref(),
+            Some(webpki::Error::CaUsedAsEndEntity)
+        ),
+        _ => false,
+    }
 }

@@ -1,7 +1,8 @@
 //! The URL that an endpoint posts to, and its configured headers.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST as HOST_HEADER, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -9,6 +10,7 @@ use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 
 use crate::basic_auth;
 use crate::error::{BuildError, Mistakes};
+use crate::host::is_valid_in_url;
 use crate::redact::split_user_info;
 
 const URL: &str = "write one like https://receiver.example.com/events";
@@ -16,24 +18,48 @@ const UNIX: &str = "a socket of Unix is no URL for deliveries: let a server list
                     (socat TCP-LISTEN:8080,bind=127.0.0.1,fork UNIX-CONNECT:/path), \
                     or deliver with Endpoint::client";
 const HOST: &str = "write the host in ASCII: its form that begins with xn--";
+const ZONE: &str = "write the address of IPv6 without a zone";
 
-/// The URL without user info, which becomes an `Authorization` header.
-/// Characters that are not ASCII are percent-encoded.
+/// The characters that Go encodes in a path, so that a URL may contain them.
+const ENCODED: &AsciiSet = &AsciiSet::EMPTY
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// Returns the URL without user info, which becomes an `Authorization` header.
+/// Characters that are not valid in a URL, such as spaces and those that are not ASCII,
+/// are percent-encoded.
 ///
 /// # Errors
 ///
-/// What to write instead.
+/// If the URL is not valid. The error says what to write instead.
 pub(crate) fn target(url: &str) -> Result<(Uri, Option<HeaderValue>), &'static str> {
-    if let Some(("unix" | "http+unix", _)) = url.split_once(':') {
+    let lower = url.to_ascii_lowercase();
+    let unix = ["unix:", "http+unix:", "http://unix:/", "https://unix:/"];
+    if unix.iter().any(|start| lower.starts_with(start)) {
         return Err(UNIX);
     }
     let rest = url.split_once("://").ok_or(URL)?.1;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
+    if host.starts_with('[') && host.contains('%') {
+        return Err(ZONE);
+    }
     if !host.is_ascii() || host.contains('%') {
         return Err(HOST);
     }
-    let url = utf8_percent_encode(url, &AsciiSet::EMPTY).to_string();
+    // Such characters are encoded in a path. In the host and around the URL they are mistakes.
+    if url.trim() != url || utf8_percent_encode(host, ENCODED).to_string() != host {
+        return Err(URL);
+    }
+    let url = utf8_percent_encode(url, ENCODED).to_string();
     let mut parts = url.parse::<Uri>().map_err(|_| URL)?.into_parts();
     let scheme = parts.scheme.as_ref().map(http::uri::Scheme::as_str);
     let (Some("http" | "https"), Some(authority)) = (scheme, &parts.authority) else {
@@ -78,6 +104,11 @@ pub(crate) fn headers(
             mistakes.add(BuildError::new(&format!("{of}header"), number, remedy));
             continue;
         }
+        if name == HOST_HEADER && (headers.contains_key(&name) || !is_host(&value)) {
+            let remedy = "Host is one host, with or without a port";
+            mistakes.add(BuildError::new(&format!("{of}header"), number, remedy));
+            continue;
+        }
         value.set_sensitive(true);
         headers.append(name, value);
     }
@@ -85,6 +116,10 @@ pub(crate) fn headers(
         headers.entry(AUTHORIZATION).or_insert(value);
     }
     mistakes.or(headers)
+}
+
+fn is_host(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(is_valid_in_url)
 }
 
 /// Whether a header says where a message or a connection ends. One that is wrong would
@@ -115,15 +150,54 @@ mod tests {
     }
 
     #[test]
+    fn a_configured_host_is_one_host() {
+        let given = |hosts: &[&str]| -> Vec<_> {
+            let header = |host: &&str| ("host".to_owned(), (*host).to_owned());
+            hosts.iter().map(header).collect()
+        };
+        for hosts in [&["h"][..], &["events.example.com:8443"], &["[::1]:80"]] {
+            assert_eq!(headers("", &given(hosts), None).unwrap().len(), 1);
+        }
+        for hosts in [&["a", "b"][..], &["a b"], &["me:hush@h"], &[""], &["h/p"]] {
+            let error = headers("", &given(hosts), None).unwrap_err().to_string();
+            assert!(error.ends_with("Host is one host, with or without a port"));
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_socket_of_unix_is_refused_with_the_remedy() {
         for url in [
             "unix:/run/hook.sock",
             "unix:///run/hook.sock",
             "http+unix://%2Frun%2Fhook",
+            "UNIX:/run/hook.sock",
+            "http://unix:/run/hook.sock:/events",
         ] {
             assert_eq!(target(url).unwrap_err(), UNIX, "{url}");
         }
         assert!(UNIX.contains("socat TCP-LISTEN"));
+        assert!(target("http://unix:8080/").is_ok() && target("http://unix/").is_ok());
+    }
+
+    #[test]
+    fn a_url_with_characters_that_no_url_has_is_percent_encoded_as_in_go() {
+        let (url, authorization) = target("http://me:a b|c@h/a b/{x}|^`<>\"\\?q={y} z").unwrap();
+        assert_eq!(
+            url,
+            "http://h/a%20b/%7Bx%7D%7C%5E%60%3C%3E%22%5C?q=%7By%7D%20z"
+        );
+        assert_eq!(authorization.unwrap(), "Basic bWU6YSBifGM=");
+        for (wrong, remedy) in [
+            ("http://a b/", URL),
+            ("http://a{b}/", URL),
+            (" http://h/", URL),
+            ("http://h/ ", URL),
+            ("http://h/\n", URL),
+            ("http://[fe80::1%25eth0]/", ZONE),
+        ] {
+            assert_eq!(target(wrong).unwrap_err(), remedy, "{wrong:?}");
+        }
     }
 
     #[test]

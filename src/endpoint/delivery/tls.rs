@@ -48,7 +48,7 @@ pub(super) fn config(settings: &ConnectionSettings, of: &str) -> Result<ClientCo
         let field = format!("{of}{ROOTS}");
         BuildError::new(&field, "a certificate", &cause.to_string())
     })?;
-    // It is as strict as rustls's own but for certificates that the user named.
+    // It is as strict as rustls's own, except for certificates that the user named.
     let config = versions
         .dangerous()
         .with_custom_certificate_verifier(verifier);
@@ -248,5 +248,57 @@ mod tests {
         assert!(error(&given, "other").contains("NotValidForName"));
         assert!(error(&expired, "receiver").contains("Expired"));
         assert!(error(&other, "receiver").contains("CaUsedAsEndEntity"));
+    }
+    /// A certificate of a receiver, and that of the authority which has issued it.
+    fn issued(authority: &str, last_year: i32) -> [CertificateDer<'static>; 2] {
+        let period = |params: &mut CertificateParams, last_year| {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(last_year, 12, 31);
+        };
+        let mut params = CertificateParams::new(["receiver".to_owned()]).unwrap();
+        period(&mut params, last_year);
+        let key = KeyPair::generate().unwrap();
+        let mut of_authority = CertificateParams::new([]).unwrap();
+        let name = &mut of_authority.distinguished_name;
+        name.push(rcgen::DnType::CommonName, authority);
+        of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        period(&mut of_authority, 2021);
+        let its_key = KeyPair::generate().unwrap();
+        let its_own = of_authority.self_signed(&its_key).unwrap();
+        let issuer = rcgen::Issuer::new(of_authority, its_key);
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        [certificate.der().clone(), its_own.der().clone()]
+    }
+
+    #[test]
+    fn a_certificate_is_trusted_if_it_is_given_without_its_issuer() {
+        let provider = Arc::new(ring::default_provider());
+        let given = issued("authority", 2100);
+        let [expired, _] = issued("authority", 2021);
+        let other = issued("authority", 2100);
+        // It has the name of an issuer, and did not issue it.
+        let [_, namesake] = issued("authority", 2100);
+        let given_ones = vec![given[0].clone(), expired.clone(), namesake];
+        let mut roots = RootCertStore::empty();
+        given_ones
+            .iter()
+            .for_each(|it| roots.add(it.clone()).unwrap());
+        let verifier = self_signed::verifier(roots, given_ones, provider).unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
+        let verify = |certificate: &CertificateDer<'_>, name: &'static str, others: &[_]| {
+            let name = ServerName::try_from(name).unwrap();
+            verifier.verify_server_cert(certificate, others, &name, &[], now)
+        };
+        assert!(verify(&given[0], "receiver", &[]).is_ok());
+        // The server shows that of its issuer too, which has expired.
+        assert!(verify(&given[0], "receiver", &given[1..]).is_ok());
+        let error = |certificate, name| {
+            let error = verify(certificate, name, &[]).unwrap_err();
+            format!("{error:?}")
+        };
+        assert!(error(&given[0], "other").contains("NotValidForName"));
+        assert!(error(&expired, "receiver").contains("Expired"));
+        assert!(error(&other[0], "receiver").contains("BadSignature"));
+        assert!(verify(&other[0], "receiver", &other[1..]).is_err());
     }
 }

@@ -12,11 +12,11 @@ use super::headers::{EndToEnd, Single};
 use super::omitted::{Fact, Omitted};
 use crate::basic_auth;
 
-/// Length of the longest credentials that are read, in bytes. Tokens often have a
-/// few thousand.
+/// The length in bytes of the longest credentials that are read. Tokens often have a
+/// few thousand bytes.
 const CREDENTIALS_LIMIT: usize = 64 << 10;
-/// Length of the longest name and password that are decoded without an allocation,
-/// in bytes.
+/// The length in bytes of the longest name and password that are decoded without an
+/// allocation.
 const USUAL_PAIR: usize = 256;
 /// Length of the longest name that an event takes from a request, in bytes.
 const NAME_LIMIT: usize = 1 << 10;
@@ -64,17 +64,22 @@ impl Credentials {
         }
         match authorization.split_once(' ') {
             Some((scheme, token)) if self.bearer && scheme.eq_ignore_ascii_case("bearer") => {
-                subject(token).map_or(Identity::Unclear, Identity::Name)
+                match subject(token) {
+                    // Tokens of anonymous clients have an empty subject, as specified.
+                    Some(subject) if subject.is_empty() => Identity::Nobody,
+                    Some(subject) => Identity::Name(subject),
+                    None => Identity::Unclear,
+                }
             }
             _ => Identity::Nobody,
         }
     }
 }
 
-/// Whom credentials name.
+/// The user that credentials name.
 enum Identity {
     Name(String),
-    /// Nobody, or a kind of credentials that does not count.
+    /// No user, or a kind of credentials that is not read.
     Nobody,
     /// The registry might read another name.
     Unclear,
@@ -107,6 +112,11 @@ fn subject(token: &str) -> Option<String> {
     struct Claims {
         sub: String,
     }
+    // Anything else might be several credentials, of which the registry reads another.
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !token.bytes().all(is_part) {
+        return None;
+    }
     let mut parts = token.split('.');
     let (Some(_), Some(claims), Some(_), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -115,7 +125,7 @@ fn subject(token: &str) -> Option<String> {
     };
     let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
     let Claims { sub } = serde_json::from_slice(&claims).ok()?;
-    (!sub.is_empty() && is_name(&sub)).then_some(sub)
+    is_name(&sub).then_some(sub)
 }
 
 /// Whether a name is bounded and has no control characters, with which a client
@@ -164,6 +174,7 @@ mod tests {
             (basic(&long), Some("n".repeat(NAME_LIMIT))),
             (basic(":secret"), None),
             (bearer(r#"{"sub":"me","iss":"x"}"#), Some("me".into())),
+            (bearer(r#"{"sub":""}"#), None),
             ("Bearer".into(), None),
             ("Digest username=\"me\"".into(), None),
             (String::new(), None),
@@ -193,11 +204,13 @@ mod tests {
             &[&huge],
             &[&bearer(r#"{"sub":"a","sub":"b"}"#)],
             &[&bearer(r#"{"sub":7}"#)],
-            &[&bearer(r#"{"sub":""}"#)],
             &[&bearer("{}")],
             &[&bearer("junk")],
             &["Bearer opaque"],
             &["Bearer a.b.c.d"],
+            &[&bearer(r#"{"sub":"me"}"#).replace(' ', "  ")],
+            &[&bearer(r#"{"sub":"me"}"#).replace("e30", "x, Basic e30")],
+            &[&bearer(r#"{"sub":"me"}"#).replace("sig", "sig, Basic x")],
         ] {
             assert_eq!(name(BOTH, given), (None, true), "{given:?}");
         }

@@ -171,7 +171,8 @@ async fn the_example_prints_events_until_it_is_stopped() {
         any,
         "--page",
         any,
-        "--v1",
+        "--format",
+        "v1",
     ]);
     let metrics = program.address("Page on http://");
     let address = program.address("Listening on ");

@@ -295,12 +295,14 @@ async fn the_address_policy_applies_to_the_proxy() {
 }
 
 #[tokio::test]
-async fn a_kind_of_proxy_that_go_does_not_know_is_a_mistake() {
-    let variables = [("HTTP_PROXY", "socks4://proxy".to_owned())];
-    let error = with_variables(&ConnectionSettings::default(), "http://r/", &variables);
-    let error = error.err().unwrap().to_string();
-    assert_eq!(
-        error,
-        "proxy: \"socks4\" is not valid: write the proxy in HTTP_PROXY or HTTPS_PROXY with http, https or socks5"
-    );
+async fn a_proxy_that_cannot_be_used_is_a_mistake() {
+    for value in ["socks4://me:hush@proxy", "http://me:hush@proxy:port"] {
+        let variables = [("HTTP_PROXY", value.to_owned())];
+        let error = with_variables(&ConnectionSettings::default(), "http://r/", &variables);
+        assert_eq!(
+            error.err().unwrap().to_string(),
+            "proxy: HTTP_PROXY is not the URL of a proxy: \
+             write one like http://proxy.example.com:3128, with http, https or socks5"
+        );
+    }
 }

@@ -145,3 +145,54 @@ fn a_url_without_a_host_is_an_error() {
     let error = sent.unwrap_err().to_string();
     assert_eq!(error, "the URL has no scheme and host");
 }
+
+/// Connects to a receiver that responds with the hosts that a request names.
+fn mirror(is_http2: bool) -> Transport {
+    use hyper_util::server::conn::auto;
+    let connector = service_fn(move |_: Uri| {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let service =
+            hyper::service::service_fn(|request: Request<hyper::body::Incoming>| async move {
+                let named = request.uri().authority().map(Authority::as_str);
+                let header = request.headers().get(HOST).map(|it| it.to_str().unwrap());
+                let hosts: Vec<_> = named.into_iter().chain(header).collect();
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(hosts.join(" ")))))
+            });
+        tokio::spawn(async move {
+            let server = auto::Builder::new(hyper_util::rt::TokioExecutor::new());
+            let _ended = server.serve_connection(TokioIo::new(theirs), service).await;
+        });
+        ready(Ok::<_, BoxError>(Watched::new(ours, is_http2)))
+    });
+    let client = Connections::new(connector, Proxies::default());
+    Transport::Direct(Arc::new(client))
+}
+
+#[tokio::test]
+async fn a_configured_host_replaces_that_of_the_url() {
+    for (is_http2, configured, named) in [
+        (false, None, "receiver:8080"),
+        (false, Some("events.example"), "events.example"),
+        (true, None, "receiver:8080"),
+        (
+            true,
+            Some("events.example"),
+            "events.example events.example",
+        ),
+    ] {
+        let client = mirror(is_http2);
+        // The second goes over the connection that is there.
+        for _ in 0..2 {
+            let mut request = Request::post("http://receiver:8080/")
+                .body(Bytes::new())
+                .unwrap();
+            if let Some(host) = configured {
+                request
+                    .headers_mut()
+                    .insert(HOST, HeaderValue::from_static(host));
+            }
+            let response = client.clone().send(request, None).await.unwrap();
+            assert_eq!(response.body(), named, "{is_http2} {configured:?}");
+        }
+    }
+}

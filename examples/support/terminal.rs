@@ -1,0 +1,24 @@
+//! What may be printed on a terminal: [`printable`].
+
+use std::borrow::Cow;
+
+/// Escapes what a terminal would obey rather than show: clients choose the names and
+/// user agents in events. An escape is the same in a line and in JSON.
+pub(crate) fn printable(line: &str) -> Cow<'_, str> {
+    // Also what makes a terminal write from right to left.
+    let is_obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !line.contains(is_obeyed) {
+        return line.into();
+    }
+    let mut shown = String::with_capacity(line.len());
+    for c in line.chars() {
+        match is_obeyed(c) {
+            true => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => shown.push(c),
+        }
+    }
+    shown.into()
+}
