@@ -88,7 +88,15 @@ fn run(options: &Options) -> Result<bool, BoxError> {
             printer.count("moved", journal.move_endpoint(endpoint, to)?)?;
         }
         Command::Check => {
-            let check = journal.check()?;
+            let check = match journal.check() {
+                // The damage is such that not everything can be read.
+                Err(error) if error.is_damaged() => {
+                    let (path, error) = (options.path.display(), with_causes(&error));
+                    eprintln!("journal: {path}: {error}");
+                    return Ok(false);
+                }
+                check => check?,
+            };
             printer.check(&check)?;
             return Ok(check.is_intact());
         }

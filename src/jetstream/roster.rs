@@ -40,6 +40,7 @@ impl Roster {
                     if let Ok(heard) = serde_json::from_slice(&message.payload)
                         && self.members.hear(Instant::now(), heard)
                     {
+                        // The other worker has just started and does not know this one.
                         self.tell(false).await;
                     }
                 }
@@ -59,6 +60,8 @@ impl Roster {
                 let _late = timeout(PRESENCE, self.upkeep.look(&own)).await;
             }
         }
+        // The consumers give up their partitions. Other workers need not wait until this one
+        // counts as gone.
         self.assignment.send_replace(None);
         self.tell(true).await;
     }
