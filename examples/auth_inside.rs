@@ -1,6 +1,8 @@
-//! A registry that checks credentials itself: auth stands inside of the layer,
-//! and says in the response who acts. `cargo run --example auth_inside`
+//! A registry that checks credentials itself: auth runs inside the layer, and puts
+//! the actor into the response. `cargo run --example auth_inside`
 
+#[path = "common/causes.rs"]
+mod causes;
 #[path = "common/flags.rs"]
 mod flags;
 #[path = "support/keys.rs"]
@@ -21,9 +23,9 @@ use tower_registry_notifications::{NotificationLayer, Notifier, SourceRecord};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let about = "a registry that checks credentials itself, inside of the layer";
+    let about = "A registry that checks credentials itself, inside of the layer.";
     let hint = r#"  curl -H "X-Key: alice's key" http://ADDRESS/v2/demo/manifests/latest"#;
-    start::listening("auth_inside", about, hint, run).await
+    start::listening("auth_inside", "", about, hint, run).await
 }
 
 async fn run(listener: TcpListener) -> Result<(), BoxError> {
@@ -33,7 +35,7 @@ async fn run(listener: TcpListener) -> Result<(), BoxError> {
         .sink(sink)
         .build()?;
     let layer = NotificationLayer::new(notifier.clone())
-        // Nobody checks it here, so that it must not be believed.
+        // This registry does not check Basic authentication, so it must not be believed.
         .basic_auth_actor(false);
     let app = Router::new().fallback_service(layer.layer(keys::registry()));
 

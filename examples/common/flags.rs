@@ -124,14 +124,10 @@ impl Value<'_> {
 
     /// A whole number of seconds, at least 1.
     pub(crate) fn seconds(&mut self) -> Result<Duration, String> {
-        let (text, name) = (self.text()?, self.name);
-        match text.parse() {
-            Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
-            _ => Err(format!(
-                "{name} needs a number of seconds, at least 1, not {}",
-                shown(&text)
-            )),
-        }
+        // So few that a point in time can always be told.
+        let seconds = self.number(u32::MAX.into());
+        let seconds = seconds.map_err(|error| error.replace("a number", "a number of seconds"));
+        seconds.map(Duration::from_secs)
     }
 
     pub(crate) fn address(&mut self) -> Result<HostPort, String> {
@@ -183,7 +179,7 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// Where an example listens when it is not told.
+/// The address that an example listens on by default.
 pub(crate) const LISTEN: u16 = 5000;
 
 /// The options of the examples that are more than a demonstration: where they

@@ -41,6 +41,7 @@ impl Queue {
         let Admission { event, numbering } = write.into();
         let mut state = self.state();
         state.check_open(event)?;
+        // Writers that wait come first, even if this smaller event would fit.
         if !state.waiters.is_empty() {
             return Err(Refused::Full);
         }
@@ -61,6 +62,8 @@ impl Queue {
         let Admission { event, numbering } = write.into();
         let mut state = self.state();
         state.check_open(event)?;
+        // Events that the reader has cannot be dropped. If they leave no room, dropping the
+        // others would not help.
         if !state.bounds.can_make_room(memory_of(event)) {
             return Err(Refused::Full);
         }

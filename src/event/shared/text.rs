@@ -1,10 +1,11 @@
 //! The layout of an event's one text.
 //!
 //! First come the [`Field`]s that every event has a place for, one after the other. The
-//! event has a table of their ends. Behind them come the [`Part`]s that few events have,
-//! and the references with theirs. Each has a header of its own, which is text too: what
-//! it is, a word, a number and the length of the text that follows. References take a
-//! dozen bytes each beside their digest so, and a whole event one allocation.
+//! event has a table of their ends. They are followed by the [`Part`]s that few events
+//! have, and by the references with their own parts. Each part begins with a header,
+//! which is also text: the kind of the part, a word, a number and the length of the text
+//! that follows. In this form a reference takes about a dozen bytes in addition to its
+//! digest, and a whole event takes one allocation.
 //!
 //! No character of a header needs escaping in JSON, so that the text as a whole can be
 //! searched for those that do.
@@ -24,7 +25,7 @@ pub(super) enum Field {
     Host,
     UserAgent,
     TraceParent,
-    /// What the URL begins with, or all of it. See [`Url`](super::Url).
+    /// The beginning of the URL, or all of it. See [`Url`](super::Url).
     Url,
     Actor,
     Repository,
@@ -45,7 +46,7 @@ pub(super) const LIMIT: usize = if cfg!(test) {
     u32::MAX as usize
 };
 
-/// What a text with a header is. The value is the first byte of the header.
+/// The kind of a text with a header. The value is the first byte of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::event) enum Part {
@@ -83,7 +84,7 @@ pub(in crate::event) enum Part {
     ArtifactType = b'T',
 }
 
-/// What stands before the text of a part.
+/// The header of a part, which stands before its text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     part: Part,
@@ -229,7 +230,7 @@ impl<'a> Parts<'a> {
     pub(super) fn split_own(&mut self) -> Self {
         let all = self.0;
         while !self.is_empty() && !self.is_at_reference() {
-            // A part that cannot be read, which there is none of, ends them all.
+            // A part that cannot be read ends the list. The writer never makes one.
             if self.next().is_none() {
                 self.0 = "";
             }
