@@ -15,7 +15,7 @@ use crate::endpoint::EndpointStatus;
 use crate::event::{Action, Event, Format, SharedEvent};
 use crate::journal::tests::SimulatedDisk;
 use crate::journal::{Journal, JournalOptions};
-use crate::sink::{Destination, Filter, Sink, Turn};
+use crate::sink::{Destination, Filter, Offer, Sink, Turn};
 use crate::{Endpoint, Notifier, NotifierBuilder};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ fn status(notifier: &Notifier) -> EndpointStatus {
 
 /// The sink of the journal, to which fail-closed requests offer their events.
 fn destination(notifier: &Notifier) -> Arc<dyn Destination> {
-    notifier.0.destinations[0].clone()
+    notifier.0.journal.as_ref().unwrap().destination()
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +120,7 @@ async fn an_offer_fails_until_the_disk_takes_it_and_the_last_one_goes_into_memor
     disk.fail_after(0, u64::MAX / 2);
     let push = event(Action::Push, "a");
     for turn in [Turn::First, Turn::Again] {
-        let offer = sink.offer(&push, turn);
+        let offer = sink.offer(Offer::now(&push, turn));
         journal.turn();
         offer.now_or_never().unwrap().unwrap_err();
         assert_eq!(
@@ -128,7 +128,7 @@ async fn an_offer_fails_until_the_disk_takes_it_and_the_last_one_goes_into_memor
             (0, 0)
         );
     }
-    let offer = sink.offer(&push, Turn::Last);
+    let offer = sink.offer(Offer::now(&push, Turn::Last));
     journal.turn();
     offer.now_or_never().unwrap().unwrap();
     assert_eq!(
@@ -136,7 +136,7 @@ async fn an_offer_fails_until_the_disk_takes_it_and_the_last_one_goes_into_memor
         (1, 1)
     );
     // An offer that nobody waits for any more is not repeated.
-    drop(sink.offer(&push, Turn::Again));
+    drop(sink.offer(Offer::now(&push, Turn::Again)));
     journal.turn();
     assert_eq!(
         (status(&notifier).events, notifier.status().not_durable),
@@ -184,7 +184,7 @@ async fn a_closed_journal_refuses_events_as_a_queue_does() {
     notifier.0.journal.as_ref().unwrap().close();
     assert!(!notifier.is_ready());
     let push = event(Action::Push, "b");
-    let offer = destination(&notifier).offer(&push, Turn::Again);
+    let offer = destination(&notifier).offer(Offer::now(&push, Turn::Again));
     let refused = offer.now_or_never().unwrap();
     assert!(refused.unwrap_err().is_closed());
     assert!(letters.try_recv().is_none());
