@@ -85,7 +85,14 @@ fn run(options: &Options) -> Result<bool, BoxError> {
             printer.count("moved", journal.move_endpoint(endpoint, to)?)?;
         }
         Command::Check => {
-            let check = journal.check()?;
+            let check = match journal.check() {
+                // So much that not all of it could be read.
+                Err(error) if error.is_damaged() => {
+                    eprintln!("journal: {}: {}", options.path.display(), explained(&error));
+                    return Ok(false);
+                }
+                check => check.map_err(|error| explained(&error))?,
+            };
             printer.check(&check)?;
             return Ok(check.is_intact());
         }
@@ -93,9 +100,16 @@ fn run(options: &Options) -> Result<bool, BoxError> {
     Ok(true)
 }
 
+/// The error with its causes, and what to do.
 fn explained(error: &JournalError) -> String {
-    match error.is_locked() {
-        true => format!("{error}: stop the registry first"),
-        false => error.to_string(),
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
     }
+    if error.is_locked() {
+        text += ": stop the registry first";
+    }
+    text
 }

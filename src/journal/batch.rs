@@ -22,13 +22,13 @@ use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
 use crate::event::stored;
 
 use super::bits::{Bits, EndpointId};
-use super::chunk::{Chunk, Draft};
+use super::chunk::{self, Chunk, Draft};
 use super::codec::Damage;
-use super::consumer::{Attach, Start};
+use super::consumer::{Attach, Backlog, Start};
 use super::entry::Entry;
 use super::error::JournalError;
 use super::row::Row;
-use super::state::{self, State};
+use super::state::{self, EndpointState, State};
 
 pub(super) const STATE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("state");
 pub(super) const INDEX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("index");
@@ -116,6 +116,38 @@ impl<'txn> Batch<'txn> {
         id
     }
 
+    /// What waits for an endpoint that is attached.
+    pub(super) fn backlog(&mut self, endpoint: EndpointId) -> Result<Backlog, JournalError> {
+        let mut backlog = Backlog {
+            endpoint,
+            events: 0,
+            adopted: 0,
+        };
+        let Some(EndpointState {
+            cursor,
+            waiting,
+            adopted,
+            ..
+        }) = self.state.endpoint(endpoint)
+        else {
+            return Ok(backlog);
+        };
+        let (mut next, end) = ((*cursor).max(adopted.0), adopted.1);
+        backlog.events = *waiting;
+        // One pass over the index, each time that it is attached until it has settled
+        // all that came before it.
+        while next < end
+            && let Some((first, row)) = self.row_from(next)?
+            && first < end
+        {
+            next = row.end(first);
+            let left = left_for(&self.state, first, &row, endpoint).len(row.count);
+            backlog.events = backlog.events.saturating_sub(left.into());
+            backlog.adopted = end;
+        }
+        Ok(backlog)
+    }
+
     /// Stores events at the next positions.
     pub(super) fn append(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
         let mut draft = Draft::default();
@@ -164,6 +196,9 @@ impl<'txn> Batch<'txn> {
         self.state.chunks += 1;
         self.state.events += u64::from(count);
         self.state.bytes += row.bytes;
+        if value.len() < chunk::SMALL {
+            self.state.small.push(first);
+        }
         self.chunks.insert(first, &*value)?;
         self.put(first, &row)
     }

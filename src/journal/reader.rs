@@ -355,6 +355,7 @@ impl Filling<'_> {
                 position,
                 number: chunk.number(endpoint, index),
                 since: row.since(event.accepted_at()),
+                adopted: chunk.is_adopted(endpoint, index),
                 event,
             });
         }

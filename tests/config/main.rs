@@ -8,6 +8,8 @@ mod environment;
 mod expected;
 mod gitlab;
 mod hostile;
+#[cfg(feature = "journal")]
+mod journal;
 mod settings;
 mod shipped;
 
