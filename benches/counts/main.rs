@@ -8,6 +8,7 @@
 //! cargo bench --bench counts -- allocations   # name, allocations and bytes of each
 //! cargo bench --bench counts -- run NAME      # runs one path 1,024 times
 //! cargo bench --bench counts -- times         # nanoseconds, the minimum of many rounds
+//! cargo bench --bench counts -- times encode  # those whose names begin so
 //! ```
 //!
 //! Callgrind must collect in [`measured`] only: `--toggle-collect='*measured*'`.
@@ -89,6 +90,11 @@ fn main() {
         ["list"] => paths().iter().for_each(|path| println!("{}", path.name)),
         ["allocations"] => paths().iter_mut().for_each(allocations),
         ["times"] => paths().iter_mut().for_each(time),
+        ["times", start] => {
+            let mut paths = paths();
+            let chosen = paths.iter_mut().filter(|path| path.name.starts_with(start));
+            chosen.for_each(time);
+        }
         ["run", name] => {
             let mut paths = paths().into_iter();
             let path = paths.find(|path| path.name == name);
@@ -97,7 +103,7 @@ fn main() {
             println!("{ITERATIONS}");
         }
         _ => {
-            eprintln!("usage: counts list | allocations | times | run NAME");
+            eprintln!("usage: counts list | allocations | times [START] | run NAME");
             std::process::exit(2);
         }
     }
