@@ -55,8 +55,8 @@ impl Roster {
             if now >= look {
                 look = now + self.every;
                 let own = self.looked_after();
-                // Bounded, because this worker does not announce itself meanwhile.
-                let _late = timeout(PRESENCE, self.upkeep.look(&own)).await;
+                // Bounded: while it lasts, nobody hears of this worker.
+                let _late = timeout(PRESENCE, self.upkeep.look(&own, &self.members)).await;
             }
         }
         self.assignment.send_replace(None);
