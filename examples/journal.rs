@@ -6,6 +6,8 @@
 //!
 //! Stop the registry that uses the journal first.
 
+#[path = "common/causes.rs"]
+mod causes;
 #[path = "support/journal_options.rs"]
 mod journal_options;
 #[path = "support/journal_print.rs"]
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 use tower::BoxError;
 use tower_registry_notifications::journal::{Journal, JournalError};
 
+use crate::causes::with_causes;
 use crate::journal_options::{Command, Options};
 use crate::journal_print::Printer;
 
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
         // What was looked for is damaged.
         Ok(false) => ExitCode::from(2),
         Err(error) => {
-            eprintln!("journal: {error}");
+            eprintln!("journal: {}", with_causes(&*error));
             ExitCode::FAILURE
         }
     }
@@ -51,7 +54,7 @@ fn run(options: &Options) -> Result<bool, BoxError> {
         // Opening would create it.
         return Err(format!("there is no file {}", options.path.display()).into());
     }
-    let journal = Journal::open(&options.path).map_err(|error| explained(&error))?;
+    let journal = Journal::open(&options.path).map_err(explained)?;
     let printer = Printer::new(options.json);
     match &options.command {
         Command::Status => printer.status(&journal.status())?,
@@ -88,10 +91,14 @@ fn run(options: &Options) -> Result<bool, BoxError> {
             let check = match journal.check() {
                 // So much that not all of it could be read.
                 Err(error) if error.is_damaged() => {
-                    eprintln!("journal: {}: {}", options.path.display(), explained(&error));
+                    eprintln!(
+                        "journal: {}: {}",
+                        options.path.display(),
+                        with_causes(&error)
+                    );
                     return Ok(false);
                 }
-                check => check.map_err(|error| explained(&error))?,
+                check => check?,
             };
             printer.check(&check)?;
             return Ok(check.is_intact());
@@ -100,16 +107,9 @@ fn run(options: &Options) -> Result<bool, BoxError> {
     Ok(true)
 }
 
-/// The error with its causes, and what to do.
-fn explained(error: &JournalError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
+fn explained(error: JournalError) -> BoxError {
+    match error.is_locked() {
+        true => format!("{}: stop the registry first", with_causes(&error)).into(),
+        false => error.into(),
     }
-    if error.is_locked() {
-        text += ": stop the registry first";
-    }
-    text
 }

@@ -21,7 +21,7 @@ pub(crate) struct Nats {
 impl Nats {
     /// Their lines in the text of `--help`.
     pub(crate) const HELP: &str = "  \
-  --nats URL            NATS servers with JetStream, separated by commas
+  --nats URL            Servers of NATS through whose JetStream events go, separated by commas
                         (needs --features jetstream)
   --nats-creds FILE     Credentials for them
   --partitions N        Partitions of the stream (default: 16)

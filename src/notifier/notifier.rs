@@ -121,7 +121,7 @@ use crate::sink::{Acceptance, Counted, Destinations, RetryingSink, Sink, SinkErr
 /// | error | `events are lost`, with the reason, the causes, and the receiver's last answer |
 /// | error | `the receiver is gone (410): the endpoint is disabled` |
 /// | error | `no runtime is left to complete a request in` |
-/// | warn | `deliveries fail`, with URL, causes, events that wait, next attempt, and what to check where the status says so; of a redirect also its `location` |
+/// | warn | `deliveries fail`, with URL, causes, events that wait, next attempt, and what to check where the status says so; of a redirect also its `location` without query |
 /// | warn | `events are given up`: events become dead letters, which a sink is there to keep |
 /// | warn | `an event is refused: it alone is larger than the queue's byte limit` |
 /// | warn | `a dead letter that was cut off is removed`: a dead-letter file ended in an incomplete line |
