@@ -89,13 +89,10 @@ fn run(options: &Options) -> Result<bool, BoxError> {
         }
         Command::Check => {
             let check = match journal.check() {
-                // So much that not all of it could be read.
+                // The damage is such that not everything can be read.
                 Err(error) if error.is_damaged() => {
-                    eprintln!(
-                        "journal: {}: {}",
-                        options.path.display(),
-                        with_causes(&error)
-                    );
+                    let (path, error) = (options.path.display(), with_causes(&error));
+                    eprintln!("journal: {path}: {error}");
                     return Ok(false);
                 }
                 check => check?,

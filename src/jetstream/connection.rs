@@ -79,6 +79,7 @@ async fn options(settings: &JetStream) -> Result<ConnectOptions, JetStreamError>
         .ping_interval(PING)
         .connection_timeout(settings.connect_timeout.min(Duration::from_secs(5)))
         .request_timeout(Some(Duration::from_secs(5)))
+        // Events wait until the server is back, however long that takes.
         .max_reconnects(None)
         .reconnect_delay_callback(|attempts| {
             let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);

@@ -70,6 +70,7 @@ impl Upkeep {
                 .iter()
                 .map(|it| it.ack_floor.stream_sequence)
                 .min();
+            // A consumer that has acknowledged nothing yet has the floor 0.
             let Some(floor) = floor.filter(|floor| *floor > 0 && !self.keeps) else {
                 continue;
             };

@@ -291,6 +291,8 @@ impl JetStreamWorker {
             tasks.iter().for_each(|task| task.abort());
         }
         tasks.clear();
+        // The last acknowledgements must reach the server, or their events are delivered
+        // again.
         let _flushed = timeout(Duration::from_secs(1), self.0.client.flush()).await;
         let rest = deadline.saturating_sub(began.elapsed());
         self.0.notifier.shutdown(rest).await

@@ -155,6 +155,8 @@ impl<'txn> Batch<'txn> {
         for entry in entries {
             let bytes = stored::to_bytes(&entry.event);
             if !draft.add(&bytes, &entry.wanted, entry.number, self.state.fitting) {
+                // The chunk is full. The event begins the next one, and an empty draft takes
+                // an event of any size.
                 self.store(&std::mem::take(&mut draft), std::mem::take(&mut times))?;
                 draft.add(&bytes, &entry.wanted, entry.number, self.state.fitting);
             }
@@ -177,6 +179,8 @@ impl<'txn> Batch<'txn> {
                 members.push(member);
             }
         }
+        // Events that no endpoint wants take positions, as their writers are told, but no
+        // space.
         if members.is_empty() {
             return Ok(());
         }

@@ -122,6 +122,8 @@ impl Writer {
             let error = JournalError::down(cause);
             return self.refuse(work, &error);
         }
+        // Only new events are refused: settled events make room, and letters have a limit of
+        // their own.
         if self.shared.options.is_beyond(self.state.bytes) {
             let full = JournalError::new(Kind::Full, "the journal's limit of bytes is reached");
             let appends = std::mem::take(&mut work.appends);
@@ -163,6 +165,8 @@ impl Writer {
         } in expired
         {
             let leaving = self.tell(|consumer| consumer.expire(endpoint, events, reason));
+            // An event is under way at the endpoint, so that the chunk makes no room soon.
+            // The next commit takes another chunk in its place.
             if leaving != Some(true) {
                 self.expiring.stays(chunk);
             }
@@ -340,12 +344,16 @@ impl Writer {
             Ok((database, state)) => {
                 self.state = self.without_less(state);
                 let end = self.state.next;
+                // The queues must know the end before they can read: the file may have events
+                // of a commit that seemed to fail, which were never offered.
                 self.tell(|consumer| consumer.recovered(end));
                 self.shared.set_database(Some(database.clone()));
                 self.handle = Handle::Open(database);
                 self.publish(None);
                 let location = &*self.shared.location;
                 tracing::info!(journal = location, "the journal works again");
+                // Once more, now that the file can be read: a queue that asked for events after
+                // the first call got no answer, and is woken.
                 self.tell(|consumer| consumer.recovered(end));
             }
             Err(error) => {

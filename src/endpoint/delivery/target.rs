@@ -55,6 +55,7 @@ pub(crate) fn target(url: &str) -> Result<(Uri, Option<HeaderValue>), &'static s
     if !host.is_ascii() || host.contains('%') {
         return Err(HOST);
     }
+    // Such characters are encoded in a path. In the host and around the URL they are mistakes.
     if url.trim() != url || utf8_percent_encode(host, ENCODED).to_string() != host {
         return Err(URL);
     }
