@@ -1,5 +1,5 @@
-//! A registry that checks credentials itself: auth stands inside of the layer,
-//! and says in the response who acts. `cargo run --example auth_inside`
+//! A registry that checks credentials itself: auth runs inside the layer, and puts
+//! the actor into the response. `cargo run --example auth_inside`
 
 #[path = "common/flags.rs"]
 mod flags;
@@ -33,7 +33,7 @@ async fn run(listener: TcpListener) -> Result<(), BoxError> {
         .sink(sink)
         .build()?;
     let layer = NotificationLayer::new(notifier.clone())
-        // Nobody checks it here, so that it must not be believed.
+        // This registry does not check Basic authentication, so it must not be believed.
         .basic_auth_actor(false);
     let app = Router::new().fallback_service(layer.layer(keys::registry()));
 

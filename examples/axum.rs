@@ -1,5 +1,5 @@
-//! The layer in an axum application, inside of an auth middleware that says
-//! who acts. `cargo run --example axum --features axum-0-8`
+//! The layer in an axum application, inside an auth middleware that sets the actor.
+//! `cargo run --example axum --features axum-0-8`
 
 #[path = "common/flags.rs"]
 mod flags;
@@ -72,7 +72,7 @@ async fn auth(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Stands for a registry: every manifest is there.
+/// A stand-in for a registry: it has every manifest.
 async fn manifest() -> ([(header::HeaderName, &'static str); 1], &'static str) {
     let media_type = "application/vnd.oci.image.index.v1+json";
     (

@@ -70,7 +70,7 @@ async fn run(listener: TcpListener) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Stands for a registry: a blob that holds `hello` is in every repository.
+/// A stand-in for a registry: every repository has a blob with the content `hello`.
 async fn registry<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut response = Response::new(Full::default());
     if request.uri().path().ends_with(HELLO) {

@@ -1,10 +1,10 @@
-//! Looks into a journal of events, and mends what is stuck.
+//! Shows the events of a journal, and repairs what blocks it.
 //!
 //! ```text
 //! cargo run --features journal --example journal -- /var/lib/registry/notifications status
 //! ```
 //!
-//! The registry that uses the journal must not run meanwhile.
+//! Stop the registry that uses the journal first.
 
 #[path = "support/journal_options.rs"]
 mod journal_options;

@@ -1,10 +1,10 @@
-//! Notifications for a registry that cannot be changed: a proxy before it.
+//! Notifications for a registry that cannot be changed: a proxy in front of it.
 //!
 //! ```text
 //! cargo run --features config --example proxy -- --upstream http://127.0.0.1:5001 --endpoint http://127.0.0.1:8080/events
 //! ```
 //!
-//! To build one of your own, read on here: [`run`] puts the parts together,
+//! To build your own proxy, start here: [`run`] puts the parts together,
 //! `support/proxy.rs` forwards requests, and `support/serve.rs` is the server.
 
 #[path = "common/admin/mod.rs"]
@@ -67,13 +67,13 @@ use crate::start::{listen, reachable};
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the registry has to answer before the proxy says that it does not.
 const CHECK: Duration = Duration::from_secs(5);
-/// What ends sooner at a shutdown is not worth a line.
+/// Nothing is printed about a part of the shutdown that takes less time than this.
 const SOON: Duration = Duration::from_millis(200);
 /// How long a client may take for the head of a request.
 const HEAD: Duration = Duration::from_secs(60);
-/// How long a connection may be silent after the longest that the registry may be.
+/// How long a connection may be silent, in addition to the registry's timeout.
 const IDLE: Duration = Duration::from_secs(60);
-/// Events that wait to be printed.
+/// The largest number of events that wait to be printed.
 const PRINTED: usize = 10_000;
 
 #[tokio::main]
@@ -182,7 +182,8 @@ async fn serve(
     Ok(serve::serve(listener, tls, service, limits, stop).await)
 }
 
-/// Where events go, and how long that may take at the end if the configuration says so.
+/// Returns the notifier's builder, and the deadline of its shutdown if the
+/// configuration has one.
 fn notifier(options: &Options) -> Result<(NotifierBuilder, Option<Duration>), BoxError> {
     let format = options.format.unwrap_or_default();
     let config = match &options.config {
@@ -204,7 +205,7 @@ fn notifier(options: &Options) -> Result<(NotifierBuilder, Option<Duration>), Bo
     Ok((notifier, config.shutdown_deadline()))
 }
 
-/// Prints events that would go nowhere.
+/// Adds a printer if no endpoint is configured.
 fn with_printer(notifier: NotifierBuilder) -> (NotifierBuilder, Option<Events>) {
     if notifier.has_endpoints() {
         return (notifier, None);
@@ -213,8 +214,8 @@ fn with_printer(notifier: NotifierBuilder) -> (NotifierBuilder, Option<Events>) 
     (notifier.sink(sink), Some(events))
 }
 
-/// Says so if there is no registry behind the proxy. It may be there later: the parts
-/// of a deployment start in any order.
+/// Prints a line if the registry does not answer. That is not an error: the parts of a
+/// deployment start in any order.
 async fn check(place: &Place<'_>, api: &str) -> Result<(), BoxError> {
     let upstream = place.upstream;
     match ask(place, api).await? {
@@ -228,8 +229,8 @@ async fn check(place: &Place<'_>, api: &str) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Asks the registry for `path`, as a client would. `None` if it does not answer soon;
-/// the log says why.
+/// Asks the registry for `path`, as a client would. `None` if it does not answer in
+/// time; the log says why.
 async fn ask(place: &Place<'_>, path: &str) -> Result<Option<StatusCode>, BoxError> {
     let proxy = Proxy::new(place)?;
     let host = place
@@ -247,7 +248,7 @@ async fn ask(place: &Place<'_>, path: &str) -> Result<Option<StatusCode>, BoxErr
     Ok((!is_own).then_some(answer.status()))
 }
 
-/// What makes events of requests.
+/// Returns the layer, which makes events of requests.
 fn layer(options: &Options, https: bool, notifier: &Notifier) -> NotificationLayer {
     NotificationLayer::new(notifier.clone())
         .prefix(&options.api())
@@ -297,8 +298,8 @@ async fn shut_down(
     }
 }
 
-/// Gives up what waits, and says what that was. Dead letters are still kept, unless
-/// there is one more signal.
+/// Gives up the waiting events, and prints how many there were. Dead letters are still
+/// kept, unless there is another signal.
 async fn stop_now(notifier: &Notifier, signals: &mut Signals) {
     tokio::select! {
         report = notifier.shutdown(Duration::ZERO) => eprintln!("{report}"),

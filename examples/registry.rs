@@ -1,5 +1,5 @@
-//! A registry that tells what happens in it: `ferro-oci-server`, all in
-//! memory, behind the layer. `cargo run --example registry -- --help`
+//! A registry with notifications: `ferro-oci-server`, in memory, behind the layer.
+//! `cargo run --example registry -- --help`
 
 #[path = "common/admin/mod.rs"]
 mod admin;
@@ -44,10 +44,10 @@ use crate::options::Options;
 use crate::signal::Signals;
 use crate::start::{listen, reachable};
 
-/// How long requests and deliveries that are under way may take at the end.
+/// How long running requests and deliveries may take at the end.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Port of the page when `--page` does not name one.
+/// The port of the page without `--page`.
 const PAGE: u16 = 5080;
 
 #[tokio::main]
@@ -120,8 +120,8 @@ async fn run(options: Options) -> Result<(), BoxError> {
     }
 }
 
-/// Delivers the events that wait, unless a signal says not to, and says what is left of
-/// them.
+/// Delivers the events that wait, until a signal or the deadline, and prints the
+/// report.
 async fn deliver(notifier: &Notifier, deadline: Instant, signals: &mut Signals) {
     let report = tokio::select! {
         report = notifier.shutdown(deadline - Instant::now()) => report,
@@ -130,7 +130,7 @@ async fn deliver(notifier: &Notifier, deadline: Instant, signals: &mut Signals) 
     eprintln!("{report}");
 }
 
-/// Where events go, but for the lines that are printed here.
+/// Returns the notifier's builder, with all endpoints but without the printer.
 fn notifier(address: SocketAddr, options: &Options) -> NotifierBuilder {
     let mut notifier = Notifier::builder()
         .source(SourceRecord::new(address.to_string()))
@@ -142,8 +142,8 @@ fn notifier(address: SocketAddr, options: &Options) -> NotifierBuilder {
     notifier
 }
 
-/// Listens for the page, without `--page` at its usual address or, if another
-/// program has that, at any other.
+/// Listens for the page. Without `--page` it takes the usual port, or any other if
+/// that is in use.
 async fn page(options: &Common) -> Result<TcpListener, String> {
     if let Some(address) = &options.page {
         return listen("--page", address).await;
@@ -154,7 +154,7 @@ async fn page(options: &Common) -> Result<TcpListener, String> {
     }
 }
 
-/// What to type next. On stderr, so that stdout has nothing but events.
+/// Prints commands to try. They go to stderr, so that stdout has only events.
 fn welcome(address: SocketAddr, page: SocketAddr, options: &Options) {
     const BODY: &str = "hello";
     let digest = image::digest(BODY.as_bytes());

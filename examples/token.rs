@@ -1,5 +1,5 @@
-//! A registry that asks for tokens: auth stands outside of the layer, and tells
-//! it who acts. `cargo run --example token`
+//! A registry that asks for tokens: auth runs outside the layer, and passes the actor
+//! to it. `cargo run --example token`
 //!
 //! `alice` may do everything; `bob`, whose password is `reading`, may only pull.
 

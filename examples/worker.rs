@@ -32,7 +32,7 @@ use crate::flags::{Flags, HostPort, Value};
 use crate::nats::Nats;
 use crate::start::{listen, reachable};
 
-/// How long attempts that are under way have to end.
+/// How long running attempts may take at the end.
 const DRAIN: Duration = Duration::from_secs(10);
 
 #[tokio::main]
@@ -62,8 +62,8 @@ async fn run(options: Options) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Serves the page. It sees no events, which come from the stream, but what the worker
-/// makes of them.
+/// Serves the page. It shows endpoints and dead letters, but no events, because those
+/// come from the stream.
 async fn page(
     mut admin: Admin,
     address: &HostPort,
@@ -83,7 +83,7 @@ async fn page(
     Ok(())
 }
 
-/// Where events go.
+/// Returns the notifier's builder, with the endpoints of the worker.
 fn endpoints(options: &Options) -> Result<NotifierBuilder, BoxError> {
     let mut endpoints = match &options.config {
         Some(file) => Config::from_file(file)?.override_from_env()?.notifier()?,
@@ -96,7 +96,7 @@ fn endpoints(options: &Options) -> Result<NotifierBuilder, BoxError> {
     Ok(endpoints)
 }
 
-/// What the user asked for.
+/// The options of the command line.
 #[derive(Debug, Default)]
 struct Options {
     nats: Nats,

@@ -1,11 +1,11 @@
-//! Basic authentication (RFC 7617), as it is read and written.
+//! Reads and writes the header of Basic authentication (RFC 7617).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 
-/// The credentials of an `Authorization` whose scheme is Basic: everything
-/// after the one space that ends the scheme, still encoded.
+/// Returns the credentials of an `Authorization` header, still encoded: everything
+/// after the one space that ends the scheme. `None` if the scheme is not Basic.
 pub(crate) fn credentials(authorization: &str) -> Option<&str> {
     let (scheme, credentials) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("basic").then_some(credentials)
@@ -16,13 +16,14 @@ pub(crate) fn decode(credentials: &str) -> Option<Vec<u8>> {
     STANDARD.decode(credentials).ok()
 }
 
-/// Decodes credentials into a buffer. `None` if they are invalid or may not fit.
+/// Decodes credentials into a buffer. `None` if they are invalid or might not fit.
 pub(crate) fn decode_into<'a>(credentials: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let length = STANDARD.decode_slice(credentials, buffer).ok()?;
     buffer.get(..length)
 }
 
-/// The `Authorization` of this name and password, marked as sensitive.
+/// Returns the `Authorization` header of a name and password, marked as sensitive so
+/// that its `Debug` output hides it.
 pub(crate) fn authorization(name: &[u8], password: &[u8]) -> Option<HeaderValue> {
     let pair = STANDARD.encode([name, b":", password].concat());
     let mut value = HeaderValue::try_from(["Basic ", &*pair].concat()).ok()?;

@@ -1,11 +1,14 @@
-//! What is wrong with a configuration: [`BuildError`].
+//! The errors of a configuration: [`BuildError`].
+//!
+//! All mistakes are collected, so that an author sees them at once. No message shows
+//! a secret.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::redact::without_user_info;
 
-/// A configuration that cannot be used, with everything that is wrong in it.
+/// A configuration that cannot be used, with all of its mistakes.
 ///
 /// Each [`Mistake`] names the field, the value and the remedy, and in a
 /// configuration file the place. [`Display`](fmt::Display) writes one mistake a
@@ -36,16 +39,16 @@ pub struct Mistake {
     message: String,
 }
 
-/// What the predicates tell apart.
+/// The kinds of mistakes that the methods of [`BuildError`] tell apart.
 #[cfg_attr(
     not(feature = "config"),
     allow(dead_code, reason = "only configuration files have all of them")
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A value that makes no sense, or is missing.
+    /// A value that is invalid or missing.
     Value,
-    /// A text that is no YAML.
+    /// A text that is not YAML.
     Syntax,
     /// A file that cannot be read.
     Unreadable,
@@ -56,14 +59,14 @@ pub(crate) enum Kind {
 }
 
 impl BuildError {
-    /// The value of a field is not valid. It is shown without what may be a password: it
-    /// may be the URL that belongs to another field.
+    /// Returns the error of a field whose value is not valid. The value is shown without
+    /// possible passwords, because it may be a URL that belongs to another field.
     pub(crate) fn new(field: &str, value: impl fmt::Display, remedy: &str) -> Self {
         let value = without_user_info(&value.to_string());
         Self::at(field, format!("{value:?} is not valid: {remedy}"))
     }
 
-    /// Something else is wrong with a field.
+    /// Returns the error of a field with another mistake.
     pub(crate) fn at(field: &str, message: impl Into<String>) -> Self {
         Self(vec![Mistake {
             kind: Kind::Value,
@@ -97,23 +100,23 @@ impl BuildError {
         self
     }
 
-    /// Everything that is wrong: at least one mistake.
+    /// Returns all mistakes: at least one.
     pub fn mistakes(&self) -> &[Mistake] {
         &self.0
     }
 
-    /// Whether there is no Tokio runtime to deliver in.
+    /// Returns whether there is no Tokio runtime to deliver in.
     pub fn is_no_runtime(&self) -> bool {
         self.has(Kind::NoRuntime)
     }
 
-    /// Whether a file cannot be read.
+    /// Returns whether a file cannot be read.
     pub fn is_unreadable(&self) -> bool {
         self.has(Kind::Unreadable)
     }
 
-    /// Whether a configuration file, or a variable of the environment, is not
-    /// valid YAML.
+    /// Returns whether a configuration file, or a variable of the environment, is
+    /// not valid YAML.
     pub fn is_syntax(&self) -> bool {
         self.has(Kind::Syntax)
     }
@@ -122,22 +125,22 @@ impl BuildError {
         self.of(kind).is_some()
     }
 
-    /// The first mistake of a kind.
+    /// Returns the first mistake of a kind.
     pub(crate) fn of(&self, kind: Kind) -> Option<&Mistake> {
         self.0.iter().find(|mistake| mistake.kind == kind)
     }
 }
 
 impl Mistake {
-    /// The field: a setting of an endpoint (`endpoint "ci": timeout`), or a key of
-    /// a configuration file (`notifications.endpoints[0].timeout`). Empty if a
-    /// file as a whole is wrong.
+    /// Returns the field: a setting of an endpoint (`endpoint "ci": timeout`), or a
+    /// key of a configuration file (`notifications.endpoints[0].timeout`). Empty if
+    /// the mistake is about a file as a whole.
     pub fn field(&self) -> &str {
         &self.field
     }
 
-    /// The line of the configuration file, from 1. `None` if the mistake is in
-    /// no file, is about the file as a whole, or is in a variable of the
+    /// Returns the line of the configuration file, from 1. `None` if the mistake is
+    /// not in a file, is about the file as a whole, or is in a variable of the
     /// environment.
     pub fn line(&self) -> Option<u64> {
         self.at.map(|(line, _)| line)
@@ -189,7 +192,7 @@ impl Mistakes {
         self.0.extend(error.0);
     }
 
-    /// The value, or `None` and the mistakes are noted.
+    /// Returns the value. If there is an error, notes its mistakes and returns `None`.
     pub(crate) fn take<T>(&mut self, result: Result<T, BuildError>) -> Option<T> {
         result.map_err(|error| self.add(error)).ok()
     }
@@ -198,7 +201,11 @@ impl Mistakes {
         self.0.is_empty()
     }
 
-    /// `value`, if nothing is wrong.
+    /// Returns `value`.
+    ///
+    /// # Errors
+    ///
+    /// If a mistake has been noted.
     pub(crate) fn or<T>(self, value: T) -> Result<T, BuildError> {
         match self.is_empty() {
             true => Ok(value),
@@ -206,13 +213,14 @@ impl Mistakes {
         }
     }
 
-    /// Everything that is wrong, where a mistake has been noted.
+    /// Returns all mistakes as an error. At least one must have been noted.
     pub(crate) fn failed<T>(self) -> Result<T, BuildError> {
         Err(BuildError(self.0))
     }
 }
 
-/// An error with all of its causes, which say more than it does.
+/// Returns the text of an error and of all its causes, which often say more than the
+/// error itself.
 pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

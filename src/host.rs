@@ -1,14 +1,18 @@
-//! Whether a text is a host: [`is_valid_in_url`].
+//! Checks hosts before they become part of a URL: [`is_valid_in_url`].
+//!
+//! A client chooses the host of its request, and receivers open the URLs of events.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Bytes of the longest host with its port. DNS names have up to 253.
+/// The size in bytes of the longest host with its port. DNS names have up to 253
+/// characters (RFC 1035).
 pub(crate) const LIMIT: usize = 512;
 
-/// Whether a URL with this host and port is valid for every reader of events.
+/// Returns whether a URL with this host and port is valid for every reader of events.
 ///
-/// Stricter than the grammar of RFC 3986, which lets a host be nearly anything:
-/// an IP address, or a name of letters, digits, hyphens and underscores.
+/// The host must be an IP address, or a name of letters, digits, hyphens and
+/// underscores. The grammar of RFC 3986 allows nearly anything else, which readers
+/// take in different ways.
 pub(crate) fn is_valid_in_url(host: &str) -> bool {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {

@@ -41,7 +41,7 @@
 //!                            └─▶ any other Sink
 //! ```
 //!
-//! | to | see |
+//! | task | see |
 //! | --- | --- |
 //! | put the layer around an axum, hyper or other tower service | [`layer`], with recipes |
 //! | know which requests make events, and when | [`layer`], under "When an event fires" |
@@ -49,18 +49,21 @@
 //! | report what happens without the layer | [`Bridge`] |
 //! | configure a webhook: retries, batches, signatures, TLS, bounds | [`Endpoint`], [`endpoint`] |
 //! | keep events that a receiver rejects | [`dead_letter`] |
+//! | keep events on disk, through crashes | the module `journal`, with the feature of that name |
+//! | deliver the events of many nodes | the module `jetstream`, with the feature of that name |
 //! | send events elsewhere | [`sink_fn`], [`Sink`](sink::Sink) |
 //! | receive events in the same process, as in tests | [`ChannelSink`](sink::ChannelSink) |
-//! | watch it: metrics, log lines, status | [`Notifier`] |
+//! | monitor deliveries: metrics, log lines, status | [`Notifier`] |
 //!
 //! # Features
 //!
 //! | feature | gives | default |
 //! | --- | --- | --- |
-//! | `client` | the HTTP(S) client of endpoints; without it an [`Endpoint`] needs a client of its own, and the crate has no TLS | on |
+//! | `client` | the HTTP(S) client of endpoints; without it, an [`Endpoint`] takes a client of your own, and the crate has no TLS | on |
 //! | `axum-0-8` | peer addresses from axum 0.8's `ConnectInfo` | off |
 //! | `tower-http-0-6` | request ids from tower-http 0.6's `RequestId` | off |
 //! | `config` | [`Config`]: endpoints from distribution's configuration file | off |
+//! | `journal` | [`journal`]: events wait on disk and survive crashes | off |
 //! | `jetstream` | [`jetstream`]: events pass through NATS JetStream | off |
 
 // Only docs.rs, which builds with a nightly compiler, has the badges of features.
@@ -71,7 +74,7 @@ mod bridge;
 #[cfg(feature = "config")]
 mod config;
 
-/// Events that will not be tried again, and what keeps them.
+/// Events that will not be tried again, and the places that keep them.
 pub mod dead_letter {
     pub use crate::endpoint::dead_letter::{
         DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, DeadLetters, Reason,

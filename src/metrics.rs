@@ -15,7 +15,7 @@ const UNKNOWN_OUTCOMES: &str = "registry_notifications_unknown_outcomes_total";
 const DETACHED_TIMEOUTS: &str = "registry_notifications_detached_timeouts_total";
 const AMBIGUOUS_NAMES: &str = "registry_notifications_ambiguous_names_total";
 
-/// Describes these metrics, and registers at zero what is known beforehand.
+/// Describes these metrics, and registers those with known labels at zero.
 pub(crate) fn register() {
     describe_counter!(EMITTED, "Events by action and kind");
     describe_counter!(UNACCEPTED, "Events that a sink did not accept");
@@ -57,13 +57,13 @@ pub(crate) fn ambiguous_name() {
     counter!(AMBIGUOUS_NAMES).increment(1);
 }
 
-/// Counts events by action and kind, through handles that are looked up once:
-/// every event passes here.
+/// Counts events by action and kind. Its handles are looked up once, because every
+/// event is counted here.
 #[derive(Default)]
 pub(crate) struct EmittedCounters([[OnceLock<Counter>; Kind::ALL.len()]; Action::ALL.len()]);
 
 impl EmittedCounters {
-    /// Registers the counters of what can happen at zero.
+    /// Registers the counters of all actions and kinds that occur together at zero.
     pub(crate) fn register(&self) {
         for action in Action::ALL {
             for kind in Kind::ALL

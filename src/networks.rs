@@ -5,21 +5,21 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::error::{BuildError, Mistakes};
 
-/// A network. An IPv4 address is its IPv4-mapped one, so that it is the same
-/// however it is written.
+/// A network. IPv4 addresses are stored as IPv4-mapped IPv6 addresses, so that both
+/// spellings of an address are equal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Network {
     address: u128,
-    /// Leading bits of the address that count.
+    /// The number of leading bits that addresses of the network have in common.
     prefix: u32,
 }
 
-/// Leading bits that all IPv4-mapped addresses have in common.
+/// The number of leading bits that all IPv4-mapped addresses have in common.
 const MAPPED: u32 = 96;
 
 impl Network {
-    /// An IPv4 network has an IPv4-mapped address, and a prefix that is longer by
-    /// 96 bits.
+    /// Makes a network of IPv6. For a network of IPv4, pass the IPv4-mapped address,
+    /// and a prefix that is longer by 96 bits.
     pub(crate) const fn new(address: Ipv6Addr, prefix: u32) -> Self {
         Self {
             address: address.to_bits(),
@@ -39,7 +39,7 @@ impl Network {
             IpAddr::V6(_) => (128, 0),
         };
         let prefix = match prefix {
-            // `parse` would take a sign.
+            // `parse` would accept a sign.
             Some(prefix) if prefix.starts_with('+') => return None,
             Some(prefix) => prefix.parse().ok().filter(|prefix| *prefix <= most)?,
             None => most,
@@ -49,7 +49,8 @@ impl Network {
 
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let address = mapped(address).to_bits();
-        // A network of IPv6 that is wider than all of IPv4 does not mean IPv4.
+        // `::/0` and other networks of IPv6 contain the mapped addresses by accident:
+        // they do not contain IPv4 addresses.
         let is_mapped = address >> 32 == 0xffff;
         if is_mapped && self.prefix < MAPPED {
             return false;
@@ -61,7 +62,7 @@ impl Network {
     }
 }
 
-/// As it is configured: `10.0.0.0/8`.
+/// Writes the network as it is configured, such as `10.0.0.0/8`.
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = Ipv6Addr::from_bits(self.address);
@@ -76,7 +77,7 @@ impl fmt::Debug for Network {
 
 #[cfg(test)]
 impl Network {
-    /// The first and the last address of a network of IPv4.
+    /// Returns the first and the last address of a network of IPv4.
     pub(crate) fn ends_v4(&self) -> (u32, u32) {
         let first = self.address as u32;
         (
@@ -93,7 +94,7 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
     }
 }
 
-/// Some networks.
+/// A list of networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Networks(Vec<Network>);
 
@@ -119,7 +120,7 @@ impl Networks {
         self.0.iter()
     }
 
-    /// Whether the address is in one of them.
+    /// Returns whether the address is in one of the networks.
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }

@@ -1,8 +1,8 @@
 //! Finds and hides user info in URLs, valid or not.
 
 /// Splits an authority, or all of a URL after its scheme, into user info and
-/// the rest. A password may contain an `@` that should have been encoded, so
-/// the last one counts.
+/// the rest. It splits at the last `@`, because a password may contain one that
+/// should have been encoded.
 pub(crate) fn split_user_info(text: &str) -> (Option<&str>, &str) {
     match text.rsplit_once('@') {
         Some((user_info, rest)) => (Some(user_info), rest),
@@ -17,8 +17,8 @@ pub(crate) fn user_info(url: &str) -> Option<&str> {
     split_user_info(&url[start(url)..]).0
 }
 
-/// Returns a URL fit for messages: what may be user info is replaced by `…`, also
-/// where the `@` is missing and the password stands in place of the port.
+/// Returns a URL for messages: everything that may be user info is replaced by `…`,
+/// even if the `@` is missing and the password stands in the place of the port.
 pub(crate) fn without_user_info(url: &str) -> String {
     let (scheme, rest) = url.split_at(start(url));
     if let Some(user_info) = user_info(url) {
@@ -33,7 +33,7 @@ pub(crate) fn without_user_info(url: &str) -> String {
     }
 }
 
-/// Returns a name fit for messages: one that is a URL by mistake has no user info.
+/// Returns a name for messages. If it is a URL by mistake, its user info is hidden.
 pub(crate) fn shown_name(name: &str) -> std::borrow::Cow<'_, str> {
     match name.contains("://") {
         true => without_user_info(name).into(),
@@ -41,7 +41,7 @@ pub(crate) fn shown_name(name: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// Where the scheme of a URL ends.
+/// Returns the index after the scheme of a URL and its `://`.
 fn start(url: &str) -> usize {
     url.find("://").map_or(0, |at| at + 3)
 }

@@ -1,4 +1,6 @@
-//! What a shutdown could not deliver: [`ShutdownReport`].
+//! The report on what a shutdown could not deliver: [`ShutdownReport`].
+//!
+//! Every event that was left is counted once: as kept or as lost.
 
 use std::fmt;
 
@@ -6,7 +8,7 @@ use serde::Serialize;
 
 use crate::endpoint::Account;
 
-/// What a [`shutdown`](crate::Notifier::shutdown) could not deliver.
+/// Reports what a [`shutdown`](crate::Notifier::shutdown) could not deliver.
 ///
 /// It prints as one sentence for each endpoint, or as "All events were
 /// delivered." if that is true of every event since the start.
@@ -15,17 +17,19 @@ use crate::endpoint::Account;
 pub struct ShutdownReport {
     /// The endpoints that had events left.
     pub left: Vec<Left>,
-    /// Events that had become dead letters before the end, of all endpoints.
+    /// The number of events that had become dead letters before the end, of all
+    /// endpoints together.
     pub dead_letters: u64,
-    /// Dead letters before the end that no sink of dead letters has.
+    /// The number of those dead letters that were lost, because no sink of dead
+    /// letters accepted them.
     pub lost: u64,
-    /// Requests that went on without a client and had not ended by the
-    /// deadline. Whether the registry acted, and so whether events are missing,
-    /// is unknown.
+    /// The number of requests that ran without their client and had not ended by
+    /// the deadline. It is unknown whether the registry acted on them, and so
+    /// whether events are missing.
     pub unfinished: usize,
-    /// Events that an endpoint or another sink did not accept, since the start.
-    /// An endpoint makes dead letters of them, which count there too; what
-    /// another sink refuses is lost to it.
+    /// The number of events that an endpoint or another sink did not accept, since
+    /// the start. Those of an endpoint became dead letters and also count there;
+    /// those that another sink refused are lost to that sink.
     pub unaccepted: u64,
 }
 
@@ -33,18 +37,18 @@ pub struct ShutdownReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Left {
-    /// Name of the endpoint.
+    /// The name of the endpoint.
     pub endpoint: String,
-    /// How many events are kept.
+    /// The number of events that are kept, as dead letters or in a journal.
     pub kept: usize,
-    /// Where they are kept, in words for people.
+    /// The place that keeps them, in words for people.
     pub kept_in: Option<String>,
-    /// How many events nothing has. They were counted and logged.
+    /// The number of events that are lost. They were counted and logged.
     pub lost: usize,
 }
 
 impl Left {
-    /// How many events were left, kept and lost together.
+    /// Returns the number of events that were left, kept and lost together.
     pub fn events(&self) -> usize {
         self.kept + self.lost
     }
@@ -77,8 +81,8 @@ impl ShutdownReport {
         report
     }
 
-    /// Whether no events were left at the end, and no requests were under way.
-    /// Events that became dead letters before do not count.
+    /// Returns whether no events were left at the end, and no requests were still
+    /// running. Events that became dead letters before the end do not count.
     pub fn is_drained(&self) -> bool {
         self.left.is_empty() && self.unfinished == 0
     }

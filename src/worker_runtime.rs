@@ -1,4 +1,7 @@
-//! Where the workers of the endpoints run: [`WorkerRuntime`].
+//! The runtime in which the workers of the endpoints run: [`WorkerRuntime`].
+//!
+//! It is the application's, or one of the notifier's own with one thread, which ends
+//! with the last worker.
 
 use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
 use tokio::sync::mpsc;
@@ -6,21 +9,21 @@ use tokio::task::JoinHandle;
 
 use crate::error::{BuildError, Kind};
 
-/// The name of the thread that a runtime of the notifier's own has.
+/// The name of the thread of the notifier's own runtime.
 const THREAD: &str = "notifications";
 
 /// The runtime in which the workers of the endpoints run.
 pub(crate) enum WorkerRuntime {
     /// There are no workers, and there may be no runtime.
     None,
-    /// That in which the notifier is built.
+    /// The runtime in which the notifier is built.
     Given(Handle),
-    /// One of the notifier's own, with one thread.
+    /// The notifier's own runtime, with one thread.
     Own(Handle, OwnRuntime),
 }
 
-/// A runtime that may be dropped anywhere: tokio's own drop panics in an
-/// asynchronous context, because it waits for lookups of names.
+/// A runtime that may be dropped anywhere. Dropping tokio's runtime panics in an
+/// asynchronous context, because it waits for blocking tasks such as name lookups.
 pub(crate) struct OwnRuntime(Option<Runtime>);
 
 impl Drop for OwnRuntime {
@@ -48,12 +51,12 @@ impl WorkerRuntime {
             ));
         }
         Handle::try_current().map(Self::Given).map_err(|_| {
-            let remedy = "build the notifier inside of a Tokio runtime, or give it one of its own";
+            let remedy = "build the notifier inside a Tokio runtime, or give it one of its own";
             BuildError::new("runtime", "none", remedy).with_kind(Kind::NoRuntime)
         })
     }
 
-    /// Enters the runtime, which layers of the user's may need.
+    /// Enters the runtime. Layers of the user may need it when they are built.
     pub(crate) fn enter(&self) -> Option<EnterGuard<'_>> {
         match self {
             Self::None => None,
@@ -61,12 +64,12 @@ impl WorkerRuntime {
         }
     }
 
-    /// Starts the workers. The thread of a runtime of its own ends with the last
-    /// of them.
+    /// Starts the workers. If the runtime is the notifier's own, its thread ends with
+    /// the last worker.
     ///
     /// # Errors
     ///
-    /// If the system has no room for another thread.
+    /// If the system refuses another thread.
     pub(crate) fn start<W>(self, workers: Vec<W>) -> Result<Vec<JoinHandle<()>>, BuildError>
     where
         W: Future<Output = ()> + Send + 'static,
@@ -76,7 +79,8 @@ impl WorkerRuntime {
             Self::Given(handle) => (handle, None),
             Self::Own(handle, own) => (handle, Some(own)),
         };
-        // Each worker has a sender, also if it is aborted.
+        // Each task owns a sender, which is dropped even if the task is aborted or
+        // panics. The receiver therefore ends with the last task.
         let (running, mut ended) = mpsc::channel::<()>(1);
         let tasks = workers.into_iter().map(|worker| {
             let running = running.clone();

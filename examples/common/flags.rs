@@ -183,7 +183,7 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// Where an example listens when it is not told.
+/// The address that an example listens on by default.
 pub(crate) const LISTEN: u16 = 5000;
 
 /// The options of the examples that are more than a demonstration: where they

@@ -1,4 +1,4 @@
-//! A registry that checks keys itself. Only it knows whose they are.
+//! A registry that checks keys itself. Only the registry knows whose keys they are.
 
 use axum::Router;
 use axum::extract::{Path, Request};
@@ -15,7 +15,7 @@ pub(crate) fn registry() -> Router {
         .layer(from_fn(check))
 }
 
-/// Says in the response who it was, where the layer finds it.
+/// Puts the actor into the response's extensions, where the layer finds it.
 async fn check(request: Request, next: Next) -> Response {
     let key = request.headers().get("x-key").map(|key| key.as_bytes());
     let name = match key {

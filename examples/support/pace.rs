@@ -1,4 +1,4 @@
-//! Whose turn it is in an exchange with the upstream, and for how long.
+//! Measures how long the upstream takes in an exchange: [`Pace`].
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, sleep};
 
-/// How an exchange gets on. An upload may take hours, so that no limit holds
-/// for the whole of it; but while the client has nothing more to send, it is
-/// the upstream that takes its time.
+/// The progress of an exchange. An upload may take hours, so that there is no limit for
+/// all of it. But while the client has nothing more to send, or the upstream does not
+/// take it, the exchange waits for the upstream: that time is limited.
 pub(crate) struct Pace {
     start: Instant,
     /// Milliseconds from `start` to when the upstream's turn began.
@@ -24,7 +24,7 @@ pub(crate) struct Pace {
 const CLIENTS_TURN: u64 = u64::MAX;
 
 impl Pace {
-    /// An exchange that begins now, with a connection to the upstream.
+    /// Makes an exchange that begins now, with a connection to the upstream.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             start: Instant::now(),
@@ -45,9 +45,9 @@ impl Pace {
         self.since.store(CLIENTS_TURN, Ordering::Relaxed);
     }
 
-    /// Resolves when the upstream has used up `limit` in one turn, and tells
-    /// whether the request has reached it. A turn that begins meanwhile ends
-    /// later than the sleep, which then goes on.
+    /// Resolves when the upstream has used up `limit` in one turn. Returns whether the
+    /// request has reached the upstream. If another turn has begun during the sleep, the
+    /// sleep continues until its end.
     pub(crate) async fn exceeded(&self, limit: Duration) -> bool {
         loop {
             let used = match self.since.load(Ordering::Relaxed) {
@@ -55,7 +55,7 @@ impl Pace {
                 since => self.now().saturating_sub(since),
             };
             match limit.saturating_sub(Duration::from_millis(used)) {
-                // Read here: whoever gives the request up drops its body.
+                // It is read before the caller drops the body, which sets it.
                 Duration::ZERO => return self.sent.load(Ordering::Relaxed),
                 left => sleep(left).await,
             }
@@ -65,9 +65,9 @@ impl Pace {
 
 /// A request body on its way to the upstream.
 ///
-/// Whoever sends it polls it when there is room for more, and drops it when all
-/// was sent: that is how it knows whose turn it is. Neither happens before a
-/// connection has the head of the request.
+/// The connection polls the body when it has room for more, and drops it when all was
+/// sent. This shows whose turn it is. Neither happens before the connection has taken the
+/// head of the request.
 pub(crate) struct Paced<B> {
     inner: B,
     pace: Arc<Pace>,

@@ -13,7 +13,7 @@ pub(crate) async fn print(events: Events, json: bool) -> io::Result<()> {
     print_to(&mut io::stdout(), events, json).await
 }
 
-/// The same to anything else.
+/// Does the same to any writer.
 pub(crate) async fn print_to(
     out: &mut (impl Write + Send),
     mut events: Events,

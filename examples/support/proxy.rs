@@ -1,4 +1,4 @@
-//! A reverse proxy before a registry, as a service.
+//! A reverse proxy in front of a registry, as a service.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -39,13 +39,13 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// Where a proxy stands: what it must know of both sides.
+/// The settings of a proxy for both of its sides.
 #[derive(Clone, Debug)]
 pub(crate) struct Place<'a> {
     /// The registry, `http://host:port` or `https://host:port`.
     pub(crate) upstream: &'a str,
-    /// The certificates that an `https` upstream is believed by, as PEM;
-    /// without a file the system's.
+    /// The file with the root certificates for an `https` upstream, as PEM. Without it,
+    /// those of the system are used.
     pub(crate) upstream_ca: Option<&'a Path>,
     /// How long the upstream may take to answer when it has got the request,
     /// and to take more of a request body.
@@ -76,7 +76,7 @@ where
             let message = "--upstream takes no user and password: those of clients pass through";
             return Err(message.into());
         }
-        // What was given instead may have a password in it.
+        // The wrong value is not shown: it may have a password in it.
         let wrong = || "--upstream needs http(s)://host:port, and no path (see --prefix)";
         let parts = upstream.parse::<Uri>().map_err(|_| wrong())?.into_parts();
         let known = |it: &Scheme| *it == Scheme::HTTP || *it == Scheme::HTTPS;
@@ -109,7 +109,8 @@ where
         })
     }
 
-    /// The upstream's answer; or 502 or 504 in the registry's own words.
+    /// Returns the upstream's response, or else 502 or 504 in the form of the
+    /// distribution spec.
     pub(crate) fn forward(&self, request: Request<B>) -> Forwarded {
         let (mut parts, body) = request.into_parts();
         if let Err(error) = self.readdress(&mut parts) {
@@ -157,11 +158,11 @@ where
         })
     }
 
-    /// Towards the upstream.
+    /// Changes a request for the upstream.
     ///
-    /// Over HTTP the Host stays what the client asked for, so that what the
-    /// upstream makes of it leads back through the proxy. One that speaks
-    /// HTTPS is asked by the name in its certificate: it may serve many.
+    /// Over HTTP, `Host` remains that of the client, so that URLs which the upstream
+    /// makes of it lead back through the proxy. Over HTTPS, it is the name in the
+    /// upstream's certificate, because a server may have many.
     fn readdress(&self, parts: &mut http::request::Parts) -> Result<(), BoxError> {
         let mut uri = std::mem::take(&mut parts.uri).into_parts();
         let asked = uri.authority.replace(self.upstream.clone());
@@ -174,7 +175,7 @@ where
         };
         let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
         let headers = &mut parts.headers;
-        // Nothing is left to remove behind `end_to_end`. This is for the rest.
+        // `end_to_end` has done this already if the proxy uses it.
         hop_by_hop(headers);
         // The server answers it; the upstream gets the body without asking.
         headers.remove(header::EXPECT);
@@ -223,8 +224,8 @@ where
     }
 }
 
-/// A Location at the upstream's own address leads back through the proxy; one
-/// at a storage elsewhere stays.
+/// Changes a `Location` at the upstream's own address, so that it leads back through the
+/// proxy. A `Location` elsewhere, such as at a storage, stays.
 fn lead_back(
     headers: &mut HeaderMap,
     upstream: &Authority,
@@ -251,9 +252,9 @@ fn lead_back(
     }
 }
 
-/// Removes from a request what concerns the client's connection only. Stands
-/// outside of the layer, which sees what the upstream will see: of a client that
-/// sends `Connection: Authorization` the registry learns no name.
+/// Removes the headers that concern only the client's connection. It runs outside the
+/// layer, so that the layer sees the same headers as the upstream: if a client sends
+/// `Connection: Authorization`, neither gets its name.
 pub(crate) fn end_to_end<B>(mut request: Request<B>) -> Request<B> {
     hop_by_hop(request.headers_mut());
     request

@@ -25,7 +25,7 @@ pub(crate) fn empty() -> Arc<AppState> {
 /// removed with a manifest, since `skopeo delete` names no tag, and for the
 /// sizes of blobs that no request and response shows.
 ///
-/// Nobody checks credentials here: the actor is the name that a client gives.
+/// Credentials are not checked: the actor is the name that a client gives.
 ///
 /// `ferro-oci-server` raises axum's limit for bodies (2 MiB) to 512 MiB; the
 /// layer sets none.
@@ -40,7 +40,7 @@ pub(crate) fn with_notifications(inside: Router, notifier: Notifier) -> Router {
     Router::new().fallback_service(layer.layer(inside))
 }
 
-/// Stores an image without a request, so that no event tells of it.
+/// Stores an image without a request, and so without an event.
 pub(crate) async fn seed(
     registry: &AppState,
     repository: &str,

@@ -25,7 +25,7 @@ use tower_registry_notifications::layer::PeerAddr;
 
 use crate::idle::Idle;
 
-/// What answers the requests of all connections.
+/// The service that answers the requests of all connections.
 pub(crate) type Service<R> = BoxCloneService<Request<Incoming>, Response<R>, Infallible>;
 
 /// Headers of a request or response. hyper's default of 100 is too few for a
@@ -41,7 +41,7 @@ const NO_ROOM: Duration = Duration::from_millis(100);
 /// How often the log says that there is no room.
 const LOG: Duration = Duration::from_secs(60);
 
-/// What clients can use up.
+/// The limits of what clients can use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Connections that are open at a time. Others wait to be accepted.
@@ -102,7 +102,7 @@ where
     Connections(connections)
 }
 
-/// Lets in as many connections as there are places.
+/// Accepts connections up to a limit.
 struct Door {
     places: Arc<Semaphore>,
     limit: usize,
@@ -170,7 +170,7 @@ where
 {
     stream.set_nodelay(true)?;
     let stream = Idle::new(stream, limits.head, limits.idle);
-    // The layer tells of it in events.
+    // The layer writes the peer's address into events.
     let service = service.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
         request

@@ -1,4 +1,4 @@
-//! When the operator wants the program to end.
+//! The signals with which an operator ends the program.
 
 #![allow(dead_code, reason = "not every example waits for a second signal")]
 
@@ -7,8 +7,8 @@ use std::io;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Ctrl-C, and where there are signals SIGTERM, again and again. Noticed from the
-/// time when this is made, also while nobody waits.
+/// All Ctrl-C, and on Unix all SIGTERM, from the time when this is made, even if nothing
+/// waits for them then.
 pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: Signal,

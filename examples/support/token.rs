@@ -27,10 +27,10 @@ use tower_registry_notifications::event::ActorRecord;
 
 /// The only header that tokens have, so that none can choose another algorithm.
 const HEADER: &str = r#"{"typ":"JWT","alg":"HS256"}"#;
-/// How long a token is good for.
+/// How long a token is valid.
 const LIFETIME: Duration = Duration::from_secs(300);
 
-/// Somebody who may log in.
+/// A user who may log in.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     pub(crate) password: &'static str,
@@ -38,17 +38,17 @@ pub(crate) struct User {
     pub(crate) may: &'static [&'static str],
 }
 
-/// Gives tokens, and knows them again.
+/// Issues tokens, and verifies them.
 pub(crate) struct Tokens {
     /// Where clients get a token, `http://host:port/token`.
     realm: String,
-    /// Who gives tokens, and who takes them.
+    /// The name of the service that issues and accepts the tokens.
     service: String,
     users: HashMap<&'static str, User>,
     key: [u8; 32],
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     iss: String,
@@ -59,7 +59,7 @@ struct Claims {
     access: Vec<Access>,
 }
 
-/// What may be done where.
+/// The actions that are allowed on a resource.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Access {
     r#type: String,
@@ -68,7 +68,7 @@ struct Access {
 }
 
 impl Tokens {
-    /// Tokens with a new key.
+    /// Makes a service with a new key.
     pub(crate) fn new(
         address: &str,
         users: HashMap<&'static str, User>,
@@ -83,19 +83,19 @@ impl Tokens {
         }))
     }
 
-    /// The user whose name and password these are.
+    /// Returns the user of a request's Basic authentication.
     fn user(&self, headers: &HeaderMap) -> Option<(&'static str, &User)> {
         let given = headers.get(AUTHORIZATION)?.to_str().ok()?;
         let decoded = STANDARD.decode(given.strip_prefix("Basic ")?).ok()?;
         let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
         let (name, user) = self.users.get_key_value(name)?;
-        // Digests, so that the time it takes does not tell how much is right.
+        // Digests are compared, so that the time does not show how much is right.
         let right = Sha256::digest(user.password) == Sha256::digest(password);
         right.then_some((*name, user))
     }
 
-    /// A token for what the client asks for, as far as the user may do it, good
-    /// from now on.
+    /// Returns a token for the actions that the client asks for and the user may do. It
+    /// is valid from now on.
     pub(crate) fn give(
         &self,
         name: &str,
@@ -128,19 +128,19 @@ impl Tokens {
         Ok(format!("{signed}.{code}"))
     }
 
-    /// The authentication code of a token's first two parts.
+    /// Returns the authentication code of a token's first two parts.
     fn code(&self, signed: &str) -> Option<Hmac<Sha256>> {
         let code = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
         Some(code.chain_update(signed))
     }
 
-    /// What a request's token says, if it is one of ours and still good.
+    /// Returns the claims of a request's token, if it is from this service and valid.
     fn claims(&self, headers: &HeaderMap) -> Option<Claims> {
         let given = headers.get(AUTHORIZATION)?.to_str().ok()?;
         let token = given.strip_prefix("Bearer ")?;
         let (signed, code) = token.rsplit_once('.')?;
         let code = URL_SAFE_NO_PAD.decode(code).ok()?;
-        // Takes the same time however much is right.
+        // The comparison takes the same time however much is right.
         self.code(signed)?.verify_slice(&code).ok()?;
         let (header, claims) = signed.split_once('.')?;
         if URL_SAFE_NO_PAD.decode(header).ok()? != HEADER.as_bytes() {
@@ -204,8 +204,8 @@ fn granted(scopes: &str, user: &User) -> Vec<Access> {
     scopes.collect()
 }
 
-/// What a request needs: one repository, and for a mount a second one. `None`
-/// if that cannot be told.
+/// Returns the access that a request needs: to one repository, and for a mount to a
+/// second one. `None` if that is unknown.
 fn needed(method: &Method, uri: &Uri) -> Option<Vec<Access>> {
     // As the registry reads it.
     let path = percent_decode_str(uri.path()).decode_utf8().ok()?;
@@ -227,8 +227,8 @@ fn needed(method: &Method, uri: &Uri) -> Option<Vec<Access>> {
     Some(needed)
 }
 
-/// The middleware: lets nobody pass without a token that is good for what the
-/// request does, and says who it is to what stands inside.
+/// The middleware. It refuses a request without a token that allows it, and passes the
+/// actor to the services inside.
 pub(crate) async fn require(
     State(tokens): State<Arc<Tokens>>,
     mut request: Request,

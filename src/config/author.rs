@@ -1,4 +1,6 @@
-//! Who a section was written for: [`Author`].
+//! The registry that a section was written for: [`Author`].
+//!
+//! The same keys mean different things to distribution and to GitLab's fork of it.
 
 /// Which registry a section was written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -93,7 +93,7 @@ const KEY: &str = "notifications";
 /// | `include.mediatypes`, `include.actions`, `include.kinds` | lists: only these | all | [`Filter`] |
 /// | `format` | `v2`, `v1`, `cloudevents`, `azure`, `harbor` or `imageupdater` | `v2` | [`Format`](crate::Format) |
 /// | `eventtype` | text | `registry.image.pushed.v1` | [`event_type`](crate::Endpoint::event_type) |
-/// | `sequence` | boolean: whether requests tell the number of each event | `false` | [`sequence`](crate::Endpoint::sequence) |
+/// | `sequence` | boolean: whether requests have the number of each event | `false` | [`sequence`](crate::Endpoint::sequence) |
 /// | `compact` | boolean | `false` | [`compact`](crate::Endpoint::compact) |
 /// | `retry` | `breaker`, or `backoff`, or its settings | `breaker` | [`retry`](crate::Endpoint::retry) |
 /// | `retry.base`, `retry.cap` | durations | `1s`, `5m` | [`Backoff`] |
@@ -120,13 +120,14 @@ const KEY: &str = "notifications";
 /// | `addresses.allow` | list of networks and addresses | none | [`AddressPolicy`] |
 /// | `proxyfromenv` | boolean: whether `HTTP_PROXY` and the like count | `true` | [`proxy_from_env`](crate::Endpoint::proxy_from_env) |
 ///
-/// A duration is one of Go with its unit, like `500ms` or `1h2m3.5s`: at least
-/// 1 ms, and 10 ms for `backoff` and `retry.base`. A size is a number of bytes, or a number with a unit: `B`,
-/// `KiB`, `MiB`, `GiB`. Scalars are read as Go's yaml package does: `yes` and
-/// `off` are booleans, `010` is 8, `3.0` and `1e1` are whole numbers. Anchors, aliases and merge keys (`<<`) work,
-/// also where they lead out of the section. An empty value is the default, and
-/// so is 0 for `timeout`, `threshold` and `backoff`. Paths are relative to the
-/// working directory of the process.
+/// A duration is written as in Go, with its unit, such as `500ms` or `1h2m3.5s`. It is
+/// at least 1 ms, and at least 10 ms for `backoff` and `retry.base`. A size is a number
+/// of bytes, or a number with a unit: `B`, `KiB`, `MiB`, `GiB`. Scalars are read as Go's
+/// yaml package reads them: `yes` and `off` are booleans, `010` is 8, `3.0` and `1e1`
+/// are whole numbers. Anchors, aliases and merge keys (`<<`) work, even if they refer
+/// to a place outside the section. An empty value means the default, and so does 0 for
+/// `timeout`, `threshold` and `backoff`. Paths are relative to the working directory
+/// of the process.
 ///
 /// # Environment
 ///
@@ -144,25 +145,24 @@ const KEY: &str = "notifications";
 ///
 /// A variable replaces the value in the file. A variable that names a list or a
 /// map applies before those that lead into it. The number after that of the last
-/// item adds an item. Without a file, [`from_env`](Self::from_env) reads variables
-/// alone.
+/// item adds an item. [`from_env`](Self::from_env) reads variables without a file.
 ///
-/// A variable whose name leads to no key is logged as a warning and left out, with
-/// the one that was probably meant. Not so those that Kubernetes and Docker set for
-/// services and links (`…_SERVICE_HOST`, `…_PORT_80_TCP`), which are ignored.
+/// A variable whose name leads to no key is ignored, and a warning names the variable
+/// that was probably meant. Variables that Kubernetes and Docker set for services and
+/// links (`…_SERVICE_HOST`, `…_PORT_80_TCP`) are ignored without a warning.
 ///
 /// # GitLab
 ///
-/// GitLab's registry, a fork of distribution, has keys of its own. One of them
-/// anywhere in the section makes all of its endpoints such as GitLab's registry has
-/// them: of format v1, with a limit of attempts. The keys of this crate in an
-/// endpoint still apply.
+/// GitLab's registry, a fork of distribution, has keys of its own. If one of them is
+/// anywhere in the section, all of its endpoints work as in GitLab's registry: they
+/// have the format v1 and a limit of attempts. The keys of this crate in an endpoint
+/// still apply.
 ///
 /// | key | value | meaning here |
 /// | --- | --- | --- |
 /// | `fanouttimeout` | duration, `15s` by default | part of [`shutdown_deadline`](Self::shutdown_deadline) |
 /// | `endpoints[].maxretries` | number, `10` by default | an event is attempted once more than this, for at most 15 minutes, whatever status from 400 on the receiver responds with |
-/// | `endpoints[].backoff` | duration, `1s` by default | the longest wait after the first attempt; it grows by 1.5 up to 1 minute |
+/// | `endpoints[].backoff` | duration, `1s` by default | the longest wait after the first attempt; it grows by a factor of 1.5 up to 1 minute |
 /// | `endpoints[].threshold` | number | a warning; without `maxretries` it is converted as GitLab's registry does |
 /// | `endpoints[].queuesizelimit` | number, `3000` by default | [`queue_events`](crate::Endpoint::queue_events): the newest event is rejected |
 /// | `endpoints[].queuepurgetimeout` | duration, `5s` by default | the rest of [`shutdown_deadline`](Self::shutdown_deadline) |
@@ -172,25 +172,25 @@ const KEY: &str = "notifications";
 /// | the reference | here | why |
 /// | --- | --- | --- |
 /// | ignores a key that it does not know | an error | a misspelt setting must not be ignored silently |
-/// | ignores a variable that it does not know | a warning, but for those of services and links | it may be of another program |
+/// | ignores a variable that it does not know | a warning, except for those of services and links | it may belong to another program |
 /// | reads a number without a unit as nanoseconds | an error; 0 is the default | 500 ns is never meant, and would flood the receiver |
 /// | takes a `backoff` of any length | at least 10 ms | as above |
 /// | adds a configured header to its own of the same name | replaces its own | receivers look at the first `Content-Type` only |
 /// | ignores `Content-Length` and other headers that frame a message | an error | they are never meant |
-/// | ignores a configured `Host` | sends it in place of the URL's host | it is what was asked for |
-/// | takes an endpoint without a name, a URL and headers with which no delivery can succeed | an error | events would wait for ever |
+/// | ignores a configured `Host` | sends it in place of the URL's host | this is what the author of the file asked for |
+/// | takes an endpoint without a name, and a URL or headers that make every delivery fail | an error | events would wait forever |
 /// | delivers to hosts with characters outside ASCII and to IPv6 addresses with a zone | an error with the remedy | the form with `xn--` needs no conversion |
-/// | takes a text without quotes that goes on in the next line, but for secrets | an error | that line is often a key that is indented too far, and may have a secret |
+/// | takes a text without quotes that continues in the next line | an error, except for secrets | that line is often a key that is indented too far, and may have a secret |
 /// | takes a negative duration or threshold for the default | an error | it is never meant |
 /// | cuts off the fraction of a threshold like `3.7` | an error | it is never meant |
-/// | takes any word in `ignore.actions` | an error for one that is no action | a misspelt action must not be ignored silently |
-/// | takes nothing (`~`) as an item of a list of texts, and a tag that it does not know | an error | it is never meant |
+/// | takes any word in `ignore.actions` | an error for a word that is not an action | a misspelt action must not be ignored silently |
+/// | takes null (`~`) as an item of a list of texts, and a tag that it does not know | an error | it is never meant |
 /// | takes the last of two equal keys, and the first of two documents | an error | the other would be ignored silently |
 /// | lets a merge key override the keys before it | keys of the map itself take precedence, as in YAML | the order of keys must not matter |
 /// | has `…_EVENTCONFIG_INCLUDEREFERENCES` only | `…_EVENTS_…` as well | it is the key in the file |
 /// | sends the header of a variable in addition to that of the file if they are spelt differently | the variable replaces it | variables override |
 /// | applies variables of items in the order of their text, 10 before 2 | by number | an item needs those before it |
-/// | before version 3, has no variables that lead into a list | as in version 3 | otherwise the secret of one endpoint could not be set |
+/// | before version 3, has no variables that lead into a list | such variables work as in version 3 | otherwise the secret of one endpoint could not be set |
 ///
 /// # Limits
 ///
@@ -206,7 +206,7 @@ const KEY: &str = "notifications";
 /// [`Overflow`]: crate::endpoint::Overflow
 #[derive(Clone)]
 pub struct Config {
-    /// Null if there is no section.
+    /// The section. Null if the file has none.
     section: Arc<Node>,
 }
 
@@ -215,9 +215,9 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When `text` is not valid YAML, or the section has unknown keys or values
-    /// that make no sense. What is missing is reported by
-    /// [`notifier`](Self::notifier), because the environment may provide it.
+    /// When `text` is not valid YAML, or the section has unknown keys or invalid
+    /// values. Missing keys are reported by [`notifier`](Self::notifier), because the
+    /// environment may provide them.
     pub fn from_yaml(text: &str) -> Result<Self, BuildError> {
         Self::read(text, Source::Text)
     }
@@ -258,8 +258,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When the values of variables make no sense, or the number of an item is not
-    /// the next. The error names each variable.
+    /// When the values of variables are invalid, or the number of an item is not the
+    /// next one. The error names each variable.
     pub fn override_from<K, V>(
         self,
         environment: impl IntoIterator<Item = (K, V)>,
@@ -298,9 +298,9 @@ impl Config {
     }
 
     /// Returns how long the registry that the section was written for takes to shut
-    /// down: for a section of GitLab's registry its `fanouttimeout` and the longest
-    /// `queuepurgetimeout` together, otherwise `None`. It is to be passed to
-    /// [`Notifier::shutdown`].
+    /// down, to be passed to [`Notifier::shutdown`]. For a section of GitLab's registry
+    /// this is the sum of its `fanouttimeout` and the longest `queuepurgetimeout`,
+    /// otherwise `None`.
     pub fn shutdown_deadline(&self) -> Option<Duration> {
         if self.section.is_null() {
             return None;
@@ -334,13 +334,14 @@ impl fmt::Debug for Config {
     }
 }
 
-/// The section of a whole configuration.
+/// Returns the section of a whole configuration, or a null node if it has none.
 fn section_of(root: &Arc<Node>) -> Result<Arc<Node>, BuildError> {
     let entries = match &root.kind {
         Kind::Map(entries) => entries,
         _ if root.is_null() => return Ok(Arc::new(Node::null(root.place.clone()))),
         _ => {
-            let message = format!("is no map: write `{KEY}:` and the settings below it, indented");
+            let message =
+                format!("is not a map: write `{KEY}:` and the settings below it, indented");
             return Err(root.place.error("", message));
         }
     };
@@ -348,7 +349,7 @@ fn section_of(root: &Arc<Node>) -> Result<Arc<Node>, BuildError> {
     let mut ours = entries.iter().filter(is_ours);
     match (ours.next(), ours.next()) {
         (Some(_), Some(second)) => {
-            let message = "stands here twice: put everything into one";
+            let message = "is given twice: put everything into one";
             Err(second.key.place.error(KEY, message))
         }
         (Some(entry), None) => Ok(entry.value.clone()),

@@ -1,4 +1,8 @@
-//! Whom an endpoint trusts, how it proves who it is, and where it may connect.
+//! The keys of an endpoint's connection: certificates, secrets and signatures, and
+//! the addresses that it may connect to.
+//!
+//! Secrets and certificates are never shown in errors. Files are only read in
+//! [`Phase::Build`].
 
 use super::fields::Fields;
 use super::file;
@@ -9,7 +13,7 @@ use crate::error::{BuildError, Kind, Mistakes};
 
 type Result<T> = std::result::Result<T, BuildError>;
 
-/// Before the path of a file that holds a secret.
+/// Stands before the path of a file that holds a secret.
 const FILE: &str = "file:";
 
 pub(super) fn settings(mut it: Endpoint, fields: &mut Fields, phase: Phase) -> Endpoint {
@@ -38,13 +42,13 @@ pub(super) fn settings(mut it: Endpoint, fields: &mut Fields, phase: Phase) -> E
     fields.set(it, "proxyfromenv", Item::flag, Endpoint::proxy_from_env)
 }
 
-/// Secrets, inline or each in a file of its own.
+/// Reads a list of secrets, each inline or in a file of its own.
 fn secrets(item: &Item, phase: Phase) -> Result<Vec<String>> {
     let secrets = item.clone().secret().each(|item| secret(item, phase))?;
     Ok(secrets.into_iter().flatten().collect())
 }
 
-/// A signing secret, unless it is in a file and only checked.
+/// Reads a signing secret. `None` if it is in a file and is only checked.
 fn secret(item: &Item, phase: Phase) -> Result<Option<String>> {
     let secret = secret_text(item, phase)?;
     if secret.as_ref().is_some_and(|it| !Signer::accepts(it)) {
@@ -54,7 +58,8 @@ fn secret(item: &Item, phase: Phase) -> Result<Option<String>> {
     Ok(secret)
 }
 
-/// A secret, inline or in a file of its own, unless it is in a file and only checked.
+/// Reads a secret, inline or from its file. `None` if it is in a file and is only
+/// checked.
 fn secret_text(item: &Item, phase: Phase) -> Result<Option<String>> {
     let text = item.text()?;
     match text.strip_prefix(FILE) {
@@ -64,7 +69,7 @@ fn secret_text(item: &Item, phase: Phase) -> Result<Option<String>> {
     }
 }
 
-/// Signatures of the body, each a header with its secret, or one of them.
+/// Reads one signature of the body or a list of them, each a header with its secret.
 fn hmac_signatures(item: &Item, phase: Phase) -> Result<Vec<(String, String)>> {
     let mut mistakes = Mistakes::default();
     let items = item.clone().secret().list_or_one()?;
@@ -92,7 +97,7 @@ fn hmac_signature(item: &Item, phase: Phase) -> Result<Option<(String, String)>>
     }
 }
 
-/// Certificate and key, unless they are only checked.
+/// Reads the certificate and the key. `None` if they are only checked.
 fn client_certificate(item: &Item, phase: Phase) -> Result<Option<(String, String)>> {
     let mut fields = Fields::of(item);
     let certificate = fields.get("certificate", |it| content(it, phase));
@@ -105,7 +110,7 @@ fn client_certificate(item: &Item, phase: Phase) -> Result<Option<(String, Strin
     }
 }
 
-/// The content of the file that the item names, unless it is only checked.
+/// Reads the file that the item names. `None` if it is only checked.
 fn content(item: &Item, phase: Phase) -> Result<Option<String>> {
     let path = item.text()?;
     match phase {

@@ -1,5 +1,5 @@
-//! How an endpoint delivers: retries, concurrency, batches, its queue, and what
-//! keeps the events that it gives up.
+//! The keys of an endpoint's delivery: retries, concurrency, batches, the queue,
+//! and the file of dead letters.
 
 use super::author::Author;
 use super::fields::Fields;
@@ -18,8 +18,8 @@ const OVERFLOWS: [(&str, Overflow); 3] = [
     ("wait", Overflow::Wait),
 ];
 
-/// The keys `threshold` and `backoff`, which the reference's breaker has,
-/// `maxretries` of GitLab's registry, and `retry`, which may choose another policy.
+/// Reads `threshold` and `backoff` of the reference's breaker, `maxretries` of
+/// GitLab's registry, and `retry`, which can choose another policy.
 pub(super) fn retry(it: Endpoint, fields: &mut Fields, author: Author, phase: Phase) -> Endpoint {
     let keys = ["threshold", "backoff", "maxretries"].map(|key| fields.take(key));
     let [threshold, wait, retries] = &keys;
@@ -62,7 +62,7 @@ pub(super) fn retry(it: Endpoint, fields: &mut Fields, author: Author, phase: Ph
     it.retry(breaker)
 }
 
-/// GitLab's registry has no breaker any more.
+/// Logs a warning for `threshold`: GitLab's registry no longer has a breaker.
 fn warn_of_threshold(item: &Item, retries: Option<u32>) {
     let place = item.error(match retries.is_some_and(|it| it > 0) {
         true => "has no effect beside maxretries: leave it out",
@@ -71,8 +71,8 @@ fn warn_of_threshold(item: &Item, retries: Option<u32>) {
     tracing::warn!("{place}");
 }
 
-/// The value of `retry`: a word, or the settings of a backoff. `None` is the
-/// breaker.
+/// Reads the value of `retry`: a word, or the settings of a backoff. `None` means
+/// the breaker.
 fn backoff(item: &Item) -> Result<Option<Backoff>> {
     let mut backoff = Backoff::new();
     if !item.is_map() {
@@ -89,7 +89,7 @@ fn backoff(item: &Item) -> Result<Option<Backoff>> {
     fields.finish(Some(backoff))
 }
 
-/// All other keys.
+/// Reads all other keys of this file.
 pub(super) fn settings(mut it: Endpoint, fields: &mut Fields, phase: Phase) -> Endpoint {
     it = fields.set(it, "concurrency", Item::count, Endpoint::concurrency);
     it = fields.set(it, "batch", batch, Endpoint::batch);

@@ -1,5 +1,7 @@
-//! One endpoint of the section. Its keys are read in the order in which the
-//! reference and then this crate got them.
+//! One endpoint of the section.
+//!
+//! Keys that are missing have the defaults of the reference, so that its files mean
+//! the same here.
 
 use std::time::Duration;
 
@@ -60,7 +62,7 @@ pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endp
     it = connection::settings(it, &mut fields, files);
     let it = fields.finish(it)?;
     if phase == Phase::Build {
-        // What only the settings together tell.
+        // These mistakes only show in the settings together.
         let mut mistakes = Mistakes::default();
         for mistake in it.check().err().iter().flat_map(BuildError::mistakes) {
             mistakes.add(item.error(mistake.to_string()));
@@ -76,7 +78,7 @@ fn valid_url(item: &Item) -> Result<String> {
     item.owned()
 }
 
-/// Headers by name, each with a list of values or one value.
+/// Reads headers by name, each with a list of values or one value.
 fn headers(item: &Item) -> Result<Vec<(String, String)>> {
     if !item.is_map() {
         return Err(item.no_map(&["authorization"]));
@@ -85,7 +87,7 @@ fn headers(item: &Item) -> Result<Vec<(String, String)>> {
     let mut headers = Vec::new();
     for pair in item.clone().secret().pairs(&mut mistakes) {
         let wrong = match pair.key.parse::<HeaderName>() {
-            Err(_) => Some("is no name of a header: use letters, digits and dashes"),
+            Err(_) => Some("is not the name of a header: use letters, digits and dashes"),
             Ok(name) if is_framing(&name) => Some("is set by the client itself: remove it"),
             Ok(_) => None,
         };

@@ -1,4 +1,8 @@
-//! `REGISTRY_NOTIFICATIONS_…`: variables that go before what the file says.
+//! `REGISTRY_NOTIFICATIONS_…`: variables that override the file.
+//!
+//! The variables are applied one by one, each to a copy of the tree, which is then
+//! checked. An unknown key is therefore due to the last variable, which is left out
+//! if it belongs to another program.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -9,32 +13,34 @@ use super::tree::{self, Entry, Kind, Node};
 use super::variable::{PREFIX, Variable};
 use crate::error::{BuildError, Kind as Mistake, Mistakes};
 
-/// Names with more parts than this name no key.
+/// A name with more parts than this cannot lead to a key.
 const MOST_PARTS: usize = 16;
 
 type Result<T> = std::result::Result<T, BuildError>;
 
-/// A variable, and where its name leads.
+/// A variable, and the keys that its name leads to.
 struct Override {
     parts: Vec<Part>,
-    /// Where its name leads has this place.
+    /// The place of the nodes that it adds.
     place: Place,
-    /// What is wrong with the value matters only if the name leads to a key.
+    /// The value. An error in it is reported only if the name leads to a key.
     value: Result<Arc<Node>>,
 }
 
-/// A part of a name. In this order a list is overridden before its items, and
-/// its items by their number.
+/// A part of a name. Variables are sorted by their parts, so that a list applies
+/// before its items, and items apply by their number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Index(usize),
     Key(String),
 }
 
-/// Returns the section as the environment overrides it. `check` reads a section.
+/// Returns the section with the variables of the environment applied. `check` reads
+/// a section and returns its mistakes.
 ///
-/// A variable whose name leads to no key is none of ours, or misspelt: it is left out
-/// and warned of. Those that Kubernetes sets for a service are left out silently.
+/// A variable whose name leads to no key belongs to another program or is misspelt:
+/// it is ignored with a warning. Variables that Kubernetes sets for a service are
+/// ignored without one.
 pub(super) fn overridden<K, V>(
     mut section: Arc<Node>,
     environment: impl IntoIterator<Item = (K, V)>,
@@ -52,14 +58,14 @@ where
         let mut next = section.clone();
         let set = set(&mut next, &variable, &variable.parts, "notifications");
         let leads_on = set.is_ok();
-        // Those before it are known, so what is not is due to this one.
+        // The keys of the variables before it are known: an unknown key is this one's.
         let error = set.and_then(|()| check(&next)).err();
         let unknown = error
             .as_ref()
             .and_then(|it| it.of(Mistake::UnknownVariable));
         let name = variable.place.variable();
         match unknown {
-            // Where a service has the name of a setting, its variables make no sense there.
+            // A service may have the name of a setting: its variables are not values of it.
             _ if error.is_some() && name.is_some_and(Variable::is_of_a_service) => {}
             None if leads_on => {
                 section = next;
@@ -72,7 +78,8 @@ where
     mistakes.or(section)
 }
 
-/// The variable, if it is one of ours. Warns of one that is probably meant to be.
+/// Returns the variable if its name begins with the prefix of this crate. Warns of a
+/// name that was probably meant to.
 fn variable(name: &OsStr, value: &OsStr) -> Option<Override> {
     let name = name.to_str()?;
     let Some(rest) = name.strip_prefix(PREFIX) else {
@@ -86,8 +93,8 @@ fn variable(name: &OsStr, value: &OsStr) -> Option<Override> {
     Some(read(name, &parts, value))
 }
 
-/// Warns of a variable such as `REGISTRY_NOTIFICATION_ENDPOINTS`, which would be ignored
-/// without a word.
+/// Warns of a variable such as `REGISTRY_NOTIFICATION_ENDPOINTS`, which would otherwise
+/// be ignored silently.
 fn warn_of_misspelt(name: &str, value: &OsStr) {
     let mut parts = name.splitn(3, '_');
     let (Some(first), Some(second)) = (parts.next(), parts.next()) else {
@@ -117,7 +124,7 @@ fn read(name: &str, parts: &[&str], value: &OsStr) -> Override {
         value: text.unwrap_or_default().to_owned(),
     }));
     let mut parts: Vec<Part> = parts.iter().map(|it| part(it)).collect();
-    // The reference's environment has another word for this key than its file.
+    // The reference calls this key `events` in its file and `eventconfig` in variables.
     if let Some(Part::Key(key)) = parts
         .first_mut()
         .filter(|it| **it == Part::Key("eventconfig".into()))
@@ -183,7 +190,7 @@ fn set(node: &mut Arc<Node>, variable: &Override, parts: &[Part], path: &str) ->
     Ok(())
 }
 
-/// The entry of `key`, however the file writes it, or a new one.
+/// Returns the entry of `key`, in whichever case the file writes it, or a new one.
 fn entry<'a>(entries: &'a mut Vec<Entry>, key: &str, place: &Place) -> &'a mut Entry {
     let is = |it: &Entry| it.key.as_key().is_some_and(|it| it.to_lowercase() == key);
     let at = entries.iter().position(is).unwrap_or_else(|| {
@@ -197,14 +204,15 @@ fn entry<'a>(entries: &'a mut Vec<Entry>, key: &str, place: &Place) -> &'a mut E
     &mut entries[at]
 }
 
-/// Why the variable's name leads nowhere below `path`, and which would have.
+/// Returns why the variable's name leads to no key below `path`, and the name that
+/// was probably meant.
 fn unfit(kind: &Kind, part: &Part, place: &Place, path: &str) -> BuildError {
     let instead = |wrong: &str, right: &str| {
         let variable = place.variable()?;
         variable.instead(wrong, right)
     };
     let (message, instead) = match (kind, part) {
-        // It leads to a setting, but not yet.
+        // The items before it are missing.
         (Kind::List(items), Part::Index(index)) => {
             let next = items.len();
             let instead = instead(&format!("{path}[{index}]"), &format!("{path}[{next}]"));

@@ -1,4 +1,7 @@
-//! Reads the keys of a map, of which each must be known: [`Fields`].
+//! The keys of a map: [`Fields`].
+//!
+//! A key that nothing has taken by the end is an error, so that no misspelt setting
+//! is ignored.
 
 use super::item::{Item, Pair};
 use super::place::Place;
@@ -12,7 +15,7 @@ type Result<T> = std::result::Result<T, BuildError>;
 /// that all of them are reported.
 #[derive(Debug)]
 pub(super) struct Fields {
-    /// The value, if it is no map.
+    /// The value, if it is not a map.
     no_map: Option<Item>,
     pairs: Vec<Pair>,
     known: Vec<&'static str>,
@@ -35,7 +38,7 @@ impl Fields {
         }
     }
 
-    /// The value of `key`, unless it is nothing.
+    /// Takes the value of `key`. `None` if the key is missing or its value is null.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Item> {
         self.known.push(key);
         let at = self.pairs.iter().position(|it| it.key == key)?;
@@ -82,8 +85,8 @@ impl Fields {
         self.mistakes.or(value)
     }
 
-    /// A key that is not known. A variable of the environment that leads to one may be
-    /// of another program, and has a kind of its own.
+    /// Returns the mistake of an unknown key. A variable of the environment that leads
+    /// to one may belong to another program: its mistake has a kind of its own.
     fn unknown(&self, key: &str, place: &Place, path: &str) -> BuildError {
         let meant = nearest(key, self.known.iter().copied());
         let parent = path.strip_suffix(key);

@@ -1,4 +1,4 @@
-//! Reads files of bounded size.
+//! Files of bounded size, as text.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -7,11 +7,12 @@ use std::path::Path;
 /// The maximum number of bytes of a file.
 pub(super) const LIMIT: usize = 1 << 20;
 
-/// The text of a file.
+/// Reads the text of a file.
 ///
 /// # Errors
 ///
-/// What is wrong, to be written after the name of the file.
+/// If the file cannot be read, is too large or is not UTF-8. The error is to be
+/// written after the name of the file.
 pub(super) fn read(path: &Path) -> Result<String, String> {
     let cannot = |error: io::Error| format!("cannot be read: {error}");
     let file = File::open(path).map_err(cannot)?;

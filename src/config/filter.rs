@@ -1,4 +1,5 @@
-//! Which events an endpoint wants: what the reference ignores, and more.
+//! The keys of an endpoint's filter: the reference's lists of what is ignored, and
+//! the lists of this crate.
 
 use super::fields::Fields;
 use super::item::Item;
@@ -22,7 +23,7 @@ const KINDS: [(&str, Kind); 4] = [
     ("repository", Kind::Repository),
 ];
 
-/// The keys `ignoredmediatypes`, `ignore` and `include`.
+/// Reads the keys `ignoredmediatypes`, `ignore` and `include`.
 pub(super) fn filter(fields: &mut Fields) -> Filter {
     let mut filter = Filter::new();
     let media_types = |filter: Filter, types: Vec<String>| filter.ignore_media_types(types);
@@ -45,7 +46,7 @@ pub(super) fn filter(fields: &mut Fields) -> Filter {
     })
 }
 
-/// What an event is matched by.
+/// The lists below `ignore` or `include`.
 struct Rules {
     media_types: Vec<String>,
     actions: Vec<Action>,

@@ -22,7 +22,7 @@ const FACTOR: f64 = 1.5;
 const CAP: Duration = Duration::from_secs(60);
 const AGE: Duration = Duration::from_secs(15 * 60);
 
-/// Whether a section is that of GitLab's registry.
+/// Returns whether a section was written for GitLab's registry.
 pub(super) fn wrote(fanout: Option<&Item>, endpoints: &[Item]) -> bool {
     let has_key = |item: &Item| {
         let mut fields = Fields::of(item);
@@ -31,19 +31,20 @@ pub(super) fn wrote(fanout: Option<&Item>, endpoints: &[Item]) -> bool {
     fanout.is_some() || endpoints.iter().any(has_key)
 }
 
-/// What differs before any other key is read.
+/// Sets the defaults that differ from the reference, before any key is read.
 pub(super) fn defaults(endpoint: Endpoint) -> Endpoint {
     endpoint.format(Format::V1).queue_events(QUEUE)
 }
 
 /// Sets the retries of an endpoint. GitLab's registry tries again after every status from
-/// 400 on: to it, none says that the receiver will never take the event.
+/// 400 on, because it takes none of them as final.
 pub(super) fn retry(endpoint: Endpoint, backoff: Backoff) -> Endpoint {
     let endpoint = endpoint.on_status(400..=599, StatusMeaning::Retry);
     endpoint.retry(backoff)
 }
 
-/// The retries of an endpoint. As everywhere in the reference, 0 is the default.
+/// Returns the retries of an endpoint. 0 means the default, as everywhere in the
+/// reference.
 pub(super) fn backoff(
     retries: Option<u32>,
     threshold: Option<u32>,
@@ -62,8 +63,8 @@ pub(super) fn backoff(
         .age(AGE)
 }
 
-/// How often GitLab's registry tries again that has a `threshold` and no
-/// `maxretries`: as often as fits into 120 of the first intervals.
+/// Returns how often GitLab's registry tries again if it has a `threshold` and no
+/// `maxretries`: as often as fits into 120 times the first interval.
 fn within_window(first: Duration) -> u32 {
     let window = first.saturating_mul(120).min(AGE);
     let (mut wait, mut waited, mut retries) = (first, first, 0);
@@ -75,14 +76,14 @@ fn within_window(first: Duration) -> u32 {
     retries
 }
 
-/// The events that may wait; 0 is the default.
+/// Reads how many events may wait. 0 means the default.
 pub(super) fn queue_size(item: &Item) -> super::item::Result<usize> {
     let size: usize = item.number()?;
     Ok(if size == 0 { QUEUE } else { size })
 }
 
-/// How long GitLab's registry takes to shut down: to pass on what has happened, and
-/// then to deliver what waits.
+/// Returns how long GitLab's registry takes to shut down: first to pass on the events
+/// that have happened, and then to deliver those that wait.
 pub(super) fn shutdown_deadline(fanout: Option<&Item>, endpoints: &[Item]) -> Duration {
     let or = |item: Option<&Item>, default: Duration| {
         let duration = item.and_then(|it| it.duration().ok());

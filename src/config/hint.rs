@@ -2,7 +2,8 @@
 
 use super::spelling::distance;
 
-/// The variables of all settings, without what all begin with. `0` is any number.
+/// The variables of all settings, without their common beginning. `0` stands for any
+/// number.
 const NAMES: [&str; 66] = [
     "ENDPOINTS",
     "ENDPOINTS_0_ACCEPTREDIRECTS",
@@ -72,9 +73,9 @@ const NAMES: [&str; 66] = [
     "SOURCE_PUBLICHOST",
 ];
 
-/// Returns the name that was probably meant by `name`, both without what all begin with:
+/// Returns the name that was probably meant by `name`, both without the common beginning:
 /// one with the same letters (`SOURCE_PUBLIC_HOST`), one whose beginning was left out
-/// (`INCLUDEREFERENCES`), or one that is spelt alike. Numbers are those of `name`.
+/// (`INCLUDEREFERENCES`), or one with a similar spelling. It has the numbers of `name`.
 pub(super) fn meant(name: &str) -> Option<String> {
     let given = letters(name);
     if given.is_empty() || given.len() > 60 {
@@ -88,7 +89,8 @@ pub(super) fn meant(name: &str) -> Option<String> {
     Some(numbered(best, name))
 }
 
-/// Returns a name with the number that it lacks, as `ENDPOINTS_URL` lacks one.
+/// Returns a name with the number that it lacks, such as `ENDPOINTS_0_URL` for
+/// `ENDPOINTS_URL`.
 pub(super) fn complete(name: &str) -> String {
     match with_letters(&letters(name)) {
         Some(known) if numbers(known).count() > numbers(name).count() => numbered(known, name),
@@ -105,7 +107,7 @@ fn shortest(is_it: impl Fn(&str) -> bool) -> Option<&'static str> {
     found.min_by_key(|name| name.len())
 }
 
-/// Whether the last parts of a name have these letters.
+/// Returns whether the last parts of a name have these letters.
 fn ends_with(name: &str, rest: &str) -> bool {
     let parts: Vec<_> = name.split('_').collect();
     (0..parts.len()).any(|at| letters(&parts[at..].concat()) == rest)
@@ -118,7 +120,7 @@ fn numbered(known: &str, name: &str) -> String {
     for part in parts.iter_mut().filter(|part| is_number(part)) {
         *part = numbers.next().unwrap_or(part);
     }
-    // Those of a list's items.
+    // Numbers that are left over belong to the items of a list.
     parts.extend(numbers);
     parts.join("_")
 }
@@ -127,7 +129,7 @@ fn numbers(name: &str) -> impl Iterator<Item = &str> {
     name.split('_').filter(|part| is_number(part))
 }
 
-/// The letters of a name, in capitals.
+/// Returns the letters of a name, in capitals.
 fn letters(name: &str) -> String {
     let letters = name.chars().filter(|c| c.is_ascii_alphabetic());
     letters.map(|c| c.to_ascii_uppercase()).collect()

@@ -1,4 +1,7 @@
-//! Reads a value of the tree: [`Item`].
+//! A value of the tree, read as one type or another: [`Item`].
+//!
+//! Errors name the path and the place of the value, and show the value unless it is
+//! or may be a secret.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -32,18 +35,18 @@ impl Item {
         }
     }
 
-    /// Returns the same value, never to be shown.
+    /// Returns the same value, which errors do not show.
     pub(super) fn secret(mut self) -> Self {
         self.secret = true;
         self
     }
 
-    /// A mistake at this value.
+    /// Returns a mistake at this value.
     pub(super) fn error(&self, message: impl Into<String>) -> BuildError {
         self.node.place.error(&self.path, message)
     }
 
-    /// The value is not what it should be.
+    /// Returns the mistake of a value that is not `what` it should be.
     pub(super) fn wrong(&self, what: &str, remedy: &str) -> BuildError {
         self.error(match self.shown() {
             Ok(value) => format!("{value} is not {what}: {remedy}"),
@@ -51,13 +54,13 @@ impl Item {
         })
     }
 
-    /// Something is wrong with the value, which is shown.
+    /// Returns a mistake that shows the value before the message.
     pub(super) fn wrong_with(&self, message: &str) -> BuildError {
         let (Ok(value) | Err(value)) = self.shown();
         self.error(format!("{value} {message}"))
     }
 
-    /// The file that the value names is of no use.
+    /// Returns the mistake of a value that names a file which cannot be used.
     pub(super) fn wrong_file(&self, cause: &str) -> BuildError {
         self.error(match self.secret {
             true => format!("the file {cause}"),
@@ -68,7 +71,8 @@ impl Item {
         })
     }
 
-    /// A scalar as messages show it, or else what kind of value it is.
+    /// Returns a scalar as messages show it. The error is the kind of the value, which
+    /// messages name if it cannot be shown.
     fn shown(&self) -> std::result::Result<String, String> {
         match &self.node.kind {
             Kind::List(_) => Err("a list".into()),
@@ -78,7 +82,7 @@ impl Item {
             Kind::Plain(_) | Kind::Text(_) if self.secret => Ok("the value".into()),
             // The next line may be a secret that was indented too far.
             Kind::Plain(_) | Kind::Text(_) if self.node.is_folded => {
-                Ok("the value, which goes on in the next line,".into())
+                Ok("the value, which continues in the next line,".into())
             }
             Kind::Plain(text) | Kind::Text(text) => Ok(quoted(&without_user_info(text))),
         }
@@ -92,10 +96,10 @@ impl Item {
         }
     }
 
-    /// A text; what looks like a number or a boolean is one too.
+    /// Reads a text. A number or a boolean is also a text.
     ///
-    /// One without quotes that goes on in the next line is a mistake unless it is a
-    /// secret: that line may be a secret itself, and texts are shown.
+    /// A text without quotes that continues in the next line is a mistake, unless it is
+    /// a secret: that line may be a secret itself, and errors show texts.
     pub(super) fn text(&self) -> Result<&str> {
         match &self.node.kind {
             Kind::Plain(_) if self.node.is_folded && !self.secret => {
@@ -109,7 +113,7 @@ impl Item {
         }
     }
 
-    /// A text, owned.
+    /// Reads a text, owned.
     pub(super) fn owned(&self) -> Result<String> {
         self.text().map(Into::into)
     }
@@ -121,8 +125,8 @@ impl Item {
         }
     }
 
-    /// A whole number in the range of the type. `3.0`, `1e1` and `08` are numbers
-    /// with a fraction to YAML, and whole ones to Go's yaml package.
+    /// Reads a whole number in the range of the type. YAML takes `3.0`, `1e1` and `08`
+    /// for numbers with a fraction, and Go's yaml package takes them for whole numbers.
     pub(super) fn number<T: TryFrom<i128>>(&self) -> Result<T> {
         let Some(number) = self.whole() else {
             return Err(self.wrong("a whole number", "write one like 10"));
@@ -140,12 +144,12 @@ impl Item {
         }
     }
 
-    /// A whole number that is not 0.
+    /// Reads a whole number that is not 0.
     pub(super) fn count<T: TryFrom<i128> + Default + PartialEq>(&self) -> Result<T> {
         self.not_zero(self.number()?)
     }
 
-    /// A number that may have a fraction.
+    /// Reads a number that may have a fraction.
     pub(super) fn factor(&self) -> Result<f64> {
         match self.scalar() {
             Some(Scalar::Int(number)) => Ok(number as f64),
@@ -154,18 +158,18 @@ impl Item {
         }
     }
 
-    /// A Go duration, at least 1 ms if it is not 0.
+    /// Reads a duration as Go writes it: 0, or at least 1 ms.
     pub(super) fn duration(&self) -> Result<Duration> {
         self.duration_from(Duration::from_millis(1))
     }
 
-    /// The time between attempts: 0, or at least 10 ms, so that a receiver that is
-    /// down is not flooded.
+    /// Reads the time between attempts: 0, or at least 10 ms, so that a receiver that
+    /// is down is not flooded.
     pub(super) fn pause(&self) -> Result<Duration> {
         self.duration_from(Duration::from_millis(10))
     }
 
-    /// A duration that is not 0.
+    /// Reads a duration that is not 0.
     pub(super) fn span(&self) -> Result<Duration> {
         self.not_zero(self.duration()?)
     }
@@ -194,11 +198,12 @@ impl Item {
         }
     }
 
-    /// A number without a unit is nanoseconds to the reference, which nobody means.
+    /// Returns the mistake of a duration without a unit. The reference reads it as
+    /// nanoseconds, which nobody means.
     fn without_unit(&self, number: i128) -> BuildError {
         let nanos = u64::try_from(number).map(Duration::from_nanos);
         let meant = match nanos {
-            // Nobody waits for so short a time: the unit was forgotten.
+            // The time is too short to be meant: the unit was forgotten.
             Ok(nanos) if nanos < Duration::from_millis(1) => format!("{number}ms"),
             Ok(nanos) => format!("{nanos:?}"),
             Err(_) => "500ms".into(),
@@ -207,7 +212,7 @@ impl Item {
         self.error(format!("{number} means {number} ns: write {meant}"))
     }
 
-    /// A size in bytes, at least 1.
+    /// Reads a size in bytes, at least 1.
     pub(super) fn size<T: TryFrom<u64> + Default + PartialEq>(&self) -> Result<T> {
         let size = match self.scalar() {
             Some(Scalar::Int(number)) => u64::try_from(number).ok(),
@@ -219,7 +224,7 @@ impl Item {
         self.not_zero(size.ok_or_else(|| self.wrong("a size", remedy))?)
     }
 
-    /// One of these words.
+    /// Reads one of `words`, and returns its meaning.
     pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Result<T> {
         let text = self.text()?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
@@ -235,7 +240,7 @@ impl Item {
         Err(self.wrong_with(&format!("is not known here: {remedy}")))
     }
 
-    /// The items of a list.
+    /// Returns the items of a list.
     pub(super) fn list(&self) -> Result<Vec<Item>> {
         match &self.node.kind {
             Kind::List(items) => Ok(items
@@ -251,8 +256,8 @@ impl Item {
         }
     }
 
-    /// The items of a list, or the one that stands in its place; none if
-    /// nothing does.
+    /// Returns the items of a list, or the single value in its place. Empty if the
+    /// value is null.
     pub(super) fn list_or_one(&self) -> Result<Vec<Item>> {
         match &self.node.kind {
             Kind::Plain(_) if self.node.is_null() => Ok(Vec::new()),
@@ -273,13 +278,13 @@ impl Item {
         mistakes.or(items)
     }
 
-    /// The texts of a list.
+    /// Reads each item of a list as a text.
     pub(super) fn texts(&self) -> Result<Vec<String>> {
         self.each(Self::owned)
     }
 
-    /// The keys and values of a map; nothing if it is none. A key that is no text, or is
-    /// there already, is a mistake and left out.
+    /// Returns the keys and values of a map; none if the value is not a map. A key that
+    /// is not a text, or that occurs twice, is added to `mistakes` and left out.
     pub(super) fn pairs(&self, mistakes: &mut Mistakes) -> Vec<Pair> {
         let Kind::Map(entries) = &self.node.kind else {
             return Vec::new();
@@ -289,13 +294,13 @@ impl Item {
         for entry in entries {
             let place = &entry.key.place;
             let Some(key) = entry.key.as_key() else {
-                let message = "has a key that is no text: write a name";
+                let message = "has a key that is not a text: write a name";
                 mistakes.add(place.error(&self.path, message));
                 continue;
             };
             let path = format!("{}.{}", self.path, shown_key(key));
             if !seen.insert(key) {
-                mistakes.add(place.error(&path, "stands here twice: remove one"));
+                mistakes.add(place.error(&path, "is given twice: remove one"));
                 continue;
             }
             pairs.push(Pair {
@@ -311,7 +316,7 @@ impl Item {
         pairs
     }
 
-    /// Whether there is nothing, which counts as the default.
+    /// Returns whether the value is null, which means the default.
     pub(super) fn is_null(&self) -> bool {
         self.node.is_null()
     }

@@ -1,4 +1,4 @@
-//! The key `journal`: events that survive the process.
+//! The key `journal`: a file in which events survive the process.
 
 use super::fields::Fields;
 use super::item::Item;

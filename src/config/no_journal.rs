@@ -1,4 +1,4 @@
-//! Takes the place of the key `journal` without its feature.
+//! The key `journal` in a build without the feature: an error that says so.
 
 use super::item::Item;
 use super::phase::Phase;

@@ -1,4 +1,4 @@
-//! Where something stands in a configuration: [`Place`].
+//! Positions in a configuration, for errors: [`Place`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::variable::Variable;
 use crate::error::BuildError;
 
-/// What a configuration is read from.
+/// The source that a configuration is read from.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     /// A text without a name.
@@ -17,18 +17,18 @@ pub(super) enum Source {
     Variable(Arc<Variable>),
 }
 
-/// Where something stands.
+/// A position in a source.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) source: Source,
-    /// From 1; 0 is nowhere in particular.
+    /// The line, from 1. 0 means the source as a whole.
     pub(super) line: u64,
-    /// From 1.
+    /// The column, from 1.
     pub(super) column: u64,
 }
 
 impl Place {
-    /// The source as a whole.
+    /// Returns the place that means the source as a whole.
     pub(super) fn whole(source: Source) -> Self {
         Self {
             source,
@@ -37,7 +37,7 @@ impl Place {
         }
     }
 
-    /// The variable of the environment that this is in.
+    /// Returns the variable of the environment that this place is in.
     pub(super) fn variable(&self) -> Option<&Variable> {
         match &self.source {
             Source::Variable(variable) => Some(variable),
@@ -45,13 +45,14 @@ impl Place {
         }
     }
 
-    /// The variable whose name leads here. What its value holds is elsewhere.
+    /// Returns the variable whose name leads here. `None` for the places inside the
+    /// value of a variable.
     pub(super) fn named(&self) -> Option<&Variable> {
         self.variable().filter(|_| self.line == 0)
     }
 
-    /// A mistake here. `path` is the key, from `notifications` down; empty if
-    /// the text itself is wrong.
+    /// Returns a mistake at this place. `path` is the key, from `notifications` down;
+    /// empty if the text itself is wrong.
     pub(super) fn error(&self, path: &str, message: impl Into<String>) -> BuildError {
         let in_file = self.line > 0 && !matches!(self.source, Source::Variable(_));
         let line = in_file.then_some((self.line, self.column));
@@ -59,7 +60,7 @@ impl Place {
     }
 }
 
-/// Written before a message, with the colon and space between.
+/// Writes the place as it stands before a message, with a colon and a space.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, column, .. } = self;

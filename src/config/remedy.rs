@@ -1,12 +1,12 @@
-//! What to do about a value that is not what it should be: in a file another way to
-//! write it, in the environment another variable.
+//! The remedies for values of the wrong type: in a file another way to write the value,
+//! in the environment another variable.
 
 use super::item::Item;
 use super::variable::name_of;
 use crate::error::{BuildError, Kind};
 
 impl Item {
-    /// A better value, as it would be written: for a variable with its name.
+    /// Returns a better value as it would be written: for a variable, with its name.
     pub(super) fn assigned(&self, value: &str) -> String {
         match self.is_of_variable() {
             true => format!("{}={value}", name_of(&self.path)),
@@ -14,13 +14,13 @@ impl Item {
         }
     }
 
-    /// Whether the value is that of a variable, and not within it.
+    /// Returns whether this is the whole value of a variable, and not a part of it.
     pub(super) fn is_of_variable(&self) -> bool {
         let variable = self.node.place.variable();
         variable.is_some_and(|variable| variable.is_of(&self.path))
     }
 
-    /// The value is no list.
+    /// Returns the mistake of a value that is not a list.
     pub(super) fn no_list(&self) -> BuildError {
         let hidden = self.clone().secret();
         let place = &self.node.place;
@@ -30,7 +30,7 @@ impl Item {
                 "write one item a line, each with a dash before it",
             );
         };
-        // The names of variables that lead into a list number its items.
+        // A variable's name leads into the list: it must have the number of an item.
         if place.named().is_some() {
             let item = format!("{}[0]", self.path);
             let remedy = variable.instead(&self.path, &item).unwrap_or_default();
@@ -49,9 +49,10 @@ impl Item {
         hidden.wrong("a list", &remedy)
     }
 
-    /// The value is no map. `keys` are those that the map may have.
+    /// Returns the mistake of a value that is not a map. `keys` are the keys that the map
+    /// may have.
     pub(super) fn no_map(&self, keys: &[&str]) -> BuildError {
-        // Where lines are not indented alike, it may be a secret of another key.
+        // If lines are not indented alike, the value may be the secret of another key.
         let hidden = self.clone().secret();
         let Some(variable) = self.node.place.variable() else {
             return hidden.wrong("a map", "write one `key: value` a line, indented alike");
@@ -71,8 +72,8 @@ impl Item {
         hidden.wrong("a map", &remedy)
     }
 
-    /// What is wrong with this header if the name of a variable led into it, as
-    /// `…_HEADERS_X_KEY` does. `headers` are all of them.
+    /// Returns the mistake of this header if the name of a variable leads into it, such
+    /// as `…_HEADERS_X_KEY`. `headers` is the map of all headers.
     pub(super) fn with_dashes(&self, headers: &Self) -> Option<BuildError> {
         let variable = self.node.place.named().filter(|_| self.is_map())?;
         let instead = variable.with_dashes(&headers.path)?;

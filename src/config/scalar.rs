@@ -1,5 +1,7 @@
-//! What a plain scalar means: as Go's yaml package reads it, which reads YAML
-//! 1.1 where people rely on it (`yes`, `on`, `0755`) and 1.2 otherwise.
+//! The meaning of a plain scalar: [`Scalar`].
+//!
+//! It is that of Go's yaml package, which distribution uses: YAML 1.2, and YAML 1.1
+//! where people rely on it (`yes`, `on`, `0755`).
 
 use std::time::Duration;
 
@@ -58,8 +60,8 @@ fn integer(text: &str) -> Option<i128> {
         .map(|number| sign * i128::from(number))
 }
 
-/// A duration as Go's `time.ParseDuration` reads it, `1h2m3.5s`. `None` if it is
-/// none, or longer than Go can say (292 years); a negative one is none.
+/// Reads a duration as Go's `time.ParseDuration` does, such as `1h2m3.5s`. `None` if
+/// it is invalid, negative, or longer than Go can represent (292 years).
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
@@ -77,7 +79,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     }
 }
 
-/// A number without a unit is nanoseconds, as in Go.
+/// Returns the duration of a number without a unit: nanoseconds, as in Go.
 pub(super) fn nanoseconds(number: i128) -> Option<Duration> {
     let nanos = i64::try_from(number).ok()?;
     u64::try_from(nanos).ok().map(Duration::from_nanos)
@@ -95,7 +97,7 @@ fn nanos_of(unit: &str) -> Option<u128> {
     })
 }
 
-/// `number`, which has a digit and at most one point, times `unit`.
+/// Returns `number`, which has a digit and at most one point, times `unit`.
 fn decimal(number: &str, unit: u128) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
@@ -105,7 +107,7 @@ fn decimal(number: &str, unit: u128) -> Option<u128> {
         "" => Some(0),
         _ => text.parse::<u64>().ok().map(u128::from),
     };
-    // What is left off is less than a nanosecond of an hour.
+    // The digits that are cut off make less than a nanosecond, even of an hour.
     let fraction = &fraction[..fraction.len().min(18)];
     let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
     (digits(whole)? * unit).checked_add(digits(fraction)? * unit / scale)
@@ -115,7 +117,7 @@ fn split(text: &str, within: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !within(c)).unwrap_or(text.len()))
 }
 
-/// A number of bytes with a unit: `64MiB`.
+/// Reads a number of bytes with a unit, such as `64MiB`.
 pub(super) fn size(text: &str) -> Option<u64> {
     let (number, unit) = split(text, |c| c.is_ascii_digit());
     let shift = match unit.trim_start() {

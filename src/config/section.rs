@@ -55,7 +55,7 @@ pub(super) fn notifier(section: &Item, phase: Phase) -> Result<NotifierBuilder> 
     fields.finish(builder)
 }
 
-/// The address of the source, and its public host.
+/// Reads the address of the source, and its public host.
 fn source(item: &Item) -> Result<(Option<String>, Option<String>)> {
     let mut fields = Fields::of(item);
     let addr = fields.get("addr", Item::owned);
@@ -67,7 +67,8 @@ fn source(item: &Item) -> Result<(Option<String>, Option<String>)> {
     fields.finish((addr, public_host))
 }
 
-/// How long the section's registry takes to shut down, if the section says so.
+/// Returns how long the section's registry takes to shut down, if the section says
+/// so.
 pub(super) fn shutdown_deadline(section: &Item) -> Option<Duration> {
     let mut fields = Fields::of(section);
     let endpoints = fields.take("endpoints").and_then(|it| it.list().ok());
@@ -77,7 +78,7 @@ pub(super) fn shutdown_deadline(section: &Item) -> Option<Duration> {
     is_gitlab.then(|| gitlab::shutdown_deadline(fanout.as_ref(), &endpoints))
 }
 
-/// The value of the one key that a map may have.
+/// Reads the value of the one key that a map may have.
 fn only<T>(
     key: &'static str,
     map: &Item,
@@ -96,7 +97,7 @@ fn check_names(endpoints: &[Item]) -> Result<()> {
         let Some(item) = Fields::of(item).take("name") else {
             continue;
         };
-        // A name that is no text is reported where it is read.
+        // A name that is not a text is reported where it is read.
         let Ok(name) = item.owned() else { continue };
         if let Some(first) = names.insert(name, index) {
             let remedy = format!("is the name of endpoints[{first}] too: give each its own");

@@ -1,8 +1,8 @@
-//! What messages show of a configuration.
+//! Parts of a configuration as messages show them. They cannot contain secrets.
 
 use std::fmt;
 
-/// A value as messages show it.
+/// Returns a value as messages show it: in quotes, and cut off if it is long.
 pub(super) fn quoted(text: &str) -> String {
     const MOST: usize = 80;
     match text.char_indices().nth(MOST) {
@@ -11,8 +11,8 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// A key as messages show it. What does not look like a key may be a value that
-/// was written in a key's place.
+/// Returns a key as messages show it. A text that does not look like a key is not
+/// shown: it may be a secret that was written in the place of a key.
 pub(super) fn shown_key(key: &str) -> impl fmt::Display + '_ {
     let like_a_key = |c: char| c.is_ascii_alphanumeric() || "-_.<".contains(c);
     if key.len() <= 40 && key.chars().all(like_a_key) {

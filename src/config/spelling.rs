@@ -1,6 +1,6 @@
-//! Guesses which word was meant.
+//! Guesses which word a misspelt one was meant to be, for the hints in errors.
 
-/// Returns the one of `words` that was meant, if one is near enough.
+/// Returns the word that is nearest to `text`. `None` if none is near enough.
 pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if text.len() > 40 {
         return None;
@@ -12,7 +12,7 @@ pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> O
     (distance <= 2 && distance * 3 <= word.len()).then_some(word)
 }
 
-/// The number of characters to insert, delete or change (Levenshtein).
+/// Returns the number of characters to insert, delete or change (Levenshtein).
 pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -1,5 +1,7 @@
-//! YAML as a tree that knows where everything stands and that hostile input
-//! cannot make large or deep.
+//! YAML as a tree, with the place of every node: [`parse`].
+//!
+//! The size and the depth of the tree are bounded with aliases followed, so that a
+//! small text cannot expand into a huge tree ("billion laughs").
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,13 +17,13 @@ pub(super) const DEPTH_LIMIT: usize = 64;
 /// The largest tree: nodes and bytes of their texts, aliases followed.
 const SIZE_LIMIT: usize = 4 << 20;
 
-/// A value and where it stands. Aliases share what they stand for.
+/// A value and its place. An alias shares the node that it stands for.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) kind: Kind,
     pub(super) place: Place,
-    /// Whether a scalar goes on in the next line. A line that is indented too far
-    /// belongs to the value before it, whatever it was meant to be.
+    /// Whether a scalar continues in the next line. A line that is indented too far
+    /// belongs to the value before it, even if it was meant to be a key.
     pub(super) is_folded: bool,
     size: usize,
     depth: usize,
@@ -29,14 +31,15 @@ pub(super) struct Node {
 
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    /// A plain scalar may be more than a text: a number, a boolean, nothing.
+    /// A scalar without quotes, which may be a number, a boolean or null.
     Plain(String),
-    /// A scalar that is a text whatever it looks like.
+    /// A scalar that is always a text, such as one in quotes.
     Text(String),
-    /// A scalar with a tag that means nothing here.
+    /// A scalar with an unknown tag.
     Tagged,
     List(Vec<Arc<Node>>),
-    /// In the order of the text, merge keys resolved; keys may stand twice.
+    /// The entries in the order of the text, with merge keys resolved. A key may occur
+    /// twice.
     Map(Vec<Entry>),
 }
 
@@ -63,17 +66,18 @@ impl Node {
         }
     }
 
-    /// Nothing: what an empty text or `null` gives.
+    /// Returns the node of an empty text or `null`.
     pub(super) fn null(place: Place) -> Self {
         Self::new(Kind::Plain(String::new()), place)
     }
 
-    /// Whether it is nothing, as YAML 1.1 and Go's yaml package write that.
+    /// Returns whether the node is null, in any spelling of YAML 1.1 and Go's yaml
+    /// package.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Plain(text) if is_null(text))
     }
 
-    /// The text of a scalar, as a key of a map is read.
+    /// Returns the text of a scalar, as the key of a map is read.
     pub(super) fn as_key(&self) -> Option<&str> {
         match &self.kind {
             Kind::Plain(text) | Kind::Text(text) => Some(text),
@@ -87,14 +91,14 @@ fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
-/// Size of all nodes together, and depth of the deepest.
+/// Returns the size of all nodes together, and the depth of the deepest.
 fn extent<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> (usize, usize) {
     nodes.fold((0, 0), |(size, depth), node| {
         (node.size.saturating_add(size), node.depth.max(depth))
     })
 }
 
-/// The one document of `text`.
+/// Parses the one document of `text`.
 pub(super) fn parse(text: &str, source: Source) -> Result<Arc<Node>, BuildError> {
     let mut loader = Loader::new(source);
     if text.len() > TEXT_LIMIT {
@@ -116,7 +120,7 @@ struct Loader {
     /// The lists and maps that are not complete yet, outermost first.
     open: Vec<Open>,
     anchors: HashMap<usize, Arc<Node>>,
-    /// What the tree may still grow by.
+    /// The size by which the tree may still grow.
     budget: usize,
     root: Option<Arc<Node>>,
     /// Where a second document begins. One without content is none.
@@ -151,8 +155,8 @@ impl Loader {
         Place::whole(self.source.clone()).error("", message)
     }
 
-    /// The parser's messages are fixed sentences: they show nothing of the text
-    /// but a single character.
+    /// Returns a mistake of the parser. Its messages are fixed sentences that show at
+    /// most one character of the text, and so no secret.
     fn scan_error(&self, error: &ScanError) -> BuildError {
         let place = self.place(error.marker());
         match error.kind() {
@@ -194,7 +198,7 @@ impl Loader {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let mut node = Node::new(scalar(&text, style, tag.as_deref()), place);
-                // A plain scalar ends before the line break behind it.
+                // The span of a plain scalar ends before the line break after it.
                 node.is_folded = span.end.line() > span.start.line();
                 self.complete(node, anchor)
             }
@@ -229,7 +233,7 @@ impl Loader {
             Items::Map(entries, _) => {
                 let before = entries.len();
                 let entries = merged(entries);
-                // A merge copies entries, if not what they hold.
+                // A merge copies the entries, but shares the nodes in them.
                 self.spend(entries.len().saturating_sub(before), &open.place)?;
                 Kind::Map(entries)
             }
@@ -237,11 +241,11 @@ impl Loader {
         self.complete(Node::new(kind, open.place), open.anchor)
     }
 
-    /// What an alias stands for counts again each time: a small text may stand
-    /// for a tree that no memory holds.
+    /// Adds the node that an alias stands for. Its size counts again for each alias:
+    /// otherwise a small text could expand into a tree that fills the memory.
     fn alias(&mut self, id: usize, place: Place) -> Result<(), BuildError> {
         let Some(node) = self.anchors.get(&id).cloned() else {
-            let message = "is an alias inside of what it stands for: write it out";
+            let message = "is an alias inside the value that it stands for: write it out";
             return Err(place.error("", message));
         };
         self.spend(node.size, &place)?;
@@ -286,12 +290,12 @@ impl Loader {
 }
 
 fn too_deep(place: &Place) -> BuildError {
-    let message = format!("is nested more than {DEPTH_LIMIT} deep: no configuration is");
+    let message = format!("is nested more than {DEPTH_LIMIT} levels deep: use fewer levels");
     place.error("", message)
 }
 
-/// `!!str` and `!` make a text of anything; the other tags of the core schema
-/// say what a plain scalar says itself.
+/// Returns the kind of a scalar. `!!str` and `!` make a text of anything. The other
+/// tags of the core schema are ignored: the plain scalar already says the same.
 fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Kind {
     let core = tag.map(Tag::core_suffix);
     let local = |tag: &Tag| {
@@ -307,9 +311,9 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Kind {
     }
 }
 
-/// The entries of a map with those of its merge keys (`<<`), as YAML 1.1 has
-/// it: what stands in the map itself goes before what is merged into it, and
-/// of several maps the first. What cannot be merged stays, as a key like another.
+/// Returns the entries of a map with those of its merge keys (`<<`), as in YAML 1.1:
+/// keys of the map itself take precedence over merged ones, and the first of several
+/// merged maps over the others. A `<<` that cannot be merged stays as a normal key.
 fn merged(entries: Vec<Entry>) -> Vec<Entry> {
     if !entries.iter().any(|it| sources(it).is_some()) {
         return entries;
@@ -328,7 +332,7 @@ fn merged(entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
-/// The maps that an entry merges, if it is a merge.
+/// Returns the maps that an entry merges. `None` if it is not a merge.
 fn sources(entry: &Entry) -> Option<&[Arc<Node>]> {
     let is_map = |node: &Arc<Node>| matches!(node.kind, Kind::Map(_));
     if !matches!(&entry.key.kind, Kind::Plain(key) if key == "<<") {

@@ -1,15 +1,17 @@
-//! Variables of the environment as messages speak of them: [`Variable`].
+//! Variables of the environment, as errors and warnings name them: [`Variable`].
+//!
+//! The value is shown only if the variable's name cannot be that of a secret.
 
 use std::fmt;
 
 use super::hint;
 use crate::redact::without_user_info;
 
-/// What the names of all variables begin with.
+/// The beginning of the names of all variables.
 pub(super) const PREFIX: &str = "REGISTRY_NOTIFICATIONS";
 
-/// The last parts of names whose values are no secrets. Everything else is left out
-/// of messages: a misspelt variable may be one for a header.
+/// The last parts of names whose values are not secrets. Other values are left out of
+/// messages: a misspelt variable may be meant for a header.
 const PUBLIC: [&str; 48] = [
     "ACCEPTREDIRECTS",
     "ACTIONS",
@@ -60,7 +62,7 @@ const PUBLIC: [&str; 48] = [
     "URL",
     "WAITFORPULLS",
 ];
-/// Characters of the longest value that a message repeats.
+/// The length in characters of the longest value that a message shows.
 const SHOWN: usize = 80;
 
 /// A variable of the environment.
@@ -70,14 +72,14 @@ pub(super) struct Variable {
 }
 
 impl Variable {
-    /// Whether this is the variable of a key, and not one that leads to a map or list
+    /// Returns whether this is the variable of the key itself, and not of a map or list
     /// around it.
     pub(super) fn is_of(&self, path: &str) -> bool {
         name_of(path).eq_ignore_ascii_case(&self.name)
     }
 
-    /// The variable that would have worked in place of this one, where `wrong` is the
-    /// path of a key that is not known and `right` that of a similar key.
+    /// Returns the variable that was probably meant. `wrong` is the path of a key that
+    /// is not known, and `right` that of a similar key.
     pub(super) fn instead(&self, wrong: &str, right: &str) -> Option<String> {
         let wrong = name_of(wrong);
         let start = self.name.get(..wrong.len())?;
@@ -94,14 +96,15 @@ impl Variable {
         same.then(|| self.assignment(&name))
     }
 
-    /// The variable that was probably meant by this one.
+    /// Returns the variable that was probably meant by this one.
     pub(super) fn meant(&self) -> Option<String> {
         let meant = hint::meant(self.name.strip_prefix(PREFIX)?)?;
         Some(self.assignment(&format!("{PREFIX}_{meant}")))
     }
 
-    /// The variable for a header whose name has dashes, which no shell can set, in place
-    /// of this one, where `headers` is the path of all headers.
+    /// Returns a replacement for this variable if it was meant for a header with dashes
+    /// in its name, which no shell can set: the variable of all headers, whose path is
+    /// `headers`.
     pub(super) fn with_dashes(&self, headers: &str) -> Option<String> {
         let headers = name_of(headers);
         let header = self.name.strip_prefix(&headers)?.strip_prefix('_')?;
@@ -109,19 +112,19 @@ impl Variable {
         Some(format!("{headers}='{{{header}: …}}'"))
     }
 
-    /// Whether the value looks like a URL.
+    /// Returns whether the value looks like a URL.
     pub(super) fn is_url(&self) -> bool {
         self.value.contains("://")
     }
 
-    /// Writes down a variable with the value of this one.
+    /// Returns the assignment of this variable's value to `name`, as text.
     pub(super) fn assignment(&self, name: &str) -> String {
         let last = name.split('_').rfind(|part| !is_number(part));
         let is_public = last.is_some_and(|part| PUBLIC.contains(&part));
         let value = without_user_info(&self.value);
         let is_short = value.chars().count() <= SHOWN && !value.contains(char::is_control);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,…".contains(c);
-        // A list of several items that is written as one.
+        // Several items of a list that were written as one value.
         let is_list = name.ends_with("_0") && value.contains(',');
         let (name, value) = match name.strip_suffix("_0") {
             Some(list) if is_list && last.is_some_and(|it| list.ends_with(it)) => {
@@ -136,9 +139,10 @@ impl Variable {
         }
     }
 
-    /// Whether Kubernetes sets this for a service, or Docker for a link (Kubernetes
-    /// does that too), whose name begins like ours: `registry-notifications-listener`
-    /// gives `REGISTRY_NOTIFICATIONS_LISTENER_SERVICE_HOST`.
+    /// Returns whether Kubernetes sets this variable for a service, or Docker (and
+    /// Kubernetes) for a link, whose name begins like those of this crate: the service
+    /// `registry-notifications-listener` has
+    /// `REGISTRY_NOTIFICATIONS_LISTENER_SERVICE_HOST`.
     pub(super) fn is_of_a_service(&self) -> bool {
         let parts: Vec<&str> = self.name.split('_').collect();
         let is_protocol = |part: &str| matches!(part, "TCP" | "UDP" | "SCTP");
@@ -167,15 +171,15 @@ impl Variable {
     }
 }
 
-/// Without the value, which may be a secret.
+/// Shows the name without the value, which may be a secret.
 impl fmt::Debug for Variable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Variable").field(&self.name).finish()
     }
 }
 
-/// The variable of a key: `notifications.endpoints[0].url` is that of
-/// `REGISTRY_NOTIFICATIONS_ENDPOINTS_0_URL`.
+/// Returns the variable of a key: `REGISTRY_NOTIFICATIONS_ENDPOINTS_0_URL` for
+/// `notifications.endpoints[0].url`.
 pub(super) fn name_of(path: &str) -> String {
     let name: String = path.replace(['.', '['], "_").replace(']', "");
     format!("REGISTRY_{}", name.to_uppercase())

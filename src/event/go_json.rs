@@ -17,10 +17,10 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-/// How deep objects and arrays may nest, as in Go.
+/// The depth to which objects and arrays may nest, as in Go.
 const DEPTH_LIMIT: usize = 10_000;
 
-/// Why content cannot be read, and at which byte.
+/// The reason why content cannot be read, and the byte at which that shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// It is not JSON.
@@ -139,7 +139,7 @@ impl<'a> Scanner<'a> {
             Some(b'"') => {
                 let start = self.at + 1;
                 let quoted = self.quoted()?;
-                // Its ends are those of characters, because they are quotes.
+                // The slice ends between characters, because quotes surround it.
                 match self.text.and_then(|it| it.get(start..start + quoted.len())) {
                     Some(text) if !self.escaped => Ok(Cow::Borrowed(text)),
                     _ => Ok(decode(quoted)),
@@ -173,7 +173,7 @@ impl<'a> Scanner<'a> {
             match self.peek() {
                 Some(bracket @ (b'{' | b'[')) => {
                     self.enter()?;
-                    // In ASCII each bracket is two before its counterpart.
+                    // In ASCII, a closing bracket is two after the opening one.
                     let end = bracket + 2;
                     if self.peek() != Some(end) {
                         open.push(end);
@@ -246,7 +246,7 @@ impl<'a> Scanner<'a> {
     /// Reads a number that consists of digits only, as nearly all do. Consumes nothing
     /// if the next number is of another form.
     fn whole(&mut self) -> Option<i64> {
-        // So many digits always fit.
+        // A number of so many digits always fits into an `i64`.
         const MOST: usize = 18;
         let (mut value, mut at) = (0, self.at);
         while let Some(digit @ b'0'..=b'9') = self.content.get(at) {
@@ -355,11 +355,11 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Returns how many bytes stand before a quote, a backslash or a control character, which
-/// all end the plain part of a string.
+/// Returns the number of bytes before the first quote, backslash or control character,
+/// which ends the plain part of a string.
 fn plain_length(text: &[u8]) -> usize {
     let is_end = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < b' ');
-    // Many bytes at a time, without a branch within them: strings are most of a manifest.
+    // A block of bytes is searched without a branch: most of a manifest is strings.
     const BLOCK: usize = 16;
     let mut rest = text;
     while let Some((block, after)) = rest.split_first_chunk::<BLOCK>()

@@ -7,8 +7,8 @@
 //! `event` is the event in format v2, which lacks the other fields; `kind` is
 //! left out if it follows from the event, and `traceParent` if there is none. Version
 //! 2 adds `publicHost` before `event`.
-//! A version is never changed: what it cannot say needs a new one, and every
-//! version that was ever written can be read (`tests/event/golden`).
+//! A version never changes. A new field needs a new version, and every version that
+//! was ever written can be read (`tests/event/golden`).
 
 use std::fmt;
 use std::time::SystemTime;
@@ -18,15 +18,15 @@ use ::serde::Deserialize;
 use super::format::{key, start, write_distribution};
 use super::{Event, Format, Kind, SharedEvent, timestamp};
 
-/// The latest version. It is written only where the one before cannot say it all, so
-/// that an earlier release can read what this one has written.
+/// The latest version. It is written only if the one before lacks a field that the
+/// event has, so that earlier releases can read as many events as possible.
 const VERSION: u64 = 2;
 
-/// The number of bytes of the largest stored event that is read. The layer and
-/// the bridge make none that is as large, because references are bounded.
+/// The size in bytes of the largest stored event that is read. The events of the
+/// layer and the bridge are smaller, because their references are bounded.
 pub(crate) const MOST_BYTES: usize = 64 << 20;
 
-/// Writes an event with everything that it knows. There is no line end in it.
+/// Writes an event without losing anything, and without a line end.
 pub(crate) fn to_bytes(event: &SharedEvent) -> Vec<u8> {
     let mut json = start(event, 0, true);
     json.object(|json| {
@@ -55,7 +55,7 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<SharedEvent, StoredError> {
     if bytes.len() > MOST_BYTES {
         return Err(StoredError::TooLarge);
     }
-    // First the version: a later one may have other fields.
+    // The version is read first, because a later one may have other fields.
     let Version { version } = serde_json::from_slice(bytes).map_err(StoredError::Json)?;
     if !(1..=VERSION).contains(&version) {
         return Err(StoredError::Version(version));
@@ -94,7 +94,7 @@ impl From<Stored> for SharedEvent {
     }
 }
 
-/// The same form as a field of something that is serialized as JSON.
+/// The same form, as a field of another value that is serialized as JSON.
 pub(crate) mod serde {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
     use serde_json::value::RawValue;
@@ -118,7 +118,7 @@ pub(crate) mod serde {
     }
 }
 
-/// Why stored bytes are not an event.
+/// The reason why stored bytes are not an event.
 #[derive(Debug)]
 pub(crate) enum StoredError {
     TooLarge,

@@ -302,7 +302,7 @@ fn a_value_that_goes_on_in_the_next_line_is_not_shown() {
         let error = read(&text).expect_err(lines).to_string();
         assert!(!error.contains("hush"), "{lines}: {error}");
         assert!(
-            error.contains("goes on in the next line"),
+            error.contains("continues in the next line"),
             "{lines}: {error}"
         );
     }

@@ -1,10 +1,11 @@
 //! The layout of an event's one text.
 //!
 //! First come the [`Field`]s that every event has a place for, one after the other. The
-//! event has a table of their ends. Behind them come the [`Part`]s that few events have,
-//! and the references with theirs. Each has a header of its own, which is text too: what
-//! it is, a word, a number and the length of the text that follows. References take a
-//! dozen bytes each beside their digest so, and a whole event one allocation.
+//! event has a table of their ends. They are followed by the [`Part`]s that few events
+//! have, and by the references with their own parts. Each part begins with a header,
+//! which is also text: the kind of the part, a word, a number and the length of the text
+//! that follows. In this form a reference takes about a dozen bytes in addition to its
+//! digest, and a whole event takes one allocation.
 //!
 //! No character of a header needs escaping in JSON, so that the text as a whole can be
 //! searched for those that do.
@@ -28,7 +29,7 @@ pub(super) enum Field {
     TraceParent,
     /// Method, if it is not a known one.
     Method,
-    /// What the URL begins with, or all of it. See [`Url`](super::Url).
+    /// The beginning of the URL, or all of it. See [`Url`](super::Url).
     Url,
     Actor,
     Repository,
@@ -48,7 +49,7 @@ pub(super) const LIMIT: usize = if cfg!(test) {
     u32::MAX as usize
 };
 
-/// What a text with a header is. The value is the first byte of the header.
+/// The kind of a text with a header. The value is the first byte of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::event) enum Part {
@@ -82,7 +83,7 @@ pub(in crate::event) enum Part {
     ArtifactType = b'T',
 }
 
-/// What stands before the text of a part.
+/// The header of a part, which stands before its text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     part: Part,
@@ -95,7 +96,8 @@ pub(super) struct Header {
 /// Ends each of the two numbers of a header.
 const END: u8 = b':';
 
-/// Bytes of the longest header: part and word, and both numbers with their ends.
+/// The size in bytes of the longest header: part and word, and both numbers with their
+/// ends.
 const LONGEST: usize = 2 * (1 + LONGEST_NUMBER + 1);
 const LONGEST_NUMBER: usize = u64::BITS.div_ceil(DIGIT_BITS) as usize;
 
@@ -131,8 +133,8 @@ impl Header {
     }
 }
 
-/// Reads the digits of a number at the start of `text`, and returns what is behind its
-/// end.
+/// Reads the digits of a number at the start of `text`. Returns it with the text after
+/// its end.
 fn number(text: &[u8]) -> (u64, &[u8]) {
     let (mut number, mut shift) = (0, 0);
     let mut rest = text;
@@ -173,8 +175,8 @@ impl<'a> Parts<'a> {
         self.0.is_empty()
     }
 
-    /// Returns the parts from the first on that is one of the fields that few descriptors
-    /// have. They stand last.
+    /// Returns the parts that begin with the first field that few descriptors have. Such
+    /// fields come last.
     pub(in crate::event) fn rare(mut self) -> Self {
         const OTHERS: [u8; 6] = [
             Part::Id as u8,
@@ -216,7 +218,7 @@ impl<'a> Parts<'a> {
     pub(super) fn split_own(&mut self) -> Self {
         let all = self.0;
         while !self.is_empty() && !self.is_at_reference() {
-            // A part that cannot be read, which there is none of, ends them all.
+            // A part that cannot be read ends the list. The writer never makes one.
             if self.next().is_none() {
                 self.0 = "";
             }
