@@ -72,7 +72,7 @@ pub(super) struct Variable {
 }
 
 impl Variable {
-    /// Returns whether this is the variable of the key itself, and not of a map or list
+    /// Whether this is the variable of the key itself, and not of a map or list
     /// around it.
     pub(super) fn is_of(&self, path: &str) -> bool {
         name_of(path).eq_ignore_ascii_case(&self.name)
@@ -112,7 +112,7 @@ impl Variable {
         Some(format!("{headers}='{{{header}: …}}'"))
     }
 
-    /// Returns whether the value looks like a URL.
+    /// Whether the value looks like a URL.
     pub(super) fn is_url(&self) -> bool {
         self.value.contains("://")
     }
@@ -141,7 +141,7 @@ impl Variable {
         }
     }
 
-    /// Returns whether Kubernetes sets this variable for a service, or Docker (and
+    /// Whether Kubernetes sets this variable for a service, or Docker (and
     /// Kubernetes) for a link, whose name begins like those of this crate: the service
     /// `registry-notifications-listener` has
     /// `REGISTRY_NOTIFICATIONS_LISTENER_SERVICE_HOST`.

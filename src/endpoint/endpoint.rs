@@ -96,7 +96,7 @@ pub struct Endpoint {
     pub(super) client: Option<OwnClient>,
     pub(super) connection: ConnectionSettings,
     pub(super) layers: Vec<Wrap>,
-    /// What events are written to instead of being posted.
+    /// The sink that events are written to instead of being posted.
     pub(super) destination: Option<Arc<dyn Sink>>,
 }
 

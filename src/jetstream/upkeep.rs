@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::consumer::Info;
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use futures_util::TryStreamExt as _;
 
 use super::balance::Members;
@@ -29,6 +29,10 @@ pub(super) struct Upkeep {
     /// For each consumer the oldest event that it did not have at the last look, and when
     /// that was stored.
     pub(super) oldest: HashMap<String, (u64, SystemTime)>,
+    /// Whether the server can purge subjects of consumers that have events under way.
+    pub(super) purges: bool,
+    /// Up to where the events of partitions are removed.
+    pub(super) removed: HashMap<u16, u64>,
     /// The endpoints without a worker that were told of.
     pub(super) orphans: HashSet<String>,
     /// How often it was noticed that events were lost.
@@ -71,17 +75,40 @@ impl Upkeep {
                 .map(|it| it.ack_floor.stream_sequence)
                 .min();
             // A consumer that has acknowledged nothing yet has the floor 0.
-            let Some(floor) = floor.filter(|floor| *floor > 0 && !self.keeps) else {
-                continue;
-            };
-            // Events from this sequence on are kept.
-            self.stream
-                .purge()
-                .filter(&subject)
-                .sequence(floor + 1)
-                .await?;
+            let is_news = |floor: &u64| self.removed.get(partition) != Some(floor);
+            if let Some(floor) = floor.filter(|floor| *floor > 0 && !self.keeps && is_news(floor)) {
+                self.remove(&subject, floor).await?;
+                self.removed.insert(*partition, floor);
+            }
         }
         Ok(())
+    }
+
+    /// Removes the events of a partition up to a sequence.
+    ///
+    /// Servers such as 2.9 forget what a consumer has under way when its subjects are
+    /// purged, also what stays: it would not be delivered again after the death of its
+    /// worker, and the next event be delivered beside it. There the events are removed one
+    /// by one, which leaves consumers alone.
+    async fn remove(&self, subject: &str, floor: u64) -> Result<(), Failure> {
+        if self.purges {
+            // Events from this sequence on are kept.
+            let purge = self.stream.purge().filter(subject).sequence(floor + 1);
+            purge.await?;
+            return Ok(());
+        }
+        let mut next = 1;
+        loop {
+            let first = self.stream.get_first_raw_message_by_subject(subject, next);
+            let sequence = match first.await {
+                Ok(message) if message.sequence <= floor => message.sequence,
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            self.stream.delete_message(sequence).await?;
+            next = sequence + 1;
+        }
     }
 
     /// Tells, once, of an endpoint whose consumers have no worker.

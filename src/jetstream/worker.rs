@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::balance::{Members, Presence};
-use super::connection::{self, is_connected};
+use super::connection::{self, is_at_least, is_connected};
 use super::consumer::{Assignment, Lag, Place, Prepared, Waits};
 use super::error::{JetStreamError, Kind};
 use super::patience::{no_answer, patiently};
@@ -215,6 +215,8 @@ impl Start<'_> {
             keeps: settings.keep_acknowledged,
             max_age: settings.max_age,
             oldest: HashMap::new(),
+            purges: is_at_least(&self.client.server_info().version, 2, 10),
+            removed: HashMap::new(),
             orphans: HashSet::new(),
             aged_out,
         };

@@ -79,6 +79,8 @@ impl<'txn> Batch<'txn> {
 
     /// Writes the state, and returns it.
     pub(super) fn finish(mut self) -> Result<State, JournalError> {
+        // The chunk at the lowest cursor has the oldest event that waits. If that endpoint has
+        // settled the first events of the chunk, the time is a little too early.
         let waiting = self.state.endpoints.iter().filter(|it| it.waiting > 0);
         self.state.oldest = match waiting.map(|it| it.cursor).min() {
             Some(cursor) => self.row_from(cursor)?.map_or(0, |(_, row)| row.oldest),
@@ -227,8 +229,7 @@ impl<'txn> Batch<'txn> {
                 return Ok(None);
             };
             let first = found.0;
-            // A damaged tree may return any key. Without this check it could keep the loop
-            // going for ever.
+            // A damaged tree may return any key. Without this check, the loop might never end.
             if first < from {
                 return Err(JournalError::disordered());
             }

@@ -86,7 +86,7 @@ fn a_journal_that_cannot_be_opened_is_named_with_the_cause() {
     );
     refused(folder.path(), "directory");
     std::fs::write(&path, "not a journal").unwrap();
-    refused(&path, "is no journal");
+    refused(&path, "is not a journal");
     std::fs::remove_file(&path).unwrap();
     let open = Journal::open(&path).unwrap();
     refused(&path, "is open already, in this process or another");

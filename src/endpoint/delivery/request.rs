@@ -54,7 +54,7 @@ pub(crate) enum Outcome {
     Refused {
         status: StatusCode,
         retry_after: Option<Duration>,
-        /// Where a redirect leads to.
+        /// The URL that a redirect leads to.
         location: Option<String>,
         answer: String,
     },

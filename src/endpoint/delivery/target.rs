@@ -20,7 +20,7 @@ const UNIX: &str = "a socket of Unix is no URL for deliveries: let a server list
 const HOST: &str = "write the host in ASCII: its form that begins with xn--";
 const ZONE: &str = "write the address of IPv6 without a zone";
 
-/// What Go encodes in a path, so that it may stand in the URL as it is.
+/// The characters that Go encodes in a path, so that a URL may contain them.
 const ENCODED: &AsciiSet = &AsciiSet::EMPTY
     .add(b' ')
     .add(b'"')
@@ -33,13 +33,13 @@ const ENCODED: &AsciiSet = &AsciiSet::EMPTY
     .add(b'|')
     .add(b'}');
 
-/// The URL without user info, which becomes an `Authorization` header.
-/// Characters that no URL has, such as spaces and those that are not ASCII, are
-/// percent-encoded.
+/// Returns the URL without user info, which becomes an `Authorization` header.
+/// Characters that are not valid in a URL, such as spaces and those that are not ASCII,
+/// are percent-encoded.
 ///
 /// # Errors
 ///
-/// What to write instead.
+/// If the URL is not valid. The error says what to write instead.
 pub(crate) fn target(url: &str) -> Result<(Uri, Option<HeaderValue>), &'static str> {
     let lower = url.to_ascii_lowercase();
     let unix = ["unix:", "http+unix:", "http://unix:/", "https://unix:/"];

@@ -33,7 +33,7 @@ pub(crate) struct Counts {
     log: Mutex<Log>,
 }
 
-/// What was logged, so that it is not repeated for every event.
+/// The conditions that were logged, so that they are not logged for every event.
 #[derive(Default)]
 struct Log {
     failing: Throttle,

@@ -32,7 +32,7 @@ pub(crate) struct Waits {
 const IN_FLIGHT: i64 = 64;
 
 /// Makes sure that the consumer of an endpoint and a partition exists and fits.
-/// Returns whether it is pinned to one worker at a time.
+/// Whether it is pinned to one worker at a time.
 pub(super) async fn ensure(
     place: &Place<'_>,
     (endpoint, partition): (&str, u16),

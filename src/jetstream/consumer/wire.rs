@@ -102,19 +102,19 @@ pub(super) fn read_info(payload: &[u8]) -> Option<(Progress, u64)> {
     Some((progress, num_pending))
 }
 
-/// What a worker asked. It is written into the address of the answer, so that nothing has
-/// to be remembered about open questions.
+/// A question or message of a worker to the server. It is written into the address of the
+/// answer, so that nothing has to be remembered about open questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
     /// The next messages.
     Messages,
     /// The state of the consumer, asked at this time after the start.
     Info(Duration),
-    /// That work on this event goes on, told at this time after the start.
+    /// The message that work on this event continues, sent at this time after the start.
     Progress(u64, Duration),
-    /// That this event has ended.
+    /// The message that this event has ended.
     End(u64),
-    /// That the pin is given up.
+    /// The message that the pin is given up.
     Unpin,
 }
 

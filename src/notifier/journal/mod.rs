@@ -80,6 +80,7 @@ impl Starting {
         let ids = attachment.endpoints().iter().copied();
         let endpoints = ids.zip(endpoints.iter().cloned()).collect();
         let sink = JournalSink::new(self.journal.clone(), endpoints);
+        // The handle is weak, so that metrics do not keep the journal in use.
         let watched = sink.downgrade();
         metrics::watch(move || watched.status());
         Ok(Journaled {

@@ -430,3 +430,35 @@ async fn an_endpoint_that_is_not_valid_leaves_no_consumers() {
     let mut stream = context.get_stream("REGISTRY_NOTIFICATIONS").await.unwrap();
     assert_eq!(stream.info().await.unwrap().state.consumer_count, 0);
 }
+
+/// Servers such as 2.9 forget what is under way when all subjects of a consumer are
+/// purged: the next worker would not get it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_under_way_survives_the_removal_of_what_was_delivered() {
+    for version in Version::ALL {
+        let server = Server::start(version);
+        let settings = settings(&server).partitions(1);
+        let receiver = Receiver::start().await;
+        let first = worker(&settings, &[("e", &receiver)]).await;
+        write(&settings, 1, 0..10).await;
+        until(&receiver, 10).await;
+        receiver.refuse(true);
+        write(&settings, 1, 10..20).await;
+        let context = context(&server.url()).await;
+        let mut stream = context.get_stream(&first.status().stream).await.unwrap();
+        let deadline = Instant::now() + 30 * SECOND;
+        while stream.info().await.unwrap().state.messages > 10 {
+            assert!(Instant::now() < deadline);
+            sleep(SECOND / 10).await;
+        }
+        first.shutdown(SECOND).await;
+        receiver.refuse(false);
+        let second = worker(&settings, &[("e", &receiver)]).await;
+        until(&receiver, 20).await;
+        // An attempt that was cancelled may have arrived all the same.
+        let summary = receiver.summary();
+        assert_eq!(summary.events, 20, "{version:?}");
+        assert_eq!(summary.out_of_order, Vec::<String>::new());
+        second.shutdown(10 * SECOND).await;
+    }
+}

@@ -239,7 +239,7 @@ async fn the_tool_says_why_it_cannot_do_something() {
     assert!(cut.contains(&shown), "{cut}");
     std::fs::write(path, "something else").unwrap();
     let other = refused(path, "check");
-    assert!(other.contains("is no journal"), "{other}");
+    assert!(other.contains("is not a journal"), "{other}");
 }
 
 #[tokio::test]
