@@ -38,6 +38,7 @@ fn main() {
     let folder = folder.join(format!("journal-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
     accept(&folder);
+    one_by_one(&folder);
     backlogs(&folder);
     fs::remove_dir_all(&folder).expect("the folder is removed");
 }
@@ -177,6 +178,30 @@ fn accept(folder: &Path) {
     }
 }
 
+/// What events take on disk that come one at a time.
+fn one_by_one(folder: &Path) {
+    const EVENTS: u64 = 20_000;
+    let path = folder.join("one-by-one");
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    let notifier = notifier(Some(Journal::open(&path).expect("a journal")));
+    runtime.block_on(async {
+        for number in 0..EVENTS {
+            let write = notifier.sink().write(&event(number));
+            write.await.expect("accepted");
+        }
+    });
+    println!(
+        "one by one: {} B each on disk, for three endpoints",
+        on_disk(&path) / EVENTS
+    );
+}
+
+/// Bytes that a file takes.
+fn on_disk(path: &Path) -> u64 {
+    fs::metadata(path).expect("a file").blocks() * 512
+}
+
 fn backlogs(folder: &Path) {
     let most = std::env::var("JOURNAL_BACKLOG").ok();
     let most = most.and_then(|it| it.parse().ok()).unwrap_or(100_000);
@@ -192,7 +217,7 @@ fn backlog(path: &Path, events: u64) {
     let filled = lines.next().expect("a line").expect("text");
     child.kill().expect("killed");
     child.wait().expect("ended");
-    let disk = fs::metadata(path).expect("a file").blocks() * 512;
+    let disk = on_disk(path);
     let killed = opening(path);
     let clean = opening(path);
     let cold = match fs::write("/proc/sys/vm/drop_caches", "3") {

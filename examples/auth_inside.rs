@@ -1,6 +1,8 @@
 //! A registry that checks credentials itself: auth runs inside the layer, and puts
 //! the actor into the response. `cargo run --example auth_inside`
 
+#[path = "common/causes.rs"]
+mod causes;
 #[path = "common/flags.rs"]
 mod flags;
 #[path = "support/keys.rs"]
@@ -21,9 +23,9 @@ use tower_registry_notifications::{NotificationLayer, Notifier, SourceRecord};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let about = "a registry that checks credentials itself, inside of the layer";
+    let about = "A registry that checks credentials itself, inside of the layer.";
     let hint = r#"  curl -H "X-Key: alice's key" http://ADDRESS/v2/demo/manifests/latest"#;
-    start::listening("auth_inside", about, hint, run).await
+    start::listening("auth_inside", "", about, hint, run).await
 }
 
 async fn run(listener: TcpListener) -> Result<(), BoxError> {

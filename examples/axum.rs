@@ -1,6 +1,8 @@
 //! The layer in an axum application, inside an auth middleware that sets the actor.
 //! `cargo run --example axum --features axum-0-8`
 
+#[path = "common/causes.rs"]
+mod causes;
 #[path = "common/flags.rs"]
 mod flags;
 #[path = "support/signal.rs"]
@@ -26,9 +28,9 @@ use tower_registry_notifications::{NotificationLayer, Notifier, SourceRecord};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let about = "the layer in an axum application, inside of an auth middleware";
+    let about = "The layer in an axum application, inside of an auth middleware.";
     let hint = "  curl -u alice:secret http://ADDRESS/v2/demo/manifests/latest";
-    start::listening("axum", about, hint, run).await
+    start::listening("axum", "--features axum-0-8 ", about, hint, run).await
 }
 
 async fn run(listener: TcpListener) -> Result<(), BoxError> {

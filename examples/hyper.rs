@@ -1,5 +1,7 @@
 //! The layer over a plain hyper server. `cargo run --example hyper`
 
+#[path = "common/causes.rs"]
+mod causes;
 #[path = "common/flags.rs"]
 mod flags;
 #[path = "support/signal.rs"]
@@ -28,9 +30,9 @@ const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let about = "the layer over a plain hyper server";
+    let about = "The layer over a plain hyper server.";
     let hint = format!("  curl http://ADDRESS/v2/demo/blobs/sha256:{HELLO}");
-    start::listening("hyper", about, &hint, run).await
+    start::listening("hyper", "", about, &hint, run).await
 }
 
 async fn run(listener: TcpListener) -> Result<(), BoxError> {

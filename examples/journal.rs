@@ -6,6 +6,8 @@
 //!
 //! Stop the registry that uses the journal first.
 
+#[path = "common/causes.rs"]
+mod causes;
 #[path = "support/journal_options.rs"]
 mod journal_options;
 #[path = "support/journal_print.rs"]
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 use tower::BoxError;
 use tower_registry_notifications::journal::{Journal, JournalError};
 
+use crate::causes::with_causes;
 use crate::journal_options::{Command, Options};
 use crate::journal_print::Printer;
 
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
         // What was looked for is damaged.
         Ok(false) => ExitCode::from(2),
         Err(error) => {
-            eprintln!("journal: {error}");
+            eprintln!("journal: {}", with_causes(&*error));
             ExitCode::FAILURE
         }
     }
@@ -51,7 +54,7 @@ fn run(options: &Options) -> Result<bool, BoxError> {
         // Opening would create it.
         return Err(format!("there is no file {}", options.path.display()).into());
     }
-    let journal = Journal::open(&options.path).map_err(|error| explained(&error))?;
+    let journal = Journal::open(&options.path).map_err(explained)?;
     let printer = Printer::new(options.json);
     match &options.command {
         Command::Status => printer.status(&journal.status())?,
@@ -85,7 +88,15 @@ fn run(options: &Options) -> Result<bool, BoxError> {
             printer.count("moved", journal.move_endpoint(endpoint, to)?)?;
         }
         Command::Check => {
-            let check = journal.check()?;
+            let check = match journal.check() {
+                // The damage is such that not everything can be read.
+                Err(error) if error.is_damaged() => {
+                    let (path, error) = (options.path.display(), with_causes(&error));
+                    eprintln!("journal: {path}: {error}");
+                    return Ok(false);
+                }
+                check => check?,
+            };
             printer.check(&check)?;
             return Ok(check.is_intact());
         }
@@ -93,9 +104,9 @@ fn run(options: &Options) -> Result<bool, BoxError> {
     Ok(true)
 }
 
-fn explained(error: &JournalError) -> String {
+fn explained(error: JournalError) -> BoxError {
     match error.is_locked() {
-        true => format!("{error}: stop the registry first"),
-        false => error.to_string(),
+        true => format!("{error}: stop the registry first").into(),
+        false => error.into(),
     }
 }

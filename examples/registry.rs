@@ -3,6 +3,8 @@
 
 #[path = "common/admin/mod.rs"]
 mod admin;
+#[path = "common/causes.rs"]
+mod causes;
 #[path = "common/flags.rs"]
 mod flags;
 #[path = "common/idle.rs"]

@@ -3,6 +3,8 @@
 //!
 //! `alice` may do everything; `bob`, whose password is `reading`, may only pull.
 
+#[path = "common/causes.rs"]
+mod causes;
 #[path = "common/flags.rs"]
 mod flags;
 #[path = "support/image.rs"]
@@ -37,12 +39,12 @@ use crate::token::{Tokens, User};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let about = "a registry that asks for bearer tokens, outside of the layer";
+    let about = "A registry that asks for bearer tokens, outside of the layer.";
     let hint = "  \
   skopeo --insecure-policy copy --dest-tls-verify=false --dest-creds alice:secret \\
       oci:some/image docker://ADDRESS/team/app:v1
   curl 'http://alice:secret@ADDRESS/token?scope=repository:team/app:pull'";
-    start::listening("token", about, hint, run).await
+    start::listening("token", "", about, hint, run).await
 }
 
 async fn run(listener: TcpListener) -> Result<(), BoxError> {

@@ -105,17 +105,17 @@ impl BuildError {
         &self.0
     }
 
-    /// Returns whether there is no Tokio runtime to deliver in.
+    /// Whether there is no Tokio runtime to deliver in.
     pub fn is_no_runtime(&self) -> bool {
         self.has(Kind::NoRuntime)
     }
 
-    /// Returns whether a file cannot be read.
+    /// Whether a file cannot be read.
     pub fn is_unreadable(&self) -> bool {
         self.has(Kind::Unreadable)
     }
 
-    /// Returns whether a configuration file, or a variable of the environment, is
+    /// Whether a configuration file, or a variable of the environment, is
     /// not valid YAML.
     pub fn is_syntax(&self) -> bool {
         self.has(Kind::Syntax)

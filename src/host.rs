@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// characters (RFC 1035).
 pub(crate) const LIMIT: usize = 512;
 
-/// Returns whether a URL with this host and port is valid for every reader of events.
+/// Whether a URL with this host and port is valid for every reader of events.
 ///
 /// The host must be an IP address, or a name of letters, digits, hyphens and
 /// underscores. The grammar of RFC 3986 allows nearly anything else, which readers

@@ -17,7 +17,7 @@ use crate::sink::Acceptance;
 #[derive(Clone, Debug)]
 pub(crate) struct InFlight {
     count: Arc<watch::Sender<usize>>,
-    /// Where to spawn if a request is dropped outside of a runtime.
+    /// The runtime to spawn in if a request is dropped outside a runtime.
     runtime: Option<Handle>,
 }
 

@@ -120,7 +120,7 @@ impl Networks {
         self.0.iter()
     }
 
-    /// Returns whether the address is in one of the networks.
+    /// Whether the address is in one of the networks.
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }

@@ -81,7 +81,7 @@ impl ShutdownReport {
         report
     }
 
-    /// Returns whether no events were left at the end, and no requests were still
+    /// Whether no events were left at the end, and no requests were still
     /// running. Events that became dead letters before the end do not count.
     pub fn is_drained(&self) -> bool {
         self.left.is_empty() && self.unfinished == 0

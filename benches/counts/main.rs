@@ -80,7 +80,10 @@ fn main() {
         .skip(1)
         .filter(|it| it != "--bench")
         .collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let (flags, arguments): (Vec<_>, Vec<_>) = { arguments.iter() }
+        .map(String::as_str)
+        .partition(|it| *it == "--quick");
+    let rounds = if flags.is_empty() { 3_000 } else { 100 };
     // Work that goes on without its client would be spawned here.
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().expect("a runtime");
@@ -88,7 +91,7 @@ fn main() {
     match arguments[..] {
         ["list"] => paths().iter().for_each(|path| println!("{}", path.name)),
         ["allocations"] => paths().iter_mut().for_each(allocations),
-        ["times"] => paths().iter_mut().for_each(time),
+        [] | ["times"] => paths().iter_mut().for_each(|path| time(path, rounds)),
         ["run", name] => {
             let mut paths = paths().into_iter();
             let path = paths.find(|path| path.name == name);
@@ -96,8 +99,13 @@ fn main() {
             path.rounds(ITERATIONS);
             println!("{ITERATIONS}");
         }
+        // As of other benchmarks, those whose names have this word.
+        [word] if !word.starts_with('-') => {
+            let paths = paths().into_iter().filter(|it| it.name.contains(word));
+            paths.for_each(|mut path| time(&mut path, rounds));
+        }
         _ => {
-            eprintln!("usage: counts list | allocations | times | run NAME");
+            eprintln!("usage: counts [--quick] [list | allocations | times | run NAME | WORD]");
             std::process::exit(2);
         }
     }
@@ -105,18 +113,17 @@ fn main() {
 
 /// Prints the time of one iteration. Other work on the machine only adds to it, so the
 /// shortest round is the nearest to the truth.
-fn time(path: &mut Path) {
-    const ROUNDS: usize = 3_000;
+fn time(path: &mut Path, rounds: usize) {
     path.rounds(ITERATIONS);
     let mut shortest = Duration::MAX;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let start = Instant::now();
         measured(&mut path.run);
         shortest = shortest.min(start.elapsed());
         (path.between)();
     }
     let nanoseconds = shortest.as_nanos() as f64 / f64::from(ROUND);
-    println!("{} {nanoseconds:.1}", path.name);
+    println!("{} {nanoseconds:.1} ns", path.name);
 }
 
 /// Prints the allocations and bytes of one iteration, once buffers have grown.

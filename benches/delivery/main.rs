@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! cargo bench --bench delivery                      all of them, in one run
+//! cargo bench --bench delivery -- --quick           the same, one round
 //! cargo bench --bench delivery -- one NAME EVENTS   one of them, to be traced
 //! cargo bench --bench delivery -- receiver          answers until it is killed
 //! cargo bench --bench delivery -- upstream          serves a manifest and a blob
@@ -86,7 +87,10 @@ fn main() {
         .skip(1)
         .filter(|it| it != "--bench")
         .collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let (flags, arguments): (Vec<_>, Vec<_>) = { arguments.iter() }
+        .map(String::as_str)
+        .partition(|it| *it == "--quick");
+    let rounds = if flags.is_empty() { ROUNDS } else { 1 };
     match *arguments {
         ["receiver"] => receiver::receive(),
         ["upstream"] => receiver::serve(),
@@ -97,17 +101,29 @@ fn main() {
             let took = sender.send(events);
             println!("{name}: {:.2} µs an event", micros(took, events));
         }
-        [] => all(),
-        _ => panic!("see the docs of this file, not {arguments:?}"),
+        [] => all("", rounds),
+        // As of other benchmarks, those whose names have this word.
+        [word] if !word.starts_with('-') => all(word, rounds),
+        _ => {
+            eprintln!("usage: delivery [--quick] [one NAME EVENTS | receiver | upstream | WORD]");
+            std::process::exit(2);
+        }
     }
 }
 
-fn all() {
+/// Compares those senders whose names have this word with the socket, which is the
+/// first.
+fn all(word: &str, rounds: usize) {
+    let others = senders::NAMES[1..].iter();
+    let others: Vec<_> = others.filter(|name| name.contains(word)).collect();
+    if others.is_empty() {
+        return;
+    }
     let receiver = Receiver::start();
-    let mut senders: Vec<_> = { senders::NAMES.iter() }
+    let mut senders: Vec<_> = { senders::NAMES[..1].iter().chain(others) }
         .map(|name| Row::new(name, receiver.address))
         .collect();
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         for row in &mut senders {
             row.round(receiver.pid);
         }

@@ -51,24 +51,60 @@ const USUAL: Size = Size {
     concurrency: 1,
 };
 
+/// What the command line asks for.
+struct Wanted {
+    /// Only tables whose titles have this word.
+    word: String,
+    /// One round instead of [`ROUNDS`], and at most this many events that wait.
+    quick: Option<usize>,
+}
+
+impl Wanted {
+    fn from_args() -> Self {
+        let arguments: Vec<_> = std::env::args().skip(1).collect();
+        let word = arguments.iter().find(|it| !it.starts_with('-'));
+        Self {
+            word: word.map(|it| it.to_lowercase()).unwrap_or_default(),
+            quick: arguments.iter().any(|it| it == "--quick").then_some(10_000),
+        }
+    }
+
+    fn most(&self, usual: usize) -> usize {
+        self.quick.map_or(usual, |most| most.min(usual))
+    }
+
+    fn rounds(&self) -> usize {
+        self.quick.map_or(ROUNDS, |_| 1)
+    }
+}
+
 fn main() {
-    table("Waiting events", &powers(10, 1_000_000), |waiting| Size {
-        waiting,
-        ..USUAL
+    let wanted = Wanted::from_args();
+    let most = wanted.most(1_000_000);
+    table(&wanted, "Waiting events", &powers(10, most), |waiting| {
+        Size { waiting, ..USUAL }
     });
-    table("Repositories", &powers(10, 100_000), |repositories| Size {
-        waiting: 100_000,
-        repositories,
-        concurrency: 16,
-        ..USUAL
-    });
-    table("Endpoints", &powers(2, 64), |endpoints| Size {
+    let waiting = wanted.most(100_000);
+    table(
+        &wanted,
+        "Repositories",
+        &powers(10, waiting),
+        |repositories| Size {
+            waiting,
+            repositories,
+            concurrency: 16,
+            ..USUAL
+        },
+    );
+    table(&wanted, "Endpoints", &powers(2, 64), |endpoints| Size {
         endpoints,
         ..USUAL
     });
-    table("Concurrency", &powers(4, 256), |concurrency| Size {
-        concurrency,
-        ..USUAL
+    table(&wanted, "Concurrency", &powers(4, 256), |concurrency| {
+        Size {
+            concurrency,
+            ..USUAL
+        }
     });
 }
 
@@ -78,14 +114,18 @@ fn powers(base: usize, last: usize) -> Vec<usize> {
     powers.take_while(|power| *power <= last).collect()
 }
 
-fn table(title: &str, sizes: &[usize], size: impl Fn(usize) -> Size) {
+fn table(wanted: &Wanted, title: &str, sizes: &[usize], size: impl Fn(usize) -> Size) {
+    if !title.to_lowercase().contains(&wanted.word) {
+        return;
+    }
     println!("### {title}\n");
     println!(
         "| {} | µs an event and endpoint |\n| ---: | ---: |",
         title.to_lowercase()
     );
     for number in sizes {
-        println!("| {number} | {:.2} |", Scene::new(size(*number)).measure());
+        let mut scene = Scene::new(size(*number));
+        println!("| {number} | {:.2} |", scene.measure(wanted.rounds()));
     }
     println!();
 }
@@ -138,14 +178,14 @@ impl Scene {
     }
 
     /// Microseconds an event and endpoint.
-    fn measure(&mut self) -> f64 {
+    fn measure(&mut self, rounds: usize) -> f64 {
         let used = || cpu::used(std::process::id());
         let round = |scene: &mut Self| {
             let before = used();
             scene.round(EVENTS);
             used() - before
         };
-        let best = (0..ROUNDS).map(|_| round(self)).min();
+        let best = (0..rounds).map(|_| round(self)).min();
         let best = best.unwrap_or(Duration::MAX);
         best.as_secs_f64() * 1e6 / (EVENTS * self.size.endpoints) as f64
     }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tower::BoxError;
 
+use crate::causes::with_causes;
 use crate::flags::{self, Flags, HostPort, Listen};
 
 /// Runs the example `program` with the options of the command line.
@@ -23,10 +24,12 @@ where
     with_help(program, F::help(), run).await
 }
 
-/// Runs an example that only listens. `about` is the first line of its help;
-/// `hint`, in which `ADDRESS` stands for its address, says what to try.
+/// Runs an example that only listens. `about` is the first line of its help, and
+/// `features` stands before `--example` there; `hint`, in which `ADDRESS` stands for
+/// its address, says what to try.
 pub(crate) async fn listening<R>(
     program: &str,
+    features: &str,
     about: &str,
     hint: &str,
     run: impl FnOnce(TcpListener) -> R,
@@ -34,8 +37,11 @@ pub(crate) async fn listening<R>(
 where
     R: Future<Output = Result<(), BoxError>>,
 {
-    let example = format!("{program}: {about}\n\n{}", Listen::help());
-    with_help(program, example, async |Listen(address)| {
+    let help = format!(
+        "{about}\n\nUsage: cargo run {features}--example {program} -- [options]\n\n{}",
+        Listen::help()
+    );
+    with_help(program, help, async |Listen(address)| {
         let listener = listen("--listen", &address).await?;
         let address = reachable(listener.local_addr()?).to_string();
         let hint = hint.replace("ADDRESS", &address);
@@ -63,7 +69,7 @@ where
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{program}: {error}");
+            eprintln!("{program}: {}", with_causes(&*error));
             ExitCode::FAILURE
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The same keys mean different things to distribution and to GitLab's fork of it.
 
-/// Which registry a section was written for.
+/// The registry that a section was written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Author {
     Distribution,

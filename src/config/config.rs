@@ -67,6 +67,7 @@ const KEY: &str = "notifications";
 /// | `journal.maxage` | duration after which an event becomes a dead letter | no limit |
 /// | `journal.retention` | duration for which delivered events are kept for replay | `0` |
 /// | `journal.waitforpulls` | boolean: whether the response to a pull waits for the disk | `true` |
+/// | `journal.startfromoldest` | boolean: whether an endpoint that the journal does not know starts with the oldest event that is kept | `false` |
 ///
 /// Of an endpoint, those of the reference:
 ///

@@ -22,7 +22,7 @@ const FACTOR: f64 = 1.5;
 const CAP: Duration = Duration::from_secs(60);
 const AGE: Duration = Duration::from_secs(15 * 60);
 
-/// Returns whether a section was written for GitLab's registry.
+/// Whether a section was written for GitLab's registry.
 pub(super) fn wrote(fanout: Option<&Item>, endpoints: &[Item]) -> bool {
     let has_key = |item: &Item| {
         let mut fields = Fields::of(item);

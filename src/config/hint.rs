@@ -107,7 +107,7 @@ fn shortest(is_it: impl Fn(&str) -> bool) -> Option<&'static str> {
     found.min_by_key(|name| name.len())
 }
 
-/// Returns whether the last parts of a name have these letters.
+/// Whether the last parts of a name have these letters.
 fn ends_with(name: &str, rest: &str) -> bool {
     let parts: Vec<_> = name.split('_').collect();
     (0..parts.len()).any(|at| letters(&parts[at..].concat()) == rest)

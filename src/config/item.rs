@@ -316,7 +316,7 @@ impl Item {
         pairs
     }
 
-    /// Returns whether the value is null, which means the default.
+    /// Whether the value is null, which means the default.
     pub(super) fn is_null(&self) -> bool {
         self.node.is_null()
     }

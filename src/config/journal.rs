@@ -27,6 +27,8 @@ pub(super) fn set(builder: NotifierBuilder, item: &Item, phase: Phase) -> Result
             );
             let wait = JournalOptions::wait_for_pulls;
             options = set.set(options, "waitforpulls", Item::flag, wait);
+            let oldest = JournalOptions::start_from_oldest;
+            options = set.set(options, "startfromoldest", Item::flag, oldest);
             fields.finish(path)?
         }
         false => Some(item.owned()?),

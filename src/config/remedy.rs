@@ -14,7 +14,7 @@ impl Item {
         }
     }
 
-    /// Returns whether this is the whole value of a variable, and not a part of it.
+    /// Whether this is the whole value of a variable, and not a part of it.
     pub(super) fn is_of_variable(&self) -> bool {
         let variable = self.node.place.variable();
         variable.is_some_and(|variable| variable.is_of(&self.path))
@@ -80,7 +80,7 @@ impl Item {
         Some(self.error(format!("is one value: did you mean {instead}?")))
     }
 
-    /// What to do about a key of this map that is missing.
+    /// Returns what to do about a key of this map that is missing.
     pub(super) fn remedy_of_missing(&self, key: &str) -> String {
         match self.node.place.named() {
             Some(_) => format!("set {}", name_of(&format!("{}.{key}", self.path))),

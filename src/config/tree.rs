@@ -71,7 +71,7 @@ impl Node {
         Self::new(Kind::Plain(String::new()), place)
     }
 
-    /// Returns whether the node is null, in any spelling of YAML 1.1 and Go's yaml
+    /// Whether the node is null, in any spelling of YAML 1.1 and Go's yaml
     /// package.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Plain(text) if is_null(text))
@@ -123,7 +123,7 @@ struct Loader {
     /// The size by which the tree may still grow.
     budget: usize,
     root: Option<Arc<Node>>,
-    /// Where a second document begins. One without content is none.
+    /// The place at which a second document begins, unless that document is empty.
     second: Option<Place>,
 }
 
@@ -162,7 +162,12 @@ impl Loader {
         match error.kind() {
             ErrorKind::RecursionLimitExceeded => too_deep(&place),
             kind => {
-                let error = place.error("", format!("is not valid YAML: {kind}"));
+                let remedy = match self.source {
+                    // Most are one text.
+                    Source::Variable(_) => ": a text may need quotes, like '\"@text\"'",
+                    _ => "",
+                };
+                let error = place.error("", format!("is not valid YAML: {kind}{remedy}"));
                 error.with_kind(Mistake::Syntax)
             }
         }

@@ -72,7 +72,7 @@ pub(super) struct Variable {
 }
 
 impl Variable {
-    /// Returns whether this is the variable of the key itself, and not of a map or list
+    /// Whether this is the variable of the key itself, and not of a map or list
     /// around it.
     pub(super) fn is_of(&self, path: &str) -> bool {
         name_of(path).eq_ignore_ascii_case(&self.name)
@@ -112,7 +112,7 @@ impl Variable {
         Some(format!("{headers}='{{{header}: …}}'"))
     }
 
-    /// Returns whether the value looks like a URL.
+    /// Whether the value looks like a URL.
     pub(super) fn is_url(&self) -> bool {
         self.value.contains("://")
     }
@@ -120,7 +120,9 @@ impl Variable {
     /// Returns the assignment of this variable's value to `name`, as text.
     pub(super) fn assignment(&self, name: &str) -> String {
         let last = name.split('_').rfind(|part| !is_number(part));
-        let is_public = last.is_some_and(|part| PUBLIC.contains(&part));
+        // A header may have any name.
+        let is_header = name.contains("_HEADERS_");
+        let is_public = !is_header && last.is_some_and(|part| PUBLIC.contains(&part));
         let value = without_user_info(&self.value);
         let is_short = value.chars().count() <= SHOWN && !value.contains(char::is_control);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,…".contains(c);
@@ -139,7 +141,7 @@ impl Variable {
         }
     }
 
-    /// Returns whether Kubernetes sets this variable for a service, or Docker (and
+    /// Whether Kubernetes sets this variable for a service, or Docker (and
     /// Kubernetes) for a link, whose name begins like those of this crate: the service
     /// `registry-notifications-listener` has
     /// `REGISTRY_NOTIFICATIONS_LISTENER_SERVICE_HOST`.
@@ -257,6 +259,11 @@ mod tests {
                 "ENDPOINTS_0_HEADERS_AUTHORIZATION",
                 "hush",
                 "ENDPOINTS_0_HEADERS_AUTHORIZATION=…",
+            ),
+            (
+                "ENDPOINTS_0_HEADERS_NAME",
+                "hush",
+                "ENDPOINTS_0_HEADERS_NAME=…",
             ),
             (
                 "ENDPOINTS_0_SIGNINGSECRETS_0",

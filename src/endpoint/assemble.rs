@@ -22,9 +22,10 @@ use crate::event::{Encoding, Format, is_event_type};
 use crate::queue::{Queue, Store};
 use crate::redact::{shown_name, without_user_info};
 
-/// What the notifier puts under an endpoint: its store, and where its letters go.
+/// The parts of an endpoint that the notifier provides: the store of its events, and the
+/// place for its dead letters.
 pub(crate) struct Backing {
-    /// Where the endpoint's events live. `None` if they live in memory.
+    /// The store of the endpoint's events. `None` if they are in memory only.
     pub(crate) store: Option<Box<dyn Store>>,
     /// Keeps the dead letters of an endpoint without a dead-letter sink of its own.
     pub(crate) dead_letters: Option<Arc<dyn DeadLetterSink>>,
@@ -32,7 +33,8 @@ pub(crate) struct Backing {
     pub(crate) clock: fn() -> SystemTime,
 }
 
-/// How many numbers of events fit into a header that every receiver takes (8 KiB).
+/// The largest number of events whose numbers fit into a header that every receiver
+/// accepts (8 KiB).
 const MOST_NUMBERS: usize = 100;
 
 /// An endpoint whose configuration is valid.
@@ -47,7 +49,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, not only the first mistake.
+    /// If a setting is invalid. The error has all mistakes, not only the first.
     pub(crate) fn checked(self) -> Result<Checked, BuildError> {
         let mut mistakes = Mistakes::default();
         mistakes.take(self.check());
@@ -85,7 +87,7 @@ impl Endpoint {
         mistakes.or(())
     }
 
-    /// Reports a name that could not be told in logs, metrics and the status.
+    /// Reports a name that cannot be shown in logs, metrics and the status.
     fn check_name(&self) -> Result<(), BuildError> {
         let name = shown_name(&self.name);
         let remedy = if self.name.is_empty() {
@@ -179,6 +181,7 @@ impl Endpoint {
         };
         let keys = self.signing_secrets.iter();
         let keys = keys.chain(self.hmac_signatures.iter().map(|(_, secret)| secret));
+        // Responses and errors may repeat what was sent, including the proxy's credentials.
         let mut sent = headers.clone();
         sent.extend(
             proxy_authorization(&self.connection, &url).map(|it| (PROXY_AUTHORIZATION, it)),

@@ -284,19 +284,19 @@ impl Running {
 /// Events that a worker had left when it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Leftover {
-    /// Those that the store of the queue keeps.
+    /// The number of events that the store of the queue keeps.
     pub(crate) stored: usize,
     /// The dead letters of the others.
     pub(crate) letters: Fates,
 }
 
-/// What became of an endpoint's events.
+/// The account of an endpoint's events at the end.
 pub(crate) struct Account {
     /// Events that were left when the worker ended.
     pub(crate) leftover: Leftover,
     /// Events of a worker that does not end.
     pub(crate) stuck: usize,
-    /// Where events are kept that are not delivered.
+    /// The place that keeps events which are not delivered.
     pub(crate) kept_in: Option<String>,
     /// Events that had become dead letters before, and those that were lost.
     pub(crate) earlier_dead: u64,

@@ -16,6 +16,7 @@ impl Endpoint {
         let letters = self.dead_letters.as_ref().map(|sink| sink.location());
         BTreeMap::from([
             ("format", json!(self.encoding.format.name())),
+            ("event_type", json!(self.encoding.event_type)),
             ("compact", json!(self.encoding.compact)),
             ("headers", json!(self.headers.len())),
             ("signatures", json!(self.signing_secrets.len())),
@@ -99,6 +100,11 @@ mod tests {
         );
         assert_eq!(settings["dead_letters"], "the file /x/letters");
         assert!(!settings.to_string().contains("hush"), "{settings}");
+
+        let docs = include_str!("status/snapshot.rs");
+        for name in endpoint.settings().keys() {
+            assert!(docs.contains(&format!("| `{name}` |")), "{name}");
+        }
 
         let endpoint = Endpoint::new("ci", "http://receiver").retry(Breaker::new());
         let settings = json!(endpoint.settings());

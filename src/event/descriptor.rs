@@ -134,7 +134,7 @@ fn to_base64<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Erro
 
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let mut text: String = or_null(deserializer)?;
-    // Go's decoder skips line ends inside of base64.
+    // Go's decoder skips line ends inside base64.
     text.retain(|c| c != '\r' && c != '\n');
     STANDARD.decode(text).map_err(serde::de::Error::custom)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// How events are written.
+/// The way in which events are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {

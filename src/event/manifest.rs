@@ -118,7 +118,7 @@ impl Manifest {
 pub(crate) struct ReadManifest {
     /// Its media type, in lower case and without parameters, if it is known.
     pub(crate) media_type: Option<Cow<'static, str>>,
-    /// What it refers to, if that was wanted.
+    /// The references, if they were wanted.
     pub(crate) references: Result<ReferenceList, ParseManifestError>,
 }
 

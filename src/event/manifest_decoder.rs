@@ -74,11 +74,10 @@ fields! { PlatformField:
 /// A manifest that is valid JSON. Its references may still be unreadable.
 #[derive(Debug)]
 pub(super) struct Body<'a> {
-    /// The media type that it names, as it stands there. Empty if it names
-    /// none.
+    /// The media type that the manifest names, unchanged. Empty if it names none.
     pub(super) media_type: Cow<'a, str>,
-    /// What it refers to as a manifest of the kind that was asked for. Empty if
-    /// none was.
+    /// The references of the manifest, read as the kind that was asked for. Empty if no
+    /// kind was asked for.
     pub(super) references: Result<ReferenceList, Fault>,
 }
 
@@ -445,7 +444,7 @@ mod tests {
             (r#""data":"b25l""#, Some(&b"one"[..])),
             (r#""data":"b2\r\n5l\n""#, Some(b"one")),
             (r#""data":"b24\n=""#, Some(b"on")),
-            // What is left in the last character is not looked at.
+            // The unused bits of the last character are ignored.
             (r#""data":"b25=""#, Some(b"on")),
             (r#""data":"""#, Some(b"")),
             (r#""data":null"#, Some(b"")),

@@ -50,7 +50,7 @@ pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
 }
 
 /// Appends a time, in UTC, of seconds and nanoseconds [since 1970](since_1970). RFC 3339
-/// has the years 0 to 9999. A time outside of them becomes the nearest one within.
+/// has the years 0 to 9999. A time outside them becomes the nearest one within.
 pub(super) fn write_since_1970(out: &mut Vec<u8>, (seconds, nanoseconds): (i64, u32)) {
     let (seconds, nanoseconds) = match seconds {
         ..FIRST => (FIRST, 0),
@@ -90,7 +90,7 @@ pub(super) fn write_since_1970(out: &mut Vec<u8>, (seconds, nanoseconds): (i64, 
     out.extend_from_slice(&text[..=end]);
 }
 
-/// Seconds of a day: leap seconds are none of `SystemTime`'s.
+/// The seconds of a day. `SystemTime` does not count leap seconds.
 const DAY: i64 = 86_400;
 /// Days of 400 years, after which the calendar repeats itself.
 const ERA: i64 = 146_097;

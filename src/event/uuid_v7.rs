@@ -37,6 +37,8 @@ pub(super) fn of((seconds, nanoseconds): (i64, u32)) -> Uuid {
     let milliseconds = milliseconds + u64::from(nanoseconds / 1_000_000);
     let now = milliseconds << 12 | part;
     let later = |last: u64| now.max(last + 1);
+    // `Relaxed` suffices: changes of one atomic have one order for all threads, and a change
+    // always sees the one before it. No other memory is shared through `LAST`.
     let update = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |it| Some(later(it)));
     let time = later(update.unwrap_or_default());
     let random = RANDOM.with_borrow_mut(|random| random.u64(..));

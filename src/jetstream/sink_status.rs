@@ -21,12 +21,12 @@ pub struct JetStreamSinkStatus {
     pub waiting_bytes: usize,
     /// Partitions whose last publish failed.
     pub failing_partitions: usize,
-    /// Events that were acknowledged.
+    /// The number of events that were acknowledged.
     pub published: u64,
-    /// Those of them that the stream had already, because an earlier
+    /// The number of these events that the stream already had, because an earlier
     /// acknowledgement was lost.
     pub duplicates: u64,
-    /// Publishes that were not the first of their events.
+    /// The number of publishes that were not the first of their event.
     pub retries: u64,
     /// Why a publish failed last.
     pub last_error: Option<String>,

@@ -22,13 +22,13 @@ use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
 use crate::event::stored;
 
 use super::bits::{Bits, EndpointId};
-use super::chunk::{Chunk, Draft};
+use super::chunk::{self, Chunk, Draft};
 use super::codec::Damage;
-use super::consumer::{Attach, Start};
+use super::consumer::{Attach, Backlog, Start};
 use super::entry::Entry;
 use super::error::JournalError;
 use super::row::Row;
-use super::state::{self, State};
+use super::state::{self, EndpointState, State};
 
 pub(super) const STATE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("state");
 pub(super) const INDEX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("index");
@@ -79,6 +79,8 @@ impl<'txn> Batch<'txn> {
 
     /// Writes the state, and returns it.
     pub(super) fn finish(mut self) -> Result<State, JournalError> {
+        // The chunk at the lowest cursor has the oldest event that waits. If that endpoint has
+        // settled the first events of the chunk, the time is a little too early.
         let waiting = self.state.endpoints.iter().filter(|it| it.waiting > 0);
         self.state.oldest = match waiting.map(|it| it.cursor).min() {
             Some(cursor) => self.row_from(cursor)?.map_or(0, |(_, row)| row.oldest),
@@ -116,6 +118,38 @@ impl<'txn> Batch<'txn> {
         id
     }
 
+    /// What waits for an endpoint that is attached.
+    pub(super) fn backlog(&mut self, endpoint: EndpointId) -> Result<Backlog, JournalError> {
+        let mut backlog = Backlog {
+            endpoint,
+            events: 0,
+            adopted: 0,
+        };
+        let Some(EndpointState {
+            cursor,
+            waiting,
+            adopted,
+            ..
+        }) = self.state.endpoint(endpoint)
+        else {
+            return Ok(backlog);
+        };
+        let (mut next, end) = ((*cursor).max(adopted.0), adopted.1);
+        backlog.events = *waiting;
+        // One pass over the index, each time that it is attached until it has settled
+        // all that came before it.
+        while next < end
+            && let Some((first, row)) = self.row_from(next)?
+            && first < end
+        {
+            next = row.end(first);
+            let left = left_for(&self.state, first, &row, endpoint).len(row.count);
+            backlog.events = backlog.events.saturating_sub(left.into());
+            backlog.adopted = end;
+        }
+        Ok(backlog)
+    }
+
     /// Stores events at the next positions.
     pub(super) fn append(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
         let mut draft = Draft::default();
@@ -123,6 +157,8 @@ impl<'txn> Batch<'txn> {
         for entry in entries {
             let bytes = stored::to_bytes(&entry.event);
             if !draft.add(&bytes, &entry.wanted, entry.number, self.state.fitting) {
+                // The chunk is full. The event begins the next one, and an empty draft takes
+                // an event of any size.
                 self.store(&std::mem::take(&mut draft), std::mem::take(&mut times))?;
                 draft.add(&bytes, &entry.wanted, entry.number, self.state.fitting);
             }
@@ -145,6 +181,8 @@ impl<'txn> Batch<'txn> {
                 members.push(member);
             }
         }
+        // Events that no endpoint wants take positions, as their writers are told, but no
+        // space.
         if members.is_empty() {
             return Ok(());
         }
@@ -164,6 +202,9 @@ impl<'txn> Batch<'txn> {
         self.state.chunks += 1;
         self.state.events += u64::from(count);
         self.state.bytes += row.bytes;
+        if value.len() < chunk::SMALL {
+            self.state.small.push(first);
+        }
         self.chunks.insert(first, &*value)?;
         self.put(first, &row)
     }
@@ -188,8 +229,7 @@ impl<'txn> Batch<'txn> {
                 return Ok(None);
             };
             let first = found.0;
-            // A damaged tree may return any key. Without this check it could keep the loop
-            // going for ever.
+            // A damaged tree may return any key. Without this check, the loop might never end.
             if first < from {
                 return Err(JournalError::disordered());
             }

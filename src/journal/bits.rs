@@ -24,6 +24,14 @@ impl Bits {
         Self::from_words(words.into(), count)
     }
 
+    /// The sets of several chunks, each with its count of events, as that of one which
+    /// has the events of all.
+    pub(super) fn joined<'a>(parts: impl Iterator<Item = (&'a Self, u32)>) -> Self {
+        let each = parts.flat_map(|(bits, count)| (0..count).map(|index| bits.has(index)));
+        let all: Vec<bool> = each.collect();
+        Self::of(all.len() as u32, |index| all[index as usize])
+    }
+
     fn from_words(words: Box<[u64]>, count: u32) -> Self {
         match words.iter().map(|word| word.count_ones()).sum::<u32>() {
             0 => Self::None,

@@ -31,12 +31,23 @@ const AIM: usize = 60 << 10;
 /// A chunk is filled up to at least this size before compression, in bytes.
 const LEAST_BYTES: usize = 64 << 10;
 
+/// Bytes of its stored form below which it is small.
+pub(super) const SMALL: usize = 2 << 10;
+
 /// Which events of a chunk an endpoint wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) endpoint: EndpointId,
     pub(super) wants: Bits,
     pub(super) numbers: Numbers,
+}
+
+impl Member {
+    /// The numbers of all events that it wants, in a chunk of `count`. 0 is none.
+    pub(super) fn all_numbers(&self, count: u32) -> impl Iterator<Item = u64> {
+        let ranks = 0..self.wants.len(count);
+        ranks.map(|rank| self.numbers.get(rank).unwrap_or(0))
+    }
 }
 
 /// The numbers of the events that an endpoint wants.
@@ -49,6 +60,17 @@ pub(super) enum Numbers {
 }
 
 impl Numbers {
+    /// These numbers, of which 0 is none.
+    pub(super) fn of(numbers: Vec<u64>) -> Self {
+        let follow = numbers
+            .windows(2)
+            .all(|pair| pair[0].checked_add(1) == Some(pair[1]));
+        match numbers.first() {
+            Some(first) if *first > 0 && follow => Self::From(*first),
+            _ => Self::Each(numbers),
+        }
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         match self {
             Self::From(first) => codec::put(out, *first),
@@ -146,17 +168,23 @@ impl Draft {
 
     /// Returns the stored form of the chunk, whose first event is at `first`.
     pub(super) fn encode(&self, first: u64, members: &[Member]) -> Vec<u8> {
-        let mut out = vec![VERSION];
-        codec::put(&mut out, self.count().into());
-        codec::put(&mut out, members.len() as u64);
-        for member in members {
-            codec::put(&mut out, member.endpoint.0.into());
-            member.wants.put(&mut out, self.count());
-            member.numbers.put(&mut out);
-        }
-        codec::put_compressed(&mut out, &self.events);
-        codec::seal(Table::Chunks, first, out)
+        encode(first, self.count(), members, &self.events)
     }
+}
+
+/// The stored form of a chunk whose first event is at `first`. Each of its events has
+/// its length before it.
+pub(super) fn encode(first: u64, count: u32, members: &[Member], events: &[u8]) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    codec::put(&mut out, count.into());
+    codec::put(&mut out, members.len() as u64);
+    for member in members {
+        codec::put(&mut out, member.endpoint.0.into());
+        member.wants.put(&mut out, count);
+        member.numbers.put(&mut out);
+    }
+    codec::put_compressed(&mut out, events);
+    codec::seal(Table::Chunks, first, out)
 }
 
 /// A chunk that was read.
@@ -194,16 +222,30 @@ impl Chunk {
         })
     }
 
+    /// All events, each with its length before it.
+    pub(super) fn stored(&self) -> &[u8] {
+        &self.events
+    }
+
+    pub(super) fn member(&self, endpoint: EndpointId) -> Option<&Member> {
+        self.members.iter().find(|it| it.endpoint == endpoint)
+    }
+
     /// Returns the stored forms of its events, in order.
     pub(super) fn events(&self) -> impl Iterator<Item = Result<&[u8], Damage>> {
         let mut input = Input(&self.events);
         (0..self.count).map(move |_| input.bytes())
     }
 
+    /// Whether an endpoint that has the event did not want it when it came, because
+    /// there was no such endpoint.
+    pub(super) fn is_adopted(&self, endpoint: EndpointId, index: u32) -> bool {
+        self.member(endpoint).is_none_or(|it| !it.wants.has(index))
+    }
+
     /// Returns the number of an event at an endpoint. `None` if it has none.
     pub(super) fn number(&self, endpoint: EndpointId, index: u32) -> Option<u64> {
-        let mut members = self.members.iter();
-        let member = members.find(|it| it.endpoint == endpoint && it.wants.has(index))?;
+        let member = self.member(endpoint).filter(|it| it.wants.has(index))?;
         member.numbers.get(member.wants.rank(index))
     }
 }

@@ -1,7 +1,7 @@
 //! What takes events out of the journal: [`Consumer`].
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::dead_letter::Reason;
 use crate::event::SharedEvent;
@@ -22,7 +22,7 @@ pub(crate) enum Start {
     /// With the events that are stored from now on.
     #[default]
     New,
-    /// With the oldest event in the journal. It gets all of them, and settles
+    /// With the oldest event in the journal. It is handed all of them, and settles
     /// those that it does not want.
     Oldest,
 }
@@ -37,7 +37,20 @@ pub(crate) struct Stored {
     pub(crate) number: Option<u64>,
     /// When the event was accepted, or sent again.
     pub(crate) since: SystemTime,
+    /// Whether it came before the endpoint, which may not want it.
+    pub(crate) adopted: bool,
     pub(crate) event: SharedEvent,
+}
+
+/// What waits for an endpoint when it is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    pub(crate) endpoint: EndpointId,
+    /// Its events.
+    pub(crate) events: u64,
+    /// Below this position there are events that came before the endpoint. They are
+    /// none of `events`, because the endpoint may not want them.
+    pub(crate) adopted: u64,
 }
 
 /// The queues behind a journal.
@@ -48,10 +61,10 @@ pub(crate) struct Stored {
 /// [`Journal`]: super::Journal
 pub(crate) trait Consumer: Send + Sync + 'static {
     /// Takes the ids of its endpoints, in the order in which they were attached, each with
-    /// the number of events that wait for it. All of these are at positions below `end`.
-    /// No event is delivered before this call or during it: the queue would take it for
-    /// the next one and skip those that wait.
-    fn attached(&self, endpoints: &[(EndpointId, u64)], end: u64);
+    /// what waits for it. All of that is at positions below `end`. No event is delivered
+    /// before this call or during it: the queue would take it for the next one and skip
+    /// those that wait.
+    fn attached(&self, endpoints: &[Backlog], end: u64);
 
     /// Takes events that are on disk now, in the order of their positions. Calls for one
     /// endpoint leave out none of its events.
@@ -63,6 +76,9 @@ pub(crate) trait Consumer: Send + Sync + 'static {
     /// way; others it never had. Returns whether all of them are on their way out:
     /// the journal counts on their space then, and ends no others in their place.
     fn expire(&self, endpoint: EndpointId, events: Vec<Stored>, reason: Reason) -> bool;
+
+    /// A commit took so long, its sync included.
+    fn synced(&self, duration: Duration);
 
     /// The journal was down and works again, with positions up to `end`. A write that
     /// failed may have succeeded nevertheless. Called before anything can be read, so

@@ -140,6 +140,7 @@ impl<Job> Inbox<Job> {
         waiting.appends.push_back(append);
         let first = waiting.appends.len() == 1;
         drop(waiting);
+        // If others wait before it, the writer is at work or has been woken for them.
         if first {
             self.changed.notify_one();
         }
@@ -191,6 +192,7 @@ impl<Job> Inbox<Job> {
     pub(super) fn flush(&self) -> oneshot::Receiver<Result<(), JournalError>> {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting();
+        // Without a writer, the sender is dropped, and the receiver resolves with an error.
         if !waiting.closing {
             waiting.flushes.push(sender);
         }

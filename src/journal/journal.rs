@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use crate::event::SharedEvent;
 
 use super::bits::{EndpointId, Wanted};
-use super::consumer::{Attach, Consumer};
+use super::consumer::{Attach, Consumer, Start};
 use super::entry::{Entry, Number};
 use super::error::JournalError;
 use super::inbox::{Append, Letter, Refused};
@@ -194,6 +194,14 @@ impl Journal {
         flushed.unwrap_or_else(|_| Err(JournalError::closed()))
     }
 
+    /// Where an endpoint starts that the journal does not know.
+    pub(crate) fn start_of_new(&self) -> Start {
+        match self.shared().options.start_from_oldest {
+            true => Start::Oldest,
+            false => Start::New,
+        }
+    }
+
     /// Whether responses to pulls wait for the disk.
     pub(crate) fn waits_for_pulls(&self) -> bool {
         self.shared().options.wait_for_pulls
@@ -274,6 +282,7 @@ impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Journal")
             .field("path", &self.shared().location)
+            .field("options", &self.shared().options)
             .finish_non_exhaustive()
     }
 }

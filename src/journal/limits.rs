@@ -34,6 +34,11 @@ pub(super) struct Expiring {
 }
 
 impl Expiring {
+    /// Returns the position after the chunks that the endpoints were told of.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Notes that a chunk makes no room for now.
     pub(super) fn stays(&mut self, chunk: u64) {
         self.chunks.retain(|(first, _)| *first != chunk);
@@ -215,6 +220,7 @@ impl Batch<'_> {
                     position: first + u64::from(index),
                     number: chunk.number(endpoint, index),
                     since: row.since(event.accepted_at()),
+                    adopted: chunk.is_adopted(endpoint, index),
                     event,
                 })
             });

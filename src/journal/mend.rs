@@ -46,14 +46,15 @@ impl Batch<'_> {
         Ok(Some(row))
     }
 
-    /// Repairs a chunk or its row, or sets the chunk aside.
+    /// Repairs a chunk or its row, or sets the chunk aside. Does nothing if there is no such
+    /// chunk any more: another reader may have met the damage before.
     ///
     /// # Errors
     ///
-    /// If there is no such chunk: then the tree that has led to it is damaged.
+    /// If the tree has another chunk in its place.
     pub(super) fn mend(&mut self, first: u64) -> Result<(), JournalError> {
         let found = entry(self.index.range(first..=first)?.next())?;
-        if found.as_ref().is_none_or(|(it, _)| *it != first) {
+        if found.as_ref().is_some_and(|(it, _)| *it != first) {
             return Err(JournalError::disordered());
         }
         // Rebuilds the row if that is what is damaged.

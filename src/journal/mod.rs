@@ -69,7 +69,8 @@
 //! | `letters` | dead letters |
 //! | `damaged` | chunks that cannot be read, as they are |
 //!
-//! A chunk is freed when the last of its events is settled; an event that cannot
+//! Of 64 small chunks, those that still wait become one, if their events were accepted
+//! within a minute. A chunk is freed when the last of its events is settled; an event that cannot
 //! be delivered keeps its own chunk and no other. Commits use redb's quick repair,
 //! so that opening takes milliseconds, also after a crash and with millions of
 //! events. Memory does not grow with the number of events: what is not in a queue
@@ -164,6 +165,7 @@ mod list;
 mod mend;
 mod operate;
 mod options;
+mod pack;
 mod reader;
 mod row;
 mod settle;
@@ -175,7 +177,7 @@ mod writer;
 
 pub(crate) use self::bits::{EndpointId, Wanted};
 pub use self::check::JournalCheck;
-pub(crate) use self::consumer::{Attach, Consumer, Start, Stored};
+pub(crate) use self::consumer::{Attach, Backlog, Consumer, Stored};
 pub(crate) use self::entry::Number;
 pub use self::error::JournalError;
 pub(crate) use self::inbox::Refused;

@@ -210,6 +210,10 @@ fn settled_by(
         let left = left_for(&snapshot.state, first, &row, endpoint);
         for (index, bytes) in (0..).zip(chunk.events()) {
             let event = chunk::event(bytes?)?;
+            // The chunk may have been packed since the last page.
+            if !positions.contains(&(first + u64::from(index))) {
+                continue;
+            }
             if from.has_come(&event) && wanted.has(index) && !left.has(index) {
                 let number = chunk.number(endpoint, index).and_then(NonZeroU64::new);
                 page.events.push(Entry::again(event, endpoint, number));
@@ -287,6 +291,10 @@ fn left_rows(
     mut next: u64,
 ) -> Result<LeftRows, JournalError> {
     let mut found = Vec::new();
+    // What begins at the position may have been packed into a chunk since.
+    if let Some((first, _)) = batch.row_at(next)? {
+        next = first;
+    }
     while let Some((first, row)) = batch.row_from(next)? {
         if found.len() == CHUNKS {
             return Ok(LeftRows {

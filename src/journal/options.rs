@@ -27,11 +27,14 @@ pub struct JournalOptions {
     pub(super) max_age: Option<Duration>,
     pub(super) retention: Duration,
     pub(super) wait_for_pulls: bool,
+    pub(super) start_from_oldest: bool,
     pub(super) cache_bytes: usize,
     pub(super) settle_interval: Duration,
     pub(super) verify: bool,
     /// A mostly free file of at least this length is compacted when it is opened.
     pub(super) compact_from: u64,
+    /// How many small chunks are packed at a time.
+    pub(super) pack_from: usize,
 }
 
 impl Default for JournalOptions {
@@ -42,10 +45,12 @@ impl Default for JournalOptions {
             max_age: None,
             retention: Duration::ZERO,
             wait_for_pulls: true,
+            start_from_oldest: false,
             cache_bytes: 16 << 20,
             settle_interval: Duration::from_secs(1),
             verify: false,
             compact_from: 64 << 20,
+            pack_from: 64,
         }
     }
 }
@@ -93,6 +98,17 @@ impl JournalOptions {
     #[must_use]
     pub fn wait_for_pulls(mut self, wait: bool) -> Self {
         self.wait_for_pulls = wait;
+        self
+    }
+
+    /// Whether an endpoint that the journal does not know starts with the oldest event
+    /// that is kept: for another endpoint, or for [`retention`](Self::retention). Its
+    /// filter decides which of these events it gets. They have no
+    /// [number](crate::Endpoint::sequence), and count as events of the endpoint when
+    /// they are read. Defaults to `false`: it starts with the events that come.
+    #[must_use]
+    pub fn start_from_oldest(mut self, oldest: bool) -> Self {
+        self.start_from_oldest = oldest;
         self
     }
 

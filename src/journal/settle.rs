@@ -13,6 +13,8 @@ const STEPS: usize = 256;
 impl Batch<'_> {
     /// Settles events. Events that are settled already, or gone, are ignored.
     pub(super) fn settle(&mut self, settled: &mut [(u64, EndpointId)]) -> Result<(), JournalError> {
+        // In the order of their positions, each row is read and written once, however many
+        // of its events are settled.
         settled.sort_unstable();
         let mut rest = &*settled;
         while let Some((position, _)) = rest.first() {
@@ -44,6 +46,8 @@ impl Batch<'_> {
             return false;
         };
         let count = row.count;
+        // The endpoint was added when the chunk was already written, and wants all of it.
+        // The row says so from the first event on that the endpoint settles.
         if row.left_for(endpoint).is_none() && state.adopts(first) {
             row.left.push((endpoint, Bits::All));
         }

@@ -43,6 +43,9 @@ pub(super) struct State {
     pub(super) endpoints: Vec<EndpointState>,
     /// The number of bytes up to which chunks are filled. Not stored.
     pub(super) fitting: usize,
+    /// Where the small chunks begin that were stored since some were packed. Not
+    /// stored.
+    pub(super) small: Vec<u64>,
 }
 
 /// One endpoint, whether it is configured or not.
@@ -88,6 +91,7 @@ impl Default for State {
             next_endpoint: 0,
             endpoints: Vec::new(),
             fitting: chunk::MOST_BYTES,
+            small: Vec::new(),
         }
     }
 }
@@ -156,6 +160,7 @@ impl State {
             next_endpoint: input.small()?,
             endpoints: Vec::new(),
             fitting: chunk::MOST_BYTES,
+            small: Vec::new(),
         };
         for _ in 0..input.size()? {
             state.endpoints.push(EndpointState {

@@ -122,6 +122,8 @@ impl Writer {
             let error = JournalError::down(cause);
             return self.refuse(work, &error);
         }
+        // Only new events are refused: settled events make room, and letters have a limit of
+        // their own.
         if self.shared.options.is_beyond(self.state.bytes) {
             let full = JournalError::new(Kind::Full, "the journal's limit of bytes is reached");
             let appends = std::mem::take(&mut work.appends);
@@ -149,7 +151,9 @@ impl Writer {
             let letters = work.letters.iter().map(|it| &*it.letter);
             batch.bury(letters, shared.options.max_letter_bytes)?;
             batch.settle(&mut work.settled)?;
-            batch.limit(&shared, &mut expiring)
+            let expired = batch.limit(&shared, &mut expiring)?;
+            batch.pack(shared.options.pack_from, expiring.next())?;
+            Ok(expired)
         })?;
         self.expiring = expiring;
         self.looked = Instant::now();
@@ -161,6 +165,8 @@ impl Writer {
         } in expired
         {
             let leaving = self.tell(|consumer| consumer.expire(endpoint, events, reason));
+            // An event is under way at the endpoint, so that the chunk makes no room soon.
+            // The next commit takes another chunk in its place.
             if leaving != Some(true) {
                 self.expiring.stays(chunk);
             }
@@ -226,19 +232,17 @@ impl Writer {
         if self.shared.is_attached() {
             return Err(JournalError::attached());
         }
-        let ids = self.write(0, |batch| {
+        let backlogs = self.write(0, |batch| {
             let ids = endpoints.iter().map(|it| batch.attach(it, instance));
-            Ok(ids.collect::<Vec<_>>())
+            let ids: Vec<_> = ids.collect();
+            let backlogs = ids.into_iter().map(|it| batch.backlog(it));
+            backlogs.collect::<Result<Vec<_>, _>>()
         })?;
         // The new consumer does not know which events the last one was told to end.
         self.expiring = Expiring::default();
-        let waiting = |id: &EndpointId| {
-            let endpoint = self.state.endpoint(*id);
-            (*id, endpoint.map_or(0, |it| it.waiting))
-        };
-        let waiting: Vec<_> = ids.iter().map(waiting).collect();
         // This is the thread that delivers, so no event is delivered between the two calls.
-        consumer.attached(&waiting, self.state.next);
+        consumer.attached(&backlogs, self.state.next);
+        let ids = backlogs.into_iter().map(|it| it.endpoint).collect();
         let attachment = self.shared.attach(ids, consumer);
         attachment.ok_or_else(JournalError::attached)
     }
@@ -290,8 +294,10 @@ impl Writer {
         match written {
             Ok((result, state)) => {
                 self.state = state;
-                self.shared.committed(events, began.elapsed());
+                let duration = began.elapsed();
+                self.shared.committed(events, duration);
                 self.publish(None);
+                self.tell(|consumer| consumer.synced(duration));
                 Ok(result)
             }
             Err(error) => {
@@ -338,12 +344,16 @@ impl Writer {
             Ok((database, state)) => {
                 self.state = self.without_less(state);
                 let end = self.state.next;
+                // The queues must know the end before they can read: the file may have events
+                // of a commit that seemed to fail, which were never offered.
                 self.tell(|consumer| consumer.recovered(end));
                 self.shared.set_database(Some(database.clone()));
                 self.handle = Handle::Open(database);
                 self.publish(None);
                 let location = &*self.shared.location;
                 tracing::info!(journal = location, "the journal works again");
+                // Once more, now that the file can be read: a queue that asked for events after
+                // the first call got no answer, and is woken.
                 self.tell(|consumer| consumer.recovered(end));
             }
             Err(error) => {
@@ -420,6 +430,7 @@ fn stored(entries: &[Entry], first: u64, endpoint: EndpointId, mut next: u64) ->
             position,
             number: Some(number).filter(|it| *it > 0),
             since: entry.since(),
+            adopted: false,
             event: entry.event.clone(),
         }
     });

@@ -121,7 +121,7 @@ pin_project! {
         inner: Option<B>,
         // The pull that this body is the content of.
         pull: Option<Box<Pull>>,
-        // What the layer itself responds, if there is no inner body.
+        // The content of the layer's own response, if there is no inner body.
         refusal: &'static [u8],
     }
 }

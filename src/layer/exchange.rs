@@ -112,9 +112,9 @@ pub(super) struct Exchange {
     pub(super) origin: RequestOrigin,
     /// The upload that this request ends, if its bytes were counted.
     pub(super) chunk: Option<Chunk>,
-    /// `None` if the request body is certainly no form.
+    /// The type of a form in the request body. `None` if the body is certainly not a form.
     pub(super) form: Option<FormType>,
-    /// What the request says of a manifest in its body.
+    /// The facts that the request states about a manifest in its body.
     pub(super) content: Facts,
     /// Whether the request body is sent as it is, not compressed.
     pub(super) plain: bool,

@@ -26,7 +26,7 @@ pub struct Notification<S> {
     settings: Arc<Settings>,
 }
 
-// Implemented here rather than beside the layer, so that the files import one another
+// Implemented here rather than next to the layer, so that the files import one another
 // in one direction only.
 impl<S> Layer<S> for NotificationLayer {
     type Service = Notification<S>;

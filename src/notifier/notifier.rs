@@ -54,7 +54,7 @@ use crate::sink::{Acceptance, Counted, Destinations, RetryingSink, Sink, SinkErr
 /// | `registry_notifications_journal_damaged_total` | counter | | events that damage of the file took, since the file was created |
 /// | `registry_notifications_journal_syncs_total` | counter | | commits, each with its sync |
 /// | `registry_notifications_journal_stored_total` | counter | | events that were stored |
-/// | `registry_notifications_journal_sync_seconds` | gauge | | duration of a commit, on average since the start |
+/// | `registry_notifications_journal_sync_seconds` | histogram | | duration of a commit, its sync included |
 /// | `registry_notifications_emitted_total` | counter | `action`, `kind` | events by action and kind, with or without an endpoint: `push`, `pull`, `mount` or `delete` of a `manifest`, `blob`, `tag` or `repository` |
 /// | `registry_notifications_unaccepted_total` | counter | | events that at least one sink did not accept |
 /// | `registry_notifications_missing_facts_total` | counter | `fact` | facts omitted from events; see below |
@@ -121,7 +121,7 @@ use crate::sink::{Acceptance, Counted, Destinations, RetryingSink, Sink, SinkErr
 /// | error | `events are lost`, with the reason, the causes, and the receiver's last answer |
 /// | error | `the receiver is gone (410): the endpoint is disabled` |
 /// | error | `no runtime is left to complete a request in` |
-/// | warn | `deliveries fail`, with URL, causes, events that wait, next attempt, and what to check where the status says so; of a redirect also its `location` |
+/// | warn | `deliveries fail`, with URL, causes, events that wait, next attempt, and what to check where the status says so; of a redirect also its `location` without query |
 /// | warn | `events are given up`: events become dead letters, which a sink is there to keep |
 /// | warn | `an event is refused: it alone is larger than the queue's byte limit` |
 /// | warn | `a dead letter that was cut off is removed`: a dead-letter file ended in an incomplete line |

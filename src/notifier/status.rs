@@ -12,8 +12,9 @@ use crate::journal::JournalStatus;
 
 /// A snapshot of a [`Notifier`](crate::Notifier), without secrets.
 ///
-/// Its JSON is an object with these fields: `source` as in events, `emitted` as
-/// `{"push":{"manifest":2,"blob":5},…}`, `endpoints` as [`EndpointStatus`]
+/// Its JSON is an object with these fields: `source` as in events, `started_at` in
+/// RFC 3339, `emitted` as `{"push":{"manifest":2,"blob":5},…}`, the numbers
+/// `unaccepted`, `detached` and `not_durable`, `endpoints` as [`EndpointStatus`]
 /// describes them, and with the feature `journal` also `journal`, which is `null`
 /// without a journal.
 #[derive(Clone, Debug, PartialEq, Serialize)]

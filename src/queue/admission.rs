@@ -51,6 +51,7 @@ impl Queue {
         let memory = memory_of(event);
         let mut state = self.state();
         state.check_open(memory)?;
+        // Writers that wait come first, even if this smaller event would fit.
         if !state.waiters.is_empty() {
             return Err(Refused::Full);
         }
@@ -76,6 +77,8 @@ impl Queue {
         let memory = memory_of(event);
         let mut state = self.state();
         state.check_open(memory)?;
+        // Events that the reader has cannot be dropped. If they leave no room, dropping the
+        // others would not help.
         if !state.bounds.can_make_room(memory) {
             return Err(Refused::Full);
         }

@@ -51,6 +51,8 @@ impl Queue {
                 // A page has brought the event before the store offered it.
                 window.early = window.early.saturating_sub(1);
             } else if !is_next || !state.bounds.fits_window(memory, window.in_memory) {
+                // Older events are still only in the store, or there is no room: a page will
+                // bring the event.
                 window.unread += 1;
             } else {
                 window.next = window.end;
@@ -151,6 +153,7 @@ impl Asker for Queue {
         let (before, mut next, mut uncounted) = (window.next, page.next, 0);
         window.lacks = 0;
         for stored in page.events {
+            // The event has come before, or has become a dead letter meanwhile.
             if stored.position < window.next.max(window.expired) {
                 continue;
             }

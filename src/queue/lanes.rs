@@ -76,6 +76,7 @@ impl Lanes {
                 return self.pop(&repository);
             }
             let entry = self.fresh.pop_front()?;
+            // Without a lane, no event of the repository is under way or set aside.
             if !self.lanes.contains_key(entry.repository()) {
                 return Some(entry);
             }
@@ -100,6 +101,8 @@ impl Lanes {
             bounds.remove(evicted.memory());
             self.resting += 1;
         }
+        // The lane was empty and in no index. Otherwise it is in one already, by its first
+        // slot, which has not changed.
         if lane.len() == 1 {
             self.index(&repository);
         }
@@ -275,6 +278,7 @@ impl Lanes {
             }
             self.index_or_remove(&repository);
         }
+        // Events of the line do not count as set aside.
         removed[from_lanes..]
             .iter()
             .for_each(|entry| self.aside.remove(entry));

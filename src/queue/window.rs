@@ -80,6 +80,7 @@ impl Window {
     /// whether it counts as accepted only now, because it is never offered, or was settled
     /// before and comes again.
     pub(super) fn comes(&mut self, position: Position) -> bool {
+        // The store has committed the event, and offers it after this page.
         if position >= self.end {
             self.early += 1;
             return false;
@@ -109,6 +110,7 @@ impl Window {
         self.next = self.next.max(next);
         let read = self.next;
         self.unoffered.retain(|range| read < range.end);
+        // At `end`, every event has come: those that are still counted do not exist.
         match self.is_behind() {
             true => 0,
             false => std::mem::take(&mut self.unread),
@@ -125,6 +127,7 @@ impl Window {
     ) -> Option<Entry> {
         self.accepted += 1;
         self.in_memory += 1;
+        // After everything that the store has, and after earlier events in memory.
         let place = Place::in_memory(self.end.max(self.next), self.accepted);
         let entry = Entry::new(place, number, since, event);
         if self.is_behind() {

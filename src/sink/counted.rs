@@ -110,6 +110,7 @@ impl<S: Sink> Sink for Counted<S> {
                     accepted: false,
                 };
                 Acceptance::pending(async move {
+                    // If the future is dropped here, `undecided` counts the event.
                     let answer = write.await;
                     undecided.decide(answer.is_ok());
                     answer

@@ -225,6 +225,7 @@ fn check(glob: &str) -> Result<(), String> {
 }
 
 fn matches(glob: &str, name: &str) -> bool {
+    // An event without a tag matches no glob of tags, not even `**`.
     !name.is_empty() && glob_match(glob, name)
 }
 
@@ -251,6 +252,7 @@ impl<T> Rules<T> {
     }
 
     fn pass(&self, matches: impl Fn(&T) -> bool) -> bool {
+        // Without rules everything is included, and a rule that excludes takes precedence.
         let included = self.include.is_empty() || self.include.iter().any(&matches);
         included && !self.exclude.iter().any(matches)
     }

@@ -37,6 +37,7 @@ impl Sink for RetryingSink {
         let once = Offer::now(event, Turn::First);
         let deadline = once.at + self.limit;
         let write = |destination: &Arc<dyn Destination>| {
+            // A destination that accepts at once, as nearly all do, needs no future.
             let first = match offer(&**destination, once).answer() {
                 Ok(Ok(())) => return Acceptance::accepted(),
                 Ok(Err(error)) => Acceptance::failed(error),
@@ -69,7 +70,8 @@ fn retry(
         let mut pause = FIRST_PAUSE;
         while let Err(error) = &answer {
             let next = Instant::now() + pause;
-            // A closed destination does not open again.
+            // The last offer is made at the deadline, because there may be room by then. A
+            // closed destination does not open again, so its last offer is made at once.
             if error.is_closed() || next >= deadline {
                 if !error.is_closed() {
                     tokio::time::sleep_until(deadline).await;

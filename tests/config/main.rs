@@ -8,6 +8,8 @@ mod environment;
 mod expected;
 mod gitlab;
 mod hostile;
+#[cfg(feature = "journal")]
+mod journal;
 mod settings;
 mod shipped;
 
@@ -75,6 +77,7 @@ fn a_file_without_the_section_has_no_endpoints() {
         "notifications:\n",
         "notifications: {}",
         "notifications: {endpoints: , events: }",
+        "notifications: {source: {addr: ''}}",
         "\u{feff}notifications: {endpoints: []}",
     ] {
         let builder = read(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));

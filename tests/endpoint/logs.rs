@@ -326,11 +326,24 @@ async fn a_warning_names_the_remedy() {
 
 #[tokio::test(start_paused = true)]
 async fn a_warning_of_a_redirect_says_where_it_leads() {
-    let location = ("location", "https://user:hush@new.example/events");
-    let reply = Reply::Answer(308, location, String::new());
-    let warning = first_warning(reply).await;
-    let words = r#"location="https://…@new.example/events""#;
-    assert!(warning.contains(words), "{warning}");
+    for (location, shown) in [
+        (
+            "https://user:hush@new.example/events",
+            "https://…@new.example/events",
+        ),
+        // What is signed, or a token.
+        (
+            "https://new.example/events?X-Signature=hush",
+            "https://new.example/events?…",
+        ),
+        ("/events#token=hush", "/events#…"),
+    ] {
+        let reply = Reply::Answer(308, ("location", location), String::new());
+        let warning = first_warning(reply).await;
+        let words = format!(r#"location="{shown}""#);
+        assert!(warning.contains(&words), "{warning}");
+        assert!(!warning.contains("hush"), "{warning}");
+    }
     // Of any other status it is no redirect.
     let reply = Reply::Answer(503, ("location", "/elsewhere"), String::new());
     let warning = first_warning(reply).await;

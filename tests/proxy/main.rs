@@ -7,6 +7,8 @@
 mod admin;
 mod answers;
 mod bodies;
+#[path = "../../examples/common/causes.rs"]
+mod causes;
 #[path = "../common/certificate.rs"]
 mod certificate;
 #[path = "../common/mod.rs"]

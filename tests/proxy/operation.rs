@@ -258,6 +258,28 @@ fn secrets_in_wrong_options_are_not_shown() {
     }
 }
 
+/// Why a program does not start is often said by a cause only.
+#[test]
+fn an_error_at_the_start_tells_its_causes_once() {
+    #[derive(Debug)]
+    struct Failed(&'static str, Option<Box<Failed>>);
+    impl std::fmt::Display for Failed {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+    impl std::error::Error for Failed {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            self.1.as_deref().map(|it| it as _)
+        }
+    }
+    let cause = Failed("no such file", None);
+    let error = Failed("cannot be read", Some(cause.into()));
+    let error = Failed("cannot start: cannot be read", Some(error.into()));
+    let text = crate::causes::with_causes(&error);
+    assert_eq!(text, "cannot start: cannot be read: no such file");
+}
+
 #[test]
 fn wrong_options_are_named() {
     for (line, message) in [
@@ -269,7 +291,11 @@ fn wrong_options_are_named() {
         ("--upstream http://r --page=5000", "--page needs HOST:PORT"),
         (
             "--upstream http://r --timeout 0",
-            "--timeout needs a number",
+            "--timeout needs a number of seconds, at least 1",
+        ),
+        (
+            "--upstream http://r --timeout 18446744073709551615",
+            "--timeout needs a number of seconds, at least 1 and at most 4294967295",
         ),
         ("--upstream http://r --tls-cert c", "go together"),
         ("--upstream", "--upstream needs a value"),

@@ -86,7 +86,9 @@ impl Feed {
         let after = headers.get("last-event-id").and_then(|id| {
             let (start, number) = id.to_str().ok()?.split_once('-')?;
             let number = number.parse().ok()?;
-            (start.parse() == Ok(self.0.start)).then_some(number)
+            // Clients may send any number.
+            let is_ours = start.parse() == Ok(self.0.start) && number <= self.recent().last;
+            is_ours.then_some(number)
         });
         let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
         let messages = self.messages(after, slot);

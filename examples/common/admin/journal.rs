@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tower_registry_notifications::Notifier;
-use tower_registry_notifications::journal::{Journal, JournalError, LetterFilter};
+use tower_registry_notifications::journal::{Journal, LetterFilter};
 
 use super::letters::{SHOWN, Shown, Which, row};
+use crate::causes::with_causes;
 
 /// The dead letters of a notifier's journal.
 #[derive(Clone, Debug)]
@@ -36,7 +37,7 @@ impl JournalLetters {
             for letter in journal.dead_letters(&LetterFilter::new()).take(SHOWN) {
                 match letter {
                     Ok(kept) => shown.letters.push(row(kept.id, &kept.letter)),
-                    Err(error) => shown.error = Some(explained(&error)),
+                    Err(error) => shown.error = Some(with_causes(&error)),
                 }
             }
             Ok(shown)
@@ -61,7 +62,7 @@ impl JournalLetters {
             for name in names {
                 let filter = filter(which).endpoint(name);
                 let again = journal.send_letters_again(&filter);
-                sent += again.map_err(|error| explained(&error))?;
+                sent += again.map_err(|error| with_causes(&error))?;
             }
             let left = journal.dead_letters(&filter(which)).next();
             match left {
@@ -78,7 +79,7 @@ impl JournalLetters {
     pub(super) async fn purge(&self, which: Which) -> Result<u64, String> {
         self.blocking(move |journal| {
             let purged = journal.purge_letters(&filter(which));
-            purged.map_err(|error| explained(&error))
+            purged.map_err(|error| with_causes(&error))
         })
         .await
     }
@@ -99,15 +100,4 @@ fn filter(which: Which) -> LetterFilter {
         Which::All => LetterFilter::new(),
         Which::One(id) => LetterFilter::new().id(id),
     }
-}
-
-/// The error with its causes.
-fn explained(error: &JournalError) -> String {
-    let mut text = error.to_string();
-    let mut error: &dyn std::error::Error = error;
-    while let Some(cause) = error.source() {
-        text = format!("{text}: {cause}");
-        error = cause;
-    }
-    text
 }

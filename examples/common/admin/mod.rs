@@ -10,6 +10,7 @@ mod journal;
 mod letters;
 mod serve;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -24,11 +25,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tower_registry_notifications::{Notifier, NotifierBuilder};
+use tower_registry_notifications::{Notifier, NotifierBuilder, NotifierStatus};
 
 use self::feed::Feed;
 use self::guard::Guard;
@@ -216,17 +218,27 @@ struct Shared {
 
 /// The status of the notifier, with the other sections.
 async fn status(State(shared): State<Shared>) -> Response {
-    let mut status = json!(shared.notifier.status());
-    for section in &shared.admin.sections {
-        status[section.name] = (section.status)();
-    }
-    Json(status).into_response()
+    let sections = shared.admin.sections.iter();
+    Json(Status {
+        notifier: shared.notifier.status(),
+        sections: sections.map(|it| (it.name, (it.status)())).collect(),
+    })
+    .into_response()
+}
+
+#[derive(Serialize)]
+struct Status {
+    #[serde(flatten)]
+    notifier: NotifierStatus,
+    #[serde(flatten)]
+    sections: BTreeMap<&'static str, Value>,
 }
 
 async fn events(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     match shared.admin.sees_events {
         true => shared.admin.feed.stream(&headers),
-        false => (StatusCode::NOT_FOUND, "events do not pass here").into_response(),
+        // Browsers do not ask again after this status.
+        false => StatusCode::NO_CONTENT.into_response(),
     }
 }
 

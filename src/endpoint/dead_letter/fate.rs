@@ -12,12 +12,12 @@ use crate::endpoint::status::Counts;
 /// How long a sink of dead letters may take for one letter.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What became of a dead letter.
+/// The end of a dead letter: kept or lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// The sink of dead letters has it.
+    /// The sink of dead letters has accepted it.
     Kept,
-    /// Nothing has it. It was counted and logged.
+    /// No sink has accepted it. It was counted and logged.
     Lost,
 }
 
@@ -34,11 +34,11 @@ impl Fates {
     }
 }
 
-/// What the letters of one endpoint share until their fate is decided.
+/// The state that the letters of one endpoint share until their fate is decided.
 pub(super) struct Ledger {
     pub(super) endpoint: Arc<str>,
     pub(super) counts: Arc<Counts>,
-    /// Where the write of a letter continues if its future is dropped.
+    /// The runtime in which the write of a letter continues if its future is dropped.
     pub(super) runtime: Option<Handle>,
     /// Number of letters that are not decided.
     pub(super) undecided: watch::Sender<usize>,

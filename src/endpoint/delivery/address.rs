@@ -8,7 +8,7 @@ use http::Uri;
 use crate::error::BuildError;
 use crate::networks::{Network, Networks};
 
-/// Which addresses an endpoint may connect to.
+/// The addresses that an endpoint may connect to.
 ///
 /// If endpoints are configured by people who do not run the registry, an endpoint
 /// must not give them access to the network behind it (SSRF):

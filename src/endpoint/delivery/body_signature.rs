@@ -47,7 +47,7 @@ impl BodySigner {
     ///
     /// # Errors
     ///
-    /// What to write instead.
+    /// If the header or the secret is not valid. The error says what to write instead.
     pub(crate) fn new(header: &str, secret: &str) -> Result<Self, &'static str> {
         let header: HeaderName = header.parse().map_err(|_| HEADER)?;
         if is_framing(&header) || OURS.contains(&header.as_str()) {

@@ -104,7 +104,7 @@ impl Proxies {
         (!is_direct).then_some(variables)
     }
 
-    /// What a proxy asks of each request that it passes on for this URL.
+    /// The headers that the proxy needs in each request that it passes on for this URL.
     pub(super) fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
         // The request for a tunnel has it already.
         let proxy = self.intercept(url).filter(|it| it.passes_on(url))?;

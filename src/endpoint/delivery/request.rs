@@ -53,7 +53,7 @@ pub(crate) enum Outcome {
     Refused {
         status: StatusCode,
         retry_after: Option<Duration>,
-        /// Where a redirect leads to.
+        /// The URL that a redirect leads to.
         location: Option<String>,
         answer: String,
     },
@@ -178,7 +178,8 @@ impl Poster {
 }
 
 impl Poster {
-    /// Returns the `Location` of a redirect as the log shows it, without secrets.
+    /// Returns the `Location` of a redirect as the log shows it, without secrets. Its
+    /// query may be signed, or have a token in it.
     fn location(&self, response: &Response<Bytes>) -> Option<String> {
         let location = response.headers().get(LOCATION)?;
         if !response.status().is_redirection() {
@@ -186,7 +187,10 @@ impl Poster {
         }
         let bytes = location.as_bytes();
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(ANSWER)]);
-        let text = without_user_info(&text);
+        let mut text = without_user_info(&text);
+        if let Some(query) = text.find(['?', '#']) {
+            text.replace_range(query + 1.., "…");
+        }
         Some(self.secrets.hide(text, ANSWER))
     }
 }

@@ -11,7 +11,7 @@ use crate::queue::Entry;
 
 /// The numbers of the events, in the order of the body.
 const SEQUENCE: HeaderName = HeaderName::from_static("notification-sequence");
-/// What the numbers count: the events of a source instance at an endpoint.
+/// The series that a number belongs to: the events of a source instance at an endpoint.
 const PARTITION: HeaderName = HeaderName::from_static("notification-partition");
 
 /// The characters of a partition that are not percent-encoded. They need no escaping in

@@ -63,6 +63,7 @@ impl ConnectionSettings {
             "client_certificate": self.client_certificate.is_some(),
             "connect_timeout_seconds": self.connect_timeout.map(|it| it.as_secs_f64()),
             "addresses": self.addresses.shown(),
+            "proxy_from_env": self.proxy_from_env,
         })
     }
 

@@ -20,7 +20,7 @@ const UNIX: &str = "a socket of Unix is no URL for deliveries: let a server list
 const HOST: &str = "write the host in ASCII: its form that begins with xn--";
 const ZONE: &str = "write the address of IPv6 without a zone";
 
-/// What Go encodes in a path, so that it may stand in the URL as it is.
+/// The characters that Go encodes in a path, so that a URL may contain them.
 const ENCODED: &AsciiSet = &AsciiSet::EMPTY
     .add(b' ')
     .add(b'"')
@@ -33,15 +33,17 @@ const ENCODED: &AsciiSet = &AsciiSet::EMPTY
     .add(b'|')
     .add(b'}');
 
-/// The URL without user info, which becomes an `Authorization` header.
-/// Characters that no URL has, such as spaces and those that are not ASCII, are
-/// percent-encoded.
+/// Returns the URL without user info, which becomes an `Authorization` header.
+/// Characters that are not valid in a URL, such as spaces and those that are not ASCII,
+/// are percent-encoded.
 ///
 /// # Errors
 ///
-/// What to write instead.
+/// If the URL is not valid. The error says what to write instead.
 pub(crate) fn target(url: &str) -> Result<(Uri, Option<HeaderValue>), &'static str> {
-    if let Some(("unix" | "http+unix", _)) = url.split_once(':') {
+    let lower = url.to_ascii_lowercase();
+    let unix = ["unix:", "http+unix:", "http://unix:/", "https://unix:/"];
+    if unix.iter().any(|start| lower.starts_with(start)) {
         return Err(UNIX);
     }
     let rest = url.split_once("://").ok_or(URL)?.1;
@@ -53,6 +55,7 @@ pub(crate) fn target(url: &str) -> Result<(Uri, Option<HeaderValue>), &'static s
     if !host.is_ascii() || host.contains('%') {
         return Err(HOST);
     }
+    // Such characters are encoded in a path. In the host and around the URL they are mistakes.
     if url.trim() != url || utf8_percent_encode(host, ENCODED).to_string() != host {
         return Err(URL);
     }
@@ -168,10 +171,13 @@ mod tests {
             "unix:/run/hook.sock",
             "unix:///run/hook.sock",
             "http+unix://%2Frun%2Fhook",
+            "UNIX:/run/hook.sock",
+            "http://unix:/run/hook.sock:/events",
         ] {
             assert_eq!(target(url).unwrap_err(), UNIX, "{url}");
         }
         assert!(UNIX.contains("socat TCP-LISTEN"));
+        assert!(target("http://unix:8080/").is_ok() && target("http://unix/").is_ok());
     }
 
     #[test]

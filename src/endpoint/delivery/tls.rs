@@ -48,7 +48,7 @@ pub(super) fn config(settings: &ConnectionSettings, of: &str) -> Result<ClientCo
         let field = format!("{of}{ROOTS}");
         BuildError::new(&field, "a certificate", &cause.to_string())
     })?;
-    // It is as strict as rustls's own but for certificates that the user named.
+    // It is as strict as rustls's own, except for certificates that the user named.
     let config = versions
         .dangerous()
         .with_custom_certificate_verifier(verifier);

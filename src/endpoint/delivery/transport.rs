@@ -25,7 +25,7 @@ pub(crate) trait Client: Send + Sync {
     fn poll_idle(&self, cx: &mut Context<'_>);
 }
 
-/// What an endpoint's worker sends requests with.
+/// The way in which an endpoint's worker sends requests.
 #[derive(Clone)]
 #[cfg_attr(
     not(feature = "client"),

@@ -97,7 +97,7 @@ impl RetryPolicy {
     }
 }
 
-/// What a status that does not accept means for the events.
+/// The meaning of a status that does not accept the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Another attempt may succeed.

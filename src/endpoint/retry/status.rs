@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::error::BuildError;
 
-/// What a status of the receiver means for the events of the request.
+/// The meaning of a receiver's status for the events of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StatusMeaning {

@@ -33,7 +33,7 @@ pub(crate) struct Counts {
     log: Mutex<Log>,
 }
 
-/// What was logged, so that it is not repeated for every event.
+/// The conditions that were logged, so that they are not logged for every event.
 #[derive(Default)]
 struct Log {
     failing: Throttle,
@@ -132,6 +132,7 @@ impl Counts {
 
     /// Counts events that the queue has accepted, or refused for good.
     pub(crate) fn written(&self, events: usize) {
+        // `Relaxed` suffices for all counters here: no other memory is read because of them.
         self.events.fetch_add(events as u64, Ordering::Relaxed);
         self.metrics.events.increment(events as u64);
     }
@@ -151,6 +152,7 @@ impl Counts {
     /// log it.
     pub(crate) fn too_large(&self) -> bool {
         let mut log = self.log();
+        // Each such event stands by itself, so only the time limits how often it is logged.
         log.too_large.ends();
         log.too_large.happens()
     }

@@ -16,7 +16,7 @@ pub(crate) struct Failure<'a> {
     pub(crate) attempt: u32,
     /// The status of the response, if there was one.
     pub(crate) status: Option<StatusCode>,
-    /// Where a redirect leads to.
+    /// The URL that a redirect leads to.
     pub(crate) location: Option<&'a str>,
     /// The status, or the error with all of its causes.
     pub(crate) error: &'a str,

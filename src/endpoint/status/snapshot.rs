@@ -48,6 +48,29 @@ use super::history::{History, Rates};
 /// }
 /// ```
 ///
+/// The `settings` are numbers, words and objects, with durations in seconds:
+///
+/// | setting | value |
+/// | --- | --- |
+/// | `format` | as in configuration files: `v2`, `v1`, `cloudevents`, `azure`, `harbor` or `imageupdater` |
+/// | `event_type` | the type of events in the format `imageupdater`, if it is not the default |
+/// | `compact` | whether white space is left out |
+/// | `headers` | how many are sent |
+/// | `signatures` | how many secrets sign after Standard Webhooks |
+/// | `hmac_signatures` | how many headers sign the body |
+/// | `sequence` | whether events are numbered |
+/// | `timeout_seconds` | the longest time of an attempt |
+/// | `retry` | `policy`, which is `backoff` or `breaker`, and its settings |
+/// | `on_status` | a list of `statuses`, such as `"409"` or `"300-399"`, each with its `meaning`: `accept`, `retry`, `reject` or `disable` |
+/// | `concurrency` | how many attempts may be under way |
+/// | `batch` | `events`, `bytes` and `linger_seconds` |
+/// | `filter` | what is included and excluded of `repositories`, `tags`, `media_types`, `actions` and `kinds` |
+/// | `queue_events` | events that may wait in memory |
+/// | `queue_bytes` | bytes that they may take |
+/// | `overflow` | `reject_newest`, `drop_oldest` or `wait` |
+/// | `connection` | `system_roots`, `root_certificates` (how many), `client_certificate` (whether there is one), `connect_timeout_seconds`, `addresses`, `proxy_from_env` |
+/// | `dead_letters` | where the endpoint's own sink keeps them |
+///
 /// The reference's status page (`registry.notifications.endpoints` in its
 /// `expvar`) has `name`, `url`, the configuration, and as `Metrics` the fields
 /// `Pending`, `Events`, `Successes`, `Failures`, `Errors` and `Statuses`, which

@@ -162,6 +162,7 @@ impl InFlight {
         let attempts = part.attempts;
         part.attempts = attempts.saturating_sub(less);
         let Some(halves) = batch.sealed.halve() else {
+            // The attempts were made at this one event, so they count.
             if let Some(part) = batch.sealed.parts.front_mut() {
                 part.attempts = attempts;
             }

@@ -47,13 +47,13 @@ pub(super) struct Worker {
     pub(super) switch: Arc<Switch>,
     pub(super) poster: Arc<Poster>,
     pub(super) transport: Transport,
-    /// What events are written to instead of being posted.
+    /// The sink that events are written to instead of being posted.
     pub(super) destination: Option<Arc<dyn Sink>>,
     pub(super) retry: Retry,
     pub(super) concurrency: usize,
     pub(super) batch: Batch,
     pub(super) random: fastrand::Rng,
     pub(super) in_flight: InFlight,
-    /// What became of the events that were left at the end.
+    /// The account of the events that were left at the end.
     pub(super) leftover: Arc<Mutex<Leftover>>,
 }

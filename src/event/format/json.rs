@@ -64,8 +64,8 @@ macro_rules! key {
 }
 pub(in crate::event) use key;
 
-/// How deep objects and arrays nest in an envelope, at most: the features of the platform
-/// of a reference are the innermost.
+/// The largest depth to which objects and arrays nest in an envelope. The features of the
+/// platform of a reference are the innermost.
 const DEPTHS: usize = 9;
 /// Bytes that are copied at a time.
 const BLOCK: usize = 48;
@@ -124,7 +124,8 @@ impl Json {
         content(self);
         self.depth -= 1;
         if !self.empty {
-            // As before the first item.
+            // The line break before the closing bracket is written as before a first item,
+            // without a comma.
             self.empty = true;
             self.next();
         }

@@ -1,4 +1,4 @@
-//! What is known of a format besides how it writes an event: [`Wire`].
+//! The properties of a format other than the way it writes an event: [`Wire`].
 
 use crate::event::{Action, SharedEvent};
 
@@ -10,15 +10,15 @@ pub(in crate::event) struct Wire {
     pub(in crate::event) user_agent: Option<&'static str>,
     /// Whether a request may carry several events.
     pub(in crate::event) batches: bool,
-    /// What stands around events, indented and compact.
+    /// The text around events, indented and compact.
     pub(in crate::event) frames: [Frame; 2],
-    /// How many objects and arrays enclose an event in a request.
+    /// The number of objects and arrays that enclose an event in a request.
     pub(in crate::event) depth: usize,
-    /// Which events it can carry.
+    /// The events that it can carry.
     pub(in crate::event) scope: Scope,
 }
 
-/// What is written around the events of a request.
+/// The text that is written around the events of a request.
 pub(in crate::event) struct Frame {
     pub(in crate::event) open: &'static str,
     pub(in crate::event) before: &'static str,
@@ -26,11 +26,11 @@ pub(in crate::event) struct Frame {
     /// Follows the last event, if there is any.
     pub(in crate::event) after: &'static str,
     pub(in crate::event) close: &'static str,
-    /// What stands before and after an event that is alone.
+    /// The text before and after an event that is alone.
     pub(in crate::event) alone: (&'static str, &'static str),
 }
 
-/// Which events a format can carry.
+/// The events that a format can carry.
 pub(in crate::event) enum Scope {
     All,
     Some {

@@ -93,6 +93,8 @@ impl<'a> Draft<'a> {
         let url = match spelling {
             Spelling::Plain => url,
             Spelling::None => Url::None,
+            // The path has characters that are escaped in URLs, so that the URL cannot be put
+            // together from the texts of the event. It is stored as a whole.
             Spelling::Encoded(path) => {
                 let mut origin = origin.clone();
                 origin.set_verbatim_url(&[&*origin.base_url(), &*path].concat());
@@ -123,6 +125,8 @@ impl<'a> Draft<'a> {
 
     fn build(&self, origin: &Origin, stamp: Stamp<'_>) -> SharedEvent {
         let media_type = Word::of_media_type(self.content.media_type);
+        // Everything is written twice: the first time only the size is measured, so that the
+        // text is allocated once.
         let mut measure = Measure::default();
         self.write(&mut measure, origin, &stamp, media_type);
         let mut text = String::with_capacity(measure.0);

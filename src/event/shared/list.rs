@@ -20,7 +20,7 @@ use crate::event::reference::Reference;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ReferenceList(String);
 
-/// Bytes that most references take beside their digest.
+/// The number of bytes that most references take in addition to their digest.
 const HEADER: usize = 16;
 
 impl ReferenceList {

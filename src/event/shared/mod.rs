@@ -66,16 +66,16 @@ struct Inner {
     host_in_url: bool,
 }
 
-/// How the URL is put together.
+/// The way in which the URL is put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Url {
-    /// There is none.
+    /// There is no URL.
     None,
-    /// Of [`Field::Url`], the host if `host_in_url`, repository and digest.
+    /// It consists of [`Field::Url`], the host if `host_in_url`, repository and digest.
     Manifest,
-    /// Like [`Url::Manifest`].
+    /// It consists of the same parts as [`Url::Manifest`].
     Blob,
-    /// [`Field::Url`] is all of it.
+    /// [`Field::Url`] is the whole URL.
     Verbatim,
 }
 

@@ -21,7 +21,7 @@ impl Word {
     }
 }
 
-/// The character of the empty text. Those that follow it are no quotes, brackets or
+/// The character of the empty text. Those that follow it are not quotes, brackets or
 /// backslashes.
 const FIRST: u8 = b']';
 /// The greatest number.

@@ -66,14 +66,14 @@ const REMEMBERED: usize = 1024;
 pub(super) enum Action {
     /// Ask the server how far it has delivered; then [`Partition::answered`].
     Ask,
-    /// Tell the server that work on an event goes on; then
+    /// Tell the server that work on an event continues; then
     /// [`Partition::progressed`].
     Progress(u64),
     /// Acknowledge an event; then [`Partition::acknowledged`].
     Acknowledge(u64),
     /// Put an event into the queue, under this partition's lease.
     Admit(u64),
-    /// Make the queue give back what was admitted and must not be delivered any more.
+    /// Make the queue give back the admitted events, which must not be delivered now.
     Revoke,
 }
 
@@ -106,7 +106,7 @@ pub(super) struct Partition<T> {
     /// For how long an event is held without confirmed progress.
     hold: Duration,
     gate: Gate,
-    /// The pin, while this worker has it; the empty text on servers without.
+    /// The pin, while this worker has it. Empty on servers without pins.
     pin: Option<String>,
     pins: bool,
     /// The number of the last delivery under this pin.
@@ -121,7 +121,7 @@ pub(super) struct Partition<T> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gate {
-    /// Another worker has the pin, or nobody.
+    /// Another worker or no worker has the pin.
     Shut,
     /// This worker has the pin, and gathers the events that are not acknowledged.
     Gathering {

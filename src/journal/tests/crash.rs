@@ -74,7 +74,11 @@ impl Run {
     }
 
     fn open(&mut self) {
-        let journal = Journal::manual(JournalOptions::default(), self.disk.opener()).unwrap();
+        let options = JournalOptions {
+            pack_from: self.random.choice([2, 3, 5, 64]).unwrap(),
+            ..JournalOptions::default()
+        };
+        let journal = Journal::manual(options, self.disk.opener()).unwrap();
         self.instance += 1;
         let instance = self.instance.to_string();
         let queues = Arc::new(Queues::default());

@@ -245,15 +245,23 @@ fn an_endpoint_that_comes_later_may_start_with_the_oldest_event() {
     let mut endpoints = attach(&["a", "late", "new"]);
     endpoints[1].start = Start::Oldest;
     let stage = Stage::of(disk, journal, endpoints, queues).unwrap();
-    let [_, late, new] = stage.ids[..] else {
+    let [a, late, new] = stage.ids[..] else {
         panic!()
     };
+    let backlog = |endpoint, events, adopted| Backlog {
+        endpoint,
+        events,
+        adopted,
+    };
+    let expected = [backlog(a, 3, 0), backlog(late, 0, 5), backlog(new, 0, 0)];
+    assert_eq!(*stage.queues.backlogs.lock().unwrap(), expected);
     stage.append(&event(5), &stage.ids).unwrap();
     assert_eq!(stage.positions(late), [1, 3, 4, 5]);
     assert_eq!(stage.positions(new), [5]);
-    let numbers = stage.page(late, 0).unwrap().events;
-    assert_eq!(numbers[0].number, None);
-    assert_eq!(numbers[3].number, Some(1));
+    let events = stage.page(late, 0).unwrap().events;
+    let numbers: Vec<_> = events.iter().map(|it| (it.number, it.adopted)).collect();
+    assert_eq!(numbers[0], (None, true));
+    assert_eq!(numbers[3], (Some(1), false));
     stage.settle(a, [1, 3, 4, 5]);
     stage.settle(new, [5]);
     assert_eq!(stage.journal.status().events, 4);
@@ -261,6 +269,8 @@ fn an_endpoint_that_comes_later_may_start_with_the_oldest_event() {
     // It is the same after a restart, and nothing is adopted twice.
     let stage = stage.reopened(JournalOptions::default(), &["a", "late", "new"]);
     assert_eq!(stage.positions(late), [1, 4, 5]);
+    let expected = [backlog(a, 0, 0), backlog(late, 1, 5), backlog(new, 0, 0)];
+    assert_eq!(*stage.queues.backlogs.lock().unwrap(), expected);
     stage.settle(late, [1, 4, 5]);
     assert_eq!(stage.journal.status().events, 0);
     assert!(stage.journal.check().unwrap().is_intact());

@@ -127,7 +127,12 @@ fn events_kept_for_replay_make_room_before_others() {
 /// days. Others go in their place, however many there are of them.
 #[test]
 fn the_limits_find_space_whatever_is_pinned() {
-    let options = Journal::options().max_bytes(40_000);
+    let options = JournalOptions {
+        max_bytes: 40_000,
+        // More chunks are pinned than go at a time.
+        pack_from: usize::MAX,
+        ..JournalOptions::default()
+    };
     let stage = Stage::new(options, &["a"]);
     let a = stage.ids[0];
     let pinned = 1..=90;

@@ -5,6 +5,7 @@ mod files;
 mod letters;
 mod limits;
 mod operate;
+mod pack;
 mod simulated;
 
 pub(crate) use self::simulated::SimulatedDisk;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use self::disk::Disk;
+use super::consumer::Start;
 use super::shared::Shared;
 use super::*;
 use crate::dead_letter::{DeadLetter, Reason};
@@ -24,6 +26,8 @@ use crate::event::{Action, Event, SharedEvent};
 /// Keeps what is delivered, and what becomes dead letters.
 #[derive(Default)]
 struct Queues {
+    backlogs: Mutex<Vec<Backlog>>,
+    synced: Mutex<Duration>,
     delivered: Mutex<Vec<(EndpointId, Stored)>>,
     expired: Mutex<Vec<(EndpointId, u64, Reason)>>,
     /// Events that do not end when they are to: their positions.
@@ -43,7 +47,13 @@ impl Queues {
 }
 
 impl Consumer for Queues {
-    fn attached(&self, _: &[(EndpointId, u64)], _: u64) {}
+    fn attached(&self, endpoints: &[Backlog], _: u64) {
+        self.backlogs.lock().unwrap().extend(endpoints);
+    }
+
+    fn synced(&self, duration: Duration) {
+        *self.synced.lock().unwrap() += duration;
+    }
 
     fn deliver(&self, endpoint: EndpointId, events: &[Stored]) {
         let mut delivered = self.delivered.lock().unwrap();

@@ -10,7 +10,10 @@ pub(crate) struct SimulatedDisk(Disk);
 impl SimulatedDisk {
     /// Opens a journal that works when it is [told to](Journal::turn).
     pub(crate) fn open(&self) -> Result<Journal, JournalError> {
-        self.open_with(JournalOptions::default())
+        self.open_with(JournalOptions {
+            pack_from: 3,
+            ..JournalOptions::default()
+        })
     }
 
     pub(crate) fn open_with(&self, options: JournalOptions) -> Result<Journal, JournalError> {

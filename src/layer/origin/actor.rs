@@ -12,11 +12,11 @@ use super::headers::{EndToEnd, Single};
 use super::omitted::{Fact, Omitted};
 use crate::basic_auth;
 
-/// Length of the longest credentials that are read, in bytes. Tokens often have a
-/// few thousand.
+/// The length in bytes of the longest credentials that are read. Tokens often have a
+/// few thousand bytes.
 const CREDENTIALS_LIMIT: usize = 64 << 10;
-/// Length of the longest name and password that are decoded without an allocation,
-/// in bytes.
+/// The length in bytes of the longest name and password that are decoded without an
+/// allocation.
 const USUAL_PAIR: usize = 256;
 /// Length of the longest name that an event takes from a request, in bytes.
 const NAME_LIMIT: usize = 1 << 10;
@@ -65,7 +65,7 @@ impl Credentials {
         match authorization.split_once(' ') {
             Some((scheme, token)) if self.bearer && scheme.eq_ignore_ascii_case("bearer") => {
                 match subject(token) {
-                    // As the specification of tokens says it of clients without a name.
+                    // Tokens of anonymous clients have an empty subject, as specified.
                     Some(subject) if subject.is_empty() => Identity::Nobody,
                     Some(subject) => Identity::Name(subject),
                     None => Identity::Unclear,
@@ -76,10 +76,10 @@ impl Credentials {
     }
 }
 
-/// Whom credentials name.
+/// The user that credentials name.
 enum Identity {
     Name(String),
-    /// Nobody, or a kind of credentials that does not count.
+    /// No user, or a kind of credentials that is not read.
     Nobody,
     /// The registry might read another name.
     Unclear,

@@ -49,8 +49,8 @@ impl<'a> Client<'a> {
                 Stated::Nothing | Stated::Unclear => None,
             })
             .or_else(|| address(headers.single(&REAL_IP).text()?));
-        // As in the reference, `Forwarded` hides the others even if it tells
-        // neither scheme nor host.
+        // As in the reference, the other headers are ignored if there is a `Forwarded`, even
+        // one without scheme and host.
         let (scheme, host) = match element {
             Stated::Value(element) => (element.scheme.into(), element.host.into()),
             Stated::Unclear => (Stated::Unclear, Stated::Unclear),

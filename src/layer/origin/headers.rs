@@ -19,13 +19,13 @@ pub(in crate::layer) struct EndToEnd<'a> {
     connection: Connection,
 }
 
-/// What `Connection` names.
+/// The headers that `Connection` lists.
 #[derive(Clone, Copy)]
 enum Connection {
     Nothing,
-    /// What it lists; to be searched.
+    /// Those that a search of it finds.
     Listed,
-    /// It is too long to be searched.
+    /// All, because it is too long to be searched.
     Everything,
 }
 

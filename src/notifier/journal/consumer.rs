@@ -2,15 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
+use ::metrics::Histogram;
 use tokio::runtime::Handle;
 
 use super::member::Member;
+use super::metrics;
 use super::store::stored;
 use crate::dead_letter::Reason;
 use crate::endpoint::Running;
 use crate::endpoint::dead_letter::{Cause, DeadLetterWriter};
-use crate::journal::{Consumer, EndpointId, Stored};
+use crate::journal::{Backlog, Consumer, EndpointId, Stored};
 use crate::queue::{Entry, Position, Queue};
 
 /// The queues of the endpoints, by their number in the journal.
@@ -24,6 +27,7 @@ pub(super) struct Queues {
     ids: OnceLock<HashMap<EndpointId, usize>>,
     /// Where dead letters are written.
     runtime: Option<Handle>,
+    syncs: Histogram,
 }
 
 struct Parts {
@@ -37,6 +41,8 @@ impl Queues {
     pub(super) fn new(endpoints: &[Arc<Running>], members: Vec<Arc<Member>>) -> Self {
         let parts = |(endpoint, member): (&Arc<Running>, _)| {
             let (queue, dead_letters) = endpoint.parts();
+            let member: Arc<Member> = member;
+            member.set_endpoint(endpoint);
             Parts {
                 queue: Arc::downgrade(queue),
                 dead_letters: Arc::downgrade(dead_letters),
@@ -47,6 +53,7 @@ impl Queues {
             parts: endpoints.iter().zip(members).map(parts).collect(),
             ids: OnceLock::new(),
             runtime: Handle::try_current().ok(),
+            syncs: metrics::syncs(),
         }
     }
 
@@ -60,17 +67,17 @@ impl Queues {
 }
 
 impl Consumer for Queues {
-    fn attached(&self, endpoints: &[(EndpointId, u64)], end: u64) {
-        for ((id, waiting), parts) in endpoints.iter().zip(&self.parts) {
-            parts.member.set_id(*id);
+    fn attached(&self, endpoints: &[Backlog], end: u64) {
+        for (backlog, parts) in endpoints.iter().zip(&self.parts) {
+            parts.member.set_id(backlog.endpoint);
             if let Some(queue) = parts.queue.upgrade() {
-                queue.announce(
-                    usize::try_from(*waiting).unwrap_or(usize::MAX),
-                    Position(end),
-                );
+                // Those that it may not want are never offered.
+                queue.recover(Position(backlog.adopted));
+                let events = usize::try_from(backlog.events).unwrap_or(usize::MAX);
+                queue.announce(events, Position(end));
             }
         }
-        let ids = endpoints.iter().map(|(id, _)| *id).zip(0..).collect();
+        let ids = endpoints.iter().map(|it| it.endpoint).zip(0..).collect();
         let _first = self.ids.set(ids);
     }
 
@@ -92,7 +99,8 @@ impl Consumer for Queues {
         ) else {
             return false;
         };
-        // The letters of these events were lost before. They end without another letter.
+        // The letters of these events were lost before, or the endpoint does not want them.
+        // They end without a letter.
         for position in parts.member.expire(&mut events) {
             queue.settle_forgotten(Some(position));
         }
@@ -113,6 +121,10 @@ impl Consumer for Queues {
             });
         }
         under_way.is_empty()
+    }
+
+    fn synced(&self, duration: Duration) {
+        self.syncs.record(duration);
     }
 
     fn recovered(&self, end: u64) {

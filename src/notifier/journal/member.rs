@@ -1,8 +1,10 @@
 //! The state that the store and the consumer of one endpoint share: [`Member`].
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use crate::endpoint::Running;
 use crate::journal::{EndpointId, Stored};
 use crate::queue::Position;
 
@@ -11,9 +13,11 @@ use crate::queue::Position;
 const MOST_LOST: usize = 10_000;
 
 /// An endpoint that takes its events out of a journal.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Member {
     id: OnceLock<EndpointId>,
+    /// Not kept alive: it has the store, and the store has this.
+    endpoint: OnceLock<Weak<Running>>,
     lost: Mutex<Lost>,
 }
 
@@ -38,6 +42,23 @@ impl Member {
         let _first = self.id.set(id);
     }
 
+    /// The journal is about to be attached for this endpoint.
+    pub(super) fn set_endpoint(&self, endpoint: &Arc<Running>) {
+        let _first = self.endpoint.set(Arc::downgrade(endpoint));
+    }
+
+    /// Takes those out of what the journal has handed over that the endpoint does not
+    /// want: they came before it.
+    pub(super) fn take_unwanted(&self, events: &mut Vec<Stored>) -> Vec<Position> {
+        let endpoint = self.endpoint.get().and_then(Weak::upgrade);
+        let unwanted = |stored: &mut Stored| {
+            let wants = |it: &Arc<Running>| it.wants(&stored.event);
+            stored.adopted && !endpoint.as_ref().is_none_or(wants)
+        };
+        let taken = events.extract_if(.., unwanted);
+        taken.map(|it| Position(it.position)).collect()
+    }
+
     fn lost(&self) -> MutexGuard<'_, Lost> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -56,15 +77,27 @@ impl Member {
         }
     }
 
-    /// Takes out of `events` those whose dead letters were lost before, and returns them.
-    /// The journal's limits end all events up to the last one.
+    /// Takes out of `events` those whose dead letters were lost before and those that the
+    /// endpoint does not want, and returns them. The journal's limits end all events up to
+    /// the last one.
     pub(super) fn expire(&self, events: &mut Vec<Stored>) -> Vec<Position> {
         let mut lost = self.lost();
         if let Some(last) = events.last() {
             lost.expired = lost.expired.max(Position(last.position).next());
         }
         let ended = events.extract_if(.., |it| lost.positions.remove(&Position(it.position)));
-        ended.map(|it| Position(it.position)).collect()
+        let mut ended: Vec<_> = ended.map(|it| Position(it.position)).collect();
+        drop(lost);
+        ended.extend(self.take_unwanted(events));
+        ended
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,6 +113,7 @@ mod tests {
             position,
             number: None,
             since: SystemTime::now(),
+            adopted: false,
             event: Event::new(Action::Pull).into(),
         }
     }

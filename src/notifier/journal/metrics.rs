@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use ::metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
+use ::metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 
 use crate::journal::JournalStatus;
 
@@ -31,7 +34,6 @@ struct Recorder {
     damaged: Counter,
     syncs: Counter,
     stored: Counter,
-    sync: Gauge,
 }
 
 impl Recorder {
@@ -46,8 +48,6 @@ impl Recorder {
         describe_counter!(DAMAGED, "Events that damage of the journal took");
         describe_counter!(SYNCS, "Commits of the journal");
         describe_counter!(STORED, "Events that the journal has stored");
-        let sync = "Duration of a commit of the journal, on average";
-        describe_gauge!(SYNC, Unit::Seconds, sync);
         Self {
             up: gauge!(UP),
             bytes: gauge!(BYTES),
@@ -58,7 +58,6 @@ impl Recorder {
             damaged: counter!(DAMAGED),
             syncs: counter!(SYNCS),
             stored: counter!(STORED),
-            sync: gauge!(SYNC),
         }
     }
 
@@ -74,8 +73,14 @@ impl Recorder {
         self.damaged.absolute(status.damaged);
         self.syncs.absolute(status.syncs);
         self.stored.absolute(status.stored);
-        self.sync.set(status.sync_duration.as_secs_f64());
     }
+}
+
+/// Returns the histogram of the duration of commits.
+pub(super) fn syncs() -> Histogram {
+    let text = "Duration of a commit of the journal, its sync included";
+    describe_histogram!(SYNC, Unit::Seconds, text);
+    histogram!(SYNC)
 }
 
 /// Returns the counter of events that are in memory only.

@@ -30,7 +30,7 @@ use crate::endpoint::{Backing, Running};
 use crate::error::BuildError;
 use crate::event::SourceRecord;
 pub(super) use crate::journal::Journal;
-use crate::journal::{Attach, Attachment, Number, Start};
+use crate::journal::{Attach, Attachment, Number};
 use crate::sink::{Acceptance, Destination};
 
 /// A journal whose endpoints have not been started yet.
@@ -67,9 +67,10 @@ impl Starting {
         endpoints: &[Arc<Running>],
         source: &SourceRecord,
     ) -> Result<Journaled, BuildError> {
+        let start = self.journal.start_of_new();
         let attached = endpoints.iter().map(|endpoint| Attach {
             name: endpoint.name().into(),
-            start: Start::New,
+            start,
         });
         let queues = Arc::new(Queues::new(endpoints, self.members));
         let attachment = self
@@ -79,6 +80,7 @@ impl Starting {
         let ids = attachment.endpoints().iter().copied();
         let endpoints = ids.zip(endpoints.iter().cloned()).collect();
         let sink = JournalSink::new(self.journal.clone(), endpoints);
+        // The handle is weak, so that metrics do not keep the journal in use.
         let watched = sink.downgrade();
         metrics::watch(move || watched.status());
         Ok(Journaled {

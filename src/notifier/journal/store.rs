@@ -31,6 +31,29 @@ impl JournalStore {
             kept_in,
         }
     }
+
+    fn part(&self) -> Part {
+        Part {
+            journal: self.journal.clone(),
+            member: self.member.clone(),
+        }
+    }
+}
+
+/// A journal, and the endpoint whose events are read.
+struct Part {
+    journal: Journal,
+    member: Arc<Member>,
+}
+
+impl Part {
+    /// The events of a page that the endpoint wants. The others end.
+    fn wanted(&self, id: EndpointId, mut events: Vec<journal::Stored>) -> Vec<journal::Stored> {
+        for position in self.member.take_unwanted(&mut events) {
+            self.journal.settle(id, position.0);
+        }
+        events
+    }
 }
 
 impl Store for JournalStore {
@@ -38,12 +61,14 @@ impl Store for JournalStore {
         // Without an id the journal is not attached yet. The queue asks again when the
         // events of the journal are announced.
         let Some(id) = self.member.id() else { return };
+        let part = self.part();
         let answer = move |page: Result<journal::Page, _>| {
             // If the journal is down, the reply is dropped, and the queue asks again after
             // the journal has recovered.
             if let Ok(page) = page {
                 let next = Position(page.next);
-                let events = page.events.into_iter().map(stored).collect();
+                let events = part.wanted(id, page.events);
+                let events = events.into_iter().map(stored).collect();
                 reply.answer(Page { events, next });
             }
         };
@@ -53,7 +78,7 @@ impl Store for JournalStore {
     fn reload(&self, repository: &str, range: Range<Position>, most: Room, reply: Reload) {
         let Some(id) = self.member.id() else { return };
         let search = Search {
-            journal: self.journal.clone(),
+            part: self.part(),
             id,
             repository: repository.into(),
             end: range.end,
@@ -82,7 +107,7 @@ impl Store for JournalStore {
 
 /// Looks for events of one repository among those of its endpoint.
 struct Search {
-    journal: Journal,
+    part: Part,
     id: EndpointId,
     repository: Box<str>,
     end: Position,
@@ -93,7 +118,7 @@ struct Search {
 impl Search {
     /// Reads one page after another, until there is an event.
     fn go_on(self, from: Position) {
-        let (journal, id) = (self.journal.clone(), self.id);
+        let (journal, id) = (self.part.journal.clone(), self.id);
         let answer = move |page: Result<journal::Page, _>| {
             if let Ok(page) = page {
                 self.look_at(page);
@@ -110,7 +135,8 @@ impl Search {
         let is_wanted = |stored: &journal::Stored| {
             Position(stored.position) < self.end && stored.event.repository() == &*self.repository
         };
-        let events = page.events.into_iter().filter(is_wanted).map(stored);
+        let events = self.part.wanted(self.id, page.events);
+        let events = events.into_iter().filter(is_wanted).map(stored);
         let mut events: Vec<_> = events.collect();
         if events.is_empty() && next < self.end {
             return self.go_on(next);

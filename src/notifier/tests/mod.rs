@@ -3,6 +3,7 @@
 mod dropped;
 mod life;
 mod limits;
+mod oldest;
 mod receiver;
 mod simulation;
 mod sink;

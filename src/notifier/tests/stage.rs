@@ -51,6 +51,10 @@ impl Receiver {
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
+        self.endpoint_named("a")
+    }
+
+    pub(super) fn endpoint_named(&self, name: &str) -> Endpoint {
         let receiver = self.clone();
         let client = service_fn(move |request: Request<Bytes>| {
             let status = receiver.status.load(Ordering::SeqCst);
@@ -61,7 +65,7 @@ impl Receiver {
             *response.status_mut() = status.try_into().unwrap();
             async move { Ok::<_, BoxError>(response) }
         });
-        Endpoint::new("a", "http://receiver")
+        Endpoint::new(name, "http://receiver")
             .client(client)
             .sequence(true)
             .retry(Backoff::new().cap(Duration::from_secs(20)))
@@ -139,10 +143,11 @@ impl Stage {
         self.notifier.status().endpoints.remove(0)
     }
 
-    /// Waits until the endpoint has no event any more.
+    /// Waits until no endpoint has an event any more.
     pub(super) async fn drained(&self) {
         for _ in 0..100_000 {
-            if self.endpoint().pending == 0 {
+            let endpoints = self.notifier.status().endpoints;
+            if endpoints.iter().all(|it| it.pending == 0) {
                 return;
             }
             sleep(Duration::from_millis(100)).await;

@@ -5,6 +5,8 @@
 
 #[path = "../../../examples/common/admin/mod.rs"]
 mod admin;
+#[path = "../../../examples/common/causes.rs"]
+mod causes;
 #[path = "../../common/mod.rs"]
 mod common;
 #[path = "../../../examples/common/idle.rs"]
@@ -214,7 +216,7 @@ fn all_begins_at_zero(scrape: &Scrape) {
         for kind in ["Events", "Successes", "Failures", "Errors"] {
             assert_eq!(value("events_total", &[("type", kind)]), Some(0.0));
         }
-        for reason in ["rejected", "gave_up", "overflow", "shutdown"] {
+        for reason in ["rejected", "gave_up", "overflow", "expired", "shutdown"] {
             assert_eq!(
                 value("dead_letters_total", &[("reason", reason)]),
                 Some(0.0)

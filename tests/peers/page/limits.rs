@@ -152,3 +152,62 @@ async fn other_methods_and_odd_requests_change_nothing() {
         assert_eq!(answer.split(' ').nth(1), Some(wanted), "{host}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn every_documented_path_is_served() {
+    let stage = Stage::new(vec![], false).await;
+    let docs = include_str!("../../../docs/page.md").lines();
+    let rows = docs.filter_map(|line| line.strip_prefix("| `/"));
+    let paths: Vec<_> = rows.filter_map(|row| row.split('`').next()).collect();
+    assert_eq!(paths.len(), 5);
+    for path in paths {
+        let got = request(&stage, Method::HEAD, path, &[]).await;
+        assert_eq!(got.0, StatusCode::OK, "{path}");
+    }
+}
+
+/// The stream of events that a page gets after this event, until `word` has come.
+async fn stream_after(stage: &Stage, last: &str, word: &str) -> String {
+    let head = format!(
+        "GET /debug/events HTTP/1.1\r\nhost: {}\r\nlast-event-id: {last}\r\n\r\n",
+        stage.page
+    );
+    let (mut stream, mut text) = ask(stage, &head).await;
+    while !text.contains(word) {
+        let mut more = vec![0; 4096];
+        let length = stream.read(&mut more).await.unwrap();
+        assert!(length > 0, "it ended without {word}: {text}");
+        text += &String::from_utf8_lossy(&more[..length]);
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_page_that_reconnects_goes_on_where_it_was() {
+    let stage = Stage::new(vec![], false).await;
+    for tag in ["one", "two", "three"] {
+        stage.push(tag, "alice").await;
+    }
+    let all = stream_after(&stage, "", "three").await;
+    let ids: Vec<_> = all
+        .lines()
+        .filter_map(|it| it.strip_prefix("id: "))
+        .collect();
+    assert_eq!(ids.len(), 3, "{all}");
+    let rest = stream_after(&stage, ids[1], "three").await;
+    assert!(!rest.contains("\"two\""), "{rest}");
+    // What another process numbered says nothing here, and neither does nonsense.
+    let (start, _) = ids[0].split_once('-').unwrap();
+    let [beyond, most] = [4, u64::MAX].map(|number| format!("{start}-{number}"));
+    for last in ["1-2", "-", "x", &beyond, &most] {
+        let all = stream_after(&stage, last, "three").await;
+        assert!(all.contains("\"one\""), "{last}: {all}");
+    }
+    // More were missed than are kept.
+    for number in 0..510 {
+        stage.push(&format!("v{number}"), "alice").await;
+    }
+    let rest = stream_after(&stage, ids[1], "\"v509\"").await;
+    assert!(rest.contains("event: gap"), "{rest}");
+    stage.notifier.shutdown(SECOND).await;
+}

@@ -5,6 +5,8 @@
 
 #[path = "../../../examples/common/admin/mod.rs"]
 mod admin;
+#[path = "../../../examples/common/causes.rs"]
+mod causes;
 mod chromium;
 #[path = "../../common/mod.rs"]
 mod common;
@@ -236,24 +238,29 @@ async fn odd_names_are_shown_as_they_are() {
         .eval("document.querySelectorAll('#events tr')[1].cells[4].innerText")
         .await;
     assert_eq!(shown, "user\\u202enimda\\u2066\\u200b\"quoted\"");
+    // Whatever the names are, nothing is out of sight.
     for width in [390, 1280] {
         let device =
             json!({ "width": width, "height": 740, "deviceScaleFactor": 1, "mobile": true });
         browser
             .call("Emulation.setDeviceMetricsOverride", device)
             .await;
-        let (page, table) = (
-            browser.eval("document.documentElement.scrollWidth").await,
-            browser
-                .eval("document.querySelector('#event-table table').offsetWidth")
-                .await,
-        );
+        let page = browser.eval("document.documentElement.scrollWidth").await;
         assert_eq!(page, width);
-        println!("saw a table of {table} pixels with a name of 255 characters on {width}");
-        assert!(table.as_i64().unwrap() <= 1280, "{table}");
+        let right = browser.eval(RIGHTMOST).await.as_f64().unwrap();
+        println!("saw nothing beyond {right} of {width} pixels");
+        assert!(right <= width.into(), "{right} of {width}");
+        let height = browser
+            .eval("Math.max(...[...document.querySelectorAll('#events tr')].map((it) => it.offsetHeight))")
+            .await;
+        assert!(height.as_i64().unwrap() < 150, "{height}");
     }
     stage.notifier.shutdown(SECOND).await;
 }
+
+/// Where the rightmost cell or button ends.
+const RIGHTMOST: &str = "Math.max(...[...document.querySelectorAll('td, button, input')] \
+    .map((it) => it.getBoundingClientRect().right))";
 
 /// The page is made anew each second; what somebody selects or presses stays.
 #[tokio::test(flavor = "multi_thread")]
@@ -467,7 +474,15 @@ async fn letters_of_a_journal_are_listed_sent_again_and_purged() {
         .eval("document.getElementById('letter-table').innerText")
         .await;
     let text = text.as_str().unwrap();
-    for words in ["v1", "v2", "old", "scanner", "rejected", "422"] {
+    for words in [
+        "v1",
+        "v2",
+        "old",
+        "scanner",
+        "rejected",
+        "422",
+        "push of a manifest",
+    ] {
         assert!(text.contains(words), "{words}: {text}");
     }
     println!(
