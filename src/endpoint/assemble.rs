@@ -192,7 +192,7 @@ impl Endpoint {
             url,
             shown_url,
             secrets: Secrets::of(&sent, &self.url, keys.map(String::as_str)),
-            headers,
+            headers: Poster::headers(&headers, self.encoding.format),
             signer,
             body_signers,
             sequence: self.sequence.then(|| Sequence::new(&self.name)),
