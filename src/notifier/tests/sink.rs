@@ -264,11 +264,11 @@ async fn an_event_stays_in_the_journal_until_its_dead_letter_is_kept() {
     let working = work(&journal);
     notifier.write(&event(Action::Push, "a")).await.unwrap();
     let in_journal = || notifier.status().journal.unwrap().events;
-    sleep(10 * SECOND).await;
+    sleep(2 * SECOND).await;
     // It was rejected, and a crash would find it.
     assert_eq!((status(&notifier).failures, in_journal()), (1, 1));
     keep.send_replace(true);
-    sleep(10 * SECOND).await;
+    sleep(2 * SECOND).await;
     working.abort();
     let status = status(&notifier);
     assert_eq!((status.dead_letters, status.lost, in_journal()), (1, 0, 0));
