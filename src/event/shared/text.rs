@@ -184,8 +184,8 @@ impl<'a> Parts<'a> {
         self.0.is_empty()
     }
 
-    /// Returns the parts from the first on that is one of the fields that few descriptors
-    /// have. They stand last.
+    /// Returns the parts that begin with the first field that few descriptors have. Such
+    /// fields come last.
     pub(super) fn rare(mut self) -> Self {
         const OTHERS: [u8; 8] = [
             Part::Id as u8,

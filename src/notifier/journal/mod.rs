@@ -31,7 +31,7 @@ use crate::error::BuildError;
 use crate::event::SourceRecord;
 pub(super) use crate::journal::Journal;
 use crate::journal::{Attach, Attachment, Number};
-use crate::sink::{Acceptance, Destination, Sink};
+use crate::sink::{Acceptance, Destination};
 
 /// A journal whose endpoints have not been started yet.
 pub(super) struct Starting {
@@ -101,11 +101,7 @@ pub(super) struct Journaled {
 }
 
 impl Journaled {
-    /// Returns the sink that writes to all endpoints that want an event.
-    pub(super) fn sink(&self) -> Arc<dyn Sink> {
-        Arc::new(self.sink.clone())
-    }
-
+    /// Returns what writes to all endpoints that want an event.
     pub(super) fn destination(&self) -> Arc<dyn Destination> {
         Arc::new(self.sink.clone())
     }
@@ -119,7 +115,7 @@ impl Journaled {
 
     /// Takes no more events.
     pub(super) fn close(&self) {
-        Sink::close(&self.sink);
+        self.sink.close();
     }
 
     /// Resolves when every write is decided.
