@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 core=${1:-0}
 other=${2:-1}
-program=$(cargo bench -q -p benches --bench delivery --no-run --message-format=json |
+program=$(cargo bench -q -p benches --bench delivery --no-run --message-format=json-render-diagnostics |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
 address=$(mktemp)
 receiver=

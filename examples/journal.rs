@@ -106,7 +106,7 @@ fn run(options: &Options) -> Result<bool, BoxError> {
 
 fn explained(error: JournalError) -> BoxError {
     match error.is_locked() {
-        true => format!("{error}: stop the registry first").into(),
+        true => format!("{}: stop the registry first", with_causes(&error)).into(),
         false => error.into(),
     }
 }

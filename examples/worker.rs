@@ -46,11 +46,16 @@ async fn run(options: Options) -> Result<(), BoxError> {
     // Before the worker, which counts for the recorder that is there.
     let admin = options.page.as_ref().map(|_| Admin::new()).transpose()?;
     let settings = options.nats.settings().ok_or("--nats URL is needed")?;
+    if let Some(name) = &options.remove {
+        let removed = settings.remove_endpoint(name).await.map_err(nats::told)?;
+        eprintln!("Consumers of the endpoint that were removed: {removed}.");
+        return Ok(());
+    }
     let endpoints = match &admin {
         Some(admin) => admin.keep_letters(endpoints(&options)?),
         None => endpoints(&options)?,
     };
-    let worker = settings.worker(endpoints).await?;
+    let worker = settings.worker(endpoints).await.map_err(nats::told)?;
     if let (Some(address), Some(admin)) = (&options.page, admin) {
         page(admin, address, &worker, options.admin).await?;
     }
@@ -106,6 +111,7 @@ struct Options {
     endpoints: Vec<String>,
     page: Option<HostPort>,
     admin: bool,
+    remove: Option<String>,
 }
 
 impl Flags for Options {
@@ -121,6 +127,9 @@ Options:
   --config FILE         Read the notifications section of this file, as distribution has it,
                         and the REGISTRY_NOTIFICATIONS_… variables
   --endpoint URL        Post events to this URL; may be given several times
+  --remove-endpoint NAME
+                        Remove what the stream keeps for an endpoint that no worker has
+                        any more, and end
   --page HOST:PORT      Serve a page for people, /metrics and /debug/notifications there
   --admin               Whoever reaches the page may send dead letters again and purge them
   --help                Print this text
@@ -135,6 +144,7 @@ Options:
             "--endpoint" => self.endpoints.push(value.text()?),
             "--page" => self.page = Some(value.address()?),
             "--admin" => self.admin = true,
+            "--remove-endpoint" => self.remove = Some(value.text()?),
             "--ack-wait" => self.nats.ack_wait = Some(value.seconds()?),
             _ => return self.nats.take(name, value),
         }

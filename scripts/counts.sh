@@ -28,7 +28,7 @@ fi
 
 # With line tables, so that the profiles name lines.
 export CARGO_PROFILE_BENCH_DEBUG=line-tables-only
-binary=$(cargo bench --package benches --bench counts --no-run --message-format=json |
+binary=$(cargo bench --package benches --bench counts --no-run --message-format=json-render-diagnostics |
     sed -n 's/.*"executable":"\([^"]*\/counts-[^"]*\)".*/\1/p' | tail -1)
 mkdir -p target/counts
 

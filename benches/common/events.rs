@@ -125,16 +125,25 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     pub(crate) fn new(references: bool) -> Arc<Self> {
+        Self::of(3, references, |endpoint| endpoint)
+    }
+
+    /// The same of so many endpoints with other settings.
+    pub(crate) fn of(
+        endpoints: usize,
+        references: bool,
+        settings: impl Fn(Endpoint) -> Endpoint,
+    ) -> Arc<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().expect("a runtime");
         let inside = runtime.enter();
         let mut notifier = notifier(references);
-        for name in ["a", "b", "c"] {
+        for number in 0..endpoints {
             let client = service_fn(async |_: Request<Bytes>| {
                 Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
             });
-            let endpoint = Endpoint::new(name, "http://receiver").client(client);
-            notifier = notifier.endpoint(endpoint.batch(Batch::of(ROUND as usize)));
+            let endpoint = Endpoint::new(format!("e{number}"), "http://receiver").client(client);
+            notifier = notifier.endpoint(settings(endpoint.batch(Batch::of(ROUND as usize))));
         }
         let notifier = notifier.build().expect("a notifier");
         drop(inside);

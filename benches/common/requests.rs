@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use http_body::Body;
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Collected, Empty, Full};
 use tower::Service;
 use tower_registry_notifications::event::media_types;
@@ -169,5 +169,121 @@ pub(crate) fn made() -> [(&'static str, Made); 4] {
             "manifest-push-8-255",
             Made::new(Method::PUT, &manifest_of(&long_name()), manifest(8)),
         ),
+    ]
+}
+
+/// Answers every request in the same way.
+#[derive(Clone)]
+pub(crate) struct Fixed {
+    status: StatusCode,
+    headers: HeaderMap,
+    frames: usize,
+}
+
+impl<B> Service<Request<B>> for Fixed
+where
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    type Response = Response<Frames>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut response = Response::new(Frames(self.frames));
+        *response.status_mut() = self.status;
+        response.headers_mut().clone_from(&self.headers);
+        Box::pin(async {
+            let body = request.into_body().collect().await;
+            black_box(body.map(Collected::to_bytes).ok());
+            Ok(response)
+        })
+    }
+}
+
+/// A body of so many frames.
+pub(crate) struct Frames(usize);
+
+const FRAME: &[u8] = &[b' '; 16 << 10];
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let left = self.0.checked_sub(1);
+        Poll::Ready(left.map(|left| {
+            self.0 = left;
+            Ok(Frame::data(Bytes::from_static(FRAME)))
+        }))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact((FRAME.len() * self.0) as u64)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Requests beside those of [`made`], and how they are answered: without an event, and with
+/// one that costs more, or less.
+pub(crate) fn others() -> [(&'static str, Made, Fixed); 7] {
+    let blob = format!("/v2/library/debian/blobs/{DIGEST}");
+    let manifest = "/v2/library/debian/manifests/bookworm-slim";
+    let upload = "/v2/library/debian/blobs/uploads/6df24a34-0959-4923-81ca-14f09767db19";
+    let request = |method, uri: &str| Made::new(method, uri, Vec::new());
+    let mut patch = Made::new(Method::PATCH, upload, vec![b' '; 1 << 10]);
+    let octets = HeaderValue::from_static("application/octet-stream");
+    patch.headers.insert(CONTENT_TYPE, octets);
+    let mut decorated = request(Method::GET, &blob);
+    for number in 0..40 {
+        let name = format!("x-forwarded-by-{number}").parse::<HeaderName>();
+        let value = HeaderValue::from_static("one of the many proxies between");
+        decorated.headers.insert(name.expect("a name"), value);
+    }
+    let answer = |status, frames: usize| {
+        let mut headers = HeaderMap::new();
+        let digest = HeaderValue::from_static(DIGEST);
+        headers.insert("docker-content-digest", digest);
+        if status == StatusCode::OK {
+            headers.insert(CONTENT_LENGTH, (FRAME.len() * frames.max(1)).into());
+            let image = HeaderValue::from_static(media_types::OCI_MANIFEST);
+            headers.insert(CONTENT_TYPE, image);
+        }
+        Fixed {
+            status,
+            headers,
+            frames,
+        }
+    };
+    let get = |uri| request(Method::GET, uri);
+    [
+        (
+            "not-modified",
+            get(manifest),
+            answer(StatusCode::NOT_MODIFIED, 0),
+        ),
+        ("not-found", get(manifest), answer(StatusCode::NOT_FOUND, 1)),
+        (
+            "unauthorized",
+            get(&blob),
+            answer(StatusCode::UNAUTHORIZED, 1),
+        ),
+        (
+            "manifest-head",
+            request(Method::HEAD, manifest),
+            answer(StatusCode::OK, 0),
+        ),
+        ("blob-64-frames", get(&blob), answer(StatusCode::OK, 64)),
+        ("blob-40-headers", decorated, answer(StatusCode::OK, 1)),
+        ("upload-patch", patch, answer(StatusCode::ACCEPTED, 0)),
     ]
 }

@@ -8,6 +8,7 @@
 //! cargo bench --bench counts -- allocations   # name, allocations and bytes of each
 //! cargo bench --bench counts -- run NAME      # runs one path 1,024 times
 //! cargo bench --bench counts -- times         # nanoseconds, the minimum of many rounds
+//! cargo bench --bench counts -- encode        # times of the paths whose names have this word
 //! ```
 //!
 //! Callgrind must collect in [`measured`] only: `--toggle-collect='*measured*'`.

@@ -7,7 +7,7 @@ use tower_registry_notifications::sink::ChannelSink;
 use tower_registry_notifications::{NotificationLayer, Notifier};
 
 use super::Path;
-use super::common::requests::{Bare, Registry, call, made, silent};
+use super::common::requests::{Bare, Registry, call, made, others, silent};
 
 pub(crate) fn paths() -> Vec<Path> {
     let mut paths = Vec::new();
@@ -40,6 +40,20 @@ pub(crate) fn paths() -> Vec<Path> {
         let run = move || {
             request.pass(&mut layered);
             drop(events.try_recv().expect("an event"));
+        };
+        paths.push(Path::new(format!("layer/{name}"), run));
+    }
+    for (name, request, answer) in others() {
+        let (bare, mut answering) = (request.clone(), answer.clone());
+        let run = move || bare.pass(&mut answering);
+        paths.push(Path::new(format!("layer/{name}-bare"), run));
+        let (sink, mut events) = ChannelSink::new(1);
+        let notifier = Notifier::builder().sink(sink);
+        let notifier = notifier.build().expect("a notifier");
+        let mut layered = NotificationLayer::new(notifier).layer(answer);
+        let run = move || {
+            request.pass(&mut layered);
+            drop(events.try_recv());
         };
         paths.push(Path::new(format!("layer/{name}"), run));
     }

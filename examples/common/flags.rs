@@ -124,14 +124,10 @@ impl Value<'_> {
 
     /// A whole number of seconds, at least 1.
     pub(crate) fn seconds(&mut self) -> Result<Duration, String> {
-        let (text, name) = (self.text()?, self.name);
-        match text.parse() {
-            Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
-            _ => Err(format!(
-                "{name} needs a number of seconds, at least 1, not {}",
-                shown(&text)
-            )),
-        }
+        // So few that a point in time can always be told.
+        let seconds = self.number(u32::MAX.into());
+        let seconds = seconds.map_err(|error| error.replace("a number", "a number of seconds"));
+        seconds.map(Duration::from_secs)
     }
 
     pub(crate) fn address(&mut self) -> Result<HostPort, String> {

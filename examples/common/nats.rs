@@ -69,7 +69,7 @@ impl Nats {
 mod enabled {
     use tower::BoxError;
     use tower_registry_notifications::NotifierBuilder;
-    use tower_registry_notifications::jetstream::{JetStream, JetStreamSink};
+    use tower_registry_notifications::jetstream::{JetStream, JetStreamError, JetStreamSink};
 
     use super::Nats;
     use crate::admin::Section;
@@ -108,13 +108,24 @@ mod enabled {
             let Some(settings) = self.settings() else {
                 return Ok((notifier, None));
             };
-            let sink = settings.sink().await?;
+            let sink = settings.sink().await.map_err(told)?;
             let notifier = match notifier.has_journal() {
                 true => notifier.endpoint(sink.endpoint(ENDPOINT)),
                 false => notifier.sink(sink.clone()),
             };
             Ok((notifier, Some(sink)))
         }
+    }
+
+    /// An error in one line, with its causes.
+    pub(crate) fn told(error: JetStreamError) -> BoxError {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text.into()
     }
 
     /// What the page shows of the stream, if `--nats` was given.
@@ -165,5 +176,8 @@ mod enabled {
     pub(crate) async fn finish(_: Option<()>, _: std::time::Duration) {}
 }
 
+#[cfg(feature = "jetstream")]
+#[allow(unused_imports, reason = "only the worker needs it elsewhere")]
+pub(crate) use self::enabled::told;
 #[allow(unused_imports, reason = "the worker has no sink")]
 pub(crate) use self::enabled::{finish, status};

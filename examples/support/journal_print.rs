@@ -109,8 +109,9 @@ impl Printer {
 
 fn line(event: &SharedEvent) -> String {
     let time = DateTime::<Local>::from(event.timestamp()).format("%F %T");
+    let digest = event.digest();
     let name = match event.tag() {
-        "" => event.digest(),
+        "" => &*digest,
         tag => tag,
     };
     let (action, repository, id) = (event.action(), event.repository(), event.id());

@@ -112,7 +112,7 @@ struct Door {
 impl Door {
     fn new(limit: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(limit)),
+            places: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
             limit,
             logged: None,
         }

@@ -21,6 +21,7 @@ const OVERFLOWS: [(&str, Overflow); 3] = [
 /// Reads `threshold` and `backoff` of the reference's breaker, `maxretries` of
 /// GitLab's registry, and `retry`, which can choose another policy.
 pub(super) fn retry(it: Endpoint, fields: &mut Fields, author: Author, phase: Phase) -> Endpoint {
+    // All of them are read, so that their mistakes are reported whichever policy applies.
     let keys = ["threshold", "backoff", "maxretries"].map(|key| fields.take(key));
     let [threshold, wait, retries] = &keys;
     let failures = threshold.as_ref().map(Item::number);

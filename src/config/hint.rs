@@ -4,7 +4,7 @@ use super::spelling::distance;
 
 /// The variables of all settings, without their common beginning. `0` stands for any
 /// number.
-const NAMES: [&str; 66] = [
+const NAMES: [&str; 67] = [
     "ENDPOINTS",
     "ENDPOINTS_0_ACCEPTREDIRECTS",
     "ENDPOINTS_0_ADDRESSES_ALLOW",
@@ -68,6 +68,7 @@ const NAMES: [&str; 66] = [
     "JOURNAL_MAXBYTES",
     "JOURNAL_PATH",
     "JOURNAL_RETENTION",
+    "JOURNAL_STARTFROMOLDEST",
     "JOURNAL_WAITFORPULLS",
     "SOURCE_ADDR",
     "SOURCE_PUBLICHOST",

@@ -12,6 +12,7 @@ use crate::error::{BuildError, Mistakes};
 use crate::event::SourceRecord;
 use crate::host::is_valid_in_url;
 use crate::notifier::{Notifier, NotifierBuilder};
+use crate::redact::shown_name;
 
 type Result<T> = std::result::Result<T, BuildError>;
 
@@ -58,7 +59,12 @@ pub(super) fn notifier(section: &Item, phase: Phase) -> Result<NotifierBuilder> 
 /// Reads the address of the source, and its public host.
 fn source(item: &Item) -> Result<(Option<String>, Option<String>)> {
     let mut fields = Fields::of(item);
-    let addr = fields.get("addr", Item::owned);
+    let addr = |it: &Item| match it.text()? {
+        text if shown_name(text) == text => it.owned(),
+        // Receivers would see the password.
+        _ => Err(it.wrong("an address", "write one like registry.example.com:5000")),
+    };
+    let addr = fields.get("addr", addr).filter(|addr| !addr.is_empty());
     let host = |it: &Item| match is_valid_in_url(it.text()?) {
         true => it.owned(),
         false => Err(it.wrong("a host", "write one like registry.example.com:5000")),

@@ -162,7 +162,12 @@ impl Loader {
         match error.kind() {
             ErrorKind::RecursionLimitExceeded => too_deep(&place),
             kind => {
-                let error = place.error("", format!("is not valid YAML: {kind}"));
+                let remedy = match self.source {
+                    // Most are one text.
+                    Source::Variable(_) => ": a text may need quotes, like '\"@text\"'",
+                    _ => "",
+                };
+                let error = place.error("", format!("is not valid YAML: {kind}{remedy}"));
                 error.with_kind(Mistake::Syntax)
             }
         }

@@ -120,7 +120,9 @@ impl Variable {
     /// Returns the assignment of this variable's value to `name`, as text.
     pub(super) fn assignment(&self, name: &str) -> String {
         let last = name.split('_').rfind(|part| !is_number(part));
-        let is_public = last.is_some_and(|part| PUBLIC.contains(&part));
+        // A header may have any name.
+        let is_header = name.contains("_HEADERS_");
+        let is_public = !is_header && last.is_some_and(|part| PUBLIC.contains(&part));
         let value = without_user_info(&self.value);
         let is_short = value.chars().count() <= SHOWN && !value.contains(char::is_control);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,…".contains(c);
@@ -257,6 +259,11 @@ mod tests {
                 "ENDPOINTS_0_HEADERS_AUTHORIZATION",
                 "hush",
                 "ENDPOINTS_0_HEADERS_AUTHORIZATION=…",
+            ),
+            (
+                "ENDPOINTS_0_HEADERS_NAME",
+                "hush",
+                "ENDPOINTS_0_HEADERS_NAME=…",
             ),
             (
                 "ENDPOINTS_0_SIGNINGSECRETS_0",

@@ -33,7 +33,8 @@ pub(crate) struct Backing {
     pub(crate) clock: fn() -> SystemTime,
 }
 
-/// How many numbers of events fit into a header that every receiver takes (8 KiB).
+/// The largest number of events whose numbers fit into a header that every receiver
+/// accepts (8 KiB).
 const MOST_NUMBERS: usize = 100;
 
 /// An endpoint whose configuration is valid.
@@ -48,7 +49,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, not only the first mistake.
+    /// If a setting is invalid. The error has all mistakes, not only the first.
     pub(crate) fn checked(self) -> Result<Checked, BuildError> {
         let mut mistakes = Mistakes::default();
         mistakes.take(self.check());
@@ -86,7 +87,7 @@ impl Endpoint {
         mistakes.or(())
     }
 
-    /// Reports a name that could not be told in logs, metrics and the status.
+    /// Reports a name that cannot be shown in logs, metrics and the status.
     fn check_name(&self) -> Result<(), BuildError> {
         let name = shown_name(&self.name);
         let remedy = if self.name.is_empty() {
@@ -180,6 +181,7 @@ impl Endpoint {
         };
         let keys = self.signing_secrets.iter();
         let keys = keys.chain(self.hmac_signatures.iter().map(|(_, secret)| secret));
+        // Responses and errors may repeat what was sent, including the proxy's credentials.
         let mut sent = headers.clone();
         sent.extend(
             proxy_authorization(&self.connection, &url).map(|it| (PROXY_AUTHORIZATION, it)),
@@ -190,7 +192,7 @@ impl Endpoint {
             url,
             shown_url,
             secrets: Secrets::of(&sent, &self.url, keys.map(String::as_str)),
-            headers,
+            headers: Poster::headers(&headers, self.encoding.format),
             signer,
             body_signers,
             sequence: self.sequence.then(|| Sequence::new(&self.name)),

@@ -168,7 +168,8 @@ impl Endpoint {
     /// crate sets, such as `Content-Type` and `User-Agent`. If it is called again with
     /// the same name, all values are sent. Values are secrets and shown nowhere.
     ///
-    /// Headers that frame a message, such as `Content-Length`, cannot be set.
+    /// Headers that frame a message, such as `Content-Length`, cannot be set. A `Host` is
+    /// sent in place of the URL's.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self

@@ -10,7 +10,7 @@ use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
 use crate::event::{Format, SharedEvent};
 use crate::queue::{Admission, Numbering, Overflow, Position, Queue, Refused, Waiter};
-use crate::sink::{Acceptance, Destination, Filter, Sink, SinkError, Turn};
+use crate::sink::{Acceptance, Destination, Filter, Offer, SinkError, Turn};
 
 /// The side of an endpoint that events are written to.
 pub(crate) struct Running {
@@ -135,6 +135,7 @@ impl Running {
     /// Whether the endpoint posts the event: its filter wants it and its format can
     /// carry it. Must be called once for each event, because it counts the events that
     /// the filter wants and the format cannot carry.
+    #[cfg(feature = "jetstream")]
     pub(crate) fn wants(&self, event: &SharedEvent) -> bool {
         self.wants_in(event, Turn::First)
     }
@@ -148,7 +149,7 @@ impl Running {
         let action = event.action();
         let asked = !self.format.is_on_request(action) || self.filter.names_action(action);
         let carried = asked && self.format.carries(event);
-        if !carried && turn == Turn::First {
+        if !carried && turn.is_first() {
             self.counts.unsupported();
         }
         carried
@@ -169,34 +170,15 @@ impl Running {
         (&self.queue, &self.dead_letters)
     }
 
-    /// Offers the event once, if the endpoint wants it, without waiting for room.
-    /// An event that is refused is neither counted nor a dead letter yet: the
-    /// caller offers it again, or ends with [`refuse`](Self::refuse).
-    pub(crate) fn try_accept(&self, event: &SharedEvent, turn: Turn) -> Result<(), Refused> {
-        if !self.wants_in(event, turn) {
-            return Ok(());
-        }
-        // The letters of events that made room continue in the background.
-        self.push(event.into()).map(drop)
-    }
-
-    /// Makes a dead letter of an event that was refused. Resolves when the letter is
-    /// kept or lost, with the reason of the refusal as error. Does nothing if the filter
-    /// does not want the event.
-    pub(crate) fn refuse(&self, event: &SharedEvent, refused: Refused) -> Acceptance {
-        match self.filter.wants(event) {
-            true => self.bury_refused(event.into(), refused),
-            false => Acceptance::accepted(),
-        }
-    }
-
     /// Takes back an event that was a dead letter, whatever the filter says. The event
     /// keeps its number.
     pub(crate) fn accept_again(&self, letter: &DeadLetter) -> Acceptance {
-        let event = &letter.event;
-        let numbering = Numbering::Kept(letter.number);
-        match self.check_again(event) {
-            Ok(()) => self.accept(Admission { event, numbering }),
+        let write = Admission {
+            numbering: Numbering::Kept(letter.number),
+            ..Admission::from(&letter.event)
+        };
+        match self.check_again(&letter.event) {
+            Ok(()) => self.accept(write),
             Err(error) => Acceptance::failed(error),
         }
     }
@@ -274,7 +256,9 @@ impl Running {
     /// Makes a dead letter of an event that was refused, whatever the filter says.
     /// Resolves when it is kept or lost, with the reason of the refusal as error.
     pub(crate) fn bury_refused(&self, write: Admission<'_>, refused: Refused) -> Acceptance {
-        let Admission { event, numbering } = write;
+        let Admission {
+            event, numbering, ..
+        } = write;
         if let Refused::TooLarge { bytes, most } = refused
             && self.counts.too_large()
         {
@@ -364,33 +348,35 @@ impl From<Refused> for SinkError {
     }
 }
 
-impl Sink for Running {
-    fn write(&self, event: &SharedEvent) -> Acceptance {
-        match self.wants(event) {
-            true => self.accept(event.into()),
-            false => Acceptance::accepted(),
-        }
-    }
-
-    fn is_ready(&self) -> bool {
-        Self::is_ready(self)
-    }
-
-    fn close(&self) {
-        Self::close(self);
-    }
-}
-
 impl Destination for Running {
     fn is_ready(&self) -> bool {
         Self::is_ready(self)
     }
 
-    fn offer(&self, event: &SharedEvent, turn: Turn) -> Acceptance {
-        match self.try_accept(event, turn) {
-            Err(refused) if turn == Turn::Last => self.refuse(event, refused),
-            answer => Acceptance::ready(answer.map_err(SinkError::from)),
+    /// An event that is refused and will be offered again is neither counted nor a dead
+    /// letter yet. Such an offer does not wait for room.
+    fn offer(&self, offer: Offer<'_>) -> Acceptance {
+        if !self.wants_in(offer.event, offer.turn) {
+            return Acceptance::accepted();
         }
+        let write = Admission {
+            event: offer.event,
+            numbering: Numbering::Next,
+            since: offer.at,
+        };
+        if offer.turn == Turn::Only {
+            return self.accept(write);
+        }
+        match self.push(write) {
+            // The letters of events that made room continue in the background.
+            Ok(_) => Acceptance::accepted(),
+            Err(refused) if offer.turn.is_repeated() => Acceptance::failed(refused.into()),
+            Err(refused) => self.bury_refused(write, refused),
+        }
+    }
+
+    fn close(&self) {
+        Self::close(self);
     }
 }
 

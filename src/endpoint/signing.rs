@@ -21,8 +21,9 @@ impl Endpoint {
     /// Signs the body of every request with HMAC-SHA256 in the header of this name:
     /// `sha256=` and the signature in hexadecimal. Flux verifies this in `X-Signature`
     /// (`generic-hmac`), Tekton and all that expect GitHub in `X-Hub-Signature-256`. May
-    /// be called again for other headers. The secret is any text that is not empty, and
-    /// is shown nowhere. Defaults to no such signature.
+    /// be called again for other headers, but not for those that a delivery has anyway, such
+    /// as `Content-Type`. The secret is any text that is not empty, and is shown nowhere.
+    /// Defaults to no such signature.
     ///
     /// Unlike [`sign`](Self::sign), this covers no time: somebody who has recorded a
     /// request can send it again.

@@ -49,10 +49,8 @@ impl Envelope {
     }
 
     fn encode_as(&self, encoding: &Encoding) -> Vec<u8> {
-        let events = self.events.iter();
-        envelope(
-            encoding,
-            events.map(|event| encode(&SharedEvent::from(event), encoding)),
-        )
+        let encode = |event| encode(&SharedEvent::from(event), encoding);
+        let events: Vec<_> = self.events.iter().map(encode).collect();
+        envelope(encoding, events.iter())
     }
 }

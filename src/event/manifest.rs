@@ -207,7 +207,7 @@ mod tests {
 
     fn digests(read: ReadManifest) -> Option<Vec<String>> {
         let references = read.references.ok()?;
-        Some(references.iter().map(|it| it.digest().to_owned()).collect())
+        Some(references.iter().map(|it| it.digest().into()).collect())
     }
 
     #[test]

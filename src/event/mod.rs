@@ -55,7 +55,9 @@ pub(crate) use self::go_json::push_lossy;
 pub use self::manifest::{MANIFEST_LIMIT, Manifest, ParseManifestError};
 pub use self::records::{ActorRecord, RequestRecord, SourceRecord};
 pub(crate) use self::shared::{Content, Draft, Encoded, Origin, ReferencesOf};
-pub use self::shared::{DescriptorRef, Id, ReferenceList, References, SharedEvent};
+pub use self::shared::{
+    DescriptorRef, Digest, Id, ReferenceList, References, SharedEvent, Spelled,
+};
 pub use self::target::Target;
 pub(crate) use self::timestamp::optional as optional_timestamp;
 

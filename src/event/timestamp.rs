@@ -1,5 +1,6 @@
 //! RFC 3339 timestamps as Go writes them: nanoseconds, trailing zeros trimmed.
 
+use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serializer};
@@ -57,17 +58,9 @@ pub(super) fn write_since_1970(out: &mut Vec<u8>, (seconds, nanoseconds): (i64, 
         AFTER_LAST.. => (AFTER_LAST - 1, 999_999_999),
         _ => (seconds, nanoseconds),
     };
-    let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY) as u32);
-    let (year, month, day) = date(days);
     let mut text = *b"0000-00-00T00:00:00.000000000Z";
+    text[..WHOLE].copy_from_slice(&whole(seconds));
     for (at, pair) in [
-        (0, year / 100),
-        (2, year % 100),
-        (5, month),
-        (8, day),
-        (11, second / 3600),
-        (14, second / 60 % 60),
-        (17, second % 60),
         (20, nanoseconds / 10_000_000),
         (22, nanoseconds / 100_000 % 100),
         (24, nanoseconds / 1_000 % 100),
@@ -79,15 +72,52 @@ pub(super) fn write_since_1970(out: &mut Vec<u8>, (seconds, nanoseconds): (i64, 
     }
     text[28] = b'0' + (nanoseconds % 10) as u8;
     let mut end = text.len() - 1;
-    while text[end - 1] == b'0' && end > 20 {
+    while text[end - 1] == b'0' && end > WHOLE {
         end -= 1;
     }
     // Without a fraction there is no point either.
-    if end == 20 {
-        end = 19;
+    if end == WHOLE {
+        end -= 1;
     }
     text[end] = b'Z';
-    out.extend_from_slice(&text[..=end]);
+    let length = out.len() + end + 1;
+    out.extend_from_slice(&text);
+    out.truncate(length);
+}
+
+/// Bytes of a time up to the point before its fraction.
+const WHOLE: usize = 20;
+
+thread_local! {
+    /// The last second that was written. Most events are of the same second as the one
+    /// before.
+    static SECOND: Cell<(i64, [u8; WHOLE])> = const { Cell::new((0, *b"1970-01-01T00:00:00.")) };
+}
+
+/// Returns how a second within the years 0 to 9999 is written, with a point.
+fn whole(seconds: i64) -> [u8; WHOLE] {
+    let (last, text) = SECOND.get();
+    if last == seconds {
+        return text;
+    }
+    let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY) as u32);
+    let (year, month, day) = date(days);
+    let mut text = *b"0000-00-00T00:00:00.";
+    for (at, pair) in [
+        (0, year / 100),
+        (2, year % 100),
+        (5, month),
+        (8, day),
+        (11, second / 3600),
+        (14, second / 60 % 60),
+        (17, second % 60),
+    ] {
+        let [tens, ones] = PAIRS[pair as usize % PAIRS.len()];
+        text[at] = tens;
+        text[at + 1] = ones;
+    }
+    SECOND.set((seconds, text));
+    text
 }
 
 /// The seconds of a day. `SystemTime` does not count leap seconds.
@@ -237,7 +267,7 @@ fn zone(text: &str) -> Option<i64> {
 }
 
 /// The digits of the numbers below 100.
-const PAIRS: [[u8; 2]; 100] = {
+pub(super) const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[0; 2]; 100];
     let mut number = 0;
     while number < 100 {

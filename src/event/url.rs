@@ -31,8 +31,19 @@ pub(super) enum Spelling {
 }
 
 /// Returns how the URL of a target is spelled; `kind` is `manifests` or
-/// `blobs`.
-pub(super) fn spelling(repository: &str, kind: &str, digest: &str) -> Spelling {
+/// `blobs`. `is_plain_digest` says that the digest is known to consist of what may be in
+/// a URL as it is.
+pub(super) fn spelling(
+    repository: &str,
+    kind: &str,
+    digest: &str,
+    is_plain_digest: bool,
+) -> Spelling {
+    // Nearly all names. Without a dot nothing has to be resolved.
+    let is_simple = is_plain_without_dots(repository) && !repository.is_empty();
+    if is_simple && is_plain_digest {
+        return Spelling::Plain;
+    }
     // Clients resolve dot segments, so a URL with one would lead elsewhere.
     let resolves = |segment: &str| matches!(segment, "." | "..");
     if digest.is_empty() || repository.is_empty() || resolves(digest) || resolves(repository) {
@@ -50,16 +61,35 @@ pub(super) fn spelling(repository: &str, kind: &str, digest: &str) -> Spelling {
 }
 
 /// Whether the text may be in a URL as it is: nearly all names and digests consist
-/// of the characters that are tested, and of `more`. Testing every byte is faster
-/// than stopping at the first, because many are tested at once.
+/// of the characters that are tested, and of `more`.
 fn is_plain(text: &str, more: u8) -> bool {
-    let known = |byte: u8| {
-        byte.is_ascii_lowercase()
-            || byte.is_ascii_uppercase()
-            || matches!(byte, b'0'..=b'9' | b'-' | b'.' | b'_')
-            || byte == more
-    };
-    text.bytes().fold(true, |plain, byte| plain & known(byte))
+    all(text, |byte| {
+        is_simple(byte) | (byte == b'.') | (byte == more)
+    })
+}
+
+fn is_plain_without_dots(name: &str) -> bool {
+    all(name, |byte| is_simple(byte) | (byte == b'/'))
+}
+
+/// Whether it is a letter, a digit, a hyphen or an underscore. Has no branch.
+#[inline(always)]
+fn is_simple(byte: u8) -> bool {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    is_letter | (byte.wrapping_sub(b'0') < 10) | (byte == b'-') | (byte == b'_')
+}
+
+/// Whether all bytes are such. Testing every byte is faster than stopping at the first
+/// that is not, because many are tested at once.
+#[inline(always)]
+fn all(text: &str, is_such: impl Fn(u8) -> bool) -> bool {
+    const BLOCK: usize = 16;
+    let (blocks, rest) = text.as_bytes().as_chunks::<BLOCK>();
+    // A letter is such.
+    let mut last = [b'a'; BLOCK];
+    last[..rest.len()].copy_from_slice(rest);
+    let all = |block: &[u8; BLOCK]| block.iter().fold(true, |all, byte| all & is_such(*byte));
+    blocks.iter().all(all) && all(&last)
 }
 
 #[cfg(test)]
@@ -87,21 +117,24 @@ mod tests {
                 Some(shown) => Spelling::Encoded(format!("/v2/{shown}/manifests/{D}")),
             };
             assert_eq!(
-                spelling(repository, "manifests", D),
+                spelling(repository, "manifests", D, false),
                 expected,
                 "{repository}"
             );
+            assert_eq!(spelling(repository, "manifests", D, true), expected);
         }
         let encoded = "/v2/a/blobs/sha256:a%2F..%2Fb%20c".to_owned();
-        let found = spelling("a", "blobs", "sha256:a/../b c");
+        let found = spelling("a", "blobs", "sha256:a/../b c", false);
         assert_eq!(found, Spelling::Encoded(encoded));
     }
 
     #[test]
     fn no_url_leads_elsewhere() {
         for (repository, digest) in [("..", D), (".", D), ("a", ".."), ("a", "."), ("a", "")] {
-            assert_eq!(spelling(repository, "blobs", digest), Spelling::None);
+            assert_eq!(spelling(repository, "blobs", digest, false), Spelling::None);
         }
-        assert_eq!(spelling("", "blobs", D), Spelling::None);
+        for is_plain_digest in [false, true] {
+            assert_eq!(spelling("", "blobs", D, is_plain_digest), Spelling::None);
+        }
     }
 }

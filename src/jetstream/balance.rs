@@ -77,6 +77,13 @@ impl Members {
         self.others.retain(|_, (_, heard)| now < *heard + GONE);
     }
 
+    /// Whether any worker delivers to an endpoint.
+    pub(super) fn deliver_to(&self, endpoint: &str) -> bool {
+        let others = self.others.values().map(|(endpoints, _)| endpoints);
+        let mut all = others.chain([&self.own.endpoints]).flatten();
+        all.any(|it| it == endpoint)
+    }
+
     /// Returns which partitions of an endpoint this worker serves.
     pub(super) fn own_partitions(&self, endpoint: &str, partitions: u16) -> Vec<bool> {
         let delivers = |endpoints: &[String]| endpoints.iter().any(|it| it == endpoint);

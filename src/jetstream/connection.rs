@@ -1,13 +1,17 @@
 //! Connects to NATS, and finds out what the server supports.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use percent_encoding::percent_decode_str;
+use tokio::time::{Instant, timeout_at};
 
 use super::error::{JetStreamError, Kind};
+use super::patience::patiently;
 use super::settings::{Auth, JetStream};
+use crate::redact::without_user_info;
 
 /// How often to check whether the connection is back.
 const LOOK: Duration = Duration::from_millis(100);
@@ -18,24 +22,28 @@ const PING: Duration = Duration::from_secs(5);
 /// The longest pause between two attempts to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Connects, within the time limit of the settings.
+/// Connects, within the time limit of the settings. A server that starts is waited for.
 pub(super) async fn connect(settings: &JetStream) -> Result<Client, JetStreamError> {
-    let attempt = options(settings).await?.connect(&settings.servers[..]);
-    let Ok(connected) = tokio::time::timeout(settings.connect_timeout, attempt).await else {
-        return Err(JetStreamError::new(
-            Kind::Unreachable,
-            "no NATS server answered in time",
-        ));
+    let deadline = Instant::now() + settings.connect_timeout;
+    patiently(deadline, || attempt(settings, deadline)).await
+}
+
+async fn attempt(settings: &JetStream, deadline: Instant) -> Result<Client, JetStreamError> {
+    let connecting = options(settings).await?.connect(&settings.servers[..]);
+    let Ok(connected) = timeout_at(deadline, connecting).await else {
+        let message = format!("no NATS server answered in time at {}", servers(settings));
+        return Err(JetStreamError::new(Kind::Unreachable, message));
     };
     let client = connected.map_err(|error| {
         let (kind, message) = match error.kind() {
             ConnectErrorKind::ServerParse => (Kind::Setting, "a URL of a NATS server is not valid"),
             ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => (
                 Kind::Refused,
-                "the NATS server does not accept the credentials",
+                "the NATS server does not accept the credentials, or needs some",
             ),
             _ => (Kind::Unreachable, "no NATS server can be reached"),
         };
+        let message = format!("{message}: {}", servers(settings));
         JetStreamError::new(kind, message).because(error)
     })?;
     let info = client.server_info();
@@ -55,7 +63,14 @@ pub(super) async fn connect(settings: &JetStream) -> Result<Client, JetStreamErr
     Ok(client)
 }
 
+/// The servers, as messages show them.
+fn servers(settings: &JetStream) -> String {
+    let servers = settings.servers.iter().map(|url| without_user_info(url));
+    servers.collect::<Vec<_>>().join(", ")
+}
+
 async fn options(settings: &JetStream) -> Result<ConnectOptions, JetStreamError> {
+    let complaints = Complaints::default();
     let mut options = ConnectOptions::new()
         .name(concat!(
             "tower-registry-notifications ",
@@ -70,7 +85,10 @@ async fn options(settings: &JetStream) -> Result<ConnectOptions, JetStreamError>
             let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
             LOOK.saturating_mul(attempts).min(LONGEST_PAUSE)
         })
-        .event_callback(|event| async move { log(&event) });
+        .event_callback(move |event| {
+            complaints.log(&event);
+            async {}
+        });
     options = match &settings.auth {
         Auth::Url => match settings.servers.iter().find_map(|url| user_info(url)) {
             Some((user, password)) => options.user_and_password(user, password),
@@ -104,12 +122,40 @@ fn user_info(url: &str) -> Option<(String, String)> {
     Some((decoded(address.username()?), password))
 }
 
-fn log(event: &Event) {
-    match event {
-        Event::Connected => tracing::debug!("connected to NATS"),
-        Event::Disconnected => tracing::warn!("the connection to NATS is lost: trying again"),
-        Event::SlowConsumer(_) => tracing::warn!("NATS delivers faster than this process reads"),
-        other => tracing::debug!("NATS: {other}"),
+/// What the server complained of last, and when.
+#[derive(Default)]
+struct Complaints(Mutex<Option<(String, Instant)>>);
+
+/// A complaint that is repeated is logged again after this time.
+const REPEATED: Duration = Duration::from_secs(60);
+
+impl Complaints {
+    fn log(&self, event: &Event) {
+        match event {
+            Event::Connected => tracing::debug!("connected to NATS"),
+            Event::Disconnected => tracing::warn!("the connection to NATS is lost: trying again"),
+            Event::SlowConsumer(_) => {
+                tracing::warn!("NATS delivers faster than this process reads");
+            }
+            // Such as a subject that the user may not publish to: then nothing is
+            // answered, and only this says why.
+            Event::ServerError(_) | Event::ClientError(_) if self.is_news(&event.to_string()) => {
+                tracing::warn!(error = %event, "NATS complains");
+            }
+            other => tracing::debug!("NATS: {other}"),
+        }
+    }
+
+    fn is_news(&self, complaint: &str) -> bool {
+        let now = Instant::now();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = last
+            .as_ref()
+            .is_some_and(|(text, at)| text == complaint && now < *at + REPEATED);
+        if !is_old {
+            *last = Some((complaint.to_owned(), now));
+        }
+        !is_old
     }
 }
 
@@ -149,6 +195,16 @@ mod tests {
         assert_eq!(found("nats://me@h"), expected("me", ""));
         assert_eq!(found("nats://h"), None);
         assert_eq!(found("h:4222"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_complaint_is_told_once_a_minute() {
+        let complaints = Complaints::default();
+        assert!(complaints.is_news("a"));
+        assert!(!complaints.is_news("a"));
+        assert!(complaints.is_news("b"));
+        tokio::time::advance(REPEATED).await;
+        assert!(complaints.is_news("b"));
     }
 
     #[test]

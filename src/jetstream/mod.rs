@@ -154,6 +154,9 @@
 //! | error | `JetStream can never store an event`: it is larger than the server's `max_payload` |
 //! | error | `events are lost: they were too old for the stream before the endpoint had them` |
 //! | error | `a message of the stream is not an event: it becomes a dead letter` |
+//! | error | `JetStream delivers nothing of a partition to an endpoint`: for 10 s, with the server's reason |
+//! | warn | `NATS complains`: such as of missing permissions, once a minute |
+//! | warn | `no worker delivers to this endpoint, …`: its consumers keep events in the stream |
 //! | warn | `the consumers have no pin, …`: the server is older than 2.11, or was when they were created |
 //! | warn | `JetStream does not store events: they wait`, with the reason |
 //! | warn | `the connection to NATS is lost: trying again` |
@@ -166,7 +169,9 @@ mod consumer;
 mod error;
 mod message;
 mod metrics;
+mod patience;
 mod publisher;
+mod removal;
 mod roster;
 mod settings;
 mod shared;

@@ -107,26 +107,24 @@ impl Publisher {
 
     /// Publishes an event until it is stored. Fails if it never can be.
     async fn publish(&mut self, event: &SharedEvent) -> Result<(), SinkError> {
-        let Message {
-            subject,
-            headers,
-            payload,
-        } = Message::new(&self.prefix, self.partition, event);
         let mut first = true;
         loop {
             connected(&self.shared.client).await;
             if !std::mem::replace(&mut first, false) {
                 self.shared.retries();
             }
+            // Made anew for each attempt: nearly all succeed at the first, which need no
+            // copy then.
+            let Message {
+                subject,
+                headers,
+                payload,
+            } = Message::new(&self.prefix, self.partition, event);
             let request = Request::new()
-                .headers(headers.clone())
-                .payload(payload.clone())
+                .headers(headers)
+                .payload(payload)
                 .timeout(Some(ACK_TIMEOUT));
-            let answer = self
-                .shared
-                .client
-                .send_request(subject.clone(), request)
-                .await;
+            let answer = self.shared.client.send_request(subject, request).await;
             let outcome = match answer {
                 Ok(message) => read(&message.payload),
                 Err(error) => match error.kind() {

@@ -40,6 +40,7 @@ impl Roster {
                     if let Ok(heard) = serde_json::from_slice(&message.payload)
                         && self.members.hear(Instant::now(), heard)
                     {
+                        // The other worker has just started and does not know this one.
                         self.tell(false).await;
                     }
                 }
@@ -55,10 +56,16 @@ impl Roster {
             if now >= look {
                 look = now + self.every;
                 let own = self.looked_after();
-                // Bounded, because this worker does not announce itself meanwhile.
-                let _late = timeout(PRESENCE, self.upkeep.look(&own)).await;
+                // Bounded: while it lasts, nobody hears of this worker.
+                let upkeep = self.upkeep.look(&own, &self.members);
+                if timeout(PRESENCE, upkeep).await.is_err() {
+                    // There is more to do.
+                    look = now + 2 * PRESENCE;
+                }
             }
         }
+        // The consumers give up their partitions. Other workers need not wait until this one
+        // counts as gone.
         self.assignment.send_replace(None);
         self.tell(true).await;
     }

@@ -211,9 +211,9 @@ impl JetStream {
         self
     }
 
-    /// Sets how long [`sink`](Self::sink) tries to reach a server and its
-    /// JetStream. After that, a lost connection is restored without a time limit. Defaults
-    /// to 10 s.
+    /// Sets for how long [`sink`](Self::sink) and [`worker`](Self::worker) try to reach a
+    /// server, and for how long they wait for its JetStream after that. Later disconnects
+    /// are waited out without a limit. Defaults to 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;

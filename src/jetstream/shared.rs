@@ -80,6 +80,7 @@ impl Shared {
             most_bytes,
             waiting,
         } = &self.bounds;
+        // The channel's lock is held meanwhile, so that two writers cannot take the same room.
         let taken = waiting.send_if_modified(|(events, taken)| {
             let fits = *events < *most_events && bytes <= most_bytes.saturating_sub(*taken);
             if fits {

@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamByNameErrorKind};
@@ -18,14 +17,12 @@ use tokio::time::Instant;
 
 use super::connection::is_at_least;
 use super::error::{JetStreamError, Kind};
+use super::patience::{is_temporary, no_answer, patiently};
 use super::settings::JetStream;
 use super::subject;
 
 /// The key of the number of partitions in a stream's metadata.
 const PARTITIONS: &str = "tower-registry-notifications.partitions";
-
-/// The pause before JetStream is asked again while it starts.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Returns the name of the stream, which exists and fits the settings.
 pub(super) async fn ensure(
@@ -34,15 +31,7 @@ pub(super) async fn ensure(
 ) -> Result<String, JetStreamError> {
     let context = jetstream::new(client.clone());
     let deadline = Instant::now() + settings.connect_timeout;
-    loop {
-        match attempt(&context, settings).await {
-            // JetStream is still starting or electing a leader.
-            Err(error) if error.is_unreachable() && Instant::now() < deadline => {
-                tokio::time::sleep(PAUSE).await;
-            }
-            answer => return answer,
-        }
-    }
+    patiently(deadline, || attempt(&context, settings)).await
 }
 
 async fn attempt(context: &Context, settings: &JetStream) -> Result<String, JetStreamError> {
@@ -77,17 +66,7 @@ async fn attempt(context: &Context, settings: &JetStream) -> Result<String, JetS
 /// `JSStreamNameExistErr`.
 const NAME_IN_USE: u64 = 10058;
 
-/// Whether the error will pass by itself: 503, such as without a leader.
-fn is_temporary(error: &jetstream::Error) -> bool {
-    const NOT_ENABLED_FOR_ACCOUNT: u64 = 10039;
-    error.code() == 503 && error.error_code().0 != NOT_ENABLED_FOR_ACCOUNT
-}
-
-fn no_answer(error: impl std::error::Error + Send + Sync + 'static) -> JetStreamError {
-    JetStreamError::new(Kind::Unreachable, "JetStream does not answer").because(error)
-}
-
-/// Returns the configuration of a stream that is created.
+/// The configuration of a stream that is created.
 fn wanted(settings: &JetStream, version: &str) -> Config {
     let keeps_metadata = is_at_least(version, 2, 10);
     let (name, partitions) = (&settings.stream, settings.partitions);

@@ -1,47 +1,57 @@
 //! Removes events that every endpoint has, and notices events that the stream dropped by
 //! age: [`Upkeep`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::consumer::Info;
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use futures_util::TryStreamExt as _;
 
+use super::balance::Members;
+use super::consumer::endpoint_of;
 use super::metrics;
 use super::subject;
 
-/// The upkeep of the stream by one worker.
+/// The most endpoints without a worker that are told of: names come from the network.
+const MOST_ORPHANS: usize = 100;
+
+/// Looks after the stream on behalf of a worker.
 pub(super) struct Upkeep {
     pub(super) stream: Stream,
     pub(super) prefix: String,
     /// Whether events that every endpoint has are kept until they are too old.
     pub(super) keeps: bool,
-    /// The endpoints by the names of their consumers.
-    pub(super) endpoints: HashMap<String, String>,
     /// The age at which the stream drops events.
     pub(super) max_age: Duration,
     /// For each consumer the oldest event that it did not have at the last look, and when
     /// that was stored.
     pub(super) oldest: HashMap<String, (u64, SystemTime)>,
-    /// How often events dropped by age were noticed.
+    /// Whether the server can purge subjects of consumers that have events under way.
+    pub(super) purges: bool,
+    /// Up to where the events of partitions are removed.
+    pub(super) removed: HashMap<u16, u64>,
+    /// The endpoints without a worker that were told of.
+    pub(super) orphans: HashSet<String>,
+    /// How often it was noticed that events were lost.
     pub(super) aged_out: Arc<AtomicU64>,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Upkeep {
-    /// Looks at the partitions of `own`, which this worker serves.
-    pub(super) async fn look(&mut self, own: &[u16]) {
-        if let Err(error) = self.try_look(own).await {
+    /// Looks at the partitions of `own`, which this worker serves. `members` knows the
+    /// endpoints that have workers.
+    pub(super) async fn look(&mut self, own: &[u16], members: &Members) {
+        if let Err(error) = self.try_look(own, members).await {
             tracing::debug!(error, "the stream cannot be looked after");
         }
     }
 
-    async fn try_look(&mut self, own: &[u16]) -> Result<(), Failure> {
-        // All consumers count, including those that do not belong to workers.
+    async fn try_look(&mut self, own: &[u16], members: &Members) -> Result<(), Failure> {
+        // Of all workers, and of whoever else consumes.
         let consumers: Vec<_> = self.stream.consumers().try_collect().await?;
         for partition in own {
             let subject = subject::of_partition(&self.prefix, *partition);
@@ -50,37 +60,82 @@ impl Upkeep {
                 .filter(|it| overlaps(it, &subject, &self.prefix));
             let concerned: Vec<_> = concerned.collect();
             for consumer in &concerned {
-                self.notice(consumer, &subject).await?;
+                match endpoint_of(&consumer.name) {
+                    Some((endpoint, _)) if members.own().endpoints.contains(&endpoint) => {
+                        self.notice(consumer, &endpoint, &subject).await?;
+                    }
+                    Some((endpoint, _)) if !members.deliver_to(&endpoint) => {
+                        self.tell_of_orphan(endpoint);
+                    }
+                    _ => {}
+                }
             }
             let floor = concerned
                 .iter()
                 .map(|it| it.ack_floor.stream_sequence)
                 .min();
             // A consumer that has acknowledged nothing yet has the floor 0.
-            let Some(floor) = floor.filter(|floor| *floor > 0 && !self.keeps) else {
-                continue;
-            };
-            // Events from this sequence on are kept.
-            self.stream
-                .purge()
-                .filter(&subject)
-                .sequence(floor + 1)
-                .await?;
+            let is_news = |floor: &u64| self.removed.get(partition) != Some(floor);
+            if let Some(floor) = floor.filter(|floor| *floor > 0 && !self.keeps && is_news(floor)) {
+                self.remove(&subject, floor).await?;
+                self.removed.insert(*partition, floor);
+            }
         }
         Ok(())
+    }
+
+    /// Removes the events of a partition up to a sequence.
+    ///
+    /// Servers such as 2.9 forget what a consumer has under way when its subjects are
+    /// purged, also what stays: it would not be delivered again after the death of its
+    /// worker, and the next event be delivered beside it. There the events are removed one
+    /// by one, which leaves consumers alone.
+    async fn remove(&self, subject: &str, floor: u64) -> Result<(), Failure> {
+        if self.purges {
+            // Events from this sequence on are kept.
+            let purge = self.stream.purge().filter(subject).sequence(floor + 1);
+            purge.await?;
+            return Ok(());
+        }
+        let mut next = 1;
+        loop {
+            let first = self.stream.get_first_raw_message_by_subject(subject, next);
+            let sequence = match first.await {
+                Ok(message) if message.sequence <= floor => message.sequence,
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            self.stream.delete_message(sequence).await?;
+            next = sequence + 1;
+        }
+    }
+
+    /// Tells, once, of an endpoint whose consumers have no worker.
+    fn tell_of_orphan(&mut self, endpoint: String) {
+        if self.orphans.len() < MOST_ORPHANS && self.orphans.insert(endpoint.clone()) {
+            tracing::warn!(
+                endpoint,
+                "no worker delivers to this endpoint, and its consumers keep events in the stream \
+                 until they are too old: start a worker for it, or remove it with \
+                 `JetStream::remove_endpoint`"
+            );
+        }
     }
 
     /// Notices whether the stream has dropped, by age, an event that a consumer of
     /// ours did not have.
     ///
-    /// The server moves the floor of a consumer past the events that it drops, so the floor
-    /// does not show it. But if the event that waited longest at the last look is gone at
-    /// an age at which the stream drops events, it was dropped, or acknowledged at the last
-    /// moment.
-    async fn notice(&mut self, consumer: &Info, subject: &str) -> Result<(), Failure> {
-        let Some(endpoint) = self.endpoints.get(&consumer.name) else {
-            return Ok(());
-        };
+    /// The server moves the floor of a consumer past what it drops, so that the floor
+    /// says nothing. But an event that was the oldest to wait at the last look, and is
+    /// gone at an age at which the stream drops it, was dropped, or acknowledged at
+    /// the last moment.
+    async fn notice(
+        &mut self,
+        consumer: &Info,
+        endpoint: &str,
+        subject: &str,
+    ) -> Result<(), Failure> {
         let floor = consumer.ack_floor.stream_sequence;
         let waits = consumer.num_pending > 0 || consumer.num_ack_pending > 0;
         let oldest = match waits {

@@ -1,6 +1,6 @@
 //! The side that delivers: [`JetStreamWorker`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,9 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::balance::{Members, Presence};
-use super::connection::{self, is_connected};
-use super::consumer::{Assignment, Lag, Prepared, Waits, consumer_name};
+use super::connection::{self, is_at_least, is_connected};
+use super::consumer::{Assignment, Lag, Place, Prepared, Waits};
 use super::error::{JetStreamError, Kind};
+use super::patience::{no_answer, patiently};
 use super::roster::Roster;
 use super::settings::JetStream;
 use super::upkeep::Upkeep;
@@ -39,6 +40,10 @@ use crate::shutdown::ShutdownReport;
 /// - `queue_events`, `queue_bytes` and `overflow` of endpoints have no effect: events
 ///   wait in the stream.
 /// - An event whose dead letter no sink keeps is lost, as without a stream.
+///
+/// The name of an endpoint is its identity. Workers that differ in the settings of an
+/// endpoint deliver each its partitions as it is configured, as they do while they are
+/// updated one by one.
 #[derive(Clone)]
 pub struct JetStreamWorker(Arc<Inner>);
 
@@ -65,9 +70,10 @@ impl JetStream {
     /// to deliver to the endpoints of `endpoints`, which must have no other sinks.
     /// Metrics go to the recorder that is installed then.
     ///
-    /// An endpoint without consumers gets all events that the stream has. If no worker has
-    /// an endpoint any more, delete its consumers: until then they keep events from being
-    /// removed before they are too old.
+    /// An endpoint without consumers gets all events that the stream has. The
+    /// consumers of an endpoint that no worker has any more keep events from being
+    /// removed until they are too old, which is logged:
+    /// [remove them](Self::remove_endpoint).
     ///
     /// # Errors
     ///
@@ -79,30 +85,46 @@ impl JetStream {
         endpoints: NotifierBuilder,
     ) -> Result<JetStreamWorker, JetStreamError> {
         let settings = self.checked()?;
-        if endpoints.has_sinks() {
-            let message = "a worker has endpoints only: it can have no other sinks";
-            return Err(JetStreamError::new(Kind::Setting, message));
-        }
-        if endpoints.has_sequences() {
-            let message = "a worker cannot number events: other workers deliver some of \
-                           them. Remove `sequence` from its endpoints";
-            return Err(JetStreamError::new(Kind::Setting, message));
-        }
+        check(&endpoints)?;
         let client = connection::connect(settings).await?;
         let name = stream::ensure(&client, settings).await?;
-        let found = jetstream::new(client.clone()).get_stream(&name).await;
-        let found = found.map_err(|error| {
-            JetStreamError::new(Kind::Unreachable, "JetStream does not answer").because(error)
-        })?;
+        let deadline = Instant::now() + settings.connect_timeout;
+        let context = jetstream::new(client.clone());
+        let find = || async { context.get_stream(&name).await.map_err(no_answer) };
+        let stream = patiently(deadline, find).await?;
         metrics::register_worker();
-        Start {
+        let start = Start {
             settings,
             client,
-            stream: found,
-        }
-        .start(endpoints)
-        .await
+            stream,
+            deadline,
+        };
+        start.start(endpoints).await
     }
+}
+
+/// Refuses what has no meaning for a worker.
+fn check(endpoints: &NotifierBuilder) -> Result<(), JetStreamError> {
+    let wrong = |message| Err(JetStreamError::new(Kind::Setting, message));
+    if endpoints.has_sinks() {
+        return wrong("a worker has endpoints only: it can have no other sinks");
+    }
+    if endpoints.has_journal() {
+        return wrong(
+            "a worker can have no journal: its events are in the stream. Remove `journal` from \
+             its configuration",
+        );
+    }
+    if endpoints.has_sequences() {
+        return wrong(
+            "a worker cannot number events: other workers deliver some of them. Remove \
+             `sequence` from its endpoints",
+        );
+    }
+    if !endpoints.has_endpoints() {
+        return wrong("a worker needs an endpoint that is not disabled");
+    }
+    Ok(())
 }
 
 /// A worker that starts.
@@ -110,38 +132,44 @@ struct Start<'a> {
     settings: &'a JetStream,
     client: Client,
     stream: Stream,
+    /// Until when JetStream is asked again while it does not answer.
+    deadline: Instant,
 }
 
 impl Start<'_> {
     async fn start(self, endpoints: NotifierBuilder) -> Result<JetStreamWorker, JetStreamError> {
         let settings = self.settings;
         let names = endpoints.endpoint_names();
-        let version = self.client.server_info().version;
-        let waits = Waits {
-            ack: settings.ack_wait,
-            pin: settings.ack_wait * 2 / 3,
-        };
-        let mut prepared = HashMap::new();
-        for name in &names {
-            let (prefix, partitions) = (&settings.prefix, settings.partitions);
-            let consumers = (name.as_str(), partitions);
-            let own = Prepared::new(&self.stream, &version, prefix, consumers, waits).await?;
-            prepared.insert(name.clone(), own);
-        }
+        let stream = self.stream.cached_info().config.name.clone();
+        let prepared = names
+            .iter()
+            .map(|name| (name.clone(), Prepared::new(&stream)));
+        let mut prepared: HashMap<_, _> = prepared.collect();
+        // Before consumers are created, in case that an endpoint is not valid.
         let notifier = endpoints.build_over(|name| Some(prepared.get(name)?.store()));
         let notifier = notifier.map_err(|error| {
             JetStreamError::new(Kind::Setting, "an endpoint is not valid").because(error)
         })?;
         let (assignment, assigned) = watch::channel(Some(Arc::default()));
         let (mut tasks, mut lags) = (Vec::new(), Vec::new());
-        let stream = self.stream.cached_info().config.name.clone();
+        let place = Place {
+            client: &self.client,
+            stream: &self.stream,
+            version: &self.client.server_info().version,
+            prefix: &settings.prefix,
+            partitions: settings.partitions,
+            waits: Waits {
+                ack: settings.ack_wait,
+                pin: settings.ack_wait * 2 / 3,
+            },
+            deadline: self.deadline,
+        };
         for endpoint in notifier.endpoints() {
             let Some(own) = prepared.remove(endpoint.name()) else {
                 continue;
             };
-            let (client, endpoint) = (self.client.clone(), endpoint.clone());
             let name = endpoint.name().to_owned();
-            let consumer = own.into_consumer(client, stream.clone(), endpoint, assigned.clone());
+            let consumer = own.into_consumer(&place, endpoint.clone(), assigned.clone());
             let (consumer, lag) = consumer.await?;
             tasks.push(tokio::spawn(consumer.run()));
             lags.push((name, lag));
@@ -181,19 +209,15 @@ impl Start<'_> {
             .map_err(|error| {
                 JetStreamError::new(Kind::Unreachable, "cannot subscribe to NATS").because(error)
             })?;
-        let mut consumers = HashMap::new();
-        for endpoint in &endpoints {
-            for partition in 0..settings.partitions {
-                consumers.insert(consumer_name(endpoint, partition), endpoint.clone());
-            }
-        }
         let upkeep = Upkeep {
             stream: self.stream.clone(),
             prefix: settings.prefix.clone(),
             keeps: settings.keep_acknowledged,
-            endpoints: consumers,
             max_age: settings.max_age,
             oldest: HashMap::new(),
+            purges: is_at_least(&self.client.server_info().version, 2, 10),
+            removed: HashMap::new(),
+            orphans: HashSet::new(),
             aged_out,
         };
         let own = Presence {
@@ -323,15 +347,38 @@ pub struct JetStreamLag {
 mod tests {
     use super::*;
     use crate::endpoint::Endpoint;
+    use crate::sink::ChannelSink;
 
     #[tokio::test]
-    async fn a_worker_numbers_no_events() {
-        let endpoint = Endpoint::new("e", "http://receiver").sequence(true);
-        let endpoints = Notifier::builder().endpoint(endpoint);
-        // Nobody listens there, and nobody is asked.
+    async fn what_has_no_meaning_for_a_worker_is_refused() {
+        let endpoint = || Endpoint::new("e", "http://receiver");
+        let with = |endpoint| Notifier::builder().endpoint(endpoint);
+        let wrong = [
+            ("sequence", with(endpoint().sequence(true))),
+            ("needs an endpoint", with(endpoint().disabled(true))),
+            ("needs an endpoint", Notifier::builder()),
+            ("other sinks", with(endpoint()).sink(ChannelSink::new(1).0)),
+        ];
+        for (word, endpoints) in wrong {
+            // Nobody listens there, and nobody is asked.
+            let stream = JetStream::new("nats://127.0.0.1:1");
+            let error = stream.worker(endpoints).await.unwrap_err();
+            assert!(error.is_setting(), "{error}");
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
+    /// Its events would be in the journal, which has none of the stream's.
+    #[cfg(feature = "journal")]
+    #[tokio::test]
+    async fn a_worker_has_no_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = crate::journal::Journal::open(folder.path().join("journal")).unwrap();
+        let endpoint = Endpoint::new("e", "http://receiver");
+        let endpoints = Notifier::builder().endpoint(endpoint).journal(journal);
         let stream = JetStream::new("nats://127.0.0.1:1");
         let error = stream.worker(endpoints).await.unwrap_err();
         assert!(error.is_setting(), "{error}");
-        assert!(error.to_string().contains("sequence"), "{error}");
+        assert!(error.to_string().contains("journal"), "{error}");
     }
 }

@@ -79,6 +79,8 @@ impl<'txn> Batch<'txn> {
 
     /// Writes the state, and returns it.
     pub(super) fn finish(mut self) -> Result<State, JournalError> {
+        // The chunk at the lowest cursor has the oldest event that waits. If that endpoint has
+        // settled the first events of the chunk, the time is a little too early.
         let waiting = self.state.endpoints.iter().filter(|it| it.waiting > 0);
         self.state.oldest = match waiting.map(|it| it.cursor).min() {
             Some(cursor) => self.row_from(cursor)?.map_or(0, |(_, row)| row.oldest),

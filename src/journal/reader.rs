@@ -282,6 +282,7 @@ fn page(database: &Database, read: &Read, settled: &HashSet<u64>) -> Result<Foun
     let mut last = None;
     for (looked, found) in snapshot.rows(from)?.enumerate() {
         let (first, row) = found?;
+        // A damaged tree may lead back to rows that have been read, again and again.
         if last.replace(first).is_some_and(|last| first <= last) {
             return Err(JournalError::disordered());
         }
@@ -330,6 +331,7 @@ impl Filling<'_> {
         row: &Row,
         chunk: &Chunk,
     ) -> Result<bool, Damage> {
+        // Both were written in one commit, so one of them is damaged.
         if chunk.count != row.count {
             return Err(Damage::Content);
         }

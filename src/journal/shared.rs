@@ -46,6 +46,7 @@ impl Attachment {
         let mut attached = lock(&self.shared.attached);
         let ours = attached.take_if(|it| Arc::ptr_eq(it, &self.attached));
         drop(attached);
+        // The consumer is dropped without the lock, because its queues may call the journal.
         drop(ours);
     }
 }

@@ -21,7 +21,7 @@ use crate::host::is_valid_in_url;
 use crate::in_flight::InFlight;
 use crate::queue::Store;
 use crate::redact::shown_name;
-use crate::sink::{Broadcaster, Counted, Destination, Plain, Sink, Totals};
+use crate::sink::{Counted, Destination, Destinations, Plain, Sink, Totals};
 use crate::worker_runtime::WorkerRuntime;
 
 /// Configures a [`Notifier`].
@@ -237,28 +237,21 @@ impl NotifierBuilder {
             clock: self.clock,
         };
         let parts = Parts::start(under, checked, &source, runtime)?;
-        let mut sinks = self.sinks;
-        let plain = sinks.iter().map(|sink| Arc::new(Plain(sink.clone())) as _);
+        let plain = self.sinks.into_iter().map(|it| Arc::new(Plain(it)) as _);
         let mut destinations: Vec<Arc<dyn Destination>> = plain.collect();
         match &parts.journal {
-            Some(journal) => {
-                sinks.push(journal.sink());
-                destinations.push(journal.destination());
-            }
-            None => {
-                let endpoints = || parts.endpoints.iter().cloned();
-                sinks.extend(endpoints().map(|it| it as Arc<dyn Sink>));
-                destinations.extend(endpoints().map(|it| it as Arc<dyn Destination>));
-            }
+            Some(journal) => destinations.push(journal.destination()),
+            None => destinations.extend(parts.endpoints.iter().map(|it| it.clone() as _)),
         }
+        let destinations = Destinations::new(destinations);
         let totals = Totals::registered();
         Ok(Notifier(Arc::new(Inner {
             source: Arc::new(source),
             include_references: self.include_references,
-            sink: Arc::new(Counted::new(Broadcaster::new(sinks), totals.clone())),
+            sink: Arc::new(Counted::new(destinations.clone(), totals.clone())),
             totals,
             started_at: SystemTime::now(),
-            destinations: destinations.into(),
+            destinations,
             endpoints: parts.endpoints,
             journal: parts.journal,
             tasks: Mutex::new(parts.tasks),

@@ -9,7 +9,7 @@ use crate::dead_letter::DeadLetter;
 use crate::endpoint::{Backing, Running};
 use crate::error::BuildError;
 use crate::event::SourceRecord;
-use crate::sink::{Acceptance, Destination, Sink};
+use crate::sink::{Acceptance, Destination};
 
 pub(super) type Journal = Infallible;
 
@@ -39,10 +39,6 @@ impl Starting {
 pub(super) struct Journaled(Infallible);
 
 impl Journaled {
-    pub(super) fn sink(&self) -> Arc<dyn Sink> {
-        match self.0 {}
-    }
-
     pub(super) fn destination(&self) -> Arc<dyn Destination> {
         match self.0 {}
     }

@@ -15,7 +15,7 @@ use crate::endpoint::Running;
 use crate::endpoint::dead_letter::DeadLetter;
 use crate::event::{RequestRecord, SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
-use crate::sink::{Acceptance, Counted, Destination, RetryingSink, Sink, SinkError, Totals};
+use crate::sink::{Acceptance, Counted, Destinations, RetryingSink, Sink, SinkError, Totals};
 
 /// Owns the endpoints, the other sinks and their tasks.
 ///
@@ -146,7 +146,7 @@ pub(super) struct Inner {
     pub(super) include_references: bool,
     pub(super) sink: Arc<dyn Sink>,
     /// The endpoints and sinks one by one, for writes that are retried separately.
-    pub(super) destinations: Arc<[Arc<dyn Destination>]>,
+    pub(super) destinations: Destinations,
     pub(super) totals: Totals,
     pub(super) started_at: SystemTime,
     pub(super) endpoints: Vec<Arc<Running>>,

@@ -17,12 +17,17 @@ use crate::event::SharedEvent;
 pub(crate) struct Admission<'a> {
     pub(crate) event: &'a SharedEvent,
     pub(crate) numbering: Numbering,
+    /// When it was accepted: the start of its age.
+    pub(crate) since: Instant,
 }
 
 impl<'a> From<&'a SharedEvent> for Admission<'a> {
     fn from(event: &'a SharedEvent) -> Self {
-        let numbering = Numbering::Next;
-        Self { event, numbering }
+        Self {
+            event,
+            numbering: Numbering::Next,
+            since: Instant::now(),
+        }
     }
 }
 
@@ -38,17 +43,22 @@ impl Queue {
     /// If the queue has a store, the event is in memory only, and comes after everything
     /// that the store has offered.
     pub(crate) fn push<'a>(&self, write: impl Into<Admission<'a>>) -> Result<(), Refused> {
-        let Admission { event, numbering } = write.into();
+        let Admission {
+            event,
+            numbering,
+            since,
+        } = write.into();
+        let memory = memory_of(event);
         let mut state = self.state();
-        state.check_open(event)?;
+        state.check_open(memory)?;
         // Writers that wait come first, even if this smaller event would fit.
         if !state.waiters.is_empty() {
             return Err(Refused::Full);
         }
-        state.bounds.check(memory_of(event))?;
-        state.admit(event.clone(), numbering, Instant::now());
+        state.bounds.check(memory)?;
+        let wakes = state.admit(event.clone(), numbering, since);
         drop(state);
-        self.changed.notify_one();
+        self.wake(wakes);
         Ok(())
     }
 
@@ -59,15 +69,20 @@ impl Queue {
         write: impl Into<Admission<'a>>,
         dropped: &mut Vec<Entry>,
     ) -> Result<(), Refused> {
-        let Admission { event, numbering } = write.into();
+        let Admission {
+            event,
+            numbering,
+            since,
+        } = write.into();
+        let memory = memory_of(event);
         let mut state = self.state();
-        state.check_open(event)?;
+        state.check_open(memory)?;
         // Events that the reader has cannot be dropped. If they leave no room, dropping the
         // others would not help.
-        if !state.bounds.can_make_room(memory_of(event)) {
+        if !state.bounds.can_make_room(memory) {
             return Err(Refused::Full);
         }
-        while state.bounds.check(memory_of(event)).is_err() {
+        while state.bounds.check(memory).is_err() {
             let Some(oldest) = state.lanes.drop_oldest() else {
                 return Err(Refused::Full);
             };
@@ -75,9 +90,9 @@ impl Queue {
             state.window.ends(&oldest);
             dropped.push(oldest);
         }
-        state.admit(event.clone(), numbering, Instant::now());
+        let wakes = state.admit(event.clone(), numbering, since);
         drop(state);
-        self.changed.notify_one();
+        self.wake(wakes);
         Ok(())
     }
 
@@ -90,16 +105,21 @@ impl Queue {
         self: &Arc<Self>,
         write: impl Into<Admission<'a>>,
     ) -> Result<Option<Waiter>, Refused> {
-        let Admission { event, numbering } = write.into();
+        let Admission {
+            event,
+            numbering,
+            since,
+        } = write.into();
+        let memory = memory_of(event);
         let mut state = self.state();
-        state.check_open(event)?;
-        if state.waiters.is_empty() && state.bounds.check(memory_of(event)).is_ok() {
-            state.admit(event.clone(), numbering, Instant::now());
+        state.check_open(memory)?;
+        if state.waiters.is_empty() && state.bounds.check(memory).is_ok() {
+            let wakes = state.admit(event.clone(), numbering, since);
             drop(state);
-            self.changed.notify_one();
+            self.wake(wakes);
             return Ok(None);
         }
-        let (ticket, answer) = state.waiters.add(event.clone(), numbering);
+        let (ticket, answer) = state.waiters.add(event.clone(), numbering, since);
         Ok(Some(Waiter::new(self.clone(), ticket, answer)))
     }
 }

@@ -89,6 +89,14 @@ impl Rest {
 }
 
 impl Lane {
+    /// Returns the lane of a repository that has events under way, and none aside.
+    pub(super) fn busy() -> Self {
+        Self {
+            busy: true,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn first(&self) -> Option<&Slot> {
         self.aside.front()
     }

@@ -11,7 +11,7 @@
 //! from memory and loaded again when their turn comes. A repository whose events fail for
 //! days then costs a handful of events, however many wait behind the first.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque, hash_map};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -165,24 +165,39 @@ impl Lanes {
 
     /// Makes the repository busy. Returns `None` if it was busy already.
     pub(super) fn occupy(&mut self, repository: &str) -> Option<Arc<str>> {
-        let key = match self.lanes.get_key_value(repository) {
-            Some((_, lane)) if lane.busy => return None,
-            Some((key, _)) => key.clone(),
-            None => repository.into(),
+        let Some((key, lane)) = self.lanes.get_key_value(repository) else {
+            // Most have no events aside, and are in no index.
+            let key: Arc<str> = repository.into();
+            self.lanes.insert(key.clone(), Lane::busy());
+            return Some(key);
         };
+        if lane.busy {
+            return None;
+        }
+        let key = key.clone();
         self.unindex(&key);
-        self.lanes.entry(key.clone()).or_default().busy = true;
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.busy = true;
+        }
         self.index(&key);
         Some(key)
     }
 
     /// Ends that the repository is busy.
-    pub(super) fn free(&mut self, repository: &Arc<str>) {
-        self.unindex(repository);
-        if let Some(lane) = self.lanes.get_mut(repository) {
-            lane.busy = false;
-            self.index_or_remove(repository);
+    pub(super) fn free(&mut self, repository: Arc<str>) {
+        let hash_map::Entry::Occupied(found) = self.lanes.entry(repository) else {
+            return;
+        };
+        if found.get().is_empty() {
+            found.remove();
+            return;
         }
+        let repository = found.key().clone();
+        self.unindex(&repository);
+        if let Some(lane) = self.lanes.get_mut(&repository) {
+            lane.busy = false;
+        }
+        self.index(&repository);
     }
 
     /// Returns the first lane whose events are not in memory, and their positions in the

@@ -126,6 +126,13 @@ impl Queue {
         self.store.as_ref().map(|store| store.kept_in())
     }
 
+    /// Wakes the reader if it has to be told of an event.
+    pub(super) fn wake(&self, wakes: bool) {
+        if wakes {
+            self.changed.notify_one();
+        }
+    }
+
     /// Removes a writer that has stopped waiting. Returns `false` if it has its answer
     /// already.
     pub(super) fn withdraw(&self, ticket: u64) -> bool {
@@ -138,9 +145,7 @@ impl Queue {
         let more = state.serve();
         drop(state);
         drop(withdrawn);
-        if more {
-            self.changed.notify_one();
-        }
+        self.wake(more);
         true
     }
 }

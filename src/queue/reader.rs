@@ -83,29 +83,41 @@ impl Queue {
     /// Ends that the repositories of a batch are busy.
     pub(crate) fn release(&self, occupied: Occupied) {
         let mut state = self.state();
-        occupied.0.iter().for_each(|lane| state.lanes.free(lane));
+        occupied.0.into_iter().for_each(|it| state.lanes.free(it));
     }
 
-    /// Ends an event that was taken and delivered.
-    pub(crate) fn settle(&self, entry: &Entry) {
-        self.forget(entry);
-        if let (Some(store), Some(position)) = (&self.store, entry.position()) {
-            store.settle(position);
+    /// Ends events that were taken and delivered.
+    pub(crate) fn settle_all(&self, entries: &[Entry]) {
+        self.forget_all(entries);
+        if let Some(store) = &self.store {
+            let positions = entries.iter().filter_map(Entry::position);
+            positions.for_each(|it| store.settle(it));
         }
+    }
+
+    /// Ends one event that was taken and delivered.
+    #[cfg(test)]
+    pub(crate) fn settle(&self, entry: &Entry) {
+        self.settle_all(std::slice::from_ref(entry));
     }
 
     /// Ends that an event that was taken counts against the bounds. A store keeps it until
     /// it is settled.
     pub(crate) fn forget(&self, entry: &Entry) {
+        self.forget_all(std::slice::from_ref(entry));
+    }
+
+    fn forget_all(&self, entries: &[Entry]) {
         let mut state = self.state();
-        state.bounds.remove(entry.memory());
-        state.bounds.untake(entry.memory());
-        state.window.ends(entry);
-        let more = state.serve();
-        drop(state);
-        if more {
-            self.changed.notify_one();
+        for entry in entries {
+            let memory = entry.memory();
+            state.bounds.remove(memory);
+            state.bounds.untake(memory);
+            state.window.ends(entry);
         }
+        let wakes = state.serve();
+        drop(state);
+        self.wake(wakes);
     }
 
     /// Ends an event that was forgotten, or dropped for another: its dead letter

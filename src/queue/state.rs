@@ -46,25 +46,34 @@ impl State {
     }
 
     /// Refuses an event that would not be accepted even if there were room.
-    pub(super) fn check_open(&self, event: &SharedEvent) -> Result<(), Refused> {
+    pub(super) fn check_open(&self, memory: usize) -> Result<(), Refused> {
         if self.closed {
             return Err(Refused::Closed);
         }
-        self.bounds.check_size(memory_of(event))
+        self.bounds.check_size(memory)
     }
 
-    /// Accepts an event that is in memory only.
-    pub(super) fn admit(&mut self, event: SharedEvent, numbering: Numbering, since: Instant) {
+    /// Accepts an event that is in memory only. Returns whether the reader has to be
+    /// told: it takes events as long as there are any that it has not looked at, or is
+    /// told by something else that it may go on.
+    pub(super) fn admit(
+        &mut self,
+        event: SharedEvent,
+        numbering: Numbering,
+        since: Instant,
+    ) -> bool {
+        let wakes = self.lanes.is_looked_through();
         self.bounds.add(memory_of(&event));
         let number = self.numbers.take(numbering);
         if let Some(entry) = self.window.accept(event, number, since) {
             self.lanes.push(entry);
         }
         (self.accepted)(1);
+        wakes
     }
 
     /// Serves the writers that wait, in their order, as far as there is room. Returns
-    /// whether the reader has more to take.
+    /// whether the reader has to be told.
     pub(super) fn serve(&mut self) -> bool {
         let mut any = false;
         loop {
@@ -73,9 +82,8 @@ impl State {
             let Some(waiting) = self.waiters.pop_if(fits) else {
                 return any;
             };
-            self.admit(waiting.event.clone(), waiting.numbering, waiting.since);
+            any |= self.admit(waiting.event.clone(), waiting.numbering, waiting.since);
             waiting.answer(Ok(()));
-            any = true;
         }
     }
 }

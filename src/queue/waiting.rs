@@ -46,6 +46,7 @@ impl Waiters {
         &mut self,
         event: SharedEvent,
         numbering: Numbering,
+        since: Instant,
     ) -> (u64, oneshot::Receiver<Answer>) {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
@@ -54,7 +55,7 @@ impl Waiters {
             ticket,
             event,
             numbering,
-            since: Instant::now(),
+            since,
             answer,
         });
         (ticket, receiver)

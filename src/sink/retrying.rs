@@ -3,12 +3,12 @@
 //! Each destination is retried by itself, so that one that fails does not make the others
 //! get an event twice.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::destination::{Destination, Destinations, Offer, Turn, offer};
 use super::{Acceptance, Sink};
 use crate::event::SharedEvent;
 
@@ -16,48 +16,15 @@ use crate::event::SharedEvent;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Which of the offers of an event it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    First,
-    Again,
-    /// If the event is not accepted, it becomes a dead letter where there are any.
-    Last,
-}
-
-/// A destination of events that must not be lost.
-pub(crate) trait Destination: Send + Sync {
-    /// Whether an event would be accepted now.
-    fn is_ready(&self) -> bool;
-
-    /// Offers an event. If it is not accepted, it may be offered again.
-    fn offer(&self, event: &SharedEvent, turn: Turn) -> Acceptance;
-}
-
-/// Any sink. It has no dead letters.
-pub(crate) struct Plain(pub(crate) Arc<dyn Sink>);
-
-impl Destination for Plain {
-    /// Whether the sink is ready. A panic counts as not ready: the registry has acted by
-    /// then, and the other sinks must still get the event.
-    fn is_ready(&self) -> bool {
-        catch_unwind(AssertUnwindSafe(|| self.0.is_ready())).unwrap_or(false)
-    }
-
-    fn offer(&self, event: &SharedEvent, _: Turn) -> Acceptance {
-        Acceptance::catching(|| self.0.write(event))
-    }
-}
-
 /// A sink that writes every event to several destinations, to each until it
 /// accepts the event or a time limit has passed.
 pub(crate) struct RetryingSink {
-    destinations: Arc<[Arc<dyn Destination>]>,
+    destinations: Destinations,
     limit: Duration,
 }
 
 impl RetryingSink {
-    pub(crate) fn new(destinations: Arc<[Arc<dyn Destination>]>, limit: Duration) -> Self {
+    pub(crate) fn new(destinations: Destinations, limit: Duration) -> Self {
         Self {
             destinations,
             limit,
@@ -67,10 +34,11 @@ impl RetryingSink {
 
 impl Sink for RetryingSink {
     fn write(&self, event: &SharedEvent) -> Acceptance {
-        let deadline = Instant::now() + self.limit;
+        let once = Offer::now(event, Turn::First);
+        let deadline = once.at + self.limit;
         let write = |destination: &Arc<dyn Destination>| {
             // A destination that accepts at once, as nearly all do, needs no future.
-            let first = match destination.offer(event, Turn::First).answer() {
+            let first = match offer(&**destination, once).answer() {
                 Ok(Ok(())) => return Acceptance::accepted(),
                 Ok(Err(error)) => Acceptance::failed(error),
                 Err(pending) => pending,
@@ -81,7 +49,11 @@ impl Sink for RetryingSink {
     }
 
     fn is_ready(&self) -> bool {
-        self.destinations.iter().all(|it| it.is_ready())
+        self.destinations.is_ready()
+    }
+
+    fn close(&self) {
+        self.destinations.close();
     }
 }
 
@@ -93,6 +65,7 @@ fn retry(
     deadline: Instant,
 ) -> Acceptance {
     Acceptance::pending(async move {
+        let again = |turn| offer(&*destination, Offer::now(&event, turn));
         let mut answer = first.await;
         let mut pause = FIRST_PAUSE;
         while let Err(error) = &answer {
@@ -103,11 +76,11 @@ fn retry(
                 if !error.is_closed() {
                     tokio::time::sleep_until(deadline).await;
                 }
-                return destination.offer(&event, Turn::Last).await;
+                return again(Turn::Last).await;
             }
             tokio::time::sleep_until(next).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            answer = destination.offer(&event, Turn::Again).await;
+            answer = again(Turn::Again).await;
         }
         answer
     })
@@ -120,6 +93,7 @@ mod tests {
     use super::*;
     use crate::event::{Action, Event};
     use crate::sink::SinkError;
+    use crate::sink::destination::Plain;
 
     /// Accepts the event in its n-th attempt.
     struct Accepts {
@@ -145,7 +119,7 @@ mod tests {
         let destination =
             |sink: &Arc<Accepts>| -> Arc<dyn Destination> { Arc::new(Plain(sink.clone())) };
         let (first, fifth, never) = (sink(1), sink(5), sink(usize::MAX));
-        let sinks = [destination(&first), destination(&fifth)].into();
+        let sinks = Destinations::new([destination(&first), destination(&fifth)]);
         let limit = Duration::from_secs(60);
         let event = SharedEvent::from(Event::new(Action::Delete));
         RetryingSink::new(sinks, limit).write(&event).await.unwrap();
@@ -153,7 +127,8 @@ mod tests {
         assert_eq!((attempts(&first), attempts(&fifth)), (1, 5));
 
         let began = Instant::now();
-        let answer = RetryingSink::new([destination(&never)].into(), limit).write(&event);
+        let answer =
+            RetryingSink::new(Destinations::new([destination(&never)]), limit).write(&event);
         assert!(answer.await.unwrap_err().is_full());
         assert_eq!(began.elapsed(), limit);
         assert!((5..30).contains(&attempts(&never)));
@@ -180,7 +155,7 @@ mod tests {
         let sinks: [Arc<dyn Sink>; 2] = [Arc::new(Panics), accepts.clone()];
         let sinks = sinks.map(|sink| Arc::new(Plain(sink)) as Arc<dyn Destination>);
         let event = SharedEvent::from(Event::new(Action::Delete));
-        let retrying = RetryingSink::new(sinks.into(), Duration::from_secs(60));
+        let retrying = RetryingSink::new(Destinations::new(sinks), Duration::from_secs(60));
         assert!(!retrying.is_ready());
         assert!(retrying.write(&event).await.is_err());
         assert_eq!(accepts.attempts.load(Ordering::Relaxed), 1);

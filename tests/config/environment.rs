@@ -54,7 +54,12 @@ fn invalid_values_of_variables_are_named() {
         (
             "_ENDPOINTS",
             "[hush",
-            ": is not valid YAML: unclosed bracket '['",
+            ": is not valid YAML: unclosed bracket '[': a text may need quotes, like '\"@text\"'",
+        ),
+        (
+            "_ENDPOINTS_0_HEADERS_AUTHORIZATION",
+            "@hush",
+            ": is not valid YAML: unexpected character: `@': a text may need quotes, like '\"@text\"'",
         ),
         (
             "_ENDPOINTS",

@@ -77,6 +77,7 @@ fn a_file_without_the_section_has_no_endpoints() {
         "notifications:\n",
         "notifications: {}",
         "notifications: {endpoints: , events: }",
+        "notifications: {source: {addr: ''}}",
         "\u{feff}notifications: {endpoints: []}",
     ] {
         let builder = read(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));

@@ -132,3 +132,15 @@ async fn connections_above_the_limit_wait_and_the_log_says_so() {
     let said = |it: &&String| it.contains("1 connections are open, as many as --max-connections");
     assert_eq!(lines.iter().filter(said).count(), 1, "{lines:?}");
 }
+
+/// More connections than tokio can count, and longer than any process lives.
+#[tokio::test]
+async fn the_largest_limits_are_taken() {
+    let limits = Limits {
+        connections: usize::MAX,
+        head: HEAD,
+        idle: Duration::from_secs(u32::MAX.into()),
+    };
+    let address = limited(limits, Duration::ZERO).await;
+    assert_eq!(send(get(address, "/v2/")).await.status(), 200);
+}

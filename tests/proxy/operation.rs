@@ -291,7 +291,11 @@ fn wrong_options_are_named() {
         ("--upstream http://r --page=5000", "--page needs HOST:PORT"),
         (
             "--upstream http://r --timeout 0",
-            "--timeout needs a number",
+            "--timeout needs a number of seconds, at least 1",
+        ),
+        (
+            "--upstream http://r --timeout 18446744073709551615",
+            "--timeout needs a number of seconds, at least 1 and at most 4294967295",
         ),
         ("--upstream http://r --tls-cert c", "go together"),
         ("--upstream", "--upstream needs a value"),

@@ -16,7 +16,7 @@ use super::signature::Signer;
 use super::transport::Transport;
 use crate::endpoint::retry::{Retry, retry_after};
 use crate::error::with_causes;
-use crate::event::{Encoded, Encoding, content_type, envelope};
+use crate::event::{Encoded, Encoding, Format, content_type, envelope};
 use crate::queue::Entry;
 use crate::redact::without_user_info;
 
@@ -35,7 +35,8 @@ pub(crate) struct Poster {
     pub(crate) url: Uri,
     /// The URL as logs show it.
     pub(crate) shown_url: String,
-    pub(crate) headers: HeaderMap,
+    /// The headers that all requests have: with one event, and with several.
+    pub(crate) headers: [HeaderMap; 2],
     /// Secrets that are hidden in what a receiver answers.
     pub(crate) secrets: Secrets,
     pub(crate) signer: Option<Signer>,
@@ -74,17 +75,12 @@ impl Poster {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         let (body, format) = (request.body(), self.encoding.format);
+        let mut headers = self.headers[usize::from(events.len() > 1)].clone();
         // Configured headers replace ours. Of two with the same name, receivers look at
         // the first and proxies at either.
-        let mut headers = self.headers.clone();
-        headers.reserve(OURS);
         let mut ours = |(name, value)| {
             headers.entry(name).or_insert(value);
         };
-        let content_type = content_type(format, events.len() > 1);
-        ours((CONTENT_TYPE, HeaderValue::from_static(content_type)));
-        let agent = format.user_agent().unwrap_or(AGENT);
-        ours((USER_AGENT, HeaderValue::from_static(agent)));
         if let Some(Ok(trace)) = trace_parent.map(HeaderValue::from_str) {
             ours((TRACE_PARENT, trace));
         }
@@ -102,6 +98,22 @@ impl Poster {
         signers.map(|signer| signer.sign(body)).for_each(ours);
         *request.headers_mut() = headers;
         request
+    }
+
+    /// Returns the headers of requests with one event, and with several, that have these
+    /// headers.
+    pub(crate) fn headers(configured: &HeaderMap, format: Format) -> [HeaderMap; 2] {
+        let agent = format.user_agent().unwrap_or(AGENT);
+        [false, true].map(|batch| {
+            // With room for more, so that a copy need not be arranged anew.
+            let mut headers = HeaderMap::with_capacity(configured.len() + 2 + OURS);
+            headers.extend(configured.clone());
+            let content_type = HeaderValue::from_static(content_type(format, batch));
+            headers.entry(CONTENT_TYPE).or_insert(content_type);
+            let agent = HeaderValue::from_static(agent);
+            headers.entry(USER_AGENT).or_insert(agent);
+            headers
+        })
     }
 
     /// Returns the body of a request. A single event is not written as a batch even if
@@ -125,7 +137,8 @@ impl Poster {
                 let events = many.iter().zip(entries);
                 let number =
                     |(event, entry): (&Encoded, _)| sequence.attributes(event.event(), entry);
-                envelope(encoding, events.map(number)).into()
+                let events: Vec<_> = events.map(number).collect();
+                envelope(encoding, events.iter()).into()
             }
         }
     }

@@ -41,7 +41,9 @@ const ENCODED: &AsciiSet = &AsciiSet::EMPTY
 ///
 /// If the URL is not valid. The error says what to write instead.
 pub(crate) fn target(url: &str) -> Result<(Uri, Option<HeaderValue>), &'static str> {
-    if let Some(("unix" | "http+unix", _)) = url.split_once(':') {
+    let lower = url.to_ascii_lowercase();
+    let unix = ["unix:", "http+unix:", "http://unix:/", "https://unix:/"];
+    if unix.iter().any(|start| lower.starts_with(start)) {
         return Err(UNIX);
     }
     let rest = url.split_once("://").ok_or(URL)?.1;
@@ -169,10 +171,13 @@ mod tests {
             "unix:/run/hook.sock",
             "unix:///run/hook.sock",
             "http+unix://%2Frun%2Fhook",
+            "UNIX:/run/hook.sock",
+            "http://unix:/run/hook.sock:/events",
         ] {
             assert_eq!(target(url).unwrap_err(), UNIX, "{url}");
         }
         assert!(UNIX.contains("socat TCP-LISTEN"));
+        assert!(target("http://unix:8080/").is_ok() && target("http://unix/").is_ok());
     }
 
     #[test]

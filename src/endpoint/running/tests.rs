@@ -4,6 +4,19 @@ use crate::endpoint::Endpoint;
 use crate::event::{Action, Event};
 use crate::sink::Filter;
 
+/// Writes an event.
+fn write(running: &Running, event: &SharedEvent) -> Acceptance {
+    running.offer(Offer::now(event, Turn::Only))
+}
+
+/// Offers an event that will be offered again.
+fn try_accept(running: &Running, event: &SharedEvent) -> Result<(), SinkError> {
+    running
+        .offer(Offer::now(event, Turn::First))
+        .answer()
+        .unwrap()
+}
+
 fn event(repository: &str) -> SharedEvent {
     let mut event = Event::new(Action::Push);
     event.target.repository = repository.into();
@@ -34,18 +47,18 @@ fn running(overflow: Overflow) -> (Arc<Running>, DeadLetters, impl Future<Output
 async fn an_event_offered_repeatedly_becomes_one_letter() {
     let (running, mut letters, _worker) = running(Overflow::RejectNewest);
     assert!(running.is_ready());
-    running.try_accept(&event("a"), Turn::First).unwrap();
+    try_accept(&running, &event("a")).unwrap();
     assert!(running.is_ready());
-    running.try_accept(&event("a"), Turn::First).unwrap();
+    try_accept(&running, &event("a")).unwrap();
     assert!(!running.is_ready());
     let third = event("a");
     for _ in 0..5 {
-        assert_eq!(running.try_accept(&third, Turn::First), Err(Refused::Full));
+        assert!(try_accept(&running, &third).unwrap_err().is_full());
     }
     let status = running.status();
     assert_eq!((status.events, status.dead_letters), (2, 0));
     assert!(letters.try_recv().is_none());
-    let refused = running.refuse(&third, Refused::Full).await;
+    let refused = running.offer(Offer::now(&third, Turn::Last)).await;
     assert!(refused.unwrap_err().is_full());
     let status = running.status();
     assert_eq!((status.events, status.dead_letters, status.lost), (3, 1, 0));
@@ -61,8 +74,11 @@ async fn an_event_offered_repeatedly_becomes_one_letter() {
 async fn the_filter_counts_for_offers_and_refusals_too() {
     let (running, mut letters, _worker) = running(Overflow::RejectNewest);
     let unwanted = event("b");
-    running.try_accept(&unwanted, Turn::First).unwrap();
-    running.refuse(&unwanted, Refused::Full).await.unwrap();
+    try_accept(&running, &unwanted).unwrap();
+    running
+        .offer(Offer::now(&unwanted, Turn::Last))
+        .await
+        .unwrap();
     assert_eq!(running.status().events, 0);
     assert!(letters.try_recv().is_none());
 }
@@ -72,16 +88,13 @@ async fn a_closed_endpoint_is_not_ready_and_its_letters_say_why() {
     for overflow in [Overflow::RejectNewest, Overflow::DropOldest, Overflow::Wait] {
         let (running, mut letters, _worker) = running(overflow);
         for _ in 0..2 {
-            running.try_accept(&event("a"), Turn::First).unwrap();
+            try_accept(&running, &event("a")).unwrap();
         }
         assert_eq!(running.is_ready(), overflow == Overflow::DropOldest);
         running.close();
         assert!(!running.is_ready());
-        assert_eq!(
-            running.try_accept(&event("a"), Turn::First),
-            Err(Refused::Closed)
-        );
-        let late = running.write(&event("a")).await;
+        assert!(try_accept(&running, &event("a")).unwrap_err().is_closed());
+        let late = write(&running, &event("a")).await;
         assert!(late.unwrap_err().is_closed());
         assert_eq!(letters.try_recv().unwrap().reason, Reason::Shutdown);
     }
@@ -91,14 +104,11 @@ async fn a_closed_endpoint_is_not_ready_and_its_letters_say_why() {
 async fn a_write_that_waits_for_room_does_not_wait_when_it_is_only_offered() {
     let (running, mut letters, _worker) = running(Overflow::Wait);
     for _ in 0..2 {
-        running.try_accept(&event("a"), Turn::First).unwrap();
+        try_accept(&running, &event("a")).unwrap();
     }
-    assert_eq!(
-        running.try_accept(&event("a"), Turn::First),
-        Err(Refused::Full)
-    );
+    assert!(try_accept(&running, &event("a")).unwrap_err().is_full());
     // Nobody looks at this write, and yet its event ends.
-    drop(running.write(&event("a")));
+    drop(write(&running, &event("a")));
     assert_eq!(letters.try_recv().unwrap().reason, Reason::Overflow);
     let status = running.status();
     assert_eq!(
@@ -113,7 +123,7 @@ async fn a_dropped_worker_accounts_for_its_events() {
     let (running, _letters, worker) = running(Overflow::RejectNewest);
     let mut worker = Box::pin(worker);
     for _ in 0..2 {
-        running.try_accept(&event("a"), Turn::First).unwrap();
+        try_accept(&running, &event("a")).unwrap();
     }
     assert!(futures_util::poll!(&mut worker).is_pending());
     drop(worker);

@@ -11,7 +11,7 @@ impl Worker {
     pub(super) fn delivered(&mut self, id: u64, status: StatusCode, now: Instant) {
         if let Some(part) = self.in_flight.take_part(id) {
             self.counts.accepted(status, &part.entries, now);
-            part.entries.iter().for_each(|it| self.queue.settle(it));
+            self.queue.settle_all(&part.entries);
         }
         self.in_flight.advance(id, &self.queue, now);
     }

@@ -28,9 +28,9 @@ fn carries(event: &SharedEvent) -> bool {
     named && !event.repository().is_empty() && !event.registry_host().is_empty()
 }
 
-pub(super) fn write(json: &mut Json, event: &SharedEvent) {
+pub(super) fn write(json: &mut Json<'_>, event: &SharedEvent) {
     json.object(|json| {
-        distribution::id(json, &event.id());
+        distribution::id(json, key!("id"), &event.id());
         json.bytes(key!("timestamp"), |out| {
             timestamp::write(out, event.timestamp());
         });
@@ -39,14 +39,14 @@ pub(super) fn write(json: &mut Json, event: &SharedEvent) {
         json.object(|json| {
             json.non_empty(key!("mediaType"), event.media_type());
             json.not_zero(key!("size"), event.size());
-            json.non_empty(key!("digest"), event.digest());
+            json.non_empty(key!("digest"), &event.digest());
             json.not_zero(key!("length"), event.length());
             json.string(key!("repository"), event.repository());
             json.non_empty(key!("tag"), event.tag());
         });
         json.key(key!("request"));
         json.object(|json| {
-            distribution::id(json, &event.request_id());
+            distribution::id(json, key!("id"), &event.request_id());
             json.string(key!("host"), event.registry_host());
             json.string(key!("method"), event.request_method());
             json.string(key!("useragent"), event.user_agent());

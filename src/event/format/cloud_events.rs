@@ -44,8 +44,8 @@ const fn frame(before: &'static str, after: &'static str) -> Frame {
     }
 }
 
-pub(super) fn write(json: &mut Json, event: &SharedEvent) {
-    let type_and_source = |json: &mut Json| {
+pub(super) fn write(json: &mut Json<'_>, event: &SharedEvent) {
+    let type_and_source = |json: &mut Json<'_>| {
         let (kind, done) = (event.kind().as_str(), done(event.action()));
         json.plain(key!("type"), &["registry.", kind, ".", done, ".v1"]);
         source(json, event.source());
@@ -57,10 +57,10 @@ pub(super) fn write(json: &mut Json, event: &SharedEvent) {
 
 /// Writes an event. One closure writes its type and source, the other its data.
 pub(super) fn event(
-    json: &mut Json,
+    json: &mut Json<'_>,
     event: &SharedEvent,
-    type_and_source: impl FnOnce(&mut Json),
-    data: impl FnOnce(&mut Json),
+    type_and_source: impl FnOnce(&mut Json<'_>),
+    data: impl FnOnce(&mut Json<'_>),
 ) {
     json.object(|json| {
         json.plain(key!("specversion"), &["1.0"]);
@@ -105,7 +105,7 @@ fn done(action: Action) -> &'static str {
 
 /// Writes a URI reference that is never empty and always valid, whatever texts
 /// the source has.
-fn source(json: &mut Json, source: &SourceRecord) {
+fn source(json: &mut Json<'_>, source: &SourceRecord) {
     let SourceRecord {
         addr, instance_id, ..
     } = source;
@@ -143,9 +143,10 @@ fn encoded(text: &str) -> Cow<'_, str> {
     utf8_percent_encode(text, RESERVED).into()
 }
 
-fn subject(json: &mut Json, event: &SharedEvent) {
+fn subject(json: &mut Json<'_>, event: &SharedEvent) {
     let repository = event.repository();
-    let (separator, reference) = match (event.tag(), event.digest()) {
+    let digest = event.digest();
+    let (separator, reference) = match (event.tag(), &*digest) {
         ("", "") => ("", ""),
         ("", digest) => ("@", digest),
         (tag, _) => (":", tag),

@@ -1,9 +1,10 @@
 //! Formats v2 and v1: what distribution posts.
 
-use super::json::{Json, key};
+use super::fragment::{Fragment, fragment};
+use super::json::{Digits, Json, key};
 use super::wire::{Frame, Scope, Wire};
-use crate::event::shared::Part;
-use crate::event::{DescriptorRef, Format, Id, SharedEvent, media_types, timestamp};
+use crate::event::shared::{Part, UrlParts};
+use crate::event::{DescriptorRef, Digest, Format, Id, SharedEvent, media_types, timestamp};
 
 pub(super) const V2: Wire = Wire {
     content_types: ["application/vnd.docker.distribution.events.v2+json"; 2],
@@ -38,90 +39,171 @@ const COMPACT: Frame = Frame {
     alone: ("{\"events\":[", "]}"),
 };
 
-pub(in crate::event) fn write(json: &mut Json, event: &SharedEvent, format: Format) {
+pub(in crate::event) fn write(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
     json.object(|json| fields(json, event, format));
 }
 
 /// Writes the fields of an event.
-pub(super) fn fields(json: &mut Json, event: &SharedEvent, format: Format) {
-    id(json, &event.id());
+pub(super) fn fields(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
+    id(json, key!("id"), &event.id());
     json.bytes(key!("timestamp"), |out| {
         timestamp::write_since_1970(out, event.since_1970());
     });
     json.plain(key!("action"), &[event.action().as_str()]);
-    json.key(key!("target"));
-    json.object(|json| target(json, event, format));
-    json.key(key!("request"));
-    json.object(|json| {
-        id(json, &event.request_id());
-        json.non_empty(key!("addr"), event.request_addr());
-        json.non_empty(key!("host"), event.request_host());
-        json.own(key!("method"), event.request_method());
-        json.string(key!("useragent"), event.user_agent());
-    });
-    json.key(key!("actor"));
-    json.object(|json| json.non_empty(key!("name"), event.actor()));
-    json.key(key!("source"));
-    json.object(|json| {
-        let source = event.source();
-        json.non_empty(key!("addr"), &source.addr);
-        json.non_empty(key!("instanceID"), &source.instance_id);
-    });
+    target(json, event, format);
+    id(
+        json,
+        fragment!(r#"","request":{"id":""#),
+        &event.request_id(),
+    );
+    json.non_empty(key!("addr"), event.request_addr());
+    json.non_empty(key!("host"), event.request_host());
+    json.put(key!("method"));
+    match event.known_method() {
+        Some(known) => json.raw(known),
+        None => json.value(event.request_method()),
+    }
+    json.string(key!("useragent"), event.user_agent());
+    json.put(fragment!(r#""},"actor":{"#));
+    json.non_empty(key!("name"), event.actor());
+    json.end_object();
+    json.put(fragment!(r#"","source":{"#));
+    let source = event.source();
+    json.non_empty(key!("addr"), &source.addr);
+    json.non_empty(key!("instanceID"), &source.instance_id);
+    json.end_object();
 }
 
-/// Writes an id. A UUID has no characters that need escaping.
-pub(super) fn id(json: &mut Json, id: &Id<'_>) {
-    match id.uuid() {
-        Some(uuid) => json.bytes(key!("id"), |out| out.extend_from_slice(uuid)),
-        None => json.string(key!("id"), id),
+/// Writes an id behind what begins its field. A UUID has no characters that need
+/// escaping.
+pub(super) fn id(json: &mut Json<'_>, key: &'static Fragment, id: &Id<'_>) {
+    json.put(key);
+    match id.spelled() {
+        Some(uuid) => json.fixed(uuid),
+        None => json.value(id),
     }
 }
 
-fn target(json: &mut Json, event: &SharedEvent, format: Format) {
+fn target(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
     let content = event.descriptor();
-    descriptor(json, &content, format, true);
-    json.not_zero(key!("length"), event.length());
+    let digest = content.digest();
+    let size = Digits::of(content.size());
+    if format != Format::V1 {
+        json.put(fragment!(r#"","target":{"mediaType":""#));
+        v2(json, &content, &size, |json| json.digest(&digest));
+    } else {
+        json.put(fragment!(r#"","target":{"#));
+        v1(json, &content, &digest, &size);
+    }
+    rare(json, &content, format, true);
+    match event.length() {
+        0 => {}
+        length if length == content.size() => {
+            json.key(key!("length"));
+            json.digits(&size);
+        }
+        length => json.number(key!("length"), length),
+    }
     json.non_empty(key!("repository"), event.repository());
     json.non_empty(key!("fromRepository"), event.from_repository());
-    let url = event.url_parts();
-    if url.iter().any(|part| !part.is_empty()) {
-        json.joined(key!("url"), &url);
+    match event.url_parts() {
+        UrlParts::None => {}
+        UrlParts::Verbatim(url) => json.non_empty(key!("url"), url),
+        UrlParts::Of { base, host, kind } => {
+            json.string(key!("url"), base);
+            json.value(host);
+            json.fixed(b"/v2/");
+            json.value(event.repository());
+            json.raw(kind);
+            json.digest(&digest);
+        }
     }
     json.non_empty(key!("tag"), event.tag());
     let references = event.references();
     if !references.is_empty() {
-        json.key(key!("references"));
         // distribution 2.8 loses the platform of an index entry, not that of a layer.
-        let platform = !media_types::is_index(content.media_type());
-        json.array(references, |json, reference| {
-            json.object(|json| descriptor(json, &reference, format, platform));
-        });
-    }
-}
-
-fn descriptor(json: &mut Json, descriptor: &DescriptorRef<'_>, format: Format, v1_platform: bool) {
-    if format != Format::V1 {
-        json.own(key!("mediaType"), descriptor.media_type());
-        json.own(key!("digest"), descriptor.digest());
-        json.number(key!("size"), descriptor.size());
-    } else {
-        if !descriptor.media_type().is_empty() {
-            json.own(key!("mediaType"), descriptor.media_type());
+        let v1_platform = !media_types::is_index(content.media_type());
+        json.put(fragment!(r#"","references":["#));
+        for (number, reference) in references.enumerate() {
+            let size = Digits::of(reference.size());
+            if format == Format::V1 {
+                json.put(fragment!(r#"",{"#));
+                v1(json, &reference, &reference.digest(), &size);
+                rare(json, &reference, format, v1_platform);
+                json.end_object();
+                continue;
+            }
+            // Ends the one before too.
+            json.put(match number {
+                0 => fragment!(r#"",{"mediaType":""#),
+                _ => fragment!(r#""},{"mediaType":""#),
+            });
+            v2(json, &reference, &size, |json| {
+                json.value(reference.digest_text())
+            });
+            rare(json, &reference, format, v1_platform);
         }
-        json.not_zero(key!("size"), descriptor.size());
-        json.non_empty(key!("digest"), descriptor.digest());
+        if format != Format::V1 {
+            json.end_object();
+        }
+        json.end_array();
     }
-    let parts = descriptor.parts.rare();
-    if !parts.is_empty() {
-        let rest = DescriptorRef {
-            parts,
-            ..*descriptor
-        };
-        rare(json, &rest, format, v1_platform);
+    json.end_object();
+}
+
+/// Writes what nearly every descriptor has, from the value of `mediaType` on.
+#[inline(always)]
+fn v2(
+    json: &mut Json<'_>,
+    descriptor: &DescriptorRef<'_>,
+    size: &Digits,
+    digest: impl FnOnce(&mut Json<'_>),
+) {
+    media_type(json, descriptor);
+    json.put(key!("digest"));
+    digest(json);
+    json.key(key!("size"));
+    json.digits(size);
+}
+
+#[inline(always)]
+fn media_type(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>) {
+    match descriptor.known_media_type() {
+        Some(known) => json.raw(known),
+        None => json.value(descriptor.media_type()),
     }
 }
 
-fn rare(json: &mut Json, descriptor: &DescriptorRef<'_>, format: Format, v1_platform: bool) {
+/// The same in format v1, from the first field on.
+fn v1(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>, digest: &Digest<'_>, size: &Digits) {
+    if !descriptor.media_type().is_empty() {
+        json.put(key!("mediaType"));
+        media_type(json, descriptor);
+    }
+    if descriptor.size() > 0 {
+        json.key(key!("size"));
+        json.digits(size);
+    }
+    if !digest.is_empty() {
+        json.put(key!("digest"));
+        json.digest(digest);
+    }
+}
+
+/// Writes the fields that few descriptors have.
+#[inline(always)]
+fn rare(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>, format: Format, v1_platform: bool) {
+    if let Some(rare) = descriptor.rare() {
+        write_rare(json, &rare, format, v1_platform);
+    }
+}
+
+fn write_rare(
+    json: &mut Json<'_>,
+    descriptor: &DescriptorRef<'_>,
+    format: Format,
+    v1_platform: bool,
+) {
     let v2 = format != Format::V1;
     let parts = descriptor.parts;
     json.strings(key!("urls"), descriptor.urls());

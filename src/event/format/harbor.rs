@@ -25,7 +25,7 @@ fn carries(event: &SharedEvent) -> bool {
     named && !event.repository().is_empty() && !event.registry_host().is_empty()
 }
 
-pub(super) fn write(json: &mut Json, event: &SharedEvent) {
+pub(super) fn write(json: &mut Json<'_>, event: &SharedEvent) {
     let repository = event.repository();
     let (namespace, name) = repository.split_once('/').unwrap_or(("", repository));
     json.object(|json| {
@@ -58,13 +58,14 @@ fn type_of(action: Action) -> &'static str {
     }
 }
 
-fn resource(json: &mut Json, event: &SharedEvent) {
+fn resource(json: &mut Json<'_>, event: &SharedEvent) {
     // As in Harbor, the digest takes the place of an absent tag.
+    let digest = event.digest();
     let (separator, tag) = match event.tag() {
-        "" => ("@", event.digest()),
+        "" => ("@", &*digest),
         tag => (":", tag),
     };
-    json.non_empty(key!("digest"), event.digest());
+    json.non_empty(key!("digest"), &digest);
     json.string(key!("tag"), tag);
     let url = [
         event.registry_host(),

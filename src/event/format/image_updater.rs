@@ -4,6 +4,7 @@
 use super::json::{Json, key};
 use super::wire::{Scope, Wire};
 use super::{cloud_events, distribution};
+use crate::event::shared::UrlParts;
 use crate::event::{Action, Format, Kind, SharedEvent};
 
 pub(super) const WIRE: Wire = Wire::single(
@@ -24,8 +25,8 @@ fn carries(event: &SharedEvent) -> bool {
         && !event.registry_host().is_empty()
 }
 
-pub(super) fn write(json: &mut Json, event: &SharedEvent, event_type: Option<&str>) {
-    let type_and_source = |json: &mut Json| {
+pub(super) fn write(json: &mut Json<'_>, event: &SharedEvent, event_type: Option<&str>) {
+    let type_and_source = |json: &mut Json<'_>| {
         // A type needs no escaping: see `is_event_type`.
         json.plain(key!("type"), &[event_type.unwrap_or(TYPE)]);
         source(json, event);
@@ -36,17 +37,19 @@ pub(super) fn write(json: &mut Json, event: &SharedEvent, event_type: Option<&st
             json.string(key!("registryUrl"), event.registry_host());
             json.string(key!("repository"), event.repository());
             json.string(key!("tag"), event.tag());
-            json.string(key!("digest"), event.digest());
+            json.string(key!("digest"), &event.digest());
         });
     });
 }
 
 /// Writes the URL of the registry. Its host is the requested or configured one, as in
 /// the names of images. Characters that no host has are percent-encoded.
-fn source(json: &mut Json, event: &SharedEvent) {
-    let scheme = match event.url_parts()[0].starts_with("http://") {
-        true => "http://",
-        false => "https://",
+fn source(json: &mut Json<'_>, event: &SharedEvent) {
+    let scheme = match event.url_parts() {
+        UrlParts::Verbatim(url) | UrlParts::Of { base: url, .. } if url.starts_with("http://") => {
+            "http://"
+        }
+        _ => "https://",
     };
     let (host, colon, port) = cloud_events::host_and_port(event.registry_host());
     json.plain(key!("source"), &[scheme, &*host, colon, port]);

@@ -5,6 +5,8 @@
 mod azure;
 mod cloud_events;
 mod distribution;
+mod escape;
+pub(super) mod fragment;
 mod harbor;
 mod image_updater;
 pub(super) mod json;
@@ -121,21 +123,22 @@ impl Encoding {
 /// Makes the body of a request of events that are encoded already: in CloudEvents a
 /// batch, in formats v2 and v1 an envelope. In the other formats, which have neither,
 /// the events follow each other, each on a new line.
-pub(crate) fn envelope(
+pub(crate) fn envelope<E: AsRef<[u8]>>(
     encoding: &Encoding,
-    events: impl IntoIterator<Item: AsRef<[u8]>>,
+    events: impl Iterator<Item = E> + Clone,
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(2048);
     let frame = encoding.frame();
+    // Exactly what is needed: to let it grow copies everything twice.
+    let around = frame.before.len() + frame.between.len();
+    let lengths = events.clone().map(|event| event.as_ref().len() + around);
+    let ends = frame.open.len() + frame.after.len() + frame.close.len();
+    let mut out = Vec::with_capacity(lengths.sum::<usize>() + ends);
     out.extend_from_slice(frame.open.as_bytes());
     let start = out.len();
     for event in events {
-        let between = if out.len() == start {
-            ""
-        } else {
-            frame.between
-        };
-        out.extend_from_slice(between.as_bytes());
+        if out.len() > start {
+            out.extend_from_slice(frame.between.as_bytes());
+        }
         out.extend_from_slice(frame.before.as_bytes());
         out.extend_from_slice(event.as_ref());
     }
@@ -181,7 +184,7 @@ impl SharedEvent {
     }
 }
 
-fn write(json: &mut Json, event: &SharedEvent, encoding: &Encoding) {
+fn write(json: &mut Json<'_>, event: &SharedEvent, encoding: &Encoding) {
     match encoding.format {
         Format::V2 | Format::V1 => distribution::write(json, event, encoding.format),
         Format::CloudEvents => cloud_events::write(json, event),
@@ -194,12 +197,12 @@ fn write(json: &mut Json, event: &SharedEvent, encoding: &Encoding) {
 }
 
 /// Starts a text with room for an event of which little needs escaping.
-pub(super) fn start(event: &SharedEvent, depth: usize, compact: bool) -> Json {
+pub(super) fn start(event: &SharedEvent, depth: usize, compact: bool) -> Json<'_> {
     // Names, ids and spaces of an event with its envelope. What stands alone has attributes
     // of its own around it.
     let frame = if compact { 640 } else { 1_000 } + if depth == 0 { 400 } else { 0 };
     // References take about three times as much in JSON, other texts little more.
-    let (own, references) = event.text_lengths();
-    let capacity = frame + own + own / 8 + 13 * references / 4;
+    let (fields, others) = event.text_lengths();
+    let capacity = frame + fields + fields / 8 + 13 * others / 4;
     Json::new(compact, depth, capacity, event.text())
 }

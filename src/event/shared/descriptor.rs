@@ -7,33 +7,57 @@ use std::iter::FusedIterator;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::digest;
+use super::spelled::Digest;
 use super::text::{Part, Parts};
+use super::word::Word;
 use crate::event::{Descriptor, Platform, media_types};
 
 /// A descriptor in a [`SharedEvent`](super::SharedEvent): that of its target, or
 /// of something that its manifest refers to.
 #[derive(Clone, Copy)]
 pub struct DescriptorRef<'a> {
-    pub(in crate::event) media_type: &'a str,
-    pub(in crate::event) digest: &'a str,
-    pub(in crate::event) size: u64,
+    pub(super) word: Word,
+    /// All zeros if the digest is a text.
+    pub(super) digest_bits: &'a digest::Bits,
+    pub(super) digest: &'a str,
+    pub(super) size: u64,
     pub(in crate::event) parts: Parts<'a>,
 }
 
 impl<'a> DescriptorRef<'a> {
     /// Returns the media type of the content, or an empty text.
     pub fn media_type(&self) -> &'a str {
-        self.media_type
+        self.parts.media_type(self.word)
+    }
+
+    /// Returns the media type if it is a known one, which needs no escaping.
+    #[inline]
+    pub(in crate::event) fn known_media_type(&self) -> Option<&'static str> {
+        (self.word != Word::OTHER).then(|| self.word.media_type())
     }
 
     /// Returns the digest of the content, `algorithm:encoded`, or an empty text.
-    pub fn digest(&self) -> &'a str {
+    pub fn digest(&self) -> Digest<'a> {
+        digest::of(self.digest_bits, self.digest)
+    }
+
+    /// Returns the digest if it is kept as text, which those of all references are.
+    #[inline]
+    pub(in crate::event) fn digest_text(&self) -> &'a str {
         self.digest
     }
 
     /// Returns the size of the content in bytes. 0 if it is not known.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Returns the descriptor if it has fields that few descriptors have.
+    #[inline]
+    pub(in crate::event) fn rare(&self) -> Option<Self> {
+        let parts = self.parts.rare();
+        (!parts.is_empty()).then_some(Self { parts, ..*self })
     }
 
     /// Returns other locations of the content.
@@ -74,8 +98,8 @@ impl<'a> DescriptorRef<'a> {
 
     /// Returns an owned descriptor with the same fields.
     pub fn to_descriptor(&self) -> Descriptor {
-        let media_type = media_types::interned(self.media_type.into());
-        let mut descriptor = Descriptor::new(media_type, self.digest, self.size);
+        let media_type = media_types::interned(self.media_type().into());
+        let mut descriptor = Descriptor::new(media_type, self.digest(), self.size);
         if !self.parts.is_empty() {
             let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
             descriptor.urls = self.urls().map(Into::into).collect();
@@ -104,11 +128,6 @@ impl References<'_> {
     pub(in crate::event) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
-    /// Returns the bytes of text that those that are left take.
-    pub(super) fn bytes(&self) -> usize {
-        self.0.0.len()
-    }
 }
 
 impl<'a> Iterator for References<'a> {
@@ -118,7 +137,8 @@ impl<'a> Iterator for References<'a> {
         let reference = self.0.next()?;
         let parts = self.0.split_own();
         Some(DescriptorRef {
-            media_type: parts.media_type(reference.word),
+            word: reference.word,
+            digest_bits: &digest::NO_BITS,
             digest: reference.text,
             size: reference.number,
             parts,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::encoded::Encodings;
-use super::id::{Bits, NO_BITS, bits, new_bits};
+use super::id::{self, new_bits};
 use super::text::{FIELDS, Field, Measure, ORIGIN_FIELDS, Out, Part};
 use super::word::Word;
-use super::{Inner, Origin, ReferenceList, SharedEvent, Url};
+use super::{Inner, Origin, ReferenceList, SharedEvent, Url, digest};
 use crate::event::timestamp::since_1970;
 use crate::event::url::{self, Spelling};
 use crate::event::{Action, Descriptor, Event, Kind, SourceRecord};
@@ -85,9 +85,13 @@ impl<'a> Draft<'a> {
             Kind::Manifest => (Url::Manifest, "manifests"),
             _ => (Url::Blob, "blobs"),
         };
+        let digest = digest::bits(self.content.digest);
         let spelling = match self.action {
             Action::Delete => Spelling::None,
-            _ => url::spelling(self.repository, kind, self.content.digest),
+            _ => {
+                let is_plain = digest != digest::NO_BITS;
+                url::spelling(self.repository, kind, self.content.digest, is_plain)
+            }
         };
         let mut encoded = None;
         let url = match spelling {
@@ -115,6 +119,7 @@ impl<'a> Draft<'a> {
                 timestamp: now,
                 accepted_at: now,
                 source: source.cloned(),
+                digest,
                 owns_source: false,
                 knows_kind: true,
                 url,
@@ -139,6 +144,7 @@ impl<'a> Draft<'a> {
             seconds,
             nanoseconds,
             size: self.content.size,
+            digest: stamp.digest,
             id: stamp.id,
             request_id: origin.request_id,
             ends,
@@ -166,8 +172,12 @@ impl<'a> Draft<'a> {
         ends[..ORIGIN_FIELDS].copy_from_slice(&origin.ends);
         ends[Field::Repository as usize] = out.text(self.repository);
         ends[Field::Tag as usize] = out.text(self.tag);
-        ends[Field::Digest as usize] = out.text(content.digest);
+        let has_bits = stamp.digest != digest::NO_BITS;
+        let digest = if has_bits { "" } else { content.digest };
+        ends[Field::Digest as usize] = out.text(digest);
         out.part_unless_empty(Part::Id, stamp.id_text);
+        out.part_unless_empty(Part::RequestId, &origin.other_request_id);
+        out.part_unless_empty(Part::Method, &origin.other_method);
         out.part_unless_empty(Part::FromRepository, self.from_repository);
         if stamp.length != content.size {
             out.number(Part::Length, stamp.length);
@@ -195,11 +205,12 @@ impl<'a> Draft<'a> {
 
 /// What an event has that neither the draft nor the origin has.
 struct Stamp<'a> {
-    id: Bits,
+    id: id::Bits,
     id_text: &'a str,
     /// Seconds and nanoseconds since 1970.
     timestamp: (i64, u32),
     accepted_at: (i64, u32),
+    digest: digest::Bits,
     source: Option<Arc<SourceRecord>>,
     owns_source: bool,
     knows_kind: bool,
@@ -233,15 +244,16 @@ impl SharedEvent {
             content: Content::from(&target.descriptor),
             references: ReferencesOf::Descriptors(&target.references),
         };
-        let id = bits(&event.id);
+        let id = id::bits(&event.id);
         let source = Some(source).filter(|it| *it != SourceRecord::default());
         draft.build(
             &origin,
             Stamp {
                 id,
-                id_text: if id == NO_BITS { &event.id } else { "" },
+                id_text: if id == id::NO_BITS { &event.id } else { "" },
                 timestamp: since_1970(event.timestamp),
                 accepted_at: since_1970(at),
+                digest: digest::bits(&target.descriptor.digest),
                 owns_source: source.is_some(),
                 source: source.map(Arc::new),
                 knows_kind: event.kind.is_some(),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::SharedEvent;
 use crate::event::encoding::Encoding;
 
-/// The encodings of an event that somebody holds. There are at most two, so that
+/// The encodings of an event that are in use. There are at most two, so that
 /// endpoints with different formats do not replace each other's.
 #[derive(Debug, Default)]
 pub(super) struct Encodings(Mutex<[Weak<Body>; 2]>);
@@ -24,8 +24,8 @@ impl Encodings {
     }
 }
 
-/// An encoding of one event, shared by everybody who asks for it at the same time.
-/// It is freed when nobody holds it any more.
+/// An encoding of one event, shared by all that need it at the same time. It is freed
+/// with its last handle.
 #[derive(Clone)]
 pub(crate) struct Encoded(Arc<Body>);
 
@@ -49,7 +49,7 @@ impl Drop for Body {
 }
 
 impl SharedEvent {
-    /// Returns the encoding that somebody holds, or the one that `encode` makes.
+    /// Returns an encoding that is in use, or the one that `encode` makes.
     pub(in crate::event) fn shared_encoding(
         &self,
         encoding: &Encoding,
@@ -71,6 +71,8 @@ impl SharedEvent {
             bytes: encode(),
             event: self.clone(),
         });
+        // The new encoding takes the first slot. The one before it moves to the second slot,
+        // if it is still in use.
         if held[0].is_some() {
             slots.swap(0, 1);
         }

@@ -6,11 +6,14 @@
 //! layout.
 
 mod descriptor;
+mod digest;
 mod draft;
 mod encoded;
+mod hex;
 mod id;
 mod list;
 mod origin;
+mod spelled;
 mod text;
 mod word;
 
@@ -24,10 +27,9 @@ pub use self::descriptor::{DescriptorRef, References};
 pub(crate) use self::draft::{Content, Draft, ReferencesOf};
 pub(crate) use self::encoded::Encoded;
 use self::encoded::Encodings;
-pub use self::id::Id;
-use self::id::{Bits, NO_BITS};
 pub use self::list::ReferenceList;
 pub(crate) use self::origin::Origin;
+pub use self::spelled::{Digest, Id, Spelled};
 pub(in crate::event) use self::text::Part;
 use self::text::{FIELDS, Field, Parts};
 use self::word::Word;
@@ -52,8 +54,9 @@ struct Inner {
     /// Where the text of each [`Field`] ends.
     ends: [u32; FIELDS],
     size: u64,
-    id: Bits,
-    request_id: Bits,
+    digest: digest::Bits,
+    id: id::Bits,
+    request_id: id::Bits,
     action: Action,
     kind: Kind,
     /// Whether the kind was stated. If not, it follows from the rest.
@@ -79,6 +82,20 @@ enum Url {
     Verbatim,
 }
 
+/// A URL in pieces.
+#[derive(Clone, Copy)]
+pub(super) enum UrlParts<'a> {
+    None,
+    /// All of it.
+    Verbatim(&'a str),
+    /// What it begins with, the host, and between repository and digest the kind.
+    Of {
+        base: &'a str,
+        host: &'a str,
+        kind: &'static str,
+    },
+}
+
 impl Inner {
     fn field(&self, field: Field) -> &str {
         let field = field as usize;
@@ -95,17 +112,22 @@ impl Inner {
         let own = rest.split_own();
         (own, rest)
     }
+
+    /// Returns the id of these bits, or of a part if there are none.
+    fn id_of(&self, bits: id::Bits, part: Part) -> Id<'_> {
+        let text = match bits {
+            id::NO_BITS => self.parts().0.first(part),
+            _ => None,
+        };
+        id::of(bits, text.unwrap_or_default())
+    }
 }
 
 impl SharedEvent {
     /// Returns the unique id of the event, the same for every endpoint and
     /// every retry.
     pub fn id(&self) -> Id<'_> {
-        let text = match self.0.id {
-            NO_BITS => self.0.parts().0.first(Part::Id),
-            _ => None,
-        };
-        Id::new(self.0.id, text.unwrap_or_default())
+        self.0.id_of(self.0.id, Part::Id)
     }
 
     /// Returns when it happened.
@@ -166,8 +188,8 @@ impl SharedEvent {
     }
 
     /// Returns the digest of the target, `algorithm:encoded`.
-    pub fn digest(&self) -> &str {
-        self.0.field(Field::Digest)
+    pub fn digest(&self) -> Digest<'_> {
+        digest::of(&self.0.digest, self.0.field(Field::Digest))
     }
 
     /// Returns the media type of the target.
@@ -194,8 +216,9 @@ impl SharedEvent {
     pub fn descriptor(&self) -> DescriptorRef<'_> {
         let (parts, _) = self.0.parts();
         DescriptorRef {
-            media_type: parts.media_type(self.0.media_type),
-            digest: self.digest(),
+            word: self.0.media_type,
+            digest_bits: &self.0.digest,
+            digest: self.0.field(Field::Digest),
             size: self.0.size,
             parts,
         }
@@ -208,15 +231,21 @@ impl SharedEvent {
 
     /// Returns the URL of the target, by its digest.
     pub fn url(&self) -> String {
-        self.url_parts().concat()
+        match self.url_parts() {
+            UrlParts::None => String::new(),
+            UrlParts::Verbatim(url) => url.into(),
+            UrlParts::Of { base, host, kind } => {
+                let (repository, digest) = (self.repository(), self.digest());
+                [base, host, "/v2/", repository, kind, &*digest].concat()
+            }
+        }
     }
 
-    /// Returns the URL in pieces, all of which are empty if there is none.
-    pub(super) fn url_parts(&self) -> [&str; 6] {
-        let start = self.0.field(Field::Url);
-        let middle = match self.0.url {
-            Url::None => return [""; 6],
-            Url::Verbatim => return [start, "", "", "", "", ""],
+    pub(super) fn url_parts(&self) -> UrlParts<'_> {
+        let base = self.0.field(Field::Url);
+        let kind = match self.0.url {
+            Url::None => return UrlParts::None,
+            Url::Verbatim => return UrlParts::Verbatim(base),
             Url::Manifest => "/manifests/",
             Url::Blob => "/blobs/",
         };
@@ -224,14 +253,7 @@ impl SharedEvent {
             true => self.0.field(Field::Host),
             false => "",
         };
-        [
-            start,
-            host,
-            "/v2/",
-            self.repository(),
-            middle,
-            self.digest(),
-        ]
+        UrlParts::Of { base, host, kind }
     }
 
     /// Returns the one text that nearly all others are parts of. The others are known
@@ -240,15 +262,16 @@ impl SharedEvent {
         &self.0.text
     }
 
-    /// Returns the bytes of that text without the references, and those of the references.
+    /// Returns the bytes of the fields in that text, and those of all that follows, which
+    /// are references for the most part.
     pub(super) fn text_lengths(&self) -> (usize, usize) {
-        let references = self.references().bytes();
-        (self.0.text.len() - references, references)
+        let fields = self.0.ends[Field::Digest as usize] as usize;
+        (fields, self.0.text.len() - fields)
     }
 
     /// Returns the id of the request.
     pub fn request_id(&self) -> Id<'_> {
-        Id::new(self.0.request_id, self.0.field(Field::RequestId))
+        self.0.id_of(self.0.request_id, Part::RequestId)
     }
 
     /// Returns the address of the client: `ip:port`, or the bare address that
@@ -276,10 +299,15 @@ impl SharedEvent {
 
     /// Returns the method of the request.
     pub fn request_method(&self) -> &str {
-        match self.0.method {
-            Word::OTHER => self.0.field(Field::Method),
-            known => known.method(),
+        match self.known_method() {
+            Some(known) => known,
+            None => self.0.parts().0.first(Part::Method).unwrap_or_default(),
         }
+    }
+
+    /// Returns the method if it is a known one, which needs no escaping.
+    pub(super) fn known_method(&self) -> Option<&'static str> {
+        (self.0.method != Word::OTHER).then(|| self.0.method.method())
     }
 
     /// Returns the client's `User-Agent`.
@@ -348,9 +376,9 @@ impl SharedEvent {
                 id: self.request_id().into(),
                 addr: self.request_addr().into(),
                 host: self.request_host().into(),
-                method: match self.0.method {
-                    Word::OTHER => self.request_method().to_owned().into(),
-                    known => known.method().into(),
+                method: match self.known_method() {
+                    None => self.request_method().to_owned().into(),
+                    Some(known) => known.into(),
                 },
                 user_agent: self.user_agent().into(),
                 trace_parent: self.trace_parent().into(),

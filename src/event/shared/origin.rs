@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::id::{Bits, NO_BITS, bits, new_bits};
+use super::id::{self, NO_BITS, new_bits};
 use super::text::{Field, LIMIT, ORIGIN_FIELDS};
 use super::word::Word;
 use crate::event::RequestRecord;
@@ -18,8 +18,11 @@ use crate::event::timestamp::since_1970;
 pub(crate) struct Origin {
     pub(super) text: String,
     pub(super) ends: [u32; ORIGIN_FIELDS],
-    pub(super) request_id: Bits,
+    pub(super) request_id: id::Bits,
     pub(super) method: Word,
+    /// Id of the request, if it is not a UUID, and the method, if it is not a known one.
+    pub(super) other_request_id: String,
+    pub(super) other_method: String,
     /// Whether the host follows [`Field::Url`] in URLs. It is not kept twice then.
     pub(super) host_in_url: bool,
 }
@@ -41,21 +44,23 @@ impl Origin {
             ends: [0; ORIGIN_FIELDS],
             request_id: NO_BITS,
             method: Word::EMPTY,
+            other_request_id: String::new(),
+            other_method: String::new(),
             host_in_url: false,
         }
     }
 
     /// Gives the request a new id, a UUIDv7.
     pub(crate) fn set_new_request_id(&mut self) {
-        self.set(Field::RequestId, "");
+        self.other_request_id.clear();
         self.request_id = new_bits(since_1970(SystemTime::now()));
     }
 
     /// Sets the id of the request.
     pub(crate) fn set_request_id(&mut self, id: &str) {
-        self.request_id = bits(id);
-        let other = self.request_id == NO_BITS;
-        self.set(Field::RequestId, if other { id } else { "" });
+        self.request_id = id::bits(id);
+        let other = if self.request_id == NO_BITS { id } else { "" };
+        other.clone_into(&mut self.other_request_id);
     }
 
     pub(crate) fn set_addr(&mut self, addr: &str) {
@@ -81,8 +86,12 @@ impl Origin {
 
     pub(crate) fn set_method(&mut self, method: &str) {
         self.method = Word::of_method(method);
-        let other = self.method == Word::OTHER;
-        self.set(Field::Method, if other { method } else { "" });
+        let other = if self.method == Word::OTHER {
+            method
+        } else {
+            ""
+        };
+        other.clone_into(&mut self.other_method);
     }
 
     /// Sets what is before `/v2/` in URLs. An empty base makes them relative.
@@ -170,28 +179,17 @@ impl Origin {
 
 impl From<&RequestRecord> for Origin {
     fn from(request: &RequestRecord) -> Self {
-        let request_id = bits(&request.id);
-        let method = Word::of_method(&request.method);
         // In the order of the fields.
         let fields = [
-            if request_id == NO_BITS {
-                &*request.id
-            } else {
-                ""
-            },
             &*request.addr,
             &*request.host,
             &*request.user_agent,
             &*request.trace_parent,
-            if method == Word::OTHER {
-                &*request.method
-            } else {
-                ""
-            },
         ];
         let bytes: usize = fields.iter().map(|text| text.len()).sum();
         let mut origin = Self::with_capacity(bytes.min(LIMIT) + ROOM);
-        (origin.request_id, origin.method) = (request_id, method);
+        origin.set_request_id(&request.id);
+        origin.set_method(&request.method);
         for (field, text) in fields.into_iter().enumerate() {
             origin.set_at(field, text);
         }
@@ -228,6 +226,10 @@ mod tests {
         origin.set_base_url("https://h");
         origin.set_actor("me");
         assert_eq!((&origin.text, origin.ends), (&ordered.text, ordered.ends));
+        assert_eq!(
+            (&*origin.other_request_id, &*origin.other_method),
+            ("r", "BREW")
+        );
         assert_eq!(origin.base_url(), "https://h");
         assert!(origin.host_in_url);
 

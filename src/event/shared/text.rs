@@ -21,25 +21,22 @@ use crate::event::reference::Details;
 /// [`Origin`](super::Origin) come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(super) enum Field {
-    /// Id of the request, if it is not a UUID.
-    RequestId,
     Addr,
     Host,
     UserAgent,
     TraceParent,
-    /// Method, if it is not a known one.
-    Method,
     /// The beginning of the URL, or all of it. See [`Url`](super::Url).
     Url,
     Actor,
     Repository,
     Tag,
+    /// Digest, if it is not one of SHA-256.
     Digest,
 }
 
 /// How many fields there are, and how many of them belong to the origin.
-pub(super) const FIELDS: usize = 11;
-pub(super) const ORIGIN_FIELDS: usize = 8;
+pub(super) const FIELDS: usize = 9;
+pub(super) const ORIGIN_FIELDS: usize = 6;
 
 /// The number of bytes of text that an event may have, so that offsets fit. A
 /// text that would exceed it is left out. It is lower in tests, which exceed it.
@@ -59,6 +56,10 @@ pub(in crate::event) enum Part {
     Reference = b'R',
     /// Id of the event, if it is not a UUID.
     Id = b'I',
+    /// Id of the request, if it is not a UUID.
+    RequestId = b'J',
+    /// Method of the request, if it is not a known one.
+    Method = b'H',
     FromRepository = b'F',
     /// The number is `length` of the target, if it is not its size.
     Length = b'L',
@@ -93,61 +94,69 @@ pub(super) struct Header {
     length: usize,
 }
 
-/// Ends each of the two numbers of a header.
-const END: u8 = b':';
-
-/// The size in bytes of the longest header: part and word, and both numbers with their
-/// ends.
-const LONGEST: usize = 2 * (1 + LONGEST_NUMBER + 1);
-const LONGEST_NUMBER: usize = u64::BITS.div_ceil(DIGIT_BITS) as usize;
+/// Bytes of the longest header: part and word, the numbers of digits, and the digits.
+const LONGEST: usize = 4 + 2 * MOST_DIGITS;
+const MOST_DIGITS: usize = u64::BITS.div_ceil(DIGIT_BITS) as usize;
 
 /// Numbers are written in digits of five bits, the lowest first. Zero has none.
 const DIGIT_BITS: u32 = 5;
-/// The 32 digits are the characters from here on.
+/// The 32 digits are the characters from here on, and so are the numbers of digits.
 const ZERO: u8 = b'`';
+
+fn digits(number: u64) -> usize {
+    (u64::BITS - number.leading_zeros()).div_ceil(DIGIT_BITS) as usize
+}
 
 impl Header {
     /// Returns the bytes that the header takes.
     fn size(&self) -> usize {
-        let digits = |number: u64| (u64::BITS - number.leading_zeros()).div_ceil(DIGIT_BITS);
-        4 + (digits(self.number) + digits(self.length as u64)) as usize
+        4 + digits(self.number) + digits(self.length as u64)
     }
 
     /// Appends the header.
     fn write(&self, out: &mut String) {
+        let numbers = [self.number, self.length as u64];
         let mut bytes = [0; LONGEST];
-        bytes[0] = self.part as u8;
-        bytes[1] = self.word.to_ascii();
-        let mut at = 2;
-        for mut number in [self.number, self.length as u64] {
-            while number > 0 {
-                bytes[at] = ZERO + (number & 31) as u8;
+        bytes[..2].copy_from_slice(&[self.part as u8, self.word.to_ascii()]);
+        let mut at = 4;
+        for (mut number, count) in numbers.into_iter().zip([2, 3]) {
+            let digits = digits(number);
+            bytes[count] = ZERO + digits as u8;
+            for digit in &mut bytes[at..at + digits] {
+                *digit = ZERO + (number & 31) as u8;
                 number >>= DIGIT_BITS;
-                at += 1;
             }
-            bytes[at] = END;
-            at += 1;
+            at += digits;
         }
         // All of it is ASCII.
         out.push_str(str::from_utf8(&bytes[..at]).unwrap_or_default());
     }
 }
 
-/// Reads the digits of a number at the start of `text`. Returns it with the text after
-/// its end.
-fn number(text: &[u8]) -> (u64, &[u8]) {
-    let (mut number, mut shift) = (0, 0);
-    let mut rest = text;
-    while let [digit, after @ ..] = rest {
-        rest = after;
-        if *digit < ZERO {
-            break;
-        }
-        let digit = u64::from(digit - ZERO);
-        number |= digit.checked_shl(shift).unwrap_or_default();
-        shift += DIGIT_BITS;
-    }
-    (number, rest)
+/// Reads a number of so many digits, and returns what is behind it.
+#[inline(always)]
+fn number(text: &[u8], digits: u8) -> Option<(u64, &[u8])> {
+    let digits = usize::from(digits.wrapping_sub(ZERO));
+    let (number, rest) = text.split_at_checked(digits)?;
+    let number = match text.first_chunk::<8>() {
+        // Nearly all numbers.
+        Some(word) if digits < 8 => low_digits(*word, digits),
+        _ => number.iter().rev().fold(0, |number, digit| {
+            number << DIGIT_BITS | u64::from(digit.wrapping_sub(ZERO))
+        }),
+    };
+    Some((number, rest))
+}
+
+/// Returns the number that the first digits of a word are.
+#[inline(always)]
+fn low_digits(word: [u8; 8], digits: usize) -> u64 {
+    // Without the bytes that are no digits of this number, and the upper bits of digits.
+    let word = u64::from_le_bytes(word) & ((1 << (8 * digits)) - 1) & 0x1f1f_1f1f_1f1f_1f1f;
+    // Joins two digits, then pairs of them, then pairs of pairs.
+    let pairs = (word & 0x001f_001f_001f_001f) | (word >> 3 & 0x03e0_03e0_03e0_03e0);
+    let fours = (pairs & 0x0000_03ff_0000_03ff) | (pairs >> 6 & 0x000f_fc00_000f_fc00);
+    (fours & 0x000f_ffff) | (fours >> 12 & 0x00ff_fff0_0000)
 }
 
 /// A part with its text.
@@ -177,9 +186,11 @@ impl<'a> Parts<'a> {
 
     /// Returns the parts that begin with the first field that few descriptors have. Such
     /// fields come last.
-    pub(in crate::event) fn rare(mut self) -> Self {
-        const OTHERS: [u8; 6] = [
+    pub(super) fn rare(mut self) -> Self {
+        const OTHERS: [u8; 8] = [
             Part::Id as u8,
+            Part::RequestId as u8,
+            Part::Method as u8,
             Part::FromRepository as u8,
             Part::Length as u8,
             Part::AcceptedSeconds as u8,
@@ -200,9 +211,10 @@ impl<'a> Parts<'a> {
 
     /// Removes and returns the next part.
     pub(super) fn next(&mut self) -> Option<Item<'a>> {
-        let (&[part, word], rest) = self.0.as_bytes().split_first_chunk()?;
-        let (value, rest) = number(rest);
-        let (length, rest) = number(rest);
+        let (&[part, word, number_digits, length_digits], rest) =
+            self.0.as_bytes().split_first_chunk()?;
+        let (value, rest) = number(rest, number_digits)?;
+        let (length, rest) = number(rest, length_digits)?;
         let start = self.0.len() - rest.len();
         let (text, rest) = self.0.get(start..)?.split_at_checked(length as usize)?;
         self.0 = rest;
@@ -436,7 +448,7 @@ mod tests {
     proptest! {
         #[test]
         fn parts_are_read_as_they_were_written(
-            number in prop_oneof![any::<u64>(), 0..100_u64],
+            number in prop_oneof![any::<u64>(), 0..100_u64, (0..64_u32).prop_map(|it| 1 << it)],
             texts in proptest::collection::vec(".{0,40}", 0..4),
         ) {
             let (mut out, mut measure) = (String::new(), Measure::default());

@@ -21,15 +21,21 @@ pub(super) fn status_of(
         StatusCode::IDLE_HEARTBEAT => slot.poll.lives(now),
         StatusCode::PIN_ID_MISMATCH => {
             slot.partition.lost_pin();
-            slot.poll.ended(now, true);
+            slot.poll.ended();
         }
-        // The request has expired, or has brought as many messages as it may.
-        StatusCode::TIMEOUT | StatusCode::NOT_FOUND => slot.poll.ended(now, true),
-        _ => {
+        // It expired, or brought all that it may.
+        StatusCode::TIMEOUT | StatusCode::NOT_FOUND => slot.poll.ended(),
+        _ if slot.poll.failed(now) => {
             let description = message.description.as_deref().unwrap_or_default();
-            tracing::debug!(consumer = slot.consumer, "{status}: {description}");
-            slot.poll.ended(now, false);
+            tracing::error!(
+                consumer = slot.consumer,
+                status = %status,
+                description,
+                "JetStream delivers nothing of a partition to an endpoint: if the stream or the \
+                 consumer was removed, start the workers anew"
+            );
         }
+        _ => {}
     }
 }
 

@@ -7,13 +7,17 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, Config, DeliverPolicy, PriorityPolicy, pull};
+use async_nats::jetstream::consumer::{
+    AckPolicy, Config, DeliverPolicy, PriorityPolicy, ReplayPolicy, pull,
+};
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
-use async_nats::jetstream::stream::{ConsumerErrorKind, Stream};
+use async_nats::jetstream::stream::ConsumerErrorKind;
 
+use super::Place;
 use super::wire::{GROUP, consumer_name};
 use crate::jetstream::connection::is_at_least;
 use crate::jetstream::error::{JetStreamError, Kind};
+use crate::jetstream::patience::{is_temporary, no_answer};
 use crate::jetstream::subject;
 
 /// How long the server waits for an acknowledgement (`ack`), and for a request of the
@@ -30,18 +34,11 @@ const IN_FLIGHT: i64 = 64;
 /// Makes sure that the consumer of an endpoint and a partition exists and fits.
 /// Whether it is pinned to one worker at a time.
 pub(super) async fn ensure(
-    stream: &Stream,
-    version: &str,
-    prefix: &str,
+    place: &Place<'_>,
     (endpoint, partition): (&str, u16),
-    waits: Waits,
 ) -> Result<bool, JetStreamError> {
-    let wanted = wanted(
-        prefix,
-        (endpoint, partition),
-        waits,
-        is_at_least(version, 2, 11),
-    );
+    let (stream, pins) = (place.stream, is_at_least(place.version, 2, 11));
+    let wanted = wanted(place.prefix, (endpoint, partition), place.waits, pins);
     let name = consumer_name(endpoint, partition);
     let found = match stream.consumer_info(&name).await {
         Ok(info) => info.config,
@@ -49,6 +46,7 @@ pub(super) async fn ensure(
             let created = stream.create_consumer(wanted.clone()).await;
             let created = created.map_err(|error| match error.kind() {
                 ConsumerErrorKind::TimedOut | ConsumerErrorKind::Request => no_answer(error),
+                ConsumerErrorKind::JetStream(reason) if is_temporary(&reason) => no_answer(error),
                 _ => {
                     let message = format!("the consumer {name:?} cannot be created");
                     JetStreamError::new(Kind::Other, message).because(error)
@@ -59,10 +57,6 @@ pub(super) async fn ensure(
         Err(error) => return Err(no_answer(error)),
     };
     compare(&name, &wanted, &found)
-}
-
-fn no_answer(error: impl std::error::Error + Send + Sync + 'static) -> JetStreamError {
-    JetStreamError::new(Kind::Unreachable, "JetStream does not answer").because(error)
 }
 
 fn wanted(
@@ -133,6 +127,26 @@ fn compare(name: &str, wanted: &pull::Config, found: &Config) -> Result<bool, Je
         text(&found.deliver_subject),
         text(&None::<String>),
     );
+    check(
+        "replay_policy",
+        text(&found.replay_policy),
+        text(&ReplayPolicy::Instant),
+    );
+    // Of an idle consumer, which the server would remove with all that it knows.
+    let never = Duration::ZERO;
+    check(
+        "inactive_threshold",
+        text(&found.inactive_threshold),
+        text(&never),
+    );
+    // 0 and less mean that there is no limit.
+    for (field, limit) in [
+        ("max_batch", found.max_batch),
+        ("max_bytes", found.max_bytes),
+    ] {
+        check(field, limit.max(0).to_string(), "0".into());
+    }
+    check("max_expires", text(&found.max_expires), text(&never));
     if pins {
         check(
             "priority_groups",
@@ -193,13 +207,22 @@ mod tests {
     #[test]
     fn every_field_that_matters_is_compared() {
         let wanted = config(true);
-        let change: [Change; 8] = [
+        let change: [Change; 13] = [
             ("filter_subject", |it| it.filter_subject.push('x')),
             ("ack_policy", |it| it.ack_policy = AckPolicy::None),
             ("ack_wait", |it| it.ack_wait *= 2),
             ("max_deliver", |it| it.max_deliver = 5),
             ("max_ack_pending", |it| it.max_ack_pending = 1000),
             ("headers_only", |it| it.headers_only = true),
+            ("replay_policy", |it| {
+                it.replay_policy = ReplayPolicy::Original;
+            }),
+            ("inactive_threshold", |it| {
+                it.inactive_threshold = Duration::from_secs(60);
+            }),
+            ("max_batch", |it| it.max_batch = 10),
+            ("max_bytes", |it| it.max_bytes = 1000),
+            ("max_expires", |it| it.max_expires = Duration::from_secs(1)),
             ("priority_groups", |it| {
                 it.priority_groups = vec!["x".into()]
             }),

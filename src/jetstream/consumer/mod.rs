@@ -37,64 +37,36 @@ use self::ledger::{Ended, Ledger};
 pub(crate) use self::run::{Assignment, Consumer};
 use self::slot::Slot;
 use self::store::LentEvents;
-pub(crate) use self::wire::consumer_name;
+pub(crate) use self::wire::{consumer_name, endpoint_of};
 use super::connection::is_at_least;
 use super::error::{JetStreamError, Kind};
+use super::patience::patiently;
 use crate::endpoint::Running;
 use crate::queue::Store;
 
-/// The consumers of an endpoint, before there is the endpoint.
+/// The store of an endpoint, before there is the endpoint.
 pub(crate) struct Prepared {
     ledger: Arc<Ledger>,
     ended: UnboundedReceiver<Ended>,
-    slots: Vec<Slot>,
-    pins: bool,
+}
+
+/// Where the consumers of endpoints are.
+pub(crate) struct Place<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) stream: &'a Stream,
+    pub(crate) version: &'a str,
+    pub(crate) prefix: &'a str,
+    pub(crate) partitions: u16,
+    pub(crate) waits: Waits,
+    /// Until when consumers are tried to be created.
+    pub(crate) deadline: Instant,
 }
 
 impl Prepared {
-    /// Makes sure that an endpoint has a consumer for each partition.
-    pub(crate) async fn new(
-        stream: &Stream,
-        version: &str,
-        prefix: &str,
-        (endpoint, partitions): (&str, u16),
-        waits: Waits,
-    ) -> Result<Self, JetStreamError> {
+    pub(crate) fn new(stream: &str) -> Self {
         let (sender, ended) = mpsc::unbounded_channel();
-        let name = &stream.cached_info().config.name;
-        let kept_in = format!("the JetStream stream {name}");
-        let mut slots = Vec::new();
-        let mut pins = None;
-        for partition in 0..partitions {
-            let consumer = (endpoint, partition);
-            let pinned = ensure::ensure(stream, version, prefix, consumer, waits).await?;
-            if *pins.get_or_insert(pinned) != pinned {
-                let message = format!(
-                    "some consumers of the endpoint {endpoint:?} are pinned and some are not: \
-                     delete those that are not, if their events may be delivered again"
-                );
-                return Err(JetStreamError::new(Kind::Mismatch, message));
-            }
-            let name = consumer_name(endpoint, partition);
-            slots.push(Slot::new(name, waits.ack, pinned, Instant::now()));
-        }
-        let pins = pins.unwrap_or(false);
-        if !pins {
-            let can_pin = is_at_least(version, 2, 11);
-            tracing::warn!(
-                endpoint,
-                version,
-                can_pin,
-                "the consumers have no pin, which servers have from 2.11 on: each partition has \
-                 one event under way at a time"
-            );
-        }
-        Ok(Self {
-            ledger: Ledger::new(kept_in, sender),
-            ended,
-            slots,
-            pins,
-        })
+        let ledger = Ledger::new(format!("the JetStream stream {stream}"), sender);
+        Self { ledger, ended }
     }
 
     /// The store of the endpoint's queue.
@@ -102,14 +74,16 @@ impl Prepared {
         Box::new(LentEvents(self.ledger.clone()))
     }
 
-    /// Begins to listen, for an endpoint whose queue has the store.
+    /// Makes sure that an endpoint, whose queue has the store, has a consumer for each
+    /// partition, and begins to listen.
     pub(crate) async fn into_consumer(
         self,
-        client: Client,
-        stream: String,
+        place: &Place<'_>,
         endpoint: Arc<Running>,
         assignment: watch::Receiver<Assignment>,
     ) -> Result<(Consumer, Arc<Lag>), JetStreamError> {
+        let (slots, pins) = slots(place, endpoint.name()).await?;
+        let client = place.client.clone();
         let inbox = client.new_inbox();
         let subscriber = client
             .subscribe(format!("{inbox}.>"))
@@ -117,20 +91,20 @@ impl Prepared {
             .map_err(|error| {
                 JetStreamError::new(Kind::Unreachable, "cannot subscribe to NATS").because(error)
             })?;
-        let names = self.slots.iter().enumerate();
+        let names = slots.iter().enumerate();
         let names = names
             .map(|(number, slot)| (slot.consumer.clone(), number))
             .collect();
-        let lag = Arc::new(Lag::new(self.slots.len()));
+        let lag = Arc::new(Lag::new(slots.len()));
         let consumer = Consumer {
             endpoint,
             client,
-            stream,
+            stream: place.stream.cached_info().config.name.clone(),
             inbox,
             subscriber,
             names,
-            slots: self.slots,
-            pins: self.pins,
+            slots,
+            pins,
             ledger: self.ledger,
             ended: self.ended,
             assignment,
@@ -140,4 +114,37 @@ impl Prepared {
         };
         Ok((consumer, lag))
     }
+}
+
+/// Makes sure that an endpoint has a consumer for each partition. Returns whether they
+/// are pinned too.
+async fn slots(place: &Place<'_>, endpoint: &str) -> Result<(Vec<Slot>, bool), JetStreamError> {
+    let mut slots = Vec::new();
+    let mut pins = None;
+    for partition in 0..place.partitions {
+        let attempt = || ensure::ensure(place, (endpoint, partition));
+        let pinned = patiently(place.deadline, attempt).await?;
+        if *pins.get_or_insert(pinned) != pinned {
+            let message = format!(
+                "some consumers of the endpoint {endpoint:?} are pinned and some are not: \
+                 delete those that are not, if their events may be delivered again"
+            );
+            return Err(JetStreamError::new(Kind::Mismatch, message));
+        }
+        let name = consumer_name(endpoint, partition);
+        slots.push(Slot::new(name, place.waits.ack, pinned, Instant::now()));
+    }
+    let pins = pins.unwrap_or(false);
+    if !pins {
+        let version = place.version;
+        let can_pin = is_at_least(version, 2, 11);
+        tracing::warn!(
+            endpoint,
+            version,
+            can_pin,
+            "the consumers have no pin, which servers have from 2.11 on: each partition has one \
+             event under way at a time"
+        );
+    }
+    Ok((slots, pins))
 }

@@ -24,6 +24,9 @@ const SILENCE: Duration = Duration::from_millis(2500);
 /// The pause before the next request after one that failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// For how long requests may fail, as they do while a server starts.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 #[derive(Debug)]
 pub(super) struct Poll {
     /// Events that the request may still bring.
@@ -33,6 +36,10 @@ pub(super) struct Poll {
     next: Instant,
     /// When the request ends by itself.
     until: Instant,
+    /// Since when requests fail.
+    failing: Option<Instant>,
+    /// Whether that was told.
+    told: bool,
 }
 
 impl Poll {
@@ -42,6 +49,8 @@ impl Poll {
             heard: now,
             next: now,
             until: now,
+            failing: None,
+            told: false,
         }
     }
 
@@ -61,21 +70,27 @@ impl Poll {
     /// Notes that the request has brought an event.
     pub(super) fn brought(&mut self, now: Instant) {
         self.left = self.left.saturating_sub(1);
-        self.heard = now;
+        self.lives(now);
     }
 
     /// Notes that the server still has the request.
     pub(super) fn lives(&mut self, now: Instant) {
         self.heard = now;
+        (self.failing, self.told) = (None, false);
     }
 
-    /// Notes that the request has ended. With `at_once` the next one may follow without a
-    /// pause.
-    pub(super) fn ended(&mut self, now: Instant, at_once: bool) {
+    /// The request has ended as requests do.
+    pub(super) fn ended(&mut self) {
         self.left = 0;
-        if !at_once {
-            self.next = now + PAUSE;
-        }
+    }
+
+    /// The request has failed. Returns whether requests have failed for so long that it
+    /// is worth a line, which is so once.
+    pub(super) fn failed(&mut self, now: Instant) -> bool {
+        self.left = 0;
+        self.next = now + PAUSE;
+        let since = *self.failing.get_or_insert(now);
+        now >= since + PATIENCE && !std::mem::replace(&mut self.told, true)
     }
 }
 
@@ -105,10 +120,10 @@ mod tests {
         assert!(poll.is_due(now), "it has ended by itself");
         poll.asked(now);
         assert!(poll.is_due(now + SILENCE), "the server does not know it");
-        poll.ended(now, true);
+        poll.ended();
         assert!(poll.is_due(now));
         poll.asked(now);
-        poll.ended(now, false);
+        poll.failed(now);
         assert!(!poll.is_due(now));
         assert!(poll.is_due(now + PAUSE));
     }

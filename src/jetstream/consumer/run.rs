@@ -142,6 +142,8 @@ impl Consumer {
             }
             return;
         }
+        // Every other message is a delivery. The address of its acknowledgement names the
+        // consumer and the event.
         let Some(reply) = message.reply.clone() else {
             return;
         };
@@ -167,6 +169,7 @@ impl Consumer {
             came,
             message: Held::new(reply.clone(), &message),
         };
+        // An event that is delivered again has a new address for its acknowledgement.
         let renew = |held: &mut Held, again: Held| held.reply = again.reply;
         slot.partition.delivered(now, delivered, renew);
     }
@@ -184,6 +187,7 @@ impl Consumer {
         match end {
             End::Returned => slot.partition.returned(sequence),
             End::Delivered | End::Dead => {
+                // The server counts dead events apart from those that were delivered.
                 if let Some(held) = slot.partition.message(sequence) {
                     held.is_dead = end == End::Dead;
                 }
@@ -246,6 +250,7 @@ impl Consumer {
             self.depart(number, now).await;
             self.poll(number, now).await;
         }
+        // One call for all partitions wakes the endpoint's worker once.
         if !admitted.events.is_empty() {
             self.endpoint.borrow_events(admitted.events, admitted.new);
         }
@@ -280,6 +285,7 @@ impl Consumer {
                 );
                 let stored = self.ledger.admit(number, sequence, lease, event);
                 let (ledger, endpoint) = (self.ledger.clone(), self.endpoint.clone());
+                // The sink of dead letters may take seconds. Other partitions do not wait.
                 tokio::spawn(async move {
                     endpoint.reject(&stored.event, error).await;
                     ledger.end(stored.position, End::Dead);

@@ -167,6 +167,26 @@ pub(crate) fn consumer_name(endpoint: &str, partition: u16) -> String {
     format!("{name}-{partition}")
 }
 
+/// Reads what [`consumer_name`] has written: the endpoint and the partition.
+pub(crate) fn endpoint_of(consumer: &str) -> Option<(String, u16)> {
+    let (name, partition) = consumer.rsplit_once('-')?;
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'_' => {
+                let digits = [rest.next()?, rest.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            byte => byte,
+        });
+    }
+    let endpoint = String::from_utf8(bytes).ok()?;
+    let partition = partition.parse().ok()?;
+    // Of anybody else's, there may be several spellings.
+    (consumer_name(&endpoint, partition) == consumer).then_some((endpoint, partition))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,5 +264,14 @@ mod tests {
         assert_eq!(all.len(), 2 * names.len());
         let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         assert!(all.iter().all(|name| name.bytes().all(valid)));
+        for name in names {
+            let consumer = consumer_name(name, 11);
+            assert_eq!(endpoint_of(&consumer), Some((name.into(), 11)));
+        }
+        for odd in [
+            "", "ci", "ci-", "ci-x", "c_-1", "c_zz-1", "c_61-1", "ci-01", "a.b-1", "_ff-1",
+        ] {
+            assert_eq!(endpoint_of(odd), None, "{odd}");
+        }
     }
 }

@@ -31,7 +31,7 @@ use crate::error::BuildError;
 use crate::event::SourceRecord;
 pub(super) use crate::journal::Journal;
 use crate::journal::{Attach, Attachment, Number};
-use crate::sink::{Acceptance, Destination, Sink};
+use crate::sink::{Acceptance, Destination};
 
 /// A journal whose endpoints have not been started yet.
 pub(super) struct Starting {
@@ -80,6 +80,7 @@ impl Starting {
         let ids = attachment.endpoints().iter().copied();
         let endpoints = ids.zip(endpoints.iter().cloned()).collect();
         let sink = JournalSink::new(self.journal.clone(), endpoints);
+        // The handle is weak, so that metrics do not keep the journal in use.
         let watched = sink.downgrade();
         metrics::watch(move || watched.status());
         Ok(Journaled {
@@ -100,11 +101,7 @@ pub(super) struct Journaled {
 }
 
 impl Journaled {
-    /// Returns the sink that writes to all endpoints that want an event.
-    pub(super) fn sink(&self) -> Arc<dyn Sink> {
-        Arc::new(self.sink.clone())
-    }
-
+    /// Returns what writes to all endpoints that want an event.
     pub(super) fn destination(&self) -> Arc<dyn Destination> {
         Arc::new(self.sink.clone())
     }
@@ -118,7 +115,7 @@ impl Journaled {
 
     /// Takes no more events.
     pub(super) fn close(&self) {
-        Sink::close(&self.sink);
+        self.sink.close();
     }
 
     /// Resolves when every write is decided.

@@ -11,16 +11,16 @@ use crate::endpoint::Running;
 use crate::event::{Action, SharedEvent};
 use crate::journal::{EndpointId, Journal, JournalError, JournalStatus, Number, Refused, Wanted};
 use crate::queue;
-use crate::sink::{Acceptance, Destination, Sink, SinkError, Turn};
+use crate::sink::{Acceptance, Destination, Offer, SinkError, Turn};
 
 /// Writes each event once, for all endpoints that want it. A write is accepted
 /// when its event is on disk and the queues know of it.
 ///
 /// # When the journal cannot take an event
 ///
-/// A [write](Sink::write) gives the event to the queues in memory only, and counts it as
+/// A [write](Turn::Only) gives the event to the queues in memory only, and counts it as
 /// not durable. An event that a queue cannot hold becomes a dead letter. A write that is
-/// [offered](Destination::offer) fails instead, so that it is repeated: with `fail_closed`
+/// [repeated](Turn::is_repeated) fails instead, so that it is repeated: with `fail_closed`
 /// nothing is acknowledged that is not on disk, until the time limit.
 #[derive(Clone)]
 pub(super) struct JournalSink(Arc<Shared>);
@@ -277,12 +277,7 @@ impl Drop for Write {
     }
 }
 
-impl Sink for JournalSink {
-    fn write(&self, event: &SharedEvent) -> Acceptance {
-        let wanted = self.wanted(event, Turn::First);
-        self.append(event, wanted, Number::Next, Otherwise::InMemory)
-    }
-
+impl Destination for JournalSink {
     fn is_ready(&self) -> bool {
         !self.0.closed.load(Ordering::SeqCst) && self.0.journal.is_ready()
     }
@@ -291,20 +286,15 @@ impl Sink for JournalSink {
     fn close(&self) {
         self.0.closed.store(true, Ordering::SeqCst);
     }
-}
 
-impl Destination for JournalSink {
-    fn is_ready(&self) -> bool {
-        Sink::is_ready(self)
-    }
-
-    fn offer(&self, event: &SharedEvent, turn: Turn) -> Acceptance {
-        let otherwise = match turn {
-            Turn::Last => Otherwise::InMemory,
-            Turn::First | Turn::Again if self.0.closed.load(Ordering::SeqCst) => {
-                return Acceptance::failed(SinkError::closed());
-            }
-            Turn::First | Turn::Again => Otherwise::Fail,
+    fn offer(&self, offer: Offer<'_>) -> Acceptance {
+        let Offer { event, turn, .. } = offer;
+        if turn.is_repeated() && self.0.closed.load(Ordering::SeqCst) {
+            return Acceptance::failed(SinkError::closed());
+        }
+        let otherwise = match turn.is_repeated() {
+            true => Otherwise::Fail,
+            false => Otherwise::InMemory,
         };
         self.append(event, self.wanted(event, turn), Number::Next, otherwise)
     }

@@ -10,12 +10,12 @@ use http_body_util::Full;
 use tokio::time::{Instant, sleep};
 use tower::{BoxError, service_fn};
 
-use crate::dead_letter::{DeadLetterChannel, Reason};
+use crate::dead_letter::{DeadLetter, DeadLetterChannel, DeadLetterSink, Reason};
 use crate::endpoint::EndpointStatus;
 use crate::event::{Action, Event, Format, SharedEvent};
 use crate::journal::tests::SimulatedDisk;
 use crate::journal::{Journal, JournalOptions};
-use crate::sink::{Destination, Filter, Sink, Turn};
+use crate::sink::{Acceptance, Destination, Filter, Offer, Sink, SinkError, Turn};
 use crate::{Endpoint, Notifier, NotifierBuilder};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ fn status(notifier: &Notifier) -> EndpointStatus {
 
 /// The sink of the journal, to which fail-closed requests offer their events.
 fn destination(notifier: &Notifier) -> Arc<dyn Destination> {
-    notifier.0.destinations[0].clone()
+    notifier.0.journal.as_ref().unwrap().destination()
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +120,7 @@ async fn an_offer_fails_until_the_disk_takes_it_and_the_last_one_goes_into_memor
     disk.fail_after(0, u64::MAX / 2);
     let push = event(Action::Push, "a");
     for turn in [Turn::First, Turn::Again] {
-        let offer = sink.offer(&push, turn);
+        let offer = sink.offer(Offer::now(&push, turn));
         journal.turn();
         offer.now_or_never().unwrap().unwrap_err();
         assert_eq!(
@@ -128,7 +128,7 @@ async fn an_offer_fails_until_the_disk_takes_it_and_the_last_one_goes_into_memor
             (0, 0)
         );
     }
-    let offer = sink.offer(&push, Turn::Last);
+    let offer = sink.offer(Offer::now(&push, Turn::Last));
     journal.turn();
     offer.now_or_never().unwrap().unwrap();
     assert_eq!(
@@ -136,7 +136,7 @@ async fn an_offer_fails_until_the_disk_takes_it_and_the_last_one_goes_into_memor
         (1, 1)
     );
     // An offer that nobody waits for any more is not repeated.
-    drop(sink.offer(&push, Turn::Again));
+    drop(sink.offer(Offer::now(&push, Turn::Again)));
     journal.turn();
     assert_eq!(
         (status(&notifier).events, notifier.status().not_durable),
@@ -184,7 +184,7 @@ async fn a_closed_journal_refuses_events_as_a_queue_does() {
     notifier.0.journal.as_ref().unwrap().close();
     assert!(!notifier.is_ready());
     let push = event(Action::Push, "b");
-    let offer = destination(&notifier).offer(&push, Turn::Again);
+    let offer = destination(&notifier).offer(Offer::now(&push, Turn::Again));
     let refused = offer.now_or_never().unwrap();
     assert!(refused.unwrap_err().is_closed());
     assert!(letters.try_recv().is_none());
@@ -241,4 +241,56 @@ async fn a_shutdown_does_not_wait_for_events_that_damage_took() {
     );
     assert_eq!(notifier.status().journal.unwrap().damaged, 1);
     assert!(report.is_drained() && report.lost == 1, "{report}");
+}
+
+/// A sink of dead letters that keeps them when it is told to.
+struct Slow(tokio::sync::watch::Receiver<bool>);
+
+impl DeadLetterSink for Slow {
+    fn bury(&self, _: &Arc<DeadLetter>) -> Acceptance {
+        let mut kept = self.0.clone();
+        Acceptance::pending(async move {
+            let kept = kept.wait_for(|kept| *kept).await;
+            kept.map(drop).map_err(SinkError::other)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_stays_in_the_journal_until_its_dead_letter_is_kept() {
+    let journal = SimulatedDisk::default().open().unwrap();
+    let (keep, kept) = tokio::sync::watch::channel(false);
+    let notifier = build(&journal, endpoint("e", 400).dead_letters(Slow(kept)));
+    let working = work(&journal);
+    notifier.write(&event(Action::Push, "a")).await.unwrap();
+    let in_journal = || notifier.status().journal.unwrap().events;
+    sleep(2 * SECOND).await;
+    // It was rejected, and a crash would find it.
+    assert_eq!((status(&notifier).failures, in_journal()), (1, 1));
+    keep.send_replace(true);
+    sleep(2 * SECOND).await;
+    working.abort();
+    let status = status(&notifier);
+    assert_eq!((status.dead_letters, status.lost, in_journal()), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_dropped_while_it_waits_for_the_disk_goes_into_memory() {
+    let journal = SimulatedDisk::default().open().unwrap();
+    let notifier = build(&journal, endpoint("e", 500));
+    let push = event(Action::Push, "a");
+    while notifier.is_ready() {
+        drop(notifier.write(&push));
+    }
+    assert_eq!(
+        (status(&notifier).events, notifier.status().not_durable),
+        (0, 0)
+    );
+    let mut write = notifier.write(&push);
+    assert!((&mut write).now_or_never().is_none());
+    drop(write);
+    assert_eq!(
+        (status(&notifier).events, notifier.status().not_durable),
+        (1, 1)
+    );
 }

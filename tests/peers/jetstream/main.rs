@@ -7,6 +7,7 @@ mod cable;
 mod contents;
 #[path = "../example.rs"]
 mod example;
+mod failover;
 mod program;
 mod publisher;
 mod receiver;

@@ -22,6 +22,8 @@ pub(crate) struct Receiver {
 #[derive(Default)]
 struct Received {
     refuses: AtomicBool,
+    /// How many requests were refused.
+    refused: AtomicUsize,
     /// How many events it has, each counted once.
     count: AtomicUsize,
     /// The tags, which are numbers, of the events of each repository.
@@ -56,6 +58,11 @@ impl Receiver {
     /// Answers 503 from now on, or does so no more.
     pub(crate) fn refuse(&self, refuses: bool) {
         self.state.refuses.store(refuses, Ordering::SeqCst);
+    }
+
+    /// How many requests it has refused.
+    pub(crate) fn refused(&self) -> usize {
+        self.state.refused.load(Ordering::SeqCst)
     }
 
     /// How many events it has, each counted once.
@@ -96,6 +103,7 @@ impl Receiver {
 
 async fn receive(State(state): State<Arc<Received>>, body: Bytes) -> StatusCode {
     if state.refuses.load(Ordering::SeqCst) {
+        state.refused.fetch_add(1, Ordering::SeqCst);
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     let envelope: Envelope = serde_json::from_slice(&body).unwrap();

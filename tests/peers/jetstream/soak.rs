@@ -6,18 +6,19 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use futures_util::TryStreamExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tower_registry_notifications::jetstream::JetStream;
 use tower_registry_notifications::sink::Sink as _;
 
 use crate::cable::Cable;
-use crate::contents::event;
+use crate::contents::{context, event};
 use crate::program::Program;
 use crate::receiver::Receiver;
 use crate::server::{Server, Version};
+use crate::worker::SECOND;
 
-const SECOND: Duration = Duration::from_secs(1);
 const ACK_WAIT: u64 = 6;
 
 /// How much: a short form, or the long one if `JETSTREAM_SOAK` is set.
@@ -86,6 +87,58 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// Waits until every receiver has all events, as long as more arrive.
+    async fn complete(&self, repositories: usize, events: usize) {
+        let count = || self.receivers.iter().map(Receiver::events).sum::<usize>();
+        let (mut seen, mut progress) = (0, Instant::now());
+        while count() < repositories * events * self.receivers.len() {
+            if count() > seen {
+                (seen, progress) = (count(), Instant::now());
+            }
+            if progress.elapsed() > 60 * SECOND {
+                panic!("{}", self.diagnosis(repositories, events).await);
+            }
+            sleep(SECOND / 100).await;
+        }
+    }
+
+    /// What is missing, and what the server says of the consumers.
+    async fn diagnosis(&self, repositories: usize, events: usize) -> String {
+        let mut text = String::new();
+        for receiver in &self.receivers {
+            text += &format!("{:?}\n", receiver.summary());
+            for repository in (0..repositories).map(|number| format!("r{number}")) {
+                let numbers = receiver.numbers(&repository);
+                let missing = (0..events).filter(|number| !numbers.contains(number));
+                let missing: Vec<_> = missing.collect();
+                if !missing.is_empty() {
+                    text += &format!("{repository} lacks {missing:?}\n");
+                }
+            }
+        }
+        let context = context(&self.server.url()).await;
+        let names = context.stream_names().try_collect::<Vec<_>>().await;
+        for name in names.unwrap() {
+            let stream = context.get_stream(name).await.unwrap();
+            text += &format!("{:?}\n", stream.cached_info().state);
+            let consumers = stream.consumers().try_collect::<Vec<_>>().await;
+            for it in consumers.unwrap() {
+                text += &format!(
+                    "{}: delivered {:?}, floor {:?}, pending {}, left {}, waiting {}\n",
+                    it.name,
+                    it.delivered,
+                    it.ack_floor,
+                    it.num_ack_pending,
+                    it.num_pending,
+                    it.num_waiting
+                );
+            }
+        }
+        text
+    }
+}
+
 /// Writes the events of every second repository, one after the other in each.
 async fn registry(
     settings: JetStream,
@@ -151,19 +204,7 @@ async fn soak(version: Version, size: Size) {
     for (registry, _) in registries {
         registry.await.unwrap();
     }
-    let deadline = Instant::now() + 240 * SECOND;
-    while stage.receivers.iter().any(|it| it.events() < total) {
-        assert!(
-            Instant::now() < deadline,
-            "{:?}",
-            stage
-                .receivers
-                .iter()
-                .map(Receiver::summary)
-                .collect::<Vec<_>>()
-        );
-        sleep(SECOND / 10).await;
-    }
+    stage.complete(repositories, events).await;
     for worker in &mut stage.workers {
         assert!(worker.end());
     }
