@@ -8,7 +8,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableError};
 use super::batch::{self, Batch, millis};
 use super::error::{JournalError, Kind};
 use super::state::{self, State};
-use super::storage::{Mode, OpenFile, Opened, Opener};
+use super::storage::{Mode, OpenFile, Opened, Opener, Watch};
 
 /// A file is mostly free if less than one part in this many is used.
 const MOSTLY_FREE: u64 = 4;
@@ -36,8 +36,11 @@ pub(super) fn commit<R>(
         }
         Err(error) => {
             drop(batch);
-            txn.abort()?;
-            Err(error)
+            match txn.abort() {
+                // After an error of the disk it fails too, without saying why.
+                Err(aborted) if !error.is_fatal() => Err(aborted.into()),
+                _ => Err(error),
+            }
         }
     }
 }
@@ -48,10 +51,11 @@ pub(super) fn open(
     opener: &mut Opener,
     mode: Mode,
     compact_from: u64,
-) -> Result<(Arc<OpenFile>, State), JournalError> {
+) -> Result<(Arc<OpenFile>, State, Watch), JournalError> {
     let Opened {
         mut database,
         length,
+        watch,
     } = opener(mode)?;
     let state = match read_state(&database)? {
         Some(state) => state,
@@ -71,9 +75,9 @@ pub(super) fn open(
         // Compacting commits without quick repair. After this commit a crash costs
         // milliseconds again.
         let state = commit(&database, state, 0, |_| Ok(()))?.1;
-        return Ok((OpenFile::new(database), state));
+        return Ok((OpenFile::new(database), state, watch));
     }
-    Ok((OpenFile::new(database), state))
+    Ok((OpenFile::new(database), state, watch))
 }
 
 /// Returns the state, or `None` if the file has no tables.

@@ -110,6 +110,7 @@
 //! | a later release wrote the file | opening fails, [`JournalError::is_newer_format`] |
 //! | file or folder cannot be written | opening fails, [`JournalError::is_read_only`] |
 //! | the file is cut off, or not a journal | opening fails, [`JournalError::is_damaged`]; the file is left as it is |
+//! | the file is removed or replaced while it is open | the journal is down, until its own file is back or the process is restarted |
 //! | wrong bytes in an entry of the index | it is rebuilt from its chunk; events may be delivered again |
 //! | wrong bytes in a chunk | the chunk is set aside; its events are counted as damaged and logged |
 //! | wrong bytes in the tree itself | opening fails or the journal is down, [`JournalError::is_damaged`] |

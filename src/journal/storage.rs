@@ -1,6 +1,6 @@
 //! Opens the file: [`Opener`].
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +26,11 @@ pub(super) struct Opened {
     pub(super) database: Database,
     /// The length of the file when it was opened.
     pub(super) length: u64,
+    pub(super) watch: Watch,
 }
+
+/// Called after each commit. Fails if the storage is no longer what was opened.
+pub(super) type Watch = Box<dyn Fn() -> io::Result<()> + Send>;
 
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -67,19 +71,59 @@ impl Drop for OpenFile {
     }
 }
 
-/// Opens a file.
+/// Opens a file. Only the first time it may be new: a file that is removed, emptied or
+/// replaced later took its events with it, and what is in its place must not pass for it.
 pub(super) fn file(path: PathBuf, cache: usize) -> Opener {
+    let mut known = false;
     Box::new(move |mode| {
-        let file = open_file(&path)?;
-        let length = file.metadata()?.len();
+        let file = open_file(&path, !known)?;
+        let metadata = file.metadata()?;
+        let length = metadata.len();
+        if known && length == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it was emptied").into());
+        }
         let backend = FileBackend::new(file)?;
         let database = database(backend, cache, mode)?;
         if length == 0 {
             // A new file survives a power loss only if its entry in the folder is synced too.
             sync_folder(&path)?;
         }
-        Ok(Opened { database, length })
+        known = true;
+        Ok(Opened {
+            database,
+            length,
+            watch: watch(path.clone(), metadata),
+        })
     })
+}
+
+/// Notices that the file at `path` is no longer the one that is open.
+fn watch(path: PathBuf, ours: Metadata) -> Watch {
+    Box::new(move || {
+        let gone = |why| Err(io::Error::new(io::ErrorKind::NotFound, why));
+        let now = match std::fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return gone("the file was removed");
+            }
+            now => now?,
+        };
+        match is_same(&now, &ours) {
+            true => Ok(()),
+            false => gone("another file was put in its place"),
+        }
+    })
+}
+
+#[cfg(unix)]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Elsewhere an open file can be neither removed nor replaced.
+#[cfg(not(unix))]
+fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
 }
 
 /// Opens a database on any storage.
@@ -95,9 +139,13 @@ pub(super) fn database(
     Ok(builder.create_with_backend(backend)?)
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
+fn open_file(path: &Path, create: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
+    options
+        .read(true)
+        .write(true)
+        .create(create)
+        .truncate(false);
     // Events are personal data: they name users and their addresses.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

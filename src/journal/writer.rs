@@ -26,8 +26,8 @@ use super::error::{JournalError, Kind, guarded};
 use super::inbox;
 use super::limits::{Expired, Expiring};
 use super::shared::{Attachment, Shared};
-use super::state::State;
-use super::storage::{Mode, OpenFile, Opener};
+use super::state::{EndpointState, State};
+use super::storage::{Mode, OpenFile, Opener, Watch};
 
 /// The pause before the file is opened again, and the longest one.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -49,6 +49,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     inbox: Arc<Inbox>,
     opener: Opener,
+    watch: Watch,
     handle: Handle,
     state: State,
     expiring: Expiring,
@@ -77,12 +78,13 @@ impl Writer {
             true => Mode::Verify,
             false => Mode::Plain,
         };
-        let (database, state) = guarded(|| open(&mut opener, mode, compact_from))?;
+        let (database, state, watch) = guarded(|| open(&mut opener, mode, compact_from))?;
         shared.set_database(Some(database.clone()));
         let writer = Self {
             shared,
             inbox,
             opener,
+            watch,
             handle: Handle::Open(database),
             state,
             expiring: Expiring::default(),
@@ -290,6 +292,11 @@ impl Writer {
         let retention = u64::try_from(retention).unwrap_or(u64::MAX);
         let began = Instant::now();
         let written = guarded(|| commit(database.get()?, state, retention, change));
+        // What is written to a file that was removed is gone when it is closed.
+        let written = written.and_then(|written| {
+            (self.watch)()?;
+            Ok(written)
+        });
         drop(database);
         match written {
             Ok((result, state)) => {
@@ -340,8 +347,11 @@ impl Writer {
             }
         };
         let opener = &mut self.opener;
-        match guarded(|| open(opener, Mode::Verify, u64::MAX)) {
-            Ok((database, state)) => {
+        let state = &self.state;
+        let opened = guarded(|| open(opener, Mode::Verify, u64::MAX));
+        match opened.and_then(|it| continues(state, it)) {
+            Ok((database, state, watch)) => {
+                self.watch = watch;
                 self.state = self.without_less(state);
                 let end = self.state.next;
                 // The queues must know the end before they can read: the file may have events
@@ -420,6 +430,22 @@ impl Writer {
 }
 
 /// Returns the events of a commit that an endpoint wants. `next` is the number of its next
+/// Passes on what was opened, unless it is another journal than before: one without the
+/// endpoints would take events for nobody.
+fn continues(
+    before: &State,
+    opened: (Arc<OpenFile>, State, Watch),
+) -> Result<(Arc<OpenFile>, State, Watch), JournalError> {
+    let has = |it: &EndpointState| opened.1.endpoint(it.id).map(|it| &it.name) == Some(&it.name);
+    match before.endpoints.iter().all(has) {
+        true => Ok(opened),
+        false => Err(JournalError::new(
+            Kind::Damaged,
+            "is another journal than the one that was opened",
+        )),
+    }
+}
+
 /// event.
 fn stored(entries: &[Entry], first: u64, endpoint: EndpointId, mut next: u64) -> Vec<Stored> {
     let all = (first..).zip(entries);

@@ -76,8 +76,16 @@ impl Run {
     fn open(&mut self) {
         let options = JournalOptions {
             pack_from: self.random.choice([2, 3, 5, 64]).unwrap(),
+            // Made smaller whenever it is mostly free.
+            compact_from: self.random.choice([1, u64::MAX]).unwrap(),
             ..JournalOptions::default()
         };
+        if self.random.u8(0..4) == 0 {
+            // A crash while it is being opened.
+            self.disk.fail_after(self.random.u64(0..120), u64::MAX / 2);
+            drop(Journal::manual(options.clone(), self.disk.opener()));
+            self.disk.crash(&mut self.random);
+        }
         let journal = Journal::manual(options, self.disk.opener()).unwrap();
         self.instance += 1;
         let instance = self.instance.to_string();

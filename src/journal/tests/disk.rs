@@ -97,7 +97,11 @@ impl Disk {
         Box::new(move |mode| {
             let length = disk.content().current.len() as u64;
             let database = storage::database(disk.clone(), 1 << 20, mode)?;
-            Ok(Opened { database, length })
+            Ok(Opened {
+                database,
+                length,
+                watch: Box::new(|| Ok(())),
+            })
         })
     }
 

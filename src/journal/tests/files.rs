@@ -325,3 +325,55 @@ fn a_file_that_is_mostly_free_is_made_smaller_when_it_is_opened() {
     assert_eq!(stage.positions(a), [1, 2, 3, 4, 5]);
     assert!(stage.journal.check().unwrap().is_intact());
 }
+
+/// What is written to a file that nobody finds again is not kept, and what was put in its
+/// place is not taken for it.
+#[test]
+fn a_file_that_is_removed_or_replaced_takes_no_events() {
+    type Harm = fn(&std::path::Path);
+    let removed: Harm = |path| std::fs::remove_file(path).unwrap();
+    let replaced: Harm = |path| {
+        let other = path.with_extension("other");
+        drop(Journal::open(&other).unwrap());
+        std::fs::rename(other, path).unwrap();
+    };
+    for (harm, at_first, later) in [
+        (removed, "the file was removed", "No such file"),
+        (
+            replaced,
+            "another file was put in its place",
+            "is another journal",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let journal = Journal::open(&path).unwrap();
+        let queues = Arc::new(Queues::default());
+        let attachment = journal.attach(attach(&["a"]), "1", queues).unwrap();
+        append(&journal, &event(1), attachment.endpoints());
+        harm(&path);
+        let try_again = || {
+            let (sender, answer) = mpsc::channel();
+            let wanted = attachment.endpoints().iter().copied().collect();
+            let done = move |result| sender.send(result).unwrap();
+            let taken = journal.append(event(2), wanted, Number::Next, done);
+            taken.unwrap();
+            answer.recv().unwrap()
+        };
+        let error = crate::error::with_causes(&try_again().unwrap_err());
+        assert!(error.contains(at_first), "{error}");
+        assert!(!journal.is_ready());
+        // It is tried again, and stays as it is.
+        loop {
+            let error = try_again().unwrap_err();
+            if crate::error::with_causes(&error).contains(later) {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        let error = journal.status().error.unwrap();
+        assert!(error.contains(later), "{error}");
+        drop((attachment, journal));
+        assert_eq!(path.exists(), at_first != "the file was removed");
+    }
+}
