@@ -135,7 +135,7 @@ impl Running {
     /// Whether the endpoint posts the event: its filter wants it and its format can
     /// carry it. Must be called once for each event, because it counts the events that
     /// the filter wants and the format cannot carry.
-    #[cfg(feature = "jetstream")]
+    #[cfg(any(feature = "jetstream", feature = "journal"))]
     pub(crate) fn wants(&self, event: &SharedEvent) -> bool {
         self.wants_in(event, Turn::First)
     }
