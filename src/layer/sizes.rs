@@ -70,7 +70,7 @@ impl Sizes {
         let keys = self.keys.within(repository);
         let mut remembered = self.lock();
         for reference in references {
-            let key = keys.of(&reference.digest());
+            let key = keys.of(reference.digest());
             let claim = match remembered.claimed.get(key) {
                 Some(Claim::Size(size) | Claim::Settled(size)) if size == reference.size() => {
                     continue;
