@@ -152,6 +152,7 @@ mod chunk;
 mod codec;
 mod consumer;
 mod database;
+mod down;
 mod entry;
 mod error;
 mod inbox;
