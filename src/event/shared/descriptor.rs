@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::digest;
-use super::spelled::Digest;
+use super::digest::Digest;
 use super::text::{Part, Parts};
 use super::word::Word;
 use crate::event::{Descriptor, Platform, media_types};

@@ -1,7 +1,11 @@
 //! Digests of SHA-256, kept as bits.
 
 use super::hex;
-use super::spelled::Digest;
+use super::spelled::Spelled;
+
+/// Digest of content, `algorithm:encoded`, or an empty text. Events keep those of SHA-256
+/// as 256 bits.
+pub type Digest<'a> = Spelled<'a, LENGTH>;
 
 /// Bytes of `sha256:` and 64 digits.
 pub(super) const LENGTH: usize = PREFIX.len() + 64;

@@ -1,8 +1,11 @@
 //! Ids of events and requests, as 16 bytes if they are UUIDs.
 
 use super::hex;
-use super::spelled::Id;
+use super::spelled::Spelled;
 use crate::event::uuid_v7;
+
+/// Id of an event or of a request. Events keep ids that are UUIDs as 128 bits.
+pub type Id<'a> = Spelled<'a, LENGTH>;
 
 /// Bytes of a UUID in its usual spelling.
 pub(super) const LENGTH: usize = uuid::fmt::Hyphenated::LENGTH;

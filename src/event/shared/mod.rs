@@ -24,12 +24,14 @@ use std::time::SystemTime;
 use serde::{Serialize, Serializer};
 
 pub use self::descriptor::{DescriptorRef, References};
+pub use self::digest::Digest;
 pub(crate) use self::draft::{Content, Draft, ReferencesOf};
 pub(crate) use self::encoded::Encoded;
 use self::encoded::Encodings;
+pub use self::id::Id;
 pub use self::list::ReferenceList;
 pub(crate) use self::origin::Origin;
-pub use self::spelled::{Digest, Id, Spelled};
+pub use self::spelled::Spelled;
 pub(in crate::event) use self::text::Part;
 use self::text::{FIELDS, Field, Parts};
 use self::word::Word;

@@ -1,3 +1,5 @@
+//! Texts that events keep in a shorter form: [`Spelled`].
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -14,13 +16,6 @@ enum Spelling<'a, const N: usize> {
     Spelled([u8; N]),
     Text(&'a str),
 }
-
-/// Id of an event or of a request. Events keep ids that are UUIDs as 128 bits.
-pub type Id<'a> = Spelled<'a, { super::id::LENGTH }>;
-
-/// Digest of content, `algorithm:encoded`, or an empty text. Events keep those of SHA-256
-/// as 256 bits.
-pub type Digest<'a> = Spelled<'a, { super::digest::LENGTH }>;
 
 impl<'a, const N: usize> Spelled<'a, N> {
     /// Creates one whose text was spelled, in ASCII.
