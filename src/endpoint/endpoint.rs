@@ -284,7 +284,7 @@ impl Endpoint {
     }
 
     /// Sets the maximum number of events that wait or are under way. Defaults
-    /// to 100,000.
+    /// to 100,000. Of those that wait in a journal, at most 10,000 are in memory.
     pub fn queue_events(mut self, events: usize) -> Self {
         self.limits.events = events;
         self

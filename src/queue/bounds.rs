@@ -30,6 +30,10 @@ pub(crate) enum Refused {
 /// The assumed size of an event, in bytes, while there are none to take the average of.
 const AVERAGE: usize = 1 << 10;
 
+/// The largest number of events that a queue reads ahead of its reader, if they wait in a
+/// store: enough to deliver from while the next ones are read.
+const WINDOW: usize = 10_000;
+
 /// The events in memory, counted against the limits.
 ///
 /// An event counts from its acceptance until it is settled, but not while it is
@@ -37,6 +41,8 @@ const AVERAGE: usize = 1 << 10;
 #[derive(Debug)]
 pub(super) struct Bounds {
     limits: Limits,
+    /// The number of events from a store that are in memory at most.
+    window: usize,
     events: usize,
     bytes: usize,
     /// The events that are larger than the byte bound by themselves.
@@ -51,6 +57,7 @@ impl Bounds {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
+            window: limits.events.min(WINDOW),
             events: 0,
             bytes: 0,
             large_events: 0,
@@ -97,13 +104,13 @@ impl Bounds {
             true => self.large_events == 0,
             false => self.bytes_capped() < self.limits.bytes,
         };
-        self.events <= lone || (fits && self.events < self.limits.events)
+        self.events <= lone || (fits && self.events < self.window)
     }
 
-    /// Returns how much more fits.
+    /// Returns how much more a store may hand over.
     pub(super) fn room(&self) -> Room {
         Room {
-            events: self.limits.events.saturating_sub(self.events),
+            events: self.window.saturating_sub(self.events),
             bytes: self.limits.bytes - self.bytes_capped(),
         }
     }
@@ -111,18 +118,18 @@ impl Bounds {
     /// Whether at least half of the window is free.
     pub(super) fn is_half_empty(&self) -> bool {
         let room = self.room();
-        room.events >= self.limits.events.div_ceil(2) && room.bytes >= self.limits.bytes / 2
+        room.events >= self.window.div_ceil(2) && room.bytes >= self.limits.bytes / 2
     }
 
     /// Whether this many events that are set aside leave too little of the window for
     /// others.
     pub(super) fn too_many_aside(&self, events: usize, bytes: usize) -> bool {
-        events >= self.limits.events / 4 || bytes >= self.limits.bytes / 4
+        events >= self.window / 4 || bytes >= self.limits.bytes / 4
     }
 
     /// Whether too many lanes wait for their events to look at further events.
     pub(super) fn too_many_absent(&self, lanes: usize) -> bool {
-        lanes > self.limits.events
+        lanes > self.window
     }
 
     /// Whether an event of average size fits.

@@ -165,6 +165,18 @@ fn stuck(shelf: &Shelf, queue: &Arc<Queue>, events: usize) -> (Entry, Occupied) 
 }
 
 #[test]
+fn no_more_than_the_window_is_in_memory_whatever_the_limits_allow() {
+    let shelf = Shelf::default();
+    let queue = shelf.queue(MANY);
+    let one = memory_of(&event("a"));
+    (0..30_000).for_each(|_| shelf.accept(&queue, event("a")));
+    assert_eq!(queue.size(), (30_000, 10_000 * one));
+    let numbers = settle_all(&shelf, &queue);
+    assert_eq!(numbers.len(), 30_000);
+    assert!(numbers.is_sorted());
+}
+
+#[test]
 fn a_repository_that_fails_costs_a_handful_of_events_whatever_waits_behind() {
     let shelf = Shelf::default();
     let queue = shelf.queue(Limits { events: 80, ..MANY });
