@@ -105,6 +105,17 @@ impl JournalError {
         Self::new(Kind::Closed, "the journal is closed")
     }
 
+    /// Creates the error of a dead letter that cannot be read.
+    pub(super) fn letter(id: u64, damage: Damage) -> Self {
+        let source: Box<dyn Error + Send + Sync> = Box::new(damage);
+        Self::build(
+            Kind::Damaged,
+            format!("dead letter {id} is damaged"),
+            Some(source),
+            false,
+        )
+    }
+
     /// Adds the file to the message.
     pub(super) fn at(self, location: &str) -> Self {
         let inner = &self.0;

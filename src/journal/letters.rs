@@ -16,7 +16,7 @@ use redb::ReadableDatabase as _;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::dead_letter::{DeadLetter, DeadLetterSink, Reason};
+use crate::dead_letter::{DeadLetter, DeadLetterSink};
 use crate::sink::{Acceptance, SinkError};
 
 use super::batch::{Batch, LETTERS};
@@ -25,6 +25,7 @@ use super::entry::Entry;
 use super::error::{JournalError, Kind, guarded};
 use super::inbox::{Letter, Refused};
 use super::journal::Journal;
+use super::letter_filter::{Head, LetterFilter};
 
 const VERSION: u8 = 1;
 
@@ -42,74 +43,6 @@ pub struct KeptLetter {
     pub kept: SystemTime,
     /// The letter itself.
     pub letter: DeadLetter,
-}
-
-/// Selects dead letters of a [`Journal`]. By default it selects all.
-#[derive(Clone, Debug, Default)]
-pub struct LetterFilter {
-    id: Option<u64>,
-    endpoint: Option<String>,
-    reason: Option<Reason>,
-    before: Option<SystemTime>,
-    since: Option<SystemTime>,
-}
-
-impl LetterFilter {
-    /// Creates a filter for all letters.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Selects only the letter with this number.
-    #[must_use]
-    pub fn id(mut self, id: u64) -> Self {
-        self.id = Some(id);
-        self
-    }
-
-    /// Selects only letters of the endpoint with this name.
-    #[must_use]
-    pub fn endpoint(mut self, name: impl Into<String>) -> Self {
-        self.endpoint = Some(name.into());
-        self
-    }
-
-    /// Selects only letters with this reason.
-    #[must_use]
-    pub fn reason(mut self, reason: Reason) -> Self {
-        self.reason = Some(reason);
-        self
-    }
-
-    /// Selects only letters that were stored before this time.
-    #[must_use]
-    pub fn kept_before(mut self, time: SystemTime) -> Self {
-        self.before = Some(time);
-        self
-    }
-
-    /// Selects only letters that were stored at this time or later.
-    #[must_use]
-    pub fn kept_since(mut self, time: SystemTime) -> Self {
-        self.since = Some(time);
-        self
-    }
-
-    fn wants(&self, head: &Head<'_>) -> bool {
-        let is_before = |time| head.kept < time;
-        self.endpoint.as_ref().is_none_or(|it| it == head.endpoint)
-            && self.reason.is_none_or(|it| it.as_str() == head.reason)
-            && self.before.is_none_or(is_before)
-            && !self.since.is_some_and(is_before)
-    }
-}
-
-/// The part of a letter that filters read. It stands before the letter, which then need not
-/// be decompressed.
-struct Head<'a> {
-    kept: SystemTime,
-    reason: &'a str,
-    endpoint: &'a str,
 }
 
 fn encode(id: u64, now: u64, letter: &DeadLetter) -> Result<Vec<u8>, JournalError> {
@@ -229,12 +162,8 @@ impl Journal {
         &self,
         filter: &LetterFilter,
     ) -> impl Iterator<Item = Result<KeptLetter, JournalError>> + use<> {
-        Pages {
-            journal: self.clone(),
-            filter: filter.clone(),
-            next: Some(filter.id.unwrap_or(0)),
-            page: VecDeque::new(),
-        }
+        let pages = Pages::new(self, filter);
+        pages.map(|letter| letter.map_err(|unread| unread.error))
     }
 
     /// Gives dead letters back to their endpoints, whatever the endpoints' filters, and
@@ -246,11 +175,11 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// If a letter is damaged, or the journal cannot be read or written. Some letters may
-    /// already have been sent, and those were removed.
+    /// If a letter is damaged: all others were sent. If the journal cannot be read or
+    /// written: some letters may already have been sent. What was sent was removed.
     pub fn send_letters_again(&self, filter: &LetterFilter) -> Result<u64, JournalError> {
         let mut sent = 0;
-        self.each_page(filter, |letters| {
+        let damage = self.each_page(filter, |letters, _damaged| {
             sent += self.run(move |writer| {
                 let mut ids = Vec::new();
                 let mut entries = Vec::new();
@@ -268,44 +197,65 @@ impl Journal {
             })?;
             Ok(())
         })?;
-        Ok(sent)
+        damage.map_or(Ok(sent), Err)
     }
 
-    /// Removes dead letters for good. Returns how many were removed.
+    /// Removes dead letters for good. Returns how many were removed. A filter that selects
+    /// all letters, or one by its number, also removes damaged ones.
     ///
     /// Blocks while it reads and writes.
     ///
     /// # Errors
     ///
-    /// If the journal cannot be read or written. Some letters may already be removed.
+    /// If a letter is damaged and the filter cannot tell whether it selects it: all others
+    /// were removed. If the journal cannot be read or written: some letters may already be
+    /// removed.
     pub fn purge_letters(&self, filter: &LetterFilter) -> Result<u64, JournalError> {
         let mut removed = 0;
-        self.each_page(filter, |letters| {
-            let ids: Vec<_> = letters.iter().map(|it| it.id).collect();
+        let with_damaged = filter.wants_damaged();
+        let damage = self.each_page(filter, |letters, mut damaged| {
+            damaged.retain(|_| with_damaged);
+            let ids: Vec<_> = letters.iter().map(|it| it.id).chain(damaged).collect();
             removed += self.run(move |writer| writer.write(0, |batch| batch.unbury(&ids)))?;
             Ok(())
         })?;
-        Ok(removed)
+        let damage = damage.filter(|_| !with_damaged);
+        damage.map_or(Ok(removed), Err)
     }
 
+    /// Calls `each` with the letters of each page, and the numbers of those that are
+    /// damaged. Returns the error of the first damaged letter, which keeps no other from
+    /// its turn.
     fn each_page(
         &self,
         filter: &LetterFilter,
-        mut each: impl FnMut(Vec<KeptLetter>) -> Result<(), JournalError>,
-    ) -> Result<(), JournalError> {
+        mut each: impl FnMut(Vec<KeptLetter>, Vec<u64>) -> Result<(), JournalError>,
+    ) -> Result<Option<JournalError>, JournalError> {
         // Letters that are stored meanwhile are left out: an event that is sent again may
         // become a dead letter at once, and the loop would never end.
         let end = self.shared().published().state.next_letter;
-        let mut letters = self.dead_letters(filter);
+        let mut letters = Pages::new(self, filter);
+        let mut first = None;
         loop {
-            let page = letters.by_ref().take(PAGE);
-            let page: Result<Vec<_>, _> = page.collect();
-            let mut page = page?;
-            page.retain(|it| it.id < end);
-            if page.is_empty() {
-                return Ok(());
+            let (mut page, mut damaged) = (Vec::new(), Vec::new());
+            for letter in letters.by_ref().take(PAGE) {
+                match letter {
+                    Ok(letter) => page.push(letter),
+                    Err(Unread { id: None, error }) => return Err(error),
+                    Err(Unread {
+                        id: Some(id),
+                        error,
+                    }) => {
+                        damaged.push(id);
+                        first.get_or_insert(error);
+                    }
+                }
             }
-            each(page)?;
+            page.retain(|it| it.id < end);
+            if page.is_empty() && damaged.is_empty() {
+                return Ok(first);
+            }
+            each(page, damaged)?;
         }
     }
 
@@ -325,7 +275,10 @@ impl Journal {
                     page.next = Some(id);
                     break;
                 }
-                let letter = decode(id, value.value(), filter).map_err(JournalError::from);
+                let letter = decode(id, value.value(), filter).map_err(|damage| Unread {
+                    id: Some(id),
+                    error: JournalError::letter(id, damage),
+                });
                 page.letters.extend(letter.transpose());
             }
             Ok(page)
@@ -333,9 +286,16 @@ impl Journal {
     }
 }
 
+/// Why a letter was not read.
+struct Unread {
+    /// The letter that is damaged. `None` if the journal cannot be read.
+    id: Option<u64>,
+    error: JournalError,
+}
+
 #[derive(Default)]
 struct LetterPage {
-    letters: VecDeque<Result<KeptLetter, JournalError>>,
+    letters: VecDeque<Result<KeptLetter, Unread>>,
     next: Option<u64>,
 }
 
@@ -343,11 +303,22 @@ struct Pages {
     journal: Journal,
     filter: LetterFilter,
     next: Option<u64>,
-    page: VecDeque<Result<KeptLetter, JournalError>>,
+    page: VecDeque<Result<KeptLetter, Unread>>,
+}
+
+impl Pages {
+    fn new(journal: &Journal, filter: &LetterFilter) -> Self {
+        Self {
+            journal: journal.clone(),
+            filter: filter.clone(),
+            next: Some(filter.id.unwrap_or(0)),
+            page: VecDeque::new(),
+        }
+    }
 }
 
 impl Iterator for Pages {
-    type Item = Result<KeptLetter, JournalError>;
+    type Item = Result<KeptLetter, Unread>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -356,7 +327,7 @@ impl Iterator for Pages {
             }
             match self.journal.letter_page(&self.filter, self.next.take()?) {
                 Ok(page) => (self.page, self.next) = (page.letters, page.next),
-                Err(error) => return Some(Err(error)),
+                Err(error) => return Some(Err(Unread { id: None, error })),
             }
         }
     }

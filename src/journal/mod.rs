@@ -161,6 +161,7 @@ mod inbox;
     reason = "it holds `Journal`, and this file only docs"
 )]
 mod journal;
+mod letter_filter;
 mod letters;
 mod limits;
 mod list;
@@ -184,7 +185,8 @@ pub(crate) use self::entry::Number;
 pub use self::error::JournalError;
 pub(crate) use self::inbox::Refused;
 pub use self::journal::Journal;
-pub use self::letters::{KeptLetter, LetterFilter};
+pub use self::letter_filter::LetterFilter;
+pub use self::letters::KeptLetter;
 pub use self::list::WaitingEvent;
 pub use self::operate::ReplayFrom;
 pub use self::options::JournalOptions;

@@ -4,6 +4,9 @@ use futures_util::FutureExt as _;
 
 use super::*;
 use crate::dead_letter::DeadLetterSink as _;
+use redb::ReadableTable as _;
+
+use crate::journal::batch::LETTERS;
 
 fn bury(stage: &Stage, letter: DeadLetter) {
     let kept = stage.journal.bury(&Arc::new(letter));
@@ -97,4 +100,49 @@ fn a_letter_that_was_not_written_is_not_kept() {
     let waits = bury();
     drop(stage);
     assert!(waits.now_or_never().unwrap().unwrap_err().is_closed());
+}
+
+#[test]
+fn a_damaged_letter_keeps_no_other_from_its_turn() {
+    let stage = Stage::new(JournalOptions::default(), &["a"]);
+    for number in 0..3 {
+        bury(&stage, letter("a", Reason::GaveUp, &event(number)));
+    }
+    let disk = stage.disk.clone();
+    drop(stage);
+    let database = redb::Builder::new()
+        .create_with_backend(disk.clone())
+        .unwrap();
+    let txn = database.begin_write().unwrap();
+    let mut letters = txn.open_table(LETTERS).unwrap();
+    let mut value = letters.get(2).unwrap().unwrap().value().to_vec();
+    *value.last_mut().unwrap() ^= 1;
+    letters.insert(2, &*value).unwrap();
+    drop(letters);
+    txn.commit().unwrap();
+    drop(database);
+
+    let stage = Stage::on(disk, JournalOptions::default(), &["a"]);
+    let all = LetterFilter::new();
+    let listed: Vec<_> = stage.journal.dead_letters(&all).collect();
+    assert_eq!(listed.iter().filter(|it| it.is_ok()).count(), 2);
+    let error = stage.journal.send_letters_again(&all).unwrap_err();
+    assert!(error.is_damaged());
+    assert!(
+        error.to_string().contains("dead letter 2 is damaged"),
+        "{error}"
+    );
+    assert_eq!(
+        stage.positions(stage.ids[0]).len(),
+        2,
+        "the others were sent"
+    );
+    assert_eq!(stage.journal.status().dead_letters, 1);
+
+    // Whether it is one of this endpoint cannot be read.
+    let error = stage.journal.purge_letters(&all.clone().endpoint("a"));
+    assert!(error.unwrap_err().is_damaged());
+    assert_eq!(stage.journal.purge_letters(&all.clone().id(2)).unwrap(), 1);
+    assert_eq!(stage.journal.status().dead_letters, 0);
+    assert_eq!(stage.journal.dead_letters(&all).count(), 0);
 }
