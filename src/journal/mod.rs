@@ -98,7 +98,7 @@
 //! append and sync, and 76,000 where a sync costs nothing. Ten million pulls that
 //! three endpoints wait for take 28 MiB of memory and 262 bytes each on disk, and
 //! are open after 2 ms, also after `kill -9`, and 4 ms with a cold cache. Events that
-//! come one by one take about 1 KB each on disk. One thread reads 250,000 events a
+//! come one by one take about 470 bytes each on disk. One thread reads 250,000 events a
 //! second for the queues. `cargo bench -p benches --features journal --bench journal`
 //! measures it on your machine.
 //!
