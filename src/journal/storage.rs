@@ -76,6 +76,9 @@ impl Drop for OpenFile {
 pub(super) fn file(path: PathBuf, cache: usize) -> Opener {
     let mut known = false;
     Box::new(move |mode| {
+        if !known && !path.exists() {
+            create(&path, cache)?;
+        }
         let file = open_file(&path, !known)?;
         let metadata = file.metadata()?;
         let length = metadata.len();
@@ -95,6 +98,31 @@ pub(super) fn file(path: PathBuf, cache: usize) -> Opener {
             watch: watch(path.clone(), metadata),
         })
     })
+}
+
+/// Creates an empty database at `path`, unless there is a file by then.
+///
+/// redb writes last what marks a file as its own. A process that is killed before that
+/// would leave a file that cannot be opened. Therefore the file gets its name when it is
+/// complete: by a link, which, unlike renaming, never replaces the file of another process.
+fn create(path: &Path, cache: usize) -> Result<(), JournalError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{:016x}.new", fastrand::u64(..)));
+    let unnamed = path.with_file_name(name);
+    let created = create_at(&unnamed, cache);
+    let linked = created.and_then(|()| match std::fs::hard_link(&unnamed, path) {
+        Ok(()) => Ok(sync_folder(path)?),
+        // It exists by now, or the file system has no links: then it is created in place.
+        Err(_) => Ok(()),
+    });
+    // If it stays, it only takes some space.
+    let _removed = std::fs::remove_file(&unnamed);
+    linked
+}
+
+fn create_at(path: &Path, cache: usize) -> Result<(), JournalError> {
+    let backend = FileBackend::new(open_file(path, true)?)?;
+    Ok(database(backend, cache, Mode::Plain)?.close()?)
 }
 
 /// Notices that the file at `path` is no longer the one that is open.

@@ -80,8 +80,9 @@ impl Run {
             compact_from: self.random.choice([1, u64::MAX]).unwrap(),
             ..JournalOptions::default()
         };
-        if self.random.u8(0..4) == 0 {
-            // A crash while it is being opened.
+        if self.instance > 0 && self.random.u8(0..4) == 0 {
+            // A crash while it is being opened. A file gets its name only when it has been
+            // created.
             self.disk.fail_after(self.random.u64(0..120), u64::MAX / 2);
             drop(Journal::manual(options.clone(), self.disk.opener()));
             self.disk.crash(&mut self.random);

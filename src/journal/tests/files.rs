@@ -377,3 +377,26 @@ fn a_file_that_is_removed_or_replaced_takes_no_events() {
         assert_eq!(path.exists(), at_first != "the file was removed");
     }
 }
+
+#[test]
+fn a_new_file_has_its_name_only_when_it_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..30 {
+        let path = folder.path().join(format!("journal {number}"));
+        let journal = std::thread::spawn({
+            let path = path.clone();
+            move || Journal::open(path).unwrap()
+        });
+        // What a process that is killed would leave, as soon as there is anything.
+        let seen = loop {
+            match std::fs::read(&path) {
+                Ok(seen) => break seen,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        assert!(seen.starts_with(b"redb"), "{} bytes", seen.len());
+        drop(journal.join().unwrap());
+        let names = std::fs::read_dir(folder.path()).unwrap();
+        assert_eq!(names.count(), number + 1, "another file is left");
+    }
+}
