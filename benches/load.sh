@@ -54,7 +54,7 @@ peer() {
 }
 
 # Nanoseconds of processor time that the threads of a process have used.
-used() { cat /proc/"$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%d", sum }'; }
+used() { cat /proc/"$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%.0f", sum }'; }
 
 # The same, once it does nothing any more: the last event is delivered.
 settled() {
