@@ -96,6 +96,7 @@ mod networks;
 mod notifier;
 mod queue;
 mod redact;
+mod same_file;
 mod shutdown;
 pub mod sink;
 mod worker_runtime;

@@ -9,6 +9,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, StorageBackend};
 
 use super::error::{JournalError, guarded};
+use crate::same_file::is_same;
 
 /// Opens the storage. Called again each time that it has to be reopened.
 pub(super) type Opener = Box<dyn FnMut(Mode) -> Result<Opened, JournalError> + Send>;
@@ -140,18 +141,6 @@ fn watch(path: PathBuf, ours: Metadata) -> Watch {
             false => gone("another file was put in its place"),
         }
     })
-}
-
-#[cfg(unix)]
-fn is_same(one: &Metadata, other: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-/// Elsewhere an open file can be neither removed nor replaced.
-#[cfg(not(unix))]
-fn is_same(_: &Metadata, _: &Metadata) -> bool {
-    true
 }
 
 /// Opens a database on any storage.

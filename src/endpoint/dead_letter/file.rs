@@ -3,7 +3,7 @@
 mod append;
 
 use std::collections::VecDeque;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use self::append::{append, repair};
 use super::{DeadLetter, DeadLetterSink};
+use crate::same_file::is_same;
 use crate::sink::{Acceptance, SinkError};
 
 /// Dead letters in a file, one a line, as JSON.
@@ -345,18 +346,6 @@ impl Place {
         }
         std::fs::rename(&self.path, numbered(1))
     }
-}
-
-#[cfg(unix)]
-fn is_same(one: &Metadata, other: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-/// Without inodes to compare, a file that exists at the path counts as the same.
-#[cfg(not(unix))]
-fn is_same(_: &Metadata, _: &Metadata) -> bool {
-    true
 }
 
 #[cfg(test)]
