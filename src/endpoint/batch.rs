@@ -89,12 +89,13 @@ pub(super) struct Forming {
 }
 
 impl Forming {
-    /// Takes from the queue what fits.
+    /// Takes from the queue what fits. Events that are not encoded count as large as they
+    /// are in memory.
     pub(super) fn fill(
         forming: &mut Option<Self>,
         queue: &Arc<Queue>,
         batch: &Batch,
-        encoding: &Encoding,
+        encoding: Option<&Encoding>,
     ) {
         while forming.as_ref().is_none_or(|it| !it.full) {
             let Some(entry) = queue.take() else { return };
@@ -111,16 +112,21 @@ impl Forming {
         }
     }
 
-    fn add(&mut self, entry: Entry, batch: &Batch, encoding: &Encoding) -> Result<(), Entry> {
+    fn add(
+        &mut self,
+        entry: Entry,
+        batch: &Batch,
+        encoding: Option<&Encoding>,
+    ) -> Result<(), Entry> {
         if batch.events > 1 {
-            let encoded = entry.event.encoded(encoding);
-            let bytes = self.bytes + encoded.event().len();
+            let encoded = encoding.map(|encoding| entry.event.encoded(encoding));
+            let bytes = self.bytes + size(&entry, encoded.as_ref());
             if bytes > batch.bytes && !self.entries.is_empty() {
                 self.full = true;
                 return Err(entry);
             }
             self.bytes = bytes;
-            self.encoded.push(encoded);
+            self.encoded.extend(encoded);
         }
         self.entries.push(entry);
         self.full = self.entries.len() >= batch.events || self.bytes >= batch.bytes;
@@ -139,7 +145,7 @@ impl Forming {
                 self.encoded.extend(own);
                 continue;
             }
-            self.bytes -= own.map_or(0, |own| own.event().len());
+            self.bytes = self.bytes.saturating_sub(size(&entry, own.as_ref()));
             self.full = false;
             given.push(entry);
         }
@@ -147,6 +153,15 @@ impl Forming {
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Returns how many more events fill the batch, if they are as large as those that it
+    /// has.
+    pub(super) fn lacks(&self, batch: &Batch) -> usize {
+        let events = batch.events.saturating_sub(self.entries.len());
+        let size = self.bytes / self.entries.len().max(1);
+        let left = batch.bytes.saturating_sub(self.bytes);
+        events.min(left.checked_div(size).unwrap_or(events)).max(1)
     }
 
     /// Returns when the batch must be sent.
@@ -177,6 +192,11 @@ impl Forming {
     pub(super) fn into_entries(self) -> Vec<Entry> {
         self.entries
     }
+}
+
+/// Returns the bytes that an event counts in a batch.
+fn size(entry: &Entry, encoded: Option<&Encoded>) -> usize {
+    encoded.map_or_else(|| entry.event.memory(), |encoded| encoded.event().len())
 }
 
 /// Returns the time `wait` after `start`. A wait of more than a year counts as a
@@ -315,8 +335,9 @@ impl Part {
         given.extend(others);
     }
 
-    /// Begins an attempt and returns the encodings of the events.
-    pub(super) fn begin(&mut self, encoding: &Encoding) -> Vec<Encoded> {
+    /// Begins an attempt and returns the encodings of the events, or none without an
+    /// encoding.
+    pub(super) fn begin(&mut self, encoding: Option<&Encoding>) -> Vec<Encoded> {
         let now = SystemTime::now();
         self.attempts = self.attempts.saturating_add(1);
         self.first_attempt.get_or_insert(now);
@@ -326,8 +347,8 @@ impl Part {
             // take days, the encodings must not occupy memory.
             false => std::mem::take(&mut self.encoded),
             true => {
-                let events = self.entries.iter().map(|entry| &entry.event);
-                events.map(|event| event.encoded(encoding)).collect()
+                let encoded = |encoding| self.entries.iter().map(move |it| it.event.encoded(encoding));
+                encoding.into_iter().flat_map(encoded).collect()
             }
         }
     }

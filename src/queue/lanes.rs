@@ -321,9 +321,9 @@ impl Lanes {
         oldest.map(|(_, since)| since)
     }
 
-    /// Whether the reader has looked at every event.
-    pub(super) fn is_looked_through(&self) -> bool {
-        self.fresh.is_empty()
+    /// Returns the number of events that the reader has not looked at.
+    pub(super) fn fresh(&self) -> usize {
+        self.fresh.len()
     }
 
     /// Returns the number of lanes that wait for their events.

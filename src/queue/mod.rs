@@ -50,7 +50,7 @@ pub(crate) use self::bounds::{Limits, Refused};
 pub(crate) use self::entry::Entry;
 pub(crate) use self::numbering::Numbering;
 pub use self::overflow::Overflow;
-pub(crate) use self::queue::Queue;
+pub(crate) use self::queue::{Glance, Queue};
 pub(crate) use self::reader::{Abandoned, Occupied};
 pub(crate) use self::store::Position;
 #[cfg_attr(

@@ -29,6 +29,16 @@ pub(crate) struct Queue {
     pub(super) missing: Box<dyn Fn(usize) + Send + Sync>,
 }
 
+/// A queue at one moment, as its reader sees it.
+pub(crate) struct Glance {
+    /// Whether no write is accepted any more.
+    pub(crate) closed: bool,
+    /// Number of events that wait or are under way.
+    pub(crate) events: usize,
+    /// When the oldest event that is not under way was accepted.
+    pub(crate) oldest: Option<Instant>,
+}
+
 impl Queue {
     /// A queue without events, which has them in memory only. `accepted` is
     /// called with the number of events that the queue accepts, also if their
@@ -124,6 +134,23 @@ impl Queue {
     /// Returns where events that are not settled are kept when the process ends.
     pub(crate) fn kept_in(&self) -> Option<&str> {
         self.store.as_ref().map(|store| store.kept_in())
+    }
+
+    /// Returns what the reader has to know before it waits, and wakes it when this many
+    /// events wait that it has not looked at: at once, if so many wait already. If none
+    /// waits or is under way, the next one wakes it.
+    pub(crate) fn look(&self, wakes_at: usize) -> Glance {
+        let mut state = self.state();
+        let glance = Glance {
+            closed: state.closed,
+            events: state.size(),
+            oldest: state.lanes.oldest(),
+        };
+        state.wakes_at = if glance.events == 0 { 1 } else { wakes_at };
+        let wakes = state.lanes.fresh() >= state.wakes_at;
+        drop(state);
+        self.wake(wakes);
+        glance
     }
 
     /// Wakes the reader if it has to be told of an event.

@@ -19,6 +19,8 @@ pub(super) struct State {
     pub(super) numbers: Numbers,
     pub(super) waiters: Waiters,
     pub(super) closed: bool,
+    /// How many events that the reader has not looked at have to wait before it is woken.
+    pub(super) wakes_at: usize,
     /// Called with the number of accepted events.
     pub(super) accepted: Box<dyn Fn(usize) + Send + Sync>,
 }
@@ -36,6 +38,7 @@ impl State {
             numbers: Numbers::new(has_store),
             waiters: Waiters::default(),
             closed: false,
+            wakes_at: 1,
             accepted: Box::new(accepted),
         }
     }
@@ -55,14 +58,15 @@ impl State {
 
     /// Accepts an event that is in memory only. Returns whether the reader has to be
     /// told: it takes events as long as there are any that it has not looked at, or is
-    /// told by something else that it may go on.
+    /// told by something else that it may go on. Waking it costs more than all else that a
+    /// write does, so a reader that waits for a number of events is woken by the last.
     pub(super) fn admit(
         &mut self,
         event: SharedEvent,
         numbering: Numbering,
         since: Instant,
     ) -> bool {
-        let wakes = self.lanes.is_looked_through();
+        let wakes = self.lanes.fresh() + 1 == self.wakes_at;
         self.bounds.add(memory_of(&event));
         let number = self.numbers.take(numbering);
         if let Some(entry) = self.window.accept(event, number, since) {

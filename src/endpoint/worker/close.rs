@@ -78,6 +78,6 @@ impl Worker {
         self.dead_letters
             .bury_all(queue, left, Reason::Shutdown, &cause, deadline, tell)
             .await;
-        self.refresh(Instant::now());
+        self.refresh(&self.queue.look(1), Instant::now());
     }
 }

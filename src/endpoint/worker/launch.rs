@@ -48,7 +48,9 @@ impl Worker {
     /// Forms a batch of the events that wait in the queue, if it is due. A closed queue
     /// gets no more events, so its last batch does not linger.
     fn formed(&mut self, now: Instant) -> Option<u64> {
-        let (forming, encoding) = (&mut self.in_flight.forming, &self.poster.encoding);
+        // A sink gets the events themselves.
+        let encoding = self.destination.is_none().then_some(&self.poster.encoding);
+        let forming = &mut self.in_flight.forming;
         Forming::fill(forming, &self.queue, &self.batch, encoding);
         let due = forming.as_ref()?.due(&self.batch);
         if due > now && !self.queue.is_closed() {
@@ -61,10 +63,11 @@ impl Worker {
     /// Begins an attempt at the first part of a batch.
     fn begin(&mut self, id: u64, now: Instant) {
         let epoch = self.in_flight.gate.epoch();
+        let encoding = self.destination.is_none().then_some(&self.poster.encoding);
         let Some(part) = self.in_flight.part_mut(id) else {
             return;
         };
-        let encoded = part.begin(&self.poster.encoding);
+        let encoded = part.begin(encoding);
         self.counts.began(part.entries.len(), part.attempts);
         let span = tracing::debug_span!(
             "delivery",

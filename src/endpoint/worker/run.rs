@@ -8,6 +8,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Worker;
 use super::repoll::repolling;
+use crate::queue::Glance;
 
 /// How often the metrics of waiting events are brought up to date.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -32,12 +33,12 @@ impl Worker {
         // shut for `launch` and open for `wake`, and nothing would wake the worker.
         let now = Instant::now();
         self.launch(now);
-        self.refresh(now);
-        // `closed` is read first: no write is accepted after it, so a queue that is then
-        // found done stays done. Read the other way round, an event could be accepted in
-        // between and be left behind.
-        let closed = self.queue.is_closed();
-        let done = self.is_done();
+        // Both at one moment: no write is accepted by a closed queue, so if it is done it
+        // stays done.
+        let glance = self.queue.look(self.lacks(now));
+        self.refresh(&glance, now);
+        let closed = glance.closed;
+        let done = glance.events == 0 && self.in_flight.burials.is_empty();
         let off = self.switch.is_off();
         if self.switch.is_stopped() || (closed && (done || off)) {
             return false;
@@ -65,9 +66,14 @@ impl Worker {
         true
     }
 
-    /// Whether every event, including those in the queue, has ended.
-    fn is_done(&self) -> bool {
-        self.queue.size().0 == 0 && self.in_flight.burials.is_empty()
+    /// Returns the number of new events for which the worker has something to do: all that
+    /// a batch lacks that lingers, and none while no attempt may begin.
+    fn lacks(&self, now: Instant) -> usize {
+        if !self.may_launch(now) {
+            return usize::MAX;
+        }
+        let forming = self.in_flight.forming.as_ref();
+        forming.map_or(1, |forming| forming.lacks(&self.batch))
     }
 
     /// Returns when to look again if nothing happens.
@@ -86,11 +92,10 @@ impl Worker {
         next.map_or(now + REFRESH, |next| next.min(now + REFRESH))
     }
 
-    pub(super) fn refresh(&self, now: Instant) {
-        let (events, _) = self.queue.size();
-        let (ours, queued) = (self.in_flight.oldest(), self.queue.oldest());
-        let next_due = self.in_flight.next_due();
-        self.counts.pending(events, ours, queued, next_due, now);
+    pub(super) fn refresh(&self, glance: &Glance, now: Instant) {
+        let (ours, next_due) = (self.in_flight.oldest(), self.in_flight.next_due());
+        self.counts
+            .pending(glance.events, ours, glance.oldest, next_due, now);
     }
 }
 

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+
 use super::entry::memory_of;
 use super::*;
-use crate::event::{Action, Event, SharedEvent};
+use crate::event::{Action, Event, SharedEvent, SourceRecord};
 
 mod hand_over;
 mod leased;
@@ -10,17 +12,16 @@ mod shelf;
 mod window;
 
 fn event(repository: &str) -> SharedEvent {
-    let mut event = Event::new(Action::Pull);
-    event.target.repository = repository.into();
-    event.into()
+    event_of(repository, 0)
 }
 
-/// An event that takes at least so many bytes.
+/// An event that takes at least so many bytes. It was accepted at the time of its timestamp:
+/// another time would take bytes, and how many depends on the time.
 fn event_of(repository: &str, bytes: usize) -> SharedEvent {
     let mut event = Event::new(Action::Pull);
     event.target.repository = repository.into();
     event.target.tag = "t".repeat(bytes);
-    event.into()
+    SharedEvent::accepted(&event, SourceRecord::default(), event.timestamp)
 }
 
 const MANY: Limits = Limits {
@@ -74,9 +75,7 @@ fn one_event_larger_than_the_bound_is_always_refused_and_drops_none() {
         bytes: 2 * one,
         ..MANY
     });
-    let mut large = Event::new(Action::Pull);
-    large.target.repository = "b".repeat(2 * one);
-    let large = SharedEvent::from(large);
+    let large = event(&"b".repeat(2 * one));
     let refused = Refused::TooLarge {
         bytes: memory_of(&large),
         most: 2 * one,
@@ -164,9 +163,7 @@ fn an_event_that_cannot_fit_drops_none() {
         bytes: 4 * one,
         ..MANY
     });
-    let mut large = Event::new(Action::Pull);
-    large.target.repository = "b".repeat(2 * one + one / 2);
-    let large = SharedEvent::from(large);
+    let large = event(&"b".repeat(2 * one + one / 2));
     (0..4).for_each(|_| queue.push(&event("a")).unwrap());
     let under_way = queue.take().unwrap();
     let put_back = queue.take().unwrap();
@@ -218,9 +215,7 @@ fn a_later_write_never_overtakes_one_that_waits() {
     let one = memory_of(&event("a"));
     let bytes = 3 * one;
     let queue = queue(Limits { bytes, ..MANY });
-    let mut large = Event::new(Action::Pull);
-    large.target.repository = "a".repeat(one);
-    let large = SharedEvent::from(large);
+    let large = event(&"a".repeat(one));
     (0..2).for_each(|_| queue.push(&event("a")).unwrap());
     // Not polled, and yet it has its place.
     let first = must_wait(&queue, &large);
@@ -293,4 +288,37 @@ fn without_a_store_the_queue_numbers_what_it_accepts() {
         .map(|entry| (entry.repository().to_owned(), entry.number().unwrap().get()))
         .collect();
     assert_eq!(numbers, [("d".into(), 3), ("e".into(), 4)]);
+}
+
+#[test]
+fn a_reader_that_waits_for_several_events_is_woken_by_the_last() {
+    let queue = queue(MANY);
+    let is_woken = || queue.changed().now_or_never().is_some();
+    assert!(!is_woken());
+    queue.push(&event("a")).unwrap();
+    let forming = queue.take();
+    assert!(forming.is_some() && is_woken());
+    queue.look(3);
+    queue.push(&event("a")).unwrap();
+    queue.push(&event("b")).unwrap();
+    assert!(!is_woken());
+    queue.push(&event("c")).unwrap();
+    assert!(is_woken());
+    queue.push(&event("d")).unwrap();
+    assert!(!is_woken(), "it has been told");
+    // What came before it waits counts.
+    queue.look(4);
+    assert!(is_woken());
+    queue.look(5);
+    assert!(!is_woken());
+    queue.close();
+    assert!(is_woken());
+}
+
+#[test]
+fn a_reader_without_events_is_woken_by_the_next() {
+    let queue = queue(MANY);
+    queue.look(usize::MAX);
+    queue.push(&event("a")).unwrap();
+    assert!(queue.changed().now_or_never().is_some());
 }
