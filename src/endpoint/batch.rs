@@ -347,7 +347,11 @@ impl Part {
             // take days, the encodings must not occupy memory.
             false => std::mem::take(&mut self.encoded),
             true => {
-                let encoded = |encoding| self.entries.iter().map(move |it| it.event.encoded(encoding));
+                let encoded = |encoding| {
+                    self.entries
+                        .iter()
+                        .map(move |it| it.event.encoded(encoding))
+                };
                 encoding.into_iter().flat_map(encoded).collect()
             }
         }

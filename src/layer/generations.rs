@@ -111,6 +111,11 @@ impl<V: Copy> Generations<V> {
         Some(value)
     }
 
+    /// Whether there is a value. This does not count as a use.
+    pub(super) fn contains(&self, key: Key) -> bool {
+        self.younger.contains_key(&key) || self.older.contains_key(&key)
+    }
+
     pub(super) fn remove(&mut self, key: Key) -> Option<V> {
         self.younger
             .remove(&key)

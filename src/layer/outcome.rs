@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::stat::Question;
 use super::tap::BodyTap;
 use crate::bridge::Bridge;
-use crate::event::{Action, Draft, Kind, MANIFEST_LIMIT};
+use crate::event::{Action, Draft, Kind, MANIFEST_LIMIT, ReferenceList};
 use crate::sink::Acceptance;
 
 /// A method of the listener to call, with its arguments except the target.
@@ -73,10 +73,17 @@ impl Outcome {
     /// Returns how many bytes of the response body to keep, because they show facts
     /// about the target.
     pub(super) fn tap_limit(&self) -> usize {
-        match self.body_is_content && self.is_manifest_pull() {
-            true => MANIFEST_LIMIT,
-            false => 0,
-        }
+        let reads = self.body_is_content && self.is_manifest_pull() && self.has_to_read();
+        if reads { MANIFEST_LIMIT } else { 0 }
+    }
+
+    /// Whether the bytes of a manifest may show more than is known. A manifest that is
+    /// pulled again and again is read once.
+    fn has_to_read(&self) -> bool {
+        let sizes = &self.settings.memory.sizes;
+        let typed = self.facts.media_type.is_some() || self.facts.descriptor.is_some();
+        let read = |digest| sizes.has_read(&self.repository, digest);
+        !typed || self.wants_references() || !self.facts.digest.as_deref().is_some_and(read)
     }
 
     fn wants_references(&self) -> bool {
@@ -91,7 +98,7 @@ impl Outcome {
             return;
         }
         if let Some(references) = &self.facts.references {
-            sizes.claim(&self.repository, references);
+            sizes.claim(&self.repository, self.facts.digest.as_deref(), references);
         }
         let Some(digest) = self.facts.digest.as_deref() else {
             return;
@@ -196,6 +203,15 @@ impl Outcome {
         let mut facts = std::mem::take(&mut self.facts);
         if let Some(content) = body.content().filter(|_| self.is_manifest_pull()) {
             facts = facts.read_manifest(content, &self.settings.memory, references);
+            if facts.references.is_none() {
+                // It is not read again, because that would show as little.
+                let sizes = &self.settings.memory.sizes;
+                sizes.claim(
+                    &self.repository,
+                    facts.digest.as_deref(),
+                    &ReferenceList::default(),
+                );
+            }
         }
         // If the body was cut off, its length says nothing about the content.
         facts.size = facts.size.or(body.whole_length());

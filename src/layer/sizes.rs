@@ -1,5 +1,6 @@
 //! Sizes that earlier responses have shown: [`Sizes`].
 
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::generations::{Generations, Keys};
@@ -38,6 +39,15 @@ enum Claim {
     /// Two manifests disagree. It stays so whatever others claim: nothing shows which
     /// of them is right.
     Disputed,
+    /// The digest is that of a manifest whose claims are remembered. Its key is not that
+    /// of a claim about the manifest itself.
+    Read,
+}
+
+/// Returns the name that a manifest has among the digests of its repository, once it was
+/// read.
+fn read_name(digest: &str) -> impl Hash {
+    ("read", digest)
 }
 
 impl Default for Sizes {
@@ -66,16 +76,26 @@ impl Sizes {
 
     /// Remembers the sizes in a manifest that the registry accepted or served in
     /// `repository`.
-    pub(super) fn claim(&self, repository: &str, references: &ReferenceList) {
+    pub(super) fn claim(
+        &self,
+        repository: &str,
+        manifest: Option<&str>,
+        references: &ReferenceList,
+    ) {
         let keys = self.keys.within(repository);
         let mut remembered = self.lock();
+        // First, so that it is forgotten no later than what the manifest claims.
+        if let Some(digest) = manifest {
+            let key = keys.of(read_name(digest));
+            remembered.claimed.insert(key, Claim::Read);
+        }
         for reference in references {
             let key = keys.of(reference.digest());
             let claim = match remembered.claimed.get(key) {
                 Some(Claim::Size(size) | Claim::Settled(size)) if size == reference.size() => {
                     continue;
                 }
-                Some(Claim::Disputed) => continue,
+                Some(Claim::Disputed | Claim::Read) => continue,
                 Some(Claim::Size(_) | Claim::Settled(_)) => {
                     missing_fact("disputed_size");
                     Claim::Disputed
@@ -84,6 +104,13 @@ impl Sizes {
             };
             remembered.claimed.insert(key, claim);
         }
+    }
+
+    /// Whether the sizes in a manifest are remembered. This does not count as a use:
+    /// otherwise it would be remembered longer than the sizes.
+    pub(super) fn has_read(&self, repository: &str, digest: &str) -> bool {
+        let key = self.keys.within(repository).of(read_name(digest));
+        self.lock().claimed.contains(key)
     }
 
     /// Returns the size of a digest in a repository, if it is known without a
@@ -97,7 +124,7 @@ impl Sizes {
                 .get(self.keys.within(repository).of(digest))?
             {
                 Claim::Settled(size) => Some(size),
-                Claim::Size(_) | Claim::Disputed => None,
+                Claim::Size(_) | Claim::Disputed | Claim::Read => None,
             }
         })
     }
@@ -112,7 +139,7 @@ impl Sizes {
                 remembered.claimed.insert(key, Claim::Settled(size));
                 Some(size)
             }
-            Claim::Disputed => None,
+            Claim::Disputed | Claim::Read => None,
         }
     }
 }
@@ -127,7 +154,7 @@ mod tests {
         let claim = |size| {
             let mut references = ReferenceList::default();
             references.push("x", "sha256:1", size);
-            sizes.claim("a/b", &references);
+            sizes.claim("a/b", None, &references);
         };
         assert_eq!(sizes.get("a/b", "sha256:1"), None);
         claim(5);
@@ -140,8 +167,33 @@ mod tests {
         claim(6);
         assert_eq!(sizes.get("a/b", "sha256:1"), None);
         assert_eq!(sizes.settle("a/b", "sha256:1"), None);
+        assert!(!sizes.has_read("a/b", "sha256:1"));
         sizes.learn("sha256:1", 7);
         assert_eq!(sizes.get("a/b", "sha256:1"), Some(7));
         assert_eq!(sizes.get("a/other", "sha256:1"), Some(7));
+    }
+
+    #[test]
+    fn a_manifest_counts_as_read_as_long_as_its_sizes_are_remembered() {
+        let sizes = Sizes::default();
+        let claim = |manifest: &str, digest: &str| {
+            let mut references = ReferenceList::default();
+            references.push("x", digest, 5);
+            sizes.claim("a", Some(manifest), &references);
+        };
+        claim("m", "sha256:1");
+        assert!(sizes.has_read("a", "m") && !sizes.has_read("b", "m"));
+        assert!(!sizes.has_read("a", "sha256:1"));
+        assert_eq!(sizes.settle("a", "m"), None, "it says nothing about itself");
+        for other in 0..2 * CAPACITY {
+            // Asking does not keep it.
+            if sizes.has_read("a", "m") {
+                let remembered = sizes.lock();
+                let key = sizes.keys.within("a").of("sha256:1");
+                assert!(remembered.claimed.contains(key));
+            }
+            claim(&format!("m{other}"), &other.to_string());
+        }
+        assert!(!sizes.has_read("a", "m"));
     }
 }

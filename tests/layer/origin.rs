@@ -507,7 +507,7 @@ fn facts_that_a_refused_request_lacks_are_not_counted() {
     metrics::with_local_recorder(&recorder, || {
         runtime.unwrap().block_on(async {
             let notifier = Notifier::builder().build().unwrap();
-            let registry = service_fn(async |_: Request<RequestBody<Full<Bytes>>>| {
+            let registry = service_fn(|_: Request<RequestBody<Full<Bytes>>>| async {
                 let answer = Response::builder().status(401);
                 answer.body(Full::<Bytes>::default())
             });

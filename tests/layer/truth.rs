@@ -1,5 +1,8 @@
 //! No event states anything false.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use sha2::{Digest as _, Sha256};
 use tower_registry_notifications::event::{Action, Descriptor};
 
@@ -119,6 +122,30 @@ async fn a_redirected_pull_has_the_size_that_the_manifest_says() {
     let events = started.events();
     let sizes: Vec<_> = events.iter().map(|event| event.target.length).collect();
     assert_eq!(sizes, [0, IMAGE.len() as u64, 1, 0]);
+}
+
+/// What is read of a manifest does not change, so later pulls cost no more than those of a
+/// blob. A registry that serves other content under the same digest shows whether it is read.
+#[tokio::test]
+async fn a_manifest_is_read_once() {
+    let served = Arc::new(AtomicUsize::new(0));
+    let case = Case::new(move |parts: &Parts| match parts.uri.path() {
+        MANIFEST => {
+            let blob = ["sha256:c", "sha256:d"][served.fetch_add(1, Ordering::Relaxed)];
+            let headers = [("content-type", OCI), ("docker-content-digest", D)];
+            response(200, &headers, full(IMAGE.replace("sha256:c", blob)))
+        }
+        _ => response(307, &[("location", "https://storage/blob")], full("")),
+    });
+    let mut started = case.without_stat().start();
+    let blobs = ["/v2/a/blobs/sha256:c", "/v2/a/blobs/sha256:d"];
+    for path in [MANIFEST, MANIFEST, blobs[0], blobs[1]] {
+        started.send(request("GET", path, &[], ""), 9).await;
+    }
+    let events = started.events();
+    let sizes: Vec<_> = events.iter().map(|event| event.target.length).collect();
+    let size = IMAGE.len() as u64;
+    assert_eq!(sizes, [size, size, 1, 0]);
 }
 
 #[tokio::test]
