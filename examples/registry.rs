@@ -83,7 +83,8 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let app = registry::with_notifications(ferro_oci_server::router(registry), notifier.clone());
 
     welcome(address, page_address, &options);
-    let mut printer = tokio::spawn(print::print(events, options.json));
+    let (no_more, end) = oneshot::channel::<()>();
+    let mut printer = tokio::spawn(print::print(events, options.json, end));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(
         listener,
@@ -92,11 +93,11 @@ async fn run(options: Options) -> Result<(), BoxError> {
     .with_graceful_shutdown(async { stopped.await.unwrap_or_default() });
     let mut server = tokio::spawn(server.into_future());
 
-    tokio::select! {
-        () = signals.next() => {}
+    let printed = tokio::select! {
+        () = signals.next() => None,
         // Nobody reads the events any longer, as in `… | head`.
-        result = &mut printer => return Ok(result??),
-    }
+        printed = &mut printer => Some(printed),
+    };
     let mut deadline = Instant::now() + DRAIN;
     eprintln!("\nStopping: requests and deliveries have {DRAIN:?} to end. Ctrl-C again stops now.");
     let _server_is_there = stop.send(());
@@ -114,11 +115,14 @@ async fn run(options: Options) -> Result<(), BoxError> {
     deliver(&notifier, deadline, &mut signals).await;
     nats::finish(stream, deadline - Instant::now()).await;
     admin.abort();
-    // Ends the printer, and what open pages listen to.
+    // Ends what open pages listen to.
     notifier.close();
-    match timeout_at(deadline, printer).await {
-        Ok(result) => Ok(result??),
-        Err(_) => Ok(()),
+    drop(no_more);
+    match printed {
+        Some(printed) => Ok(printed??),
+        None => timeout_at(deadline, printer)
+            .await
+            .map_or(Ok(()), |it| Ok(it??)),
     }
 }
 

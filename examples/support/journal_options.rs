@@ -9,7 +9,7 @@ use tower_registry_notifications::dead_letter::Reason;
 use tower_registry_notifications::journal::{LetterFilter, ReplayFrom};
 
 pub(crate) const HELP: &str = "\
-Looks into a journal of events, and mends what is stuck.
+Looks into a journal of events, and repairs what is stuck.
 
 Usage: cargo run --features journal --example journal -- FILE COMMAND [options]
 
