@@ -23,7 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a [check](Journal::check) has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct JournalCheck {
     /// Whether all pages of the file match their checksums. If not, the file was repaired
