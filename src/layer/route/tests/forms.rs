@@ -221,7 +221,6 @@ proptest! {
         }
         body += &format!("--{boundary}--\r\n");
         let content_type = format!("multipart/form-data; boundary=\"{boundary}\"");
-        // Not `parameters`, for which a `?` has a meaning of its own.
         let [digest, mount, from] = values.map(Parameter::Is);
         prop_assert_eq!(
             parse(&content_type, body.as_bytes()),
