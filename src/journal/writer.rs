@@ -140,7 +140,7 @@ impl Writer {
             let appends = std::mem::take(&mut work.appends);
             appends
                 .into_iter()
-                .for_each(|it| (it.done)(Err(full.clone())));
+                .for_each(|it| answered(|| (it.done)(Err(full.clone()))));
         }
         match self.commit(&mut work) {
             Ok(positions) => self.answer(work, positions),
@@ -262,9 +262,11 @@ impl Writer {
     fn answer(&self, work: Work, first: u64) {
         self.inbox.settled();
         for (position, append) in (first..).zip(work.appends) {
-            (append.done)(Ok(position));
+            answered(|| (append.done)(Ok(position)));
         }
-        work.letters.into_iter().for_each(|it| (it.done)(Ok(())));
+        work.letters
+            .into_iter()
+            .for_each(|it| answered(|| (it.done)(Ok(()))));
         work.flushes
             .into_iter()
             .for_each(|flush| drop(flush.send(Ok(()))));
@@ -276,10 +278,10 @@ impl Writer {
         self.inbox.unsettled();
         work.appends
             .into_iter()
-            .for_each(|it| (it.done)(Err(error.clone())));
+            .for_each(|it| answered(|| (it.done)(Err(error.clone()))));
         work.letters
             .into_iter()
-            .for_each(|it| (it.done)(Err(error.clone())));
+            .for_each(|it| answered(|| (it.done)(Err(error.clone()))));
         work.flushes
             .into_iter()
             .for_each(|flush| drop(flush.send(Err(error.clone()))));
@@ -364,6 +366,13 @@ impl Writer {
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+}
+
+/// Answers a caller. A panic in it must not keep the others from their answers.
+fn answered(call: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(call)).is_err() {
+        tracing::error!("a writer to the journal panicked");
     }
 }
 
