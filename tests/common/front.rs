@@ -36,7 +36,7 @@ pub(crate) struct Front {
 pub(crate) struct Wiring<'a> {
     /// For TLS on both sides.
     pub(crate) certificate: Option<&'a Certificate>,
-    /// Whether clients are believed who they act for.
+    /// Whether the forwarding headers of clients are trusted.
     pub(crate) trust_forwarded: bool,
     /// Whether the layer looks for the tags of a manifest that is deleted.
     pub(crate) untag_lookup: bool,

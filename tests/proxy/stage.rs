@@ -121,7 +121,7 @@ where
 
 pub(crate) type TestClient = Client<HttpsConnector<HttpConnector>, Body>;
 
-/// A client that believes `certificate`.
+/// A client that trusts `certificate`.
 pub(crate) fn client(certificate: Option<&Certificate>, only_http2: bool) -> TestClient {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
