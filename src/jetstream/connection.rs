@@ -163,16 +163,6 @@ pub(super) fn is_connected(client: &Client) -> bool {
     client.connection_state() == State::Connected
 }
 
-/// Waits until there is a connection.
-///
-/// Without a connection the client buffers what is published and sends all of it when the
-/// connection is back, so repeated publishes would pile up.
-pub(super) async fn connected(client: &Client) {
-    while !is_connected(client) {
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
 /// Whether the server is of this version or later.
 pub(super) fn is_at_least(version: &str, major: u64, minor: u64) -> bool {
     let mut numbers = version.split('.').map(|it| {

@@ -163,15 +163,18 @@
 //! | info | `JetStream stores events again`, `the stream is created` |
 //! | info | `connected to JetStream, …`, with the server's version |
 
+mod acknowledgement;
 mod balance;
 mod connection;
 mod consumer;
 mod error;
 mod message;
 mod metrics;
+mod outbox;
 mod patience;
 mod publisher;
 mod removal;
+mod room;
 mod roster;
 mod settings;
 mod shared;
