@@ -30,7 +30,7 @@ pub struct BuildError(Vec<Mistake>);
 /// One mistake of a [`BuildError`].
 #[derive(Clone)]
 pub struct Mistake {
-    kind: Kind,
+    kind: MistakeKind,
     /// Written before the field; ends with a colon and a space, or is empty.
     place: String,
     /// Line and column, from 1.
@@ -45,7 +45,7 @@ pub struct Mistake {
     allow(dead_code, reason = "only configuration files have all of them")
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum MistakeKind {
     /// A value that is invalid or missing.
     Value,
     /// A text that is not YAML.
@@ -69,7 +69,7 @@ impl BuildError {
     /// Returns the error of a field with another mistake.
     pub(crate) fn at(field: &str, message: impl Into<String>) -> Self {
         Self(vec![Mistake {
-            kind: Kind::Value,
+            kind: MistakeKind::Value,
             place: String::new(),
             at: None,
             field: field.into(),
@@ -77,7 +77,7 @@ impl BuildError {
         }])
     }
 
-    pub(crate) fn with_kind(mut self, kind: Kind) -> Self {
+    pub(crate) fn with_kind(mut self, kind: MistakeKind) -> Self {
         self.0.iter_mut().for_each(|mistake| mistake.kind = kind);
         self
     }
@@ -107,26 +107,26 @@ impl BuildError {
 
     /// Whether there is no Tokio runtime to deliver in.
     pub fn is_no_runtime(&self) -> bool {
-        self.has(Kind::NoRuntime)
+        self.has(MistakeKind::NoRuntime)
     }
 
     /// Whether a file cannot be read.
     pub fn is_unreadable(&self) -> bool {
-        self.has(Kind::Unreadable)
+        self.has(MistakeKind::Unreadable)
     }
 
     /// Whether a configuration file, or a variable of the environment, is
     /// not valid YAML.
     pub fn is_syntax(&self) -> bool {
-        self.has(Kind::Syntax)
+        self.has(MistakeKind::Syntax)
     }
 
-    fn has(&self, kind: Kind) -> bool {
+    fn has(&self, kind: MistakeKind) -> bool {
         self.of(kind).is_some()
     }
 
     /// Returns the first mistake of a kind.
-    pub(crate) fn of(&self, kind: Kind) -> Option<&Mistake> {
+    pub(crate) fn of(&self, kind: MistakeKind) -> Option<&Mistake> {
         self.0.iter().find(|mistake| mistake.kind == kind)
     }
 }

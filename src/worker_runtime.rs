@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::error::{BuildError, Kind};
+use crate::error::{BuildError, MistakeKind};
 
 /// The name of the thread of the notifier's own runtime.
 const THREAD: &str = "notifications";
@@ -52,7 +52,7 @@ impl WorkerRuntime {
         }
         Handle::try_current().map(Self::Given).map_err(|_| {
             let remedy = "build the notifier inside a Tokio runtime, or give it one of its own";
-            BuildError::new("runtime", "none", remedy).with_kind(Kind::NoRuntime)
+            BuildError::new("runtime", "none", remedy).with_kind(MistakeKind::NoRuntime)
         })
     }
 

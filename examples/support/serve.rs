@@ -138,7 +138,7 @@ impl Door {
                 if self.may_log() {
                     tracing::warn!(
                         %error,
-                        "cannot accept a connection: if there are too many open files, \
+                        "cannot accept a connection; if too many files are open, \
                          raise the limit (ulimit -n) or lower --max-connections"
                     );
                 }

@@ -13,8 +13,8 @@ use super::phase::Phase;
 use super::place::{Place, Source};
 use super::section;
 use super::spelling::nearest;
-use super::tree::{self, Kind, Node};
-use crate::error::{BuildError, Kind as Mistake};
+use super::tree::{self, Node, NodeKind};
+use crate::error::{BuildError, MistakeKind};
 use crate::notifier::{Notifier, NotifierBuilder};
 
 const KEY: &str = "notifications";
@@ -234,7 +234,7 @@ impl Config {
         let source = Source::File(path.display().to_string().into());
         let text = file::read(path).map_err(|message| {
             let error = Place::whole(source.clone()).error("", message);
-            error.with_kind(Mistake::Unreadable)
+            error.with_kind(MistakeKind::Unreadable)
         })?;
         Self::read(&text, source)
     }
@@ -338,7 +338,7 @@ impl fmt::Debug for Config {
 /// Returns the section of a whole configuration, or a null node if it has none.
 fn section_of(root: &Arc<Node>) -> Result<Arc<Node>, BuildError> {
     let entries = match &root.kind {
-        Kind::Map(entries) => entries,
+        NodeKind::Map(entries) => entries,
         _ if root.is_null() => return Ok(Arc::new(Node::null(root.place.clone()))),
         _ => {
             let message =

@@ -9,7 +9,7 @@ use super::file;
 use super::item::Item;
 use super::phase::Phase;
 use crate::endpoint::{AddressPolicy, BodySigner, Endpoint, Signer};
-use crate::error::{BuildError, Kind, Mistakes};
+use crate::error::{BuildError, MistakeKind, Mistakes};
 
 type Result<T> = std::result::Result<T, BuildError>;
 
@@ -122,7 +122,7 @@ fn content(item: &Item, phase: Phase) -> Result<Option<String>> {
 fn read(item: &Item, path: &str) -> Result<String> {
     file::read(path.as_ref()).map_err(|cause| {
         let error = item.wrong_file(&cause);
-        error.with_kind(Kind::Unreadable)
+        error.with_kind(MistakeKind::Unreadable)
     })
 }
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::place::{Place, Source};
 use super::spelling::nearest;
-use super::tree::{self, Entry, Kind, Node};
+use super::tree::{self, Entry, Node, NodeKind};
 use super::variable::{PREFIX, Variable};
-use crate::error::{BuildError, Kind as Mistake, Mistakes};
+use crate::error::{BuildError, MistakeKind, Mistakes};
 
 /// A name with more parts than this cannot lead to a key.
 const MOST_PARTS: usize = 16;
@@ -62,7 +62,7 @@ where
         let error = set.and_then(|()| check(&next)).err();
         let unknown = error
             .as_ref()
-            .and_then(|it| it.of(Mistake::UnknownVariable));
+            .and_then(|it| it.of(MistakeKind::UnknownVariable));
         let name = variable.place.variable();
         match unknown {
             // A service may have the name of a setting: its variables are not values of it.
@@ -156,7 +156,7 @@ fn set(node: &mut Arc<Node>, variable: &Override, parts: &[Part], path: &str) ->
     let place = &variable.place;
     if variable.parts.len() > MOST_PARTS {
         let error = place.error("", "has too many parts: it names no key");
-        return Err(error.with_kind(Mistake::UnknownVariable));
+        return Err(error.with_kind(MistakeKind::UnknownVariable));
     }
     let Some((part, rest)) = parts.split_first() else {
         let nothing = || Arc::new(Node::null(place.clone()));
@@ -167,18 +167,18 @@ fn set(node: &mut Arc<Node>, variable: &Override, parts: &[Part], path: &str) ->
         return Ok(());
     };
     let (mut kind, own) = match (&node.kind, part) {
-        (_, Part::Index(_)) if node.is_null() => (Kind::List(Vec::new()), place),
-        (_, Part::Key(_)) if node.is_null() => (Kind::Map(Vec::new()), place),
+        (_, Part::Index(_)) if node.is_null() => (NodeKind::List(Vec::new()), place),
+        (_, Part::Key(_)) if node.is_null() => (NodeKind::Map(Vec::new()), place),
         (kind, _) => (kind.clone(), &node.place),
     };
     let (slot, path) = match (&mut kind, part) {
-        (Kind::List(items), Part::Index(index)) if *index <= items.len() => {
+        (NodeKind::List(items), Part::Index(index)) if *index <= items.len() => {
             if *index == items.len() {
                 items.push(Arc::new(Node::null(place.clone())));
             }
             (&mut items[*index], format!("{path}[{index}]"))
         }
-        (Kind::Map(entries), Part::Key(key)) => (
+        (NodeKind::Map(entries), Part::Key(key)) => (
             &mut entry(entries, key, place).value,
             format!("{path}.{key}"),
         ),
@@ -196,7 +196,7 @@ fn entry<'a>(entries: &'a mut Vec<Entry>, key: &str, place: &Place) -> &'a mut E
     let at = entries.iter().position(is).unwrap_or_else(|| {
         let node = |kind| Arc::new(Node::new(kind, place.clone()));
         entries.push(Entry {
-            key: node(Kind::Text(key.into())),
+            key: node(NodeKind::Text(key.into())),
             value: Arc::new(Node::null(place.clone())),
         });
         entries.len() - 1
@@ -206,14 +206,14 @@ fn entry<'a>(entries: &'a mut Vec<Entry>, key: &str, place: &Place) -> &'a mut E
 
 /// Returns why the variable's name leads to no key below `path`, and the name that
 /// was probably meant.
-fn unfit(kind: &Kind, part: &Part, place: &Place, path: &str) -> BuildError {
+fn unfit(kind: &NodeKind, part: &Part, place: &Place, path: &str) -> BuildError {
     let instead = |wrong: &str, right: &str| {
         let variable = place.variable()?;
         variable.instead(wrong, right)
     };
     let (message, instead) = match (kind, part) {
         // The items before it are missing.
-        (Kind::List(items), Part::Index(index)) => {
+        (NodeKind::List(items), Part::Index(index)) => {
             let next = items.len();
             let instead = instead(&format!("{path}[{index}]"), &format!("{path}[{next}]"));
             let next = instead.unwrap_or_else(|| next.to_string());
@@ -222,12 +222,12 @@ fn unfit(kind: &Kind, part: &Part, place: &Place, path: &str) -> BuildError {
                 format!("has {} items: the next is {next}", items.len()),
             );
         }
-        (Kind::List(_), Part::Key(key)) if key.parse::<i64>().is_ok() => (
+        (NodeKind::List(_), Part::Key(key)) if key.parse::<i64>().is_ok() => (
             "is a list, whose items have numbers from 0",
             instead(&format!("{path}.{key}"), &format!("{path}[0]")),
         ),
-        (Kind::List(_), Part::Key(_)) => ("is a list", instead(path, &format!("{path}[0]"))),
-        (Kind::Map(_), Part::Index(index)) => (
+        (NodeKind::List(_), Part::Key(_)) => ("is a list", instead(path, &format!("{path}[0]"))),
+        (NodeKind::Map(_), Part::Index(index)) => (
             "has no numbered items",
             instead(&format!("{path}[{index}]"), path),
         ),
@@ -238,7 +238,7 @@ fn unfit(kind: &Kind, part: &Part, place: &Place, path: &str) -> BuildError {
     let message = format!("{message}{}", question.unwrap_or_default());
     place
         .error(path, message)
-        .with_kind(Mistake::UnknownVariable)
+        .with_kind(MistakeKind::UnknownVariable)
 }
 
 #[cfg(test)]
@@ -269,7 +269,7 @@ mod tests {
     fn with(text: &str, environment: &[(&str, &str)]) -> Result<Arc<Node>> {
         let root = tree::parse(text, Source::Text)?;
         let section = match &root.kind {
-            Kind::Map(entries) => entries[0].value.clone(),
+            NodeKind::Map(entries) => entries[0].value.clone(),
             _ => root,
         };
         let name = |name: &str| format!("{PREFIX}{name}");
@@ -280,15 +280,15 @@ mod tests {
     /// Whether both mean the same.
     fn same(a: &Node, b: &Node) -> bool {
         let meaning = |node: &Node| match &node.kind {
-            Kind::Plain(text) => Some(format!("{:?}", resolve(text))),
-            Kind::Text(text) => Some(format!("{:?}", Scalar::Text(text))),
+            NodeKind::Plain(text) => Some(format!("{:?}", resolve(text))),
+            NodeKind::Text(text) => Some(format!("{:?}", Scalar::Text(text))),
             _ => None,
         };
         match (&a.kind, &b.kind) {
-            (Kind::List(a), Kind::List(b)) => {
+            (NodeKind::List(a), NodeKind::List(b)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
             }
-            (Kind::Map(a), Kind::Map(b)) => {
+            (NodeKind::Map(a), NodeKind::Map(b)) => {
                 let same =
                     |(a, b): (&Entry, &Entry)| same(&a.key, &b.key) && same(&a.value, &b.value);
                 a.len() == b.len() && a.iter().zip(b).all(same)

@@ -7,7 +7,7 @@ use super::item::{Item, Pair};
 use super::place::Place;
 use super::spelling::nearest;
 use super::variable::Variable;
-use crate::error::{BuildError, Kind, Mistakes};
+use crate::error::{BuildError, MistakeKind, Mistakes};
 
 type Result<T> = std::result::Result<T, BuildError>;
 
@@ -102,7 +102,7 @@ impl Fields {
         };
         let error = place.error(path, format!("is not known here: {hint}"));
         match place.named() {
-            Some(_) => error.with_kind(Kind::UnknownVariable),
+            Some(_) => error.with_kind(MistakeKind::UnknownVariable),
             None => error,
         }
     }

@@ -11,7 +11,7 @@ use super::place::Place;
 use super::scalar::{self, Scalar, resolve};
 use super::shown::{quoted, shown_key};
 use super::spelling::nearest;
-use super::tree::{Kind, Node};
+use super::tree::{Node, NodeKind};
 use crate::error::{BuildError, Mistakes};
 use crate::redact::without_user_info;
 
@@ -75,23 +75,23 @@ impl Item {
     /// messages name if it cannot be shown.
     fn shown(&self) -> std::result::Result<String, String> {
         match &self.node.kind {
-            Kind::List(_) => Err("a list".into()),
-            Kind::Map(_) => Err("a map".into()),
-            Kind::Tagged => Err("a value with a tag".into()),
-            Kind::Plain(_) if self.node.is_null() => Err("nothing".into()),
-            Kind::Plain(_) | Kind::Text(_) if self.secret => Ok("the value".into()),
+            NodeKind::List(_) => Err("a list".into()),
+            NodeKind::Map(_) => Err("a map".into()),
+            NodeKind::Tagged => Err("a value with a tag".into()),
+            NodeKind::Plain(_) if self.node.is_null() => Err("nothing".into()),
+            NodeKind::Plain(_) | NodeKind::Text(_) if self.secret => Ok("the value".into()),
             // The next line may be a secret that was indented too far.
-            Kind::Plain(_) | Kind::Text(_) if self.node.is_folded => {
+            NodeKind::Plain(_) | NodeKind::Text(_) if self.node.is_folded => {
                 Ok("the value, which continues in the next line,".into())
             }
-            Kind::Plain(text) | Kind::Text(text) => Ok(quoted(&without_user_info(text))),
+            NodeKind::Plain(text) | NodeKind::Text(text) => Ok(quoted(&without_user_info(text))),
         }
     }
 
     fn scalar(&self) -> Option<Scalar<'_>> {
         match &self.node.kind {
-            Kind::Plain(text) => Some(resolve(text)),
-            Kind::Text(text) => Some(Scalar::Text(text)),
+            NodeKind::Plain(text) => Some(resolve(text)),
+            NodeKind::Text(text) => Some(Scalar::Text(text)),
             _ => None,
         }
     }
@@ -102,10 +102,10 @@ impl Item {
     /// a secret: that line may be a secret itself, and errors show texts.
     pub(super) fn text(&self) -> Result<&str> {
         match &self.node.kind {
-            Kind::Plain(_) if self.node.is_folded && !self.secret => {
+            NodeKind::Plain(_) if self.node.is_folded && !self.secret => {
                 Err(self.wrong_with("may be two: indent them alike, or write one in quotes"))
             }
-            Kind::Plain(text) | Kind::Text(text) if !self.node.is_null() => Ok(text),
+            NodeKind::Plain(text) | NodeKind::Text(text) if !self.node.is_null() => Ok(text),
             _ => Err(self.wrong(
                 "a text",
                 "write one value, in quotes if it is a special one",
@@ -243,7 +243,7 @@ impl Item {
     /// Returns the items of a list.
     pub(super) fn list(&self) -> Result<Vec<Item>> {
         match &self.node.kind {
-            Kind::List(items) => Ok(items
+            NodeKind::List(items) => Ok(items
                 .iter()
                 .enumerate()
                 .map(|(index, node)| Item {
@@ -260,14 +260,14 @@ impl Item {
     /// value is null.
     pub(super) fn list_or_one(&self) -> Result<Vec<Item>> {
         match &self.node.kind {
-            Kind::Plain(_) if self.node.is_null() => Ok(Vec::new()),
-            Kind::List(_) => self.list(),
+            NodeKind::Plain(_) if self.node.is_null() => Ok(Vec::new()),
+            NodeKind::List(_) => self.list(),
             _ => Ok(vec![self.clone()]),
         }
     }
 
     pub(super) fn is_map(&self) -> bool {
-        matches!(self.node.kind, Kind::Map(_))
+        matches!(self.node.kind, NodeKind::Map(_))
     }
 
     /// Reads each item of a list.
@@ -286,7 +286,7 @@ impl Item {
     /// Returns the keys and values of a map; none if the value is not a map. A key that
     /// is not a text, or that occurs twice, is added to `mistakes` and left out.
     pub(super) fn pairs(&self, mistakes: &mut Mistakes) -> Vec<Pair> {
-        let Kind::Map(entries) = &self.node.kind else {
+        let NodeKind::Map(entries) = &self.node.kind else {
             return Vec::new();
         };
         let mut seen = HashSet::new();

@@ -3,7 +3,7 @@
 
 use super::item::Item;
 use super::variable::name_of;
-use crate::error::{BuildError, Kind};
+use crate::error::{BuildError, MistakeKind};
 
 impl Item {
     /// Returns a better value as it would be written: for a variable, with its name.
@@ -35,7 +35,7 @@ impl Item {
             let item = format!("{}[0]", self.path);
             let remedy = variable.instead(&self.path, &item).unwrap_or_default();
             let error = self.error(format!("is a list: did you mean {remedy}?"));
-            return error.with_kind(Kind::UnknownVariable);
+            return error.with_kind(MistakeKind::UnknownVariable);
         }
         let remedy = match variable.is_of(&self.path) {
             true => {

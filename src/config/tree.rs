@@ -10,7 +10,7 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag}
 
 use super::file::LIMIT as TEXT_LIMIT;
 use super::place::{Place, Source};
-use crate::error::{BuildError, Kind as Mistake};
+use crate::error::{BuildError, MistakeKind};
 
 /// The deepest nesting, aliases followed.
 pub(super) const DEPTH_LIMIT: usize = 64;
@@ -20,7 +20,7 @@ const SIZE_LIMIT: usize = 4 << 20;
 /// A value and its place. An alias shares the node that it stands for.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    pub(super) kind: Kind,
+    pub(super) kind: NodeKind,
     pub(super) place: Place,
     /// Whether a scalar continues in the next line. A line that is indented too far
     /// belongs to the value before it, even if it was meant to be a key.
@@ -30,7 +30,7 @@ pub(super) struct Node {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     /// A scalar without quotes, which may be a number, a boolean or null.
     Plain(String),
     /// A scalar that is always a text, such as one in quotes.
@@ -50,12 +50,12 @@ pub(super) struct Entry {
 }
 
 impl Node {
-    pub(super) fn new(kind: Kind, place: Place) -> Self {
+    pub(super) fn new(kind: NodeKind, place: Place) -> Self {
         let (size, depth) = match &kind {
-            Kind::Plain(text) | Kind::Text(text) => (text.len(), 0),
-            Kind::Tagged => (0, 0),
-            Kind::List(items) => extent(items.iter()),
-            Kind::Map(entries) => extent(entries.iter().flat_map(|it| [&it.key, &it.value])),
+            NodeKind::Plain(text) | NodeKind::Text(text) => (text.len(), 0),
+            NodeKind::Tagged => (0, 0),
+            NodeKind::List(items) => extent(items.iter()),
+            NodeKind::Map(entries) => extent(entries.iter().flat_map(|it| [&it.key, &it.value])),
         };
         Self {
             kind,
@@ -68,19 +68,19 @@ impl Node {
 
     /// Returns the node of an empty text or `null`.
     pub(super) fn null(place: Place) -> Self {
-        Self::new(Kind::Plain(String::new()), place)
+        Self::new(NodeKind::Plain(String::new()), place)
     }
 
     /// Whether the node is null, in any spelling of YAML 1.1 and Go's yaml
     /// package.
     pub(super) fn is_null(&self) -> bool {
-        matches!(&self.kind, Kind::Plain(text) if is_null(text))
+        matches!(&self.kind, NodeKind::Plain(text) if is_null(text))
     }
 
     /// Returns the text of a scalar, as the key of a map is read.
     pub(super) fn as_key(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Plain(text) | Kind::Text(text) => Some(text),
+            NodeKind::Plain(text) | NodeKind::Text(text) => Some(text),
             _ => None,
         }
     }
@@ -168,7 +168,7 @@ impl Loader {
                     _ => "",
                 };
                 let error = place.error("", format!("is not valid YAML: {kind}{remedy}"));
-                error.with_kind(Mistake::Syntax)
+                error.with_kind(MistakeKind::Syntax)
             }
         }
     }
@@ -234,13 +234,13 @@ impl Loader {
             return Ok(());
         };
         let kind = match open.items {
-            Items::List(items) => Kind::List(items),
+            Items::List(items) => NodeKind::List(items),
             Items::Map(entries, _) => {
                 let before = entries.len();
                 let entries = merged(entries);
                 // A merge copies the entries, but shares the nodes in them.
                 self.spend(entries.len().saturating_sub(before), &open.place)?;
-                Kind::Map(entries)
+                NodeKind::Map(entries)
             }
         };
         self.complete(Node::new(kind, open.place), open.anchor)
@@ -259,7 +259,7 @@ impl Loader {
 
     fn complete(&mut self, node: Node, anchor: usize) -> Result<(), BuildError> {
         let text = match &node.kind {
-            Kind::Plain(text) | Kind::Text(text) => text.len(),
+            NodeKind::Plain(text) | NodeKind::Text(text) => text.len(),
             _ => 0,
         };
         self.spend(text + 1, &node.place)?;
@@ -301,18 +301,18 @@ fn too_deep(place: &Place) -> BuildError {
 
 /// Returns the kind of a scalar. `!!str` and `!` make a text of anything. The other
 /// tags of the core schema are ignored: the plain scalar already says the same.
-fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Kind {
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> NodeKind {
     let core = tag.map(Tag::core_suffix);
     let local = |tag: &Tag| {
         tag.handle().is_empty() && tag.suffix() == "!"
             || tag.handle() == "!" && tag.suffix().is_empty()
     };
     match (core, style) {
-        (None, ScalarStyle::Plain) => Kind::Plain(text.into()),
-        (None, _) | (Some(Some("str")), _) => Kind::Text(text.into()),
-        (Some(Some(_)), _) => Kind::Plain(text.into()),
-        (Some(None), _) if tag.is_some_and(local) => Kind::Text(text.into()),
-        (Some(None), _) => Kind::Tagged,
+        (None, ScalarStyle::Plain) => NodeKind::Plain(text.into()),
+        (None, _) | (Some(Some("str")), _) => NodeKind::Text(text.into()),
+        (Some(Some(_)), _) => NodeKind::Plain(text.into()),
+        (Some(None), _) if tag.is_some_and(local) => NodeKind::Text(text.into()),
+        (Some(None), _) => NodeKind::Tagged,
     }
 }
 
@@ -328,7 +328,7 @@ fn merged(entries: Vec<Entry>) -> Vec<Entry> {
     let own = entries.iter().filter_map(|it| it.key.as_key());
     let mut known: HashSet<String> = own.map(Into::into).collect();
     for source in merges.iter().filter_map(sources).flatten() {
-        let Kind::Map(others) = &source.kind else {
+        let NodeKind::Map(others) = &source.kind else {
             continue;
         };
         let new = |it: &&Entry| it.key.as_key().is_some_and(|key| known.insert(key.into()));
@@ -339,13 +339,13 @@ fn merged(entries: Vec<Entry>) -> Vec<Entry> {
 
 /// Returns the maps that an entry merges. `None` if it is not a merge.
 fn sources(entry: &Entry) -> Option<&[Arc<Node>]> {
-    let is_map = |node: &Arc<Node>| matches!(node.kind, Kind::Map(_));
-    if !matches!(&entry.key.kind, Kind::Plain(key) if key == "<<") {
+    let is_map = |node: &Arc<Node>| matches!(node.kind, NodeKind::Map(_));
+    if !matches!(&entry.key.kind, NodeKind::Plain(key) if key == "<<") {
         return None;
     }
     match &entry.value.kind {
-        Kind::Map(_) => Some(std::slice::from_ref(&entry.value)),
-        Kind::List(items) if items.iter().all(is_map) => Some(items),
+        NodeKind::Map(_) => Some(std::slice::from_ref(&entry.value)),
+        NodeKind::List(items) if items.iter().all(is_map) => Some(items),
         _ => None,
     }
 }

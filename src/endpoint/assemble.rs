@@ -24,7 +24,7 @@ use crate::redact::{shown_name, without_user_info};
 
 /// The parts of an endpoint that the notifier provides: the store of its events, and the
 /// place for its dead letters.
-pub(crate) struct Backing {
+pub(crate) struct EndpointContext {
     /// The store of the endpoint's events. `None` if they are in memory only.
     pub(crate) store: Option<Box<dyn Store>>,
     /// Keeps the dead letters of an endpoint without a dead-letter sink of its own.
@@ -219,7 +219,7 @@ impl Checked {
     /// be spawned. Applies the layers, which may need a runtime.
     pub(crate) fn start(
         self,
-        backing: Backing,
+        context: EndpointContext,
     ) -> (Arc<Running>, impl Future<Output = ()> + Send + 'static) {
         let Self {
             endpoint,
@@ -235,14 +235,14 @@ impl Checked {
             let counts = counts.clone();
             move |events| counts.written(events)
         };
-        let sink = endpoint.dead_letters.or(backing.dead_letters);
+        let sink = endpoint.dead_letters.or(context.dead_letters);
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
         let missing = {
             let dead_letters = dead_letters.clone();
             let why = "the store of the queue cannot read them any more";
             move |events| dead_letters.lose(events, Reason::Damaged, why)
         };
-        let (store, clock) = (backing.store, backing.clock);
+        let (store, clock) = (context.store, context.clock);
         let queue = Queue::of(endpoint.limits, store, clock, accepted, missing);
         let switch = Arc::new(Switch::default());
         let leftover = Arc::new(Mutex::new(Leftover::default()));

@@ -29,7 +29,7 @@ mod status;
 mod switch;
 mod worker;
 
-pub(crate) use self::assemble::{Backing, Checked};
+pub(crate) use self::assemble::{Checked, EndpointContext};
 pub use self::batch::Batch;
 #[cfg(feature = "client")]
 pub use self::delivery::AddressPolicy;
@@ -40,5 +40,5 @@ pub use self::endpoint::Endpoint;
 pub use self::retry::{Backoff, Breaker, RetryPolicy, StatusMeaning, Statuses};
 pub(crate) use self::running::{Account, Running};
 pub use self::status::{EndpointState, EndpointStatus, History, Rates};
-pub(crate) use self::worker::BURIAL;
+pub(crate) use self::worker::DEAD_LETTERS_TIMEOUT;
 pub use crate::queue::Overflow;

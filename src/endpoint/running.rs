@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::dead_letter::{Burial, DeadLetter, DeadLetterWriter, Fate, Fates, Reason};
+use super::dead_letter::{
+    DeadLetter, DeadLetterWriter, LetterCounts, LetterOutcome, LetterWrite, Reason,
+};
 use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
 use crate::event::{Format, SharedEvent};
@@ -201,12 +203,12 @@ impl Running {
             };
         }
         match self.push(write) {
-            Ok(burials) if burials.is_empty() => Acceptance::accepted(),
-            Ok(burials) => {
+            Ok(letter_writes) if letter_writes.is_empty() => Acceptance::accepted(),
+            Ok(letter_writes) => {
                 let queue = self.queue.clone();
                 Acceptance::pending(async move {
-                    for (position, burial) in burials {
-                        if burial.await == Fate::Kept {
+                    for (position, letter_write) in letter_writes {
+                        if letter_write.await == LetterOutcome::Kept {
                             queue.settle_forgotten(position);
                         }
                     }
@@ -217,23 +219,23 @@ impl Running {
         }
     }
 
-    /// Puts the event into the queue, and returns the undecided letters of the
+    /// Puts the event into the queue, and returns the pending letters of the
     /// events that made room for it.
-    fn push(&self, write: Admission<'_>) -> Result<Vec<(Option<Position>, Burial)>, Refused> {
+    fn push(&self, write: Admission<'_>) -> Result<Vec<(Option<Position>, LetterWrite)>, Refused> {
         if self.overflow != Overflow::DropOldest {
             return self.queue.push(write).map(|()| Vec::new());
         }
         let mut dropped = Vec::new();
         let answer = self.queue.push_dropping(write, &mut dropped);
-        let mut burials = Vec::new();
+        let mut letter_writes = Vec::new();
         for entry in dropped {
-            match self.dead_letters.bury(&entry, Reason::Overflow).fate() {
-                Ok(Fate::Kept) => self.queue.settle_forgotten(entry.position()),
-                Ok(Fate::Lost) => {}
-                Err(burial) => burials.push((entry.position(), burial)),
+            match self.dead_letters.bury(&entry, Reason::Overflow).outcome() {
+                Ok(LetterOutcome::Kept) => self.queue.settle_forgotten(entry.position()),
+                Ok(LetterOutcome::Lost) => {}
+                Err(letter_write) => letter_writes.push((entry.position(), letter_write)),
             }
         }
-        answer.map(|()| burials)
+        answer.map(|()| letter_writes)
     }
 
     fn wait(&self, write: Admission<'_>, waiter: Waiter) -> Acceptance {
@@ -271,11 +273,11 @@ impl Running {
             );
         }
         let number = self.queue.number_refused(numbering);
-        let burial = self.dead_letters.refuse(event, number, reason(refused));
-        match burial.fate() {
+        let letter_write = self.dead_letters.refuse(event, number, reason(refused));
+        match letter_write.outcome() {
             Ok(_) => Acceptance::failed(refused.into()),
-            Err(burial) => Acceptance::pending(async move {
-                burial.await;
+            Err(letter_write) => Acceptance::pending(async move {
+                letter_write.await;
                 Err(refused.into())
             }),
         }
@@ -288,7 +290,7 @@ pub(crate) struct Leftover {
     /// The number of events that the store of the queue keeps.
     pub(crate) stored: usize,
     /// The dead letters of the others.
-    pub(crate) letters: Fates,
+    pub(crate) letters: LetterCounts,
 }
 
 /// The account of an endpoint's events at the end.
@@ -315,7 +317,7 @@ struct WaitingWrite {
 }
 
 impl WaitingWrite {
-    fn bury(&self, refused: Refused) -> Burial {
+    fn bury(&self, refused: Refused) -> LetterWrite {
         let number = self.queue.number_refused(self.numbering);
         self.dead_letters
             .refuse(&self.event, number, reason(refused))
@@ -325,7 +327,7 @@ impl WaitingWrite {
 impl Drop for WaitingWrite {
     fn drop(&mut self) {
         if let Err(refused) = self.waiter.cancel() {
-            // Dropping a burial lets it continue in the background.
+            // A write that is dropped continues in the background.
             drop(self.bury(refused));
         }
     }

@@ -81,7 +81,7 @@ impl Manifest {
         content: &[u8],
         want_references: bool,
     ) -> ReadManifest {
-        let failed = |media_type, kind: Kind| ReadManifest {
+        let failed = |media_type, kind: ManifestErrorKind| ReadManifest {
             media_type,
             references: Err(kind.into()),
         };
@@ -89,7 +89,7 @@ impl Manifest {
             .map(media_types::essence)
             .filter(|it| !media_types::is_generic(it));
         if content.len() > MANIFEST_LIMIT {
-            return failed(specific, Kind::TooLarge);
+            return failed(specific, ManifestErrorKind::TooLarge);
         }
         let media_type = match specific {
             Some(specific) => Some(specific),
@@ -100,7 +100,7 @@ impl Manifest {
             },
         };
         let Some(kind) = media_type.as_deref().and_then(ManifestKind::of) else {
-            return failed(media_type, Kind::UnknownMediaType);
+            return failed(media_type, ManifestErrorKind::UnknownMediaType);
         };
         let references = match want_references {
             true => manifest_decoder::read(content, Some(kind)).and_then(|body| body.references),
@@ -108,7 +108,7 @@ impl Manifest {
         };
         ReadManifest {
             media_type,
-            references: references.map_err(|fault| Kind::from(fault).into()),
+            references: references.map_err(|fault| ManifestErrorKind::from(fault).into()),
         }
     }
 }
@@ -124,10 +124,10 @@ pub(crate) struct ReadManifest {
 
 /// Why a manifest's references are not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseManifestError(Kind);
+pub struct ParseManifestError(ManifestErrorKind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+enum ManifestErrorKind {
     TooLarge,
     TooManyReferences,
     UnknownMediaType,
@@ -140,24 +140,24 @@ impl ParseManifestError {
     /// Whether the media type is none of those whose references can be read. The manifest
     /// itself may be valid.
     pub fn is_unknown_media_type(&self) -> bool {
-        self.0 == Kind::UnknownMediaType
+        self.0 == ManifestErrorKind::UnknownMediaType
     }
 
     /// Whether the manifest refers to more than an event may list: more than
     /// 10,000 layers or manifests, or such that take more than 1 MiB of
     /// memory.
     pub fn is_too_many_references(&self) -> bool {
-        self.0 == Kind::TooManyReferences
+        self.0 == ManifestErrorKind::TooManyReferences
     }
 }
 
-impl From<Kind> for ParseManifestError {
-    fn from(kind: Kind) -> Self {
+impl From<ManifestErrorKind> for ParseManifestError {
+    fn from(kind: ManifestErrorKind) -> Self {
         Self(kind)
     }
 }
 
-impl From<Fault> for Kind {
+impl From<Fault> for ManifestErrorKind {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Syntax(at) => Self::Syntax(at),
@@ -171,16 +171,22 @@ impl From<Fault> for Kind {
 impl fmt::Display for ParseManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::TooLarge => write!(f, "manifest is larger than {MANIFEST_LIMIT} bytes"),
-            Kind::TooManyReferences => write!(
+            ManifestErrorKind::TooLarge => {
+                write!(f, "manifest is larger than {MANIFEST_LIMIT} bytes")
+            }
+            ManifestErrorKind::TooManyReferences => write!(
                 f,
                 "manifest lists more than {COUNT_LIMIT} references, or they take more than \
                  {MEMORY_LIMIT} bytes"
             ),
-            Kind::UnknownMediaType => f.write_str("media type is of no known kind of manifest"),
-            Kind::Conflict => f.write_str("content is a manifest of another media type"),
-            Kind::Syntax(at) => write!(f, "content is not JSON at byte {at}"),
-            Kind::Type(at) => {
+            ManifestErrorKind::UnknownMediaType => {
+                f.write_str("media type is of no known kind of manifest")
+            }
+            ManifestErrorKind::Conflict => {
+                f.write_str("content is a manifest of another media type")
+            }
+            ManifestErrorKind::Syntax(at) => write!(f, "content is not JSON at byte {at}"),
+            ManifestErrorKind::Type(at) => {
                 write!(
                     f,
                     "content is not a manifest of this media type at byte {at}"

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::journal::{Journal, Journaled, Starting};
 use super::notifier::{Inner, Notifier};
 use crate::endpoint::dead_letter::DeadLetterSink;
-use crate::endpoint::{Backing, Checked, Endpoint, Running};
+use crate::endpoint::{Checked, Endpoint, EndpointContext, Running};
 use crate::error::{BuildError, Mistakes};
 use crate::event::SourceRecord;
 use crate::host::is_valid_in_url;
@@ -231,17 +231,17 @@ impl NotifierBuilder {
         let Some(runtime) = runtime.filter(|_| mistakes.is_empty()) else {
             return mistakes.failed();
         };
-        let under = Under {
+        let stores = Stores {
             journal: self.journal,
             store,
             clock: self.clock,
         };
-        let parts = Parts::start(under, checked, &source, runtime)?;
+        let started = StartedEndpoints::start(stores, checked, &source, runtime)?;
         let plain = self.sinks.into_iter().map(|it| Arc::new(Plain(it)) as _);
         let mut destinations: Vec<Arc<dyn Destination>> = plain.collect();
-        match &parts.journal {
+        match &started.journal {
             Some(journal) => destinations.push(journal.destination()),
-            None => destinations.extend(parts.endpoints.iter().map(|it| it.clone() as _)),
+            None => destinations.extend(started.endpoints.iter().map(|it| it.clone() as _)),
         }
         let destinations = Destinations::new(destinations);
         let totals = Totals::registered();
@@ -252,50 +252,50 @@ impl NotifierBuilder {
             totals,
             started_at: SystemTime::now(),
             destinations,
-            endpoints: parts.endpoints,
-            journal: parts.journal,
-            tasks: Mutex::new(parts.tasks),
+            endpoints: started.endpoints,
+            journal: started.journal,
+            tasks: Mutex::new(started.tasks),
             in_flight: InFlight::new(),
         })))
     }
 }
 
 /// The parts of a notifier after its endpoints were started.
-struct Parts {
+struct StartedEndpoints {
     endpoints: Vec<Arc<Running>>,
     journal: Option<Journaled>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 /// The stores under the endpoints.
-struct Under<S> {
+struct Stores<S> {
     journal: Option<Journal>,
     /// Returns the store of an endpoint, by name. Used if there is no journal.
     store: S,
     clock: fn() -> SystemTime,
 }
 
-impl Parts {
+impl StartedEndpoints {
     fn start(
-        mut under: Under<impl FnMut(&str) -> Option<Box<dyn Store>>>,
+        mut stores: Stores<impl FnMut(&str) -> Option<Box<dyn Store>>>,
         checked: Vec<Checked>,
         source: &SourceRecord,
         runtime: WorkerRuntime,
     ) -> Result<Self, BuildError> {
-        let clock = under.clock;
-        let mut starting = under.journal.map(|it| Starting::new(it, clock));
+        let clock = stores.clock;
+        let mut starting = stores.journal.map(|it| Starting::new(it, clock));
         let (mut endpoints, mut workers) = (Vec::new(), Vec::new());
         let inside = runtime.enter();
         for endpoint in checked {
-            let backing = match &mut starting {
-                Some(journal) => journal.backing(),
-                None => Backing {
-                    store: (under.store)(endpoint.name()),
+            let context = match &mut starting {
+                Some(journal) => journal.next_context(),
+                None => EndpointContext {
+                    store: (stores.store)(endpoint.name()),
                     dead_letters: None,
                     clock,
                 },
             };
-            let (running, worker) = endpoint.start(backing);
+            let (running, worker) = endpoint.start(context);
             endpoints.push(running);
             workers.push(worker);
         }

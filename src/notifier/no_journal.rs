@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::status::NotifierStatus;
 use crate::dead_letter::DeadLetter;
-use crate::endpoint::{Backing, Running};
+use crate::endpoint::{EndpointContext, Running};
 use crate::error::BuildError;
 use crate::event::SourceRecord;
 use crate::sink::{Acceptance, Destination};
@@ -21,7 +21,7 @@ impl Starting {
         Self(journal)
     }
 
-    pub(super) fn backing(&mut self) -> Backing {
+    pub(super) fn next_context(&mut self) -> EndpointContext {
         match self.0 {}
     }
 

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::notifier::Notifier;
-use crate::endpoint::BURIAL;
+use crate::endpoint::DEAD_LETTERS_TIMEOUT;
 use crate::shutdown::ShutdownReport;
 
 /// How long tasks may take to end after they were told to.
@@ -70,7 +70,10 @@ impl Notifier {
             endpoints.iter().for_each(|endpoint| endpoint.stop());
             // The workers keep the time limit themselves and account for what is left. A
             // worker that does not end is blocked by the user's code, and is aborted.
-            if timeout(BURIAL + GRACE, &mut all).await.is_err() {
+            if timeout(DEAD_LETTERS_TIMEOUT + GRACE, &mut all)
+                .await
+                .is_err()
+            {
                 stop.iter().for_each(|task| task.abort());
                 let _blocked = timeout(GRACE, all).await;
             }
@@ -88,7 +91,7 @@ impl Notifier {
     async fn letters_decided(&self) {
         let endpoints = &self.0.endpoints;
         let decided = || join_all(endpoints.iter().map(|it| it.letters_decided()));
-        if timeout(BURIAL, decided()).await.is_err() {
+        if timeout(DEAD_LETTERS_TIMEOUT, decided()).await.is_err() {
             endpoints.iter().for_each(|it| it.close_dead_letters());
             let _unpolled = timeout(GRACE, decided()).await;
         }

@@ -7,20 +7,20 @@
 //! | any [`Sink`] | as events, without the reasons |
 //! | a [`DeadLetterSink`] of your own | wherever you like |
 
-mod burial;
-mod fate;
 mod file;
 mod letter;
+mod outcome;
+mod write;
 mod writer;
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-pub(crate) use self::burial::Burial;
-pub(crate) use self::fate::{Fate, Fates};
 pub use self::file::DeadLetterFile;
 pub use self::letter::{DeadLetter, Reason};
+pub(crate) use self::outcome::{LetterCounts, LetterOutcome};
+pub(crate) use self::write::LetterWrite;
 pub(crate) use self::writer::{Cause, DeadLetterWriter};
 use crate::sink::{Acceptance, Sink, SinkError};
 

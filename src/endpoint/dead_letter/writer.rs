@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::burial::{Begun, Burial, Undecided};
-use super::fate::{Fate, Fates, Ledger, after_timeout};
+use super::outcome::{LetterCounts, LetterOutcome, Shared, after_timeout};
+use super::write::{LetterWrite, Offered, PendingLetter};
 use super::{DeadLetter, DeadLetterSink, Reason};
 use crate::endpoint::batch::Tried;
 use crate::endpoint::status::Counts;
@@ -18,16 +18,16 @@ use crate::sink::Acceptance;
 
 /// The largest number of letters that may be on their way to a slow sink. Events that
 /// are refused beyond that are lost, so that memory does not grow while a disk hangs.
-const MOST_UNDECIDED: usize = 10_000;
+const MOST_PENDING: usize = 10_000;
 
 /// Makes dead letters of an endpoint's events, counts and logs them, and passes
 /// them to the sink of dead letters if there is one.
 ///
-/// Every event that is passed in is counted exactly once when its fate is known, as
+/// Every event that is passed in is counted exactly once when its outcome is known, as
 /// a dead letter and, if nothing keeps the letter, as lost. A future that is dropped
 /// continues in the background. Without a runtime its letter counts as lost.
 pub(crate) struct DeadLetterWriter {
-    ledger: Arc<Ledger>,
+    shared: Arc<Shared>,
     sink: Option<Arc<dyn DeadLetterSink>>,
 }
 
@@ -45,7 +45,7 @@ impl DeadLetterWriter {
         counts: Arc<Counts>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            ledger: Arc::new(Ledger::new(endpoint, counts)),
+            shared: Arc::new(Shared::new(endpoint, counts)),
             sink,
         })
     }
@@ -62,32 +62,32 @@ impl DeadLetterWriter {
         event: &SharedEvent,
         number: Option<NonZeroU64>,
         reason: Reason,
-    ) -> Burial {
-        if *self.ledger.undecided.borrow() >= MOST_UNDECIDED {
-            let undecided = Undecided::new(self.ledger.clone(), event, reason, true);
-            return Burial::decided(undecided.lost("too many dead letters wait for their sink"));
+    ) -> LetterWrite {
+        if *self.shared.pending.borrow() >= MOST_PENDING {
+            let pending = PendingLetter::new(self.shared.clone(), event, reason, true);
+            return LetterWrite::decided(pending.lost("too many dead letters wait for their sink"));
         }
         let (cause, tried) = (Cause::default(), Tried::default());
-        Burial::of(self.begin(event, number, reason, (&cause, &tried), true))
+        LetterWrite::new(self.offer(event, number, reason, (&cause, &tried), true))
     }
 
     /// Makes a dead letter of an event that no queue has, for a reason of its own.
     #[cfg(feature = "jetstream")]
-    pub(crate) fn reject(self: &Arc<Self>, event: &SharedEvent, error: String) -> Burial {
+    pub(crate) fn reject(self: &Arc<Self>, event: &SharedEvent, error: String) -> LetterWrite {
         let answer = String::new();
         let (cause, tried) = (Cause { error, answer }, Tried::default());
-        Burial::of(self.begin(event, None, Reason::Rejected, (&cause, &tried), true))
+        LetterWrite::new(self.offer(event, None, Reason::Rejected, (&cause, &tried), true))
     }
 
     /// Makes a dead letter of an event that the queue had accepted.
-    pub(crate) fn bury(self: &Arc<Self>, entry: &Entry, reason: Reason) -> Burial {
+    pub(crate) fn bury(self: &Arc<Self>, entry: &Entry, reason: Reason) -> LetterWrite {
         let (cause, tried) = (Cause::default(), Tried::default());
         let (event, number) = (&entry.event, entry.number());
-        Burial::of(self.begin(event, number, reason, (&cause, &tried), false))
+        LetterWrite::new(self.offer(event, number, reason, (&cause, &tried), false))
     }
 
     /// Makes dead letters of events that were taken from `queue`, in order, and
-    /// passes their fates to `tell`. As many are offered at a time as the sink's
+    /// passes to `tell` how many were kept and lost. As many are offered at a time as the sink's
     /// concurrency allows. Letters that are not kept by `deadline` are lost.
     ///
     /// The queue forgets an event when its letter is offered: from then on, this
@@ -99,66 +99,66 @@ impl DeadLetterWriter {
         reason: Reason,
         cause: &Cause,
         deadline: Option<Instant>,
-        tell: impl Fn(Fates),
+        tell: impl Fn(LetterCounts),
     ) {
         let concurrency = self.sink.as_ref().map_or(1, |it| it.concurrency());
-        let concurrency = concurrency.clamp(1, MOST_UNDECIDED);
+        let concurrency = concurrency.clamp(1, MOST_PENDING);
         let mut entries = entries.into_iter();
-        let mut closed = self.ledger.closed.subscribe();
+        let mut closed = self.shared.closed.subscribe();
         loop {
             let end = deadline.map_or_else(after_timeout, |it| it.min(after_timeout()));
             if end <= Instant::now() {
                 let rest = entries.map(|(entry, _)| queue.forget(&entry)).count();
                 let why = "there was no time left for their dead letters";
                 self.lose(rest, reason, why);
-                return tell(Fates::lost(rest));
+                return tell(LetterCounts::lost(rest));
             }
-            let begin = |(entry, tried): (Entry, Tried)| {
+            let offer = |(entry, tried): (Entry, Tried)| {
                 queue.forget(&entry);
                 let (event, number) = (&entry.event, entry.number());
-                let begun = self.begin(event, number, reason, (cause, &tried), false);
-                (entry.position(), begun)
+                let offered = self.offer(event, number, reason, (cause, &tried), false);
+                (entry.position(), offered)
             };
-            let begun: Vec<_> = entries.by_ref().take(concurrency).map(begin).collect();
-            if begun.is_empty() {
+            let offered: Vec<_> = entries.by_ref().take(concurrency).map(offer).collect();
+            if offered.is_empty() {
                 return;
             }
             // One timer serves all of them.
             let mut late = pin!(tokio::time::sleep_until(end));
-            let mut fates = Fates::default();
-            for (position, begun) in begun {
-                match begun.fate(&mut late, &mut closed).await {
-                    Fate::Kept => {
+            let mut counts = LetterCounts::default();
+            for (position, offered) in offered {
+                match offered.outcome(&mut late, &mut closed).await {
+                    LetterOutcome::Kept => {
                         queue.settle_forgotten(position);
-                        fates.kept += 1;
+                        counts.kept += 1;
                     }
-                    Fate::Lost => {
+                    LetterOutcome::Lost => {
                         queue.lose_forgotten(position);
-                        fates.lost += 1;
+                        counts.lost += 1;
                     }
                 }
             }
-            tell(fates);
+            tell(counts);
         }
     }
 
-    fn begin(
+    fn offer(
         self: &Arc<Self>,
         event: &SharedEvent,
         number: Option<NonZeroU64>,
         reason: Reason,
         (cause, tried): (&Cause, &Tried),
         refused: bool,
-    ) -> Begun {
-        let undecided = Undecided::new(self.ledger.clone(), event, reason, refused);
+    ) -> Offered {
+        let pending = PendingLetter::new(self.shared.clone(), event, reason, refused);
         let error = Some(&*cause.error).filter(|error| !error.is_empty());
         let Some(sink) = &self.sink else {
             // One log line instead of two: it says that the event is lost, and why it
             // was given up.
-            return Begun::Decided(undecided.lost_after(error, "there is no sink of dead letters"));
+            return Offered::Decided(pending.lost_after(error, "there is no sink of dead letters"));
         };
-        if self.ledger.counts.gives_up() {
-            let (endpoint, reason) = (&*self.ledger.endpoint, reason.as_str());
+        if self.shared.counts.gives_up() {
+            let (endpoint, reason) = (&*self.shared.endpoint, reason.as_str());
             tracing::warn!(
                 endpoint,
                 reason,
@@ -169,7 +169,7 @@ impl DeadLetterWriter {
             );
         }
         let letter = Arc::new(DeadLetter {
-            endpoint: self.ledger.endpoint.to_string(),
+            endpoint: self.shared.endpoint.to_string(),
             reason,
             number,
             error: error.map(str::to_owned),
@@ -180,30 +180,30 @@ impl DeadLetterWriter {
             event: event.clone(),
         });
         match Acceptance::catching(|| sink.bury(&letter)).answer() {
-            Ok(answer) => Begun::Decided(undecided.answered(answer)),
-            Err(write) => Begun::Pending(undecided, write),
+            Ok(answer) => Offered::Decided(pending.answered(answer)),
+            Err(write) => Offered::Pending(pending, write),
         }
     }
 
     /// Resolves when every letter is decided.
     pub(crate) async fn decided(&self) {
-        let mut undecided = self.ledger.undecided.subscribe();
+        let mut pending = self.shared.pending.subscribe();
         // Fails only when the sender is gone, which `self` has.
-        let _decided = undecided.wait_for(|letters| *letters == 0).await;
+        let _decided = pending.wait_for(|letters| *letters == 0).await;
     }
 
     /// Ends the wait for all sinks: letters that are not decided are lost.
     pub(crate) fn close(&self) {
-        self.ledger.closed.send_replace(true);
+        self.shared.closed.send_replace(true);
     }
 
     /// Counts and logs accepted events that are lost without a letter.
     pub(crate) fn lose(&self, events: usize, reason: Reason, why: &str) {
         if events > 0 {
-            self.ledger.counts.dead(reason, events);
-            self.ledger.counts.lost(events);
+            self.shared.counts.dead(reason, events);
+            self.shared.counts.lost(events);
             tracing::error!(
-                endpoint = &*self.ledger.endpoint,
+                endpoint = &*self.shared.endpoint,
                 reason = reason.as_str(),
                 events,
                 why,
@@ -216,7 +216,7 @@ impl DeadLetterWriter {
 impl fmt::Debug for DeadLetterWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeadLetterWriter")
-            .field("endpoint", &self.ledger.endpoint)
+            .field("endpoint", &self.shared.endpoint)
             .field("location", &self.location())
             .finish_non_exhaustive()
     }

@@ -113,7 +113,7 @@ where
     ) -> Result<Response<Bytes>, Unanswered> {
         with_configured_host(&mut request);
         // Dropped with the future when the attempt times out.
-        let mut unanswered = GivesUp(Some((&self.idle, shared.number)));
+        let mut unanswered = UnansweredGuard(Some((&self.idle, shared.number)));
         let response = shared.sender.try_send_request(request).await;
         unanswered.0 = None;
         match response {
@@ -154,17 +154,17 @@ fn with_configured_host(request: &mut Request<Full<Bytes>>) {
 /// Stops sharing a connection of HTTP/2 if it is dropped before the response, which
 /// means that the attempt has timed out. Such a connection may still reply to pings
 /// but to no request, and every later attempt would be sent on it.
-struct GivesUp<'a, T>(Option<(&'a Idle<T>, u64)>)
+struct UnansweredGuard<'a, T>(Option<(&'a Idle<T>, u64)>)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-impl<T> Drop for GivesUp<'_, T>
+impl<T> Drop for UnansweredGuard<'_, T>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     fn drop(&mut self) {
         if let Some((idle, number)) = self.0 {
-            idle.give_up(number);
+            idle.stop_sharing(number);
         }
     }
 }

@@ -140,7 +140,7 @@ where
     }
 
     /// Stops sharing a connection of HTTP/2, unless another has taken its place.
-    pub(super) fn give_up(&self, number: u64) {
+    pub(super) fn stop_sharing(&self, number: u64) {
         let mut state = self.state();
         if state.shared.as_ref().is_some_and(|it| it.number == number) {
             state.shared = None;

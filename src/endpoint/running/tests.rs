@@ -35,7 +35,7 @@ fn running(overflow: Overflow) -> (Arc<Running>, DeadLetters, impl Future<Output
     let Ok(checked) = endpoint.checked() else {
         panic!("the endpoint is valid")
     };
-    let (running, worker) = checked.start(crate::endpoint::Backing {
+    let (running, worker) = checked.start(crate::endpoint::EndpointContext {
         store: None,
         dead_letters: None,
         clock: std::time::SystemTime::now,
@@ -132,6 +132,6 @@ async fn a_dropped_worker_accounts_for_its_events() {
     assert_eq!((status.dead_letters, status.lost), (2, 2));
     assert_eq!(
         running.account().leftover.letters,
-        Fates { kept: 0, lost: 2 }
+        LetterCounts { kept: 0, lost: 2 }
     );
 }

@@ -14,7 +14,7 @@ use http::StatusCode;
 use metrics::Counter;
 use tokio::time::Instant;
 
-use super::history::{Slots, Totals};
+use super::history::{HistoryRecorder, Totals};
 use super::recorder::Recorder;
 use super::snapshot::{EndpointState, EndpointStatus};
 use super::throttle::Throttle;
@@ -58,7 +58,7 @@ struct Tally {
     next_due: Option<Instant>,
     /// When the oldest event that the worker has was accepted.
     oldest: Option<Instant>,
-    slots: Slots,
+    history: HistoryRecorder,
 }
 
 impl Tally {
@@ -76,7 +76,7 @@ impl Tally {
             paused_until: None,
             next_due: None,
             oldest: None,
-            slots: Slots::new(),
+            history: HistoryRecorder::new(),
         }
     }
 
@@ -122,7 +122,7 @@ impl Counts {
     fn tally_at(&self, now: Instant) -> MutexGuard<'_, Tally> {
         let mut tally = self.tally();
         let totals = tally.totals(self.events.load(Ordering::Relaxed));
-        tally.slots.advance(now, totals);
+        tally.history.advance(now, totals);
         tally
     }
 
@@ -315,8 +315,8 @@ impl Counts {
             last_error,
             last_error_at,
             last_success_at: tally.last_success,
-            rates: tally.slots.rates(now, totals),
-            history: tally.slots.history(totals),
+            rates: tally.history.rates(now, totals),
+            history: tally.history.history(totals),
         }
     }
 }

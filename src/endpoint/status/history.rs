@@ -51,7 +51,7 @@ pub(super) struct Totals {
 /// Keeps the slots that are over. The current one is the difference between the
 /// counters and those at its beginning, so that counting costs nothing here.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct HistoryRecorder {
     over: VecDeque<Totals>,
     /// When the current slot began, and the counters at that time.
     began: Instant,
@@ -61,7 +61,7 @@ pub(super) struct Slots {
     seen: u64,
 }
 
-impl Slots {
+impl HistoryRecorder {
     pub(super) fn new() -> Self {
         Self {
             over: VecDeque::new(),
@@ -154,16 +154,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn counts_stand_in_the_slot_of_their_time() {
-        let mut slots = Slots::new();
-        slots.advance(Instant::now(), totals(4));
-        assert_eq!(slots.history(totals(4)).events, [4]);
+        let mut recorder = HistoryRecorder::new();
+        recorder.advance(Instant::now(), totals(4));
+        assert_eq!(recorder.history(totals(4)).events, [4]);
         tokio::time::advance(SLOT).await;
-        slots.advance(Instant::now(), totals(4));
-        slots.advance(Instant::now(), totals(10));
+        recorder.advance(Instant::now(), totals(4));
+        recorder.advance(Instant::now(), totals(10));
         tokio::time::advance(3 * SLOT + SLOT / 2).await;
         // Two more events have come just now; the success was there before.
-        slots.advance(Instant::now(), totals(12));
-        let history = slots.history(totals(13));
+        recorder.advance(Instant::now(), totals(12));
+        let history = recorder.history(totals(13));
         assert_eq!(history.events, [4, 6, 0, 0, 3]);
         assert_eq!(history.successes, [2, 4, 0, 0, 0]);
         assert_eq!(history.slot_seconds, 10);
@@ -171,31 +171,31 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_history_is_bounded_however_long_it_was_asleep() {
-        let mut slots = Slots::new();
-        slots.advance(Instant::now(), totals(1));
+        let mut recorder = HistoryRecorder::new();
+        recorder.advance(Instant::now(), totals(1));
         tokio::time::advance(SLOT * 1_000_000).await;
-        slots.advance(Instant::now(), totals(1));
-        let history = slots.history(totals(3));
+        recorder.advance(Instant::now(), totals(1));
+        let history = recorder.history(totals(3));
         assert_eq!(history.events.len(), SLOTS);
         assert_eq!(history.events.last(), Some(&2));
-        let rates = slots.rates(Instant::now(), totals(3));
+        let rates = recorder.rates(Instant::now(), totals(3));
         assert_eq!(rates.events_per_second, 2.0 / 50.0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn rates_are_averages_of_the_last_minute() {
-        let mut slots = Slots::new();
+        let mut recorder = HistoryRecorder::new();
         assert_eq!(
-            slots.rates(Instant::now(), totals(3)).events_per_second,
+            recorder.rates(Instant::now(), totals(3)).events_per_second,
             3.0,
             "the first second counts as a whole one"
         );
         for slot in 1..=20 {
-            slots.advance(Instant::now(), totals(20 * slot));
+            recorder.advance(Instant::now(), totals(20 * slot));
             tokio::time::advance(SLOT).await;
-            slots.advance(Instant::now(), totals(20 * slot));
+            recorder.advance(Instant::now(), totals(20 * slot));
         }
-        let rates = slots.rates(Instant::now(), totals(20 * 20));
+        let rates = recorder.rates(Instant::now(), totals(20 * 20));
         assert_eq!(rates.events_per_second, 2.0);
         assert_eq!(rates.successes_per_second, 1.0);
         assert_eq!(rates.failures_per_second, 0.0);

@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::Worker;
 use super::in_flight::untried;
-use crate::endpoint::dead_letter::{Cause, DeadLetterWriter, Fates, Reason};
+use crate::endpoint::dead_letter::{Cause, DeadLetterWriter, LetterCounts, Reason};
 use crate::endpoint::running::Leftover;
 use crate::queue::{Abandoned, Queue};
 
 /// How long the dead letters of all events that are left may take.
-pub(crate) const BURIAL: Duration = Duration::from_secs(5);
+pub(crate) const DEAD_LETTERS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Closes the queue when the worker ends, however it ends: nobody may write to a
 /// queue that nobody reads. Events that the worker could not account for, because it
@@ -33,12 +33,12 @@ impl Drop for Closing {
         let Abandoned { stored, lost } = self.queue.abandon();
         let why = "the worker ended before their dead letters were kept";
         self.dead_letters.lose(lost, Reason::Shutdown, why);
-        self.account(stored, Fates { kept: 0, lost });
+        self.account(stored, LetterCounts { kept: 0, lost });
     }
 }
 
 impl Closing {
-    fn account(&self, stored: usize, letters: Fates) {
+    fn account(&self, stored: usize, letters: LetterCounts) {
         let mut leftover = self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
         leftover.stored += stored;
         leftover.letters.kept += letters.kept;
@@ -59,12 +59,12 @@ impl Worker {
     /// Accounts for the events that are left, oldest first. Attempts under way are
     /// cancelled: the receiver may or may not have their events.
     pub(super) async fn abandon(mut self, closing: &Closing) {
-        let deadline = Instant::now() + BURIAL;
+        let deadline = Instant::now() + DEAD_LETTERS_TIMEOUT;
         self.in_flight.attempts.clear();
         // Letters that are being written are awaited first, within the deadline. Their
         // events are no longer in the queue and are accounted for by the writer.
         while let Ok(Some(id)) =
-            tokio::time::timeout_at(deadline, self.in_flight.burials.next()).await
+            tokio::time::timeout_at(deadline, self.in_flight.letter_writes.next()).await
         {
             self.in_flight.advance(id, &self.queue, Instant::now());
         }
@@ -74,7 +74,7 @@ impl Worker {
         // A store that outlives the process keeps its events as they are.
         let left = left.filter(|(entry, _)| !entry.is_stored());
         let (queue, deadline) = (&self.queue, Some(deadline));
-        let tell = |fates: Fates| closing.account(0, fates);
+        let tell = |letters: LetterCounts| closing.account(0, letters);
         self.dead_letters
             .bury_all(queue, left, Reason::Shutdown, &cause, deadline, tell)
             .await;

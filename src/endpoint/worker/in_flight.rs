@@ -17,7 +17,7 @@ use crate::queue::{Entry, Queue};
 ///
 /// The invariant: a sealed batch is in exactly one place: being
 /// [attempted](Self::attempts), parked until its next attempt, or
-/// [becoming dead letters](Self::burials). Its repositories are busy all that time.
+/// [becoming dead letters](Self::letter_writes). Its repositories are busy all that time.
 #[derive(Default)]
 pub(in crate::endpoint) struct InFlight {
     pub(super) forming: Option<Forming>,
@@ -31,7 +31,7 @@ pub(in crate::endpoint) struct InFlight {
     ages: BTreeSet<(Instant, u64)>,
     pub(super) attempts: FuturesUnordered<Boxed<Attempted>>,
     /// Batches whose first part is becoming dead letters.
-    pub(super) burials: FuturesUnordered<Boxed<u64>>,
+    pub(super) letter_writes: FuturesUnordered<Boxed<u64>>,
     next_id: u64,
     pub(super) gate: Gate,
 }

@@ -26,7 +26,7 @@ mod settle;
 
 use std::sync::{Arc, Mutex};
 
-pub(crate) use self::close::BURIAL;
+pub(crate) use self::close::DEAD_LETTERS_TIMEOUT;
 pub(super) use self::in_flight::InFlight;
 use super::batch::Batch;
 use super::dead_letter::DeadLetterWriter;

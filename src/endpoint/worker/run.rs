@@ -38,7 +38,7 @@ impl Worker {
         let glance = self.queue.look(self.lacks(now));
         self.refresh(&glance, now);
         let closed = glance.closed;
-        let done = glance.events == 0 && self.in_flight.burials.is_empty();
+        let done = glance.events == 0 && self.in_flight.letter_writes.is_empty();
         let off = self.switch.is_off();
         if self.switch.is_stopped() || (closed && (done || off)) {
             return false;
@@ -54,7 +54,7 @@ impl Worker {
             Some(attempted) = in_flight.attempts.next(), if !in_flight.attempts.is_empty() => {
                 self.judge(attempted);
             }
-            Some(id) = in_flight.burials.next(), if !in_flight.burials.is_empty() => {
+            Some(id) = in_flight.letter_writes.next(), if !in_flight.letter_writes.is_empty() => {
                 self.in_flight.advance(id, &self.queue, Instant::now());
             }
             () = self.switch.changed() => {}

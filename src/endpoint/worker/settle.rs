@@ -23,13 +23,13 @@ impl Worker {
             return;
         };
         let (dead_letters, queue) = (self.dead_letters.clone(), self.queue.clone());
-        let burial = async move {
+        let letter_write = async move {
             let entries = part.into_entries();
             dead_letters
                 .bury_all(&queue, entries, reason, &cause, None, drop)
                 .await;
             id
         };
-        self.in_flight.burials.push(Box::pin(burial));
+        self.in_flight.letter_writes.push(Box::pin(letter_write));
     }
 }

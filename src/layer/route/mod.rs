@@ -24,7 +24,7 @@ pub(super) use location::{location_repository, same_name};
 pub(super) use query::{Parameter, UploadParameters};
 pub(super) use spelling::resolved;
 
-use path::{Kind, Verb};
+use path::{Resource, Verb};
 use readings::Match;
 
 /// A request that emits an event if the registry answers it with success.
@@ -119,7 +119,7 @@ impl Reference {
 pub(super) fn find(prefix: &str, method: &Method, uri: &Uri) -> Option<Route> {
     let verb = Verb::of(method)?;
     let path = uri.path().as_bytes();
-    if !path::is_hopeless(prefix, verb, path) {
+    if !path::cannot_match(prefix, verb, path) {
         let found = readings::find(path, |reading| path::operation(prefix, verb, reading));
         if let Some(found) = found {
             return Some(route(found, verb, uri));
@@ -133,8 +133,8 @@ pub(super) fn find(prefix: &str, method: &Method, uri: &Uri) -> Option<Route> {
 
 fn route(found: Match, verb: Verb, uri: &Uri) -> Route {
     let query = uri.query().unwrap_or_default().as_bytes();
-    let operation = match (found.kind, verb) {
-        (Kind::Manifest, Verb::Put) => {
+    let operation = match (found.resource, verb) {
+        (Resource::Manifest, Verb::Put) => {
             let reference = Reference::new(found.rest);
             let tags = match reference {
                 Reference::Digest(_) => query::tags(query),
@@ -142,12 +142,12 @@ fn route(found: Match, verb: Verb, uri: &Uri) -> Route {
             };
             Operation::PushManifest { reference, tags }
         }
-        (Kind::Manifest, Verb::Delete) => Operation::DeleteManifest(Reference::new(found.rest)),
-        (Kind::Manifest, _) => Operation::PullManifest(Reference::new(found.rest)),
-        (Kind::Blob, Verb::Delete) => Operation::DeleteBlob(found.rest),
-        (Kind::Blob, _) => Operation::PullBlob(found.rest),
-        (Kind::Upload, Verb::Post) => Operation::StartUpload(UploadParameters::parse(query)),
-        (Kind::Upload, _) => Operation::FinishUpload(UploadParameters::parse(query)),
+        (Resource::Manifest, Verb::Delete) => Operation::DeleteManifest(Reference::new(found.rest)),
+        (Resource::Manifest, _) => Operation::PullManifest(Reference::new(found.rest)),
+        (Resource::Blob, Verb::Delete) => Operation::DeleteBlob(found.rest),
+        (Resource::Blob, _) => Operation::PullBlob(found.rest),
+        (Resource::Upload, Verb::Post) => Operation::StartUpload(UploadParameters::parse(query)),
+        (Resource::Upload, _) => Operation::FinishUpload(UploadParameters::parse(query)),
     };
     Route {
         repository: found.name,

@@ -34,7 +34,7 @@ impl Verb {
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Resource {
     Manifest,
     Blob,
     Upload,
@@ -48,7 +48,7 @@ pub(super) enum Reading<'a> {
     /// A route that emits no event, such as a list of tags.
     Silent,
     Event {
-        kind: Kind,
+        resource: Resource,
         name: &'a [u8],
         /// Reference or digest; empty for an upload, whose id does not matter.
         rest: &'a [u8],
@@ -57,7 +57,7 @@ pub(super) enum Reading<'a> {
 
 /// Whether the length and the end of the path alone show that no reading of it can
 /// be an event. This is cheaper than any reading.
-pub(super) fn is_hopeless(prefix: &str, verb: Verb, path: &[u8]) -> bool {
+pub(super) fn cannot_match(prefix: &str, verb: Verb, path: &[u8]) -> bool {
     // Decoding and resolving only shorten a path, and neither changes an end
     // without escapes and dots, so every reading of it lists tags or has no route.
     path.len() < prefix.len() + SHORTEST || (verb == Verb::Pull && path.ends_with(b"/tags/list"))
@@ -86,25 +86,29 @@ pub(super) fn operation<'a>(prefix: &str, verb: Verb, path: &'a [u8]) -> Reading
         if name.is_empty() || rest.is_empty() {
             continue;
         }
-        let kind = match word {
-            b"manifests" if verb != Verb::Post => Kind::Manifest,
+        let resource = match word {
+            b"manifests" if verb != Verb::Post => Resource::Manifest,
             b"blobs" => match (upload_id(rest), verb) {
                 // Status and cancellation of an upload.
                 (Some(_), Verb::Pull | Verb::Delete) => return Reading::Silent,
                 // Some registries take an upload without an id, or a POST with
                 // one. The response shows what it was.
-                (Some(_), Verb::Post | Verb::Put | Verb::Name) => Kind::Upload,
-                (None, Verb::Pull | Verb::Delete | Verb::Name) => Kind::Blob,
+                (Some(_), Verb::Post | Verb::Put | Verb::Name) => Resource::Upload,
+                (None, Verb::Pull | Verb::Delete | Verb::Name) => Resource::Blob,
                 _ => continue,
             },
             b"referrers" if verb == Verb::Pull && rest_has_colon => return Reading::Silent,
             _ => continue,
         };
-        let rest = match kind {
-            Kind::Upload => b"",
-            Kind::Manifest | Kind::Blob => rest,
+        let rest = match resource {
+            Resource::Upload => b"",
+            Resource::Manifest | Resource::Blob => rest,
         };
-        return Reading::Event { kind, name, rest };
+        return Reading::Event {
+            resource,
+            name,
+            rest,
+        };
     }
     Reading::None
 }
@@ -124,7 +128,7 @@ pub(super) fn foreign_upload<'a>(prefix: &str, path: &'a [u8]) -> Reading<'a> {
     };
     match name() {
         Some(name) => Reading::Event {
-            kind: Kind::Upload,
+            resource: Resource::Upload,
             name,
             rest: b"",
         },

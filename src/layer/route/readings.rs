@@ -12,7 +12,7 @@
 //! An encoded slash doubles the readings, because it separates segments for a
 //! registry that decodes the whole path, and not for one that splits it first.
 
-use super::path::{Kind, Reading};
+use super::path::{Reading, Resource};
 use super::spelling::{ENCODED_SLASH, decode, has_encoded_slash, is_plain, is_resolved, resolve};
 
 /// Paths up to this length, in bytes, are read without allocating.
@@ -22,7 +22,7 @@ pub(super) const STACK_PATH: usize = 1024;
 /// readings of an encoded slash disagree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Match {
-    pub(super) kind: Kind,
+    pub(super) resource: Resource,
     pub(super) name: Option<String>,
     pub(super) rest: Option<String>,
     pub(super) ambiguous: bool,
@@ -34,7 +34,7 @@ where
     F: for<'a> Fn(&'a [u8]) -> Reading<'a>,
 {
     if is_plain(path) {
-        return Found::new(operation(path)).into_match(false);
+        return OwnedReading::new(operation(path)).into_match(false);
     }
     with_buffers(path.len(), |decoded, scratch| {
         let length = decode(path, decoded, b'/');
@@ -56,7 +56,7 @@ where
     with_buffers(path.len(), |decoded, _| {
         let mut read = |slash| {
             let length = decode(path, decoded, slash);
-            Resolved::literal(Found::new(operation(&decoded[..length])))
+            Resolved::literal(OwnedReading::new(operation(&decoded[..length])))
         };
         let whole = read(b'/');
         agree(read(ENCODED_SLASH), whole)
@@ -66,23 +66,27 @@ where
 /// A [`Reading`] that owns its texts, because the buffer is reused for the next
 /// reading. Only an event allocates.
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
+enum OwnedReading {
     None,
     Silent,
     Event {
-        kind: Kind,
+        resource: Resource,
         name: String,
         rest: String,
     },
 }
 
-impl Found {
+impl OwnedReading {
     fn new(reading: Reading<'_>) -> Self {
         match reading {
             Reading::None => Self::None,
             Reading::Silent => Self::Silent,
-            Reading::Event { kind, name, rest } => Self::Event {
-                kind,
+            Reading::Event {
+                resource,
+                name,
+                rest,
+            } => Self::Event {
+                resource,
                 name: text(name),
                 rest: text(rest),
             },
@@ -92,8 +96,12 @@ impl Found {
     fn into_match(self, ambiguous: bool) -> Option<Match> {
         match self {
             Self::None | Self::Silent => None,
-            Self::Event { kind, name, rest } => Some(Match {
-                kind,
+            Self::Event {
+                resource,
+                name,
+                rest,
+            } => Some(Match {
+                resource,
                 name: Some(name),
                 rest: Some(rest),
                 ambiguous,
@@ -104,12 +112,12 @@ impl Found {
 
 /// What the literal and the resolved readings find together.
 struct Resolved {
-    found: Found,
+    found: OwnedReading,
     ambiguous: bool,
 }
 
 impl Resolved {
-    fn literal(found: Found) -> Self {
+    fn literal(found: OwnedReading) -> Self {
         Self {
             found,
             ambiguous: false,
@@ -121,13 +129,13 @@ impl Resolved {
     }
 
     /// Adds a reading that counts less than those before it.
-    fn add(&mut self, found: Found) {
+    fn add(&mut self, found: OwnedReading) {
         match (&self.found, &found) {
-            (_, Found::None) => {}
-            (Found::None, _) => self.found = found,
+            (_, OwnedReading::None) => {}
+            (OwnedReading::None, _) => self.found = found,
             // For a registry that resolves the path this is an event, so there must
             // be one.
-            (Found::Silent, Found::Event { .. }) => {
+            (OwnedReading::Silent, OwnedReading::Event { .. }) => {
                 self.found = found;
                 self.ambiguous = true;
             }
@@ -140,7 +148,7 @@ fn resolutions<F>(path: &[u8], scratch: &mut [u8], operation: &F) -> Resolved
 where
     F: for<'a> Fn(&'a [u8]) -> Reading<'a>,
 {
-    let mut resolved = Resolved::literal(Found::new(operation(path)));
+    let mut resolved = Resolved::literal(OwnedReading::new(operation(path)));
     if is_resolved(path) {
         return resolved;
     }
@@ -148,7 +156,7 @@ where
     // dot segments only, as RFC 3986 does, which keeps empty segments; slashes only.
     for (dots, slashes) in [(true, true), (true, false), (false, true)] {
         let length = resolve(path, scratch, dots, slashes);
-        resolved.add(Found::new(operation(&scratch[..length])));
+        resolved.add(OwnedReading::new(operation(&scratch[..length])));
     }
     resolved
 }
@@ -158,26 +166,27 @@ where
 fn agree(split: Resolved, whole: Resolved) -> Option<Match> {
     let ambiguous = split.ambiguous || whole.ambiguous;
     match (split.found, whole.found) {
-        (Found::None, found) => found.into_match(whole.ambiguous),
-        (found, Found::None) => found.into_match(split.ambiguous),
+        (OwnedReading::None, found) => found.into_match(whole.ambiguous),
+        (found, OwnedReading::None) => found.into_match(split.ambiguous),
         (found, same) if found == same => found.into_match(ambiguous),
-        (Found::Event { name: one, .. }, Found::Event { kind, name, .. }) => Some(Match {
-            kind,
-            name: (one == name).then_some(name),
-            rest: None,
-            ambiguous: true,
-        }),
-        // For one registry the path may be a list of tags, and for another one a
-        // pull. There must be an event, but nothing is known about its target.
-        (Found::Event { kind, .. }, Found::Silent) | (Found::Silent, Found::Event { kind, .. }) => {
+        (OwnedReading::Event { name: one, .. }, OwnedReading::Event { resource, name, .. }) => {
             Some(Match {
-                kind,
-                name: None,
+                resource,
+                name: (one == name).then_some(name),
                 rest: None,
                 ambiguous: true,
             })
         }
-        (Found::Silent, Found::Silent) => None,
+        // For one registry the path may be a list of tags, and for another one a
+        // pull. There must be an event, but nothing is known about its target.
+        (OwnedReading::Event { resource, .. }, OwnedReading::Silent)
+        | (OwnedReading::Silent, OwnedReading::Event { resource, .. }) => Some(Match {
+            resource,
+            name: None,
+            rest: None,
+            ambiguous: true,
+        }),
+        (OwnedReading::Silent, OwnedReading::Silent) => None,
     }
 }
 

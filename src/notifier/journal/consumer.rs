@@ -7,9 +7,9 @@ use std::time::Duration;
 use ::metrics::Histogram;
 use tokio::runtime::Handle;
 
-use super::member::Member;
 use super::metrics;
 use super::store::stored;
+use super::store_state::StoreState;
 use crate::dead_letter::Reason;
 use crate::endpoint::Running;
 use crate::endpoint::dead_letter::{Cause, DeadLetterWriter};
@@ -21,8 +21,8 @@ use crate::queue::{Entry, Position, Queue};
 /// It keeps no queue alive, because that would be a circle: the queues have the journal,
 /// and the journal has this.
 pub(super) struct Queues {
-    /// The parts of the endpoints, in the order in which they are attached.
-    parts: Vec<Parts>,
+    /// The queues and their surroundings, in the order in which they are attached.
+    queues: Vec<EndpointQueue>,
     /// The index of each endpoint by its id, once the journal is attached.
     ids: OnceLock<HashMap<EndpointId, usize>>,
     /// Where dead letters are written.
@@ -30,47 +30,47 @@ pub(super) struct Queues {
     syncs: Histogram,
 }
 
-struct Parts {
+struct EndpointQueue {
     queue: Weak<Queue>,
     dead_letters: Weak<DeadLetterWriter>,
-    member: Arc<Member>,
+    state: Arc<StoreState>,
 }
 
 impl Queues {
     /// Creates the consumer of these endpoints, each with what it shares with its store.
-    pub(super) fn new(endpoints: &[Arc<Running>], members: Vec<Arc<Member>>) -> Self {
-        let parts = |(endpoint, member): (&Arc<Running>, _)| {
+    pub(super) fn new(endpoints: &[Arc<Running>], states: Vec<Arc<StoreState>>) -> Self {
+        let queue = |(endpoint, state): (&Arc<Running>, _)| {
             let (queue, dead_letters) = endpoint.parts();
-            let member: Arc<Member> = member;
-            member.set_endpoint(endpoint);
-            Parts {
+            let state: Arc<StoreState> = state;
+            state.set_endpoint(endpoint);
+            EndpointQueue {
                 queue: Arc::downgrade(queue),
                 dead_letters: Arc::downgrade(dead_letters),
-                member,
+                state,
             }
         };
         Self {
-            parts: endpoints.iter().zip(members).map(parts).collect(),
+            queues: endpoints.iter().zip(states).map(queue).collect(),
             ids: OnceLock::new(),
             runtime: Handle::try_current().ok(),
             syncs: metrics::syncs(),
         }
     }
 
-    fn parts(&self, endpoint: EndpointId) -> Option<&Parts> {
-        self.parts.get(*self.ids.get()?.get(&endpoint)?)
+    fn find(&self, endpoint: EndpointId) -> Option<&EndpointQueue> {
+        self.queues.get(*self.ids.get()?.get(&endpoint)?)
     }
 
     fn queue(&self, endpoint: EndpointId) -> Option<Arc<Queue>> {
-        self.parts(endpoint)?.queue.upgrade()
+        self.find(endpoint)?.queue.upgrade()
     }
 }
 
 impl Consumer for Queues {
     fn attached(&self, endpoints: &[Backlog], end: u64) {
-        for (backlog, parts) in endpoints.iter().zip(&self.parts) {
-            parts.member.set_id(backlog.endpoint);
-            if let Some(queue) = parts.queue.upgrade() {
+        for (backlog, found) in endpoints.iter().zip(&self.queues) {
+            found.state.set_id(backlog.endpoint);
+            if let Some(queue) = found.queue.upgrade() {
                 // Those that it may not want are never offered.
                 queue.recover(Position(backlog.adopted));
                 let events = usize::try_from(backlog.events).unwrap_or(usize::MAX);
@@ -89,19 +89,19 @@ impl Consumer for Queues {
     }
 
     fn expire(&self, endpoint: EndpointId, mut events: Vec<Stored>, reason: Reason) -> bool {
-        let Some(parts) = self.parts(endpoint) else {
+        let Some(found) = self.find(endpoint) else {
             return false;
         };
         let (Some(queue), Some(dead_letters), Some(runtime)) = (
-            parts.queue.upgrade(),
-            parts.dead_letters.upgrade(),
+            found.queue.upgrade(),
+            found.dead_letters.upgrade(),
             &self.runtime,
         ) else {
             return false;
         };
         // The letters of these events were lost before, or the endpoint does not want them.
         // They end without a letter.
-        for position in parts.member.expire(&mut events) {
+        for position in found.state.expire(&mut events) {
             queue.settle_forgotten(Some(position));
         }
         let mut under_way: HashSet<_> = events.iter().map(|it| Position(it.position)).collect();
@@ -128,7 +128,7 @@ impl Consumer for Queues {
     }
 
     fn recovered(&self, end: u64) {
-        let queues = self.parts.iter().filter_map(|it| it.queue.upgrade());
+        let queues = self.queues.iter().filter_map(|it| it.queue.upgrade());
         queues.for_each(|queue| queue.recover(Position(end)));
     }
 }

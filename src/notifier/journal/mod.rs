@@ -12,21 +12,21 @@
 
 mod access;
 mod consumer;
-mod member;
 mod metrics;
 mod sink;
 mod store;
+mod store_state;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use self::consumer::Queues;
-use self::member::Member;
 use self::sink::JournalSink;
 use self::store::JournalStore;
+use self::store_state::StoreState;
 use super::status::NotifierStatus;
 use crate::dead_letter::DeadLetter;
-use crate::endpoint::{Backing, Running};
+use crate::endpoint::{EndpointContext, Running};
 use crate::error::BuildError;
 use crate::event::SourceRecord;
 pub(super) use crate::journal::Journal;
@@ -37,7 +37,7 @@ use crate::sink::{Acceptance, Destination};
 pub(super) struct Starting {
     journal: Journal,
     clock: fn() -> SystemTime,
-    members: Vec<Arc<Member>>,
+    states: Vec<Arc<StoreState>>,
 }
 
 impl Starting {
@@ -45,23 +45,23 @@ impl Starting {
         Self {
             journal,
             clock,
-            members: Vec::new(),
+            states: Vec::new(),
         }
     }
 
-    /// Returns what to put under the next endpoint.
-    pub(super) fn backing(&mut self) -> Backing {
-        let member = Arc::new(Member::default());
-        self.members.push(member.clone());
-        Backing {
-            store: Some(Box::new(JournalStore::new(self.journal.clone(), member))),
+    /// Returns the context of the next endpoint.
+    pub(super) fn next_context(&mut self) -> EndpointContext {
+        let state = Arc::new(StoreState::default());
+        self.states.push(state.clone());
+        EndpointContext {
+            store: Some(Box::new(JournalStore::new(self.journal.clone(), state))),
             dead_letters: Some(Arc::new(self.journal.clone())),
             clock: self.clock,
         }
     }
 
     /// Connects the journal to the endpoints, which must be in the order of the calls of
-    /// [`backing`](Self::backing).
+    /// [`next_context`](Self::next_context).
     pub(super) fn attach(
         self,
         endpoints: &[Arc<Running>],
@@ -72,7 +72,7 @@ impl Starting {
             name: endpoint.name().into(),
             start,
         });
-        let queues = Arc::new(Queues::new(endpoints, self.members));
+        let queues = Arc::new(Queues::new(endpoints, self.states));
         let attachment = self
             .journal
             .attach(attached.collect(), &source.instance_id, queues)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::member::Member;
+use super::store_state::StoreState;
 use crate::journal::{self, EndpointId, Journal, Most};
 use crate::queue::{Page, Position, Refill, Reload, Room, Store, Stored};
 
@@ -18,38 +18,38 @@ const PAGE: Room = Room {
 /// The events of a journal that one endpoint waits for.
 pub(super) struct JournalStore {
     journal: Journal,
-    member: Arc<Member>,
+    state: Arc<StoreState>,
     kept_in: String,
 }
 
 impl JournalStore {
-    pub(super) fn new(journal: Journal, member: Arc<Member>) -> Self {
+    pub(super) fn new(journal: Journal, state: Arc<StoreState>) -> Self {
         let kept_in = format!("the journal {}", journal.location());
         Self {
             journal,
-            member,
+            state,
             kept_in,
         }
     }
 
-    fn part(&self) -> Part {
-        Part {
+    fn reader(&self) -> Reader {
+        Reader {
             journal: self.journal.clone(),
-            member: self.member.clone(),
+            state: self.state.clone(),
         }
     }
 }
 
 /// A journal, and the endpoint whose events are read.
-struct Part {
+struct Reader {
     journal: Journal,
-    member: Arc<Member>,
+    state: Arc<StoreState>,
 }
 
-impl Part {
+impl Reader {
     /// The events of a page that the endpoint wants. The others end.
     fn wanted(&self, id: EndpointId, mut events: Vec<journal::Stored>) -> Vec<journal::Stored> {
-        for position in self.member.take_unwanted(&mut events) {
+        for position in self.state.take_unwanted(&mut events) {
             self.journal.settle(id, position.0);
         }
         events
@@ -60,14 +60,14 @@ impl Store for JournalStore {
     fn refill(&self, from: Position, most: Room, reply: Refill) {
         // Without an id the journal is not attached yet. The queue asks again when the
         // events of the journal are announced.
-        let Some(id) = self.member.id() else { return };
-        let part = self.part();
+        let Some(id) = self.state.id() else { return };
+        let reader = self.reader();
         let answer = move |page: Result<journal::Page, _>| {
             // If the journal is down, the reply is dropped, and the queue asks again after
             // the journal has recovered.
             if let Ok(page) = page {
                 let next = Position(page.next);
-                let events = part.wanted(id, page.events);
+                let events = reader.wanted(id, page.events);
                 let events = events.into_iter().map(stored).collect();
                 reply.answer(Page { events, next });
             }
@@ -76,9 +76,9 @@ impl Store for JournalStore {
     }
 
     fn reload(&self, repository: &str, range: Range<Position>, most: Room, reply: Reload) {
-        let Some(id) = self.member.id() else { return };
+        let Some(id) = self.state.id() else { return };
         let search = Search {
-            part: self.part(),
+            reader: self.reader(),
             id,
             repository: repository.into(),
             end: range.end,
@@ -89,13 +89,13 @@ impl Store for JournalStore {
     }
 
     fn settle(&self, position: Position) {
-        if let Some(id) = self.member.id() {
+        if let Some(id) = self.state.id() {
             self.journal.settle(id, position.0);
         }
     }
 
     fn lose(&self, position: Position) {
-        if let Some(ended) = self.member.lose(position) {
+        if let Some(ended) = self.state.lose(position) {
             self.settle(ended);
         }
     }
@@ -107,7 +107,7 @@ impl Store for JournalStore {
 
 /// Looks for events of one repository among those of its endpoint.
 struct Search {
-    part: Part,
+    reader: Reader,
     id: EndpointId,
     repository: Box<str>,
     end: Position,
@@ -118,7 +118,7 @@ struct Search {
 impl Search {
     /// Reads one page after another, until there is an event.
     fn go_on(self, from: Position) {
-        let (journal, id) = (self.part.journal.clone(), self.id);
+        let (journal, id) = (self.reader.journal.clone(), self.id);
         let answer = move |page: Result<journal::Page, _>| {
             if let Ok(page) = page {
                 self.look_at(page);
@@ -135,7 +135,7 @@ impl Search {
         let is_wanted = |stored: &journal::Stored| {
             Position(stored.position) < self.end && stored.event.repository() == &*self.repository
         };
-        let events = self.part.wanted(self.id, page.events);
+        let events = self.reader.wanted(self.id, page.events);
         let events = events.into_iter().filter(is_wanted).map(stored);
         let mut events: Vec<_> = events.collect();
         if events.is_empty() && next < self.end {
@@ -170,7 +170,7 @@ impl fmt::Debug for JournalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JournalStore")
             .field("journal", &self.journal)
-            .field("member", &self.member)
+            .field("state", &self.state)
             .finish_non_exhaustive()
     }
 }

@@ -279,7 +279,7 @@ async fn nothing_is_lost_and_first_deliveries_are_in_order_whatever_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_it_is_with_a_server_without_pins() {
+async fn nothing_is_lost_at_a_server_that_cannot_pin_consumers() {
     let short = Size {
         repositories: 50,
         events: 40,

@@ -118,7 +118,7 @@ async fn socks(stream: &mut TcpStream, log: &Log) {
 }
 
 #[derive(Clone)]
-enum Kind {
+enum ProxyKind {
     Http,
     /// Over TLS.
     Https(TlsAcceptor),
@@ -128,7 +128,7 @@ enum Kind {
 }
 
 /// A proxy that is the receiver as well.
-async fn proxy(kind: Kind) -> (u16, Log) {
+async fn proxy(kind: ProxyKind) -> (u16, Log) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let log = Log::default();
@@ -138,15 +138,15 @@ async fn proxy(kind: Kind) -> (u16, Log) {
             let (kind, log) = (kind.clone(), noted.clone());
             tokio::spawn(async move {
                 match kind {
-                    Kind::Http => serve(stream, log).await,
-                    Kind::Https(tls) => serve(tls.accept(stream).await.unwrap(), log).await,
-                    Kind::Tunnel(tls) => {
+                    ProxyKind::Http => serve(stream, log).await,
+                    ProxyKind::Https(tls) => serve(tls.accept(stream).await.unwrap(), log).await,
+                    ProxyKind::Tunnel(tls) => {
                         tunnel(&mut stream, &log).await;
                         if let Ok(stream) = tls.accept(stream).await {
                             serve(stream, log).await;
                         }
                     }
-                    Kind::Socks => {
+                    ProxyKind::Socks => {
                         socks(&mut stream, &log).await;
                         serve(stream, log).await;
                     }
@@ -194,7 +194,7 @@ fn trusting(certificates: &[&Own]) -> ConnectionSettings {
 #[tokio::test]
 async fn a_proxy_passes_on_what_has_the_whole_url() {
     const URL: &str = "http://receiver.example:81/events?a";
-    let (port, log) = proxy(Kind::Http).await;
+    let (port, log) = proxy(ProxyKind::Http).await;
     let variables = [("HTTP_PROXY", format!("http://me:hush@proxy:{port}"))];
     let client = with_variables(&ConnectionSettings::default(), URL, &variables).unwrap();
     assert_eq!(post(&client, URL).await.unwrap(), 200);
@@ -207,7 +207,7 @@ async fn a_proxy_passes_on_what_has_the_whole_url() {
 async fn a_receiver_over_tls_is_reached_through_a_tunnel() {
     const URL: &str = "https://receiver.example/events";
     let own = Own::new("receiver.example");
-    let (port, log) = proxy(Kind::Tunnel(own.acceptor())).await;
+    let (port, log) = proxy(ProxyKind::Tunnel(own.acceptor())).await;
     let variables = [("HTTPS_PROXY", format!("http://me:hush@proxy:{port}"))];
     let client = with_variables(&trusting(&[&own]), URL, &variables).unwrap();
     assert_eq!(post(&client, URL).await.unwrap(), 200);
@@ -226,7 +226,7 @@ async fn a_receiver_over_tls_is_reached_through_a_tunnel() {
 #[tokio::test]
 async fn a_proxy_may_be_reached_over_tls() {
     let of_proxy = Own::new("proxy");
-    let (port, log) = proxy(Kind::Https(of_proxy.acceptor())).await;
+    let (port, log) = proxy(ProxyKind::Https(of_proxy.acceptor())).await;
     let variables = [("HTTPS_PROXY", format!("https://proxy:{port}"))];
     let url = "https://receiver.example/events";
     // The tunnel is opened and serves no TLS of its own.
@@ -245,7 +245,7 @@ async fn a_proxy_may_be_reached_over_tls() {
 #[tokio::test]
 async fn a_receiver_is_reached_through_socks() {
     const URL: &str = "http://receiver.example:81/events";
-    let (port, log) = proxy(Kind::Socks).await;
+    let (port, log) = proxy(ProxyKind::Socks).await;
     let variables = [("HTTP_PROXY", format!("socks5://me:hush@proxy:{port}"))];
     let client = with_variables(&ConnectionSettings::default(), URL, &variables).unwrap();
     assert_eq!(post(&client, URL).await.unwrap(), 200);
@@ -257,7 +257,7 @@ async fn a_receiver_is_reached_through_socks() {
 #[tokio::test]
 async fn the_address_policy_applies_to_the_proxy() {
     const URL: &str = "http://receiver.example/events";
-    let (port, log) = proxy(Kind::Http).await;
+    let (port, log) = proxy(ProxyKind::Http).await;
     let with = |policy: AddressPolicy, url: &str, proxy: &str| {
         let settings = ConnectionSettings {
             addresses: policy,

@@ -551,7 +551,7 @@ fn so_they_are_without_pins_one_at_a_time() {
 }
 
 #[test]
-fn without_the_gate_they_are_not() {
+fn without_the_gate_first_deliveries_are_out_of_order() {
     let rules = Rules {
         gate: false,
         ..PINNED

@@ -1,4 +1,4 @@
-//! The state that the store and the consumer of one endpoint share: [`Member`].
+//! The state that the store and the consumer of one endpoint share: [`StoreState`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,9 +12,9 @@ use crate::queue::Position;
 /// dead letters were lost. Beyond it the oldest end.
 const MOST_LOST: usize = 10_000;
 
-/// An endpoint that takes its events out of a journal.
+/// What the store and the consumer of one endpoint know of it.
 #[derive(Default)]
-pub(super) struct Member {
+pub(super) struct StoreState {
     id: OnceLock<EndpointId>,
     /// Not kept alive: it has the store, and the store has this.
     endpoint: OnceLock<Weak<Running>>,
@@ -30,7 +30,7 @@ struct Lost {
     expired: Position,
 }
 
-impl Member {
+impl StoreState {
     /// Returns its id in the journal, or `None` before the journal is attached.
     pub(super) fn id(&self) -> Option<EndpointId> {
         self.id.get().copied()
@@ -42,7 +42,7 @@ impl Member {
         let _first = self.id.set(id);
     }
 
-    /// The journal is about to be attached for this endpoint.
+    /// Sets the endpoint, before the journal is attached.
     pub(super) fn set_endpoint(&self, endpoint: &Arc<Running>) {
         let _first = self.endpoint.set(Arc::downgrade(endpoint));
     }
@@ -93,9 +93,9 @@ impl Member {
     }
 }
 
-impl fmt::Debug for Member {
+impl fmt::Debug for StoreState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member")
+        f.debug_struct("StoreState")
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
@@ -120,26 +120,26 @@ mod tests {
 
     #[test]
     fn an_event_whose_letter_is_lost_stays_until_the_limits_end_it() {
-        let member = Member::default();
-        assert_eq!(member.lose(Position(5)), None);
-        assert_eq!(member.lose(Position(9)), None);
+        let state = StoreState::default();
+        assert_eq!(state.lose(Position(5)), None);
+        assert_eq!(state.lose(Position(9)), None);
         let mut events: Vec<_> = [3, 5, 6].map(stored).into();
-        assert_eq!(member.expire(&mut events), [Position(5)]);
+        assert_eq!(state.expire(&mut events), [Position(5)]);
         let left: Vec<_> = events.iter().map(|it| it.position).collect();
         assert_eq!(left, [3, 6]);
         // Whatever is lost after the limits have spoken ends.
-        assert_eq!(member.lose(Position(3)), Some(Position(3)));
-        assert_eq!(member.lose(Position(7)), None);
+        assert_eq!(state.lose(Position(3)), Some(Position(3)));
+        assert_eq!(state.lose(Position(7)), None);
         let mut events: Vec<_> = [7, 8, 9].map(stored).into();
-        assert_eq!(member.expire(&mut events), [Position(7), Position(9)]);
+        assert_eq!(state.expire(&mut events), [Position(7), Position(9)]);
     }
 
     #[test]
     fn no_more_than_so_many_events_without_letters_stay() {
-        let member = Member::default();
+        let state = StoreState::default();
         for position in 0..MOST_LOST as u64 {
-            assert_eq!(member.lose(Position(position)), None);
+            assert_eq!(state.lose(Position(position)), None);
         }
-        assert_eq!(member.lose(Position(1 << 20)), Some(Position(0)));
+        assert_eq!(state.lose(Position(1 << 20)), Some(Position(0)));
     }
 }

@@ -1,4 +1,4 @@
-//! Letters on their way to the sink: [`Burial`].
+//! Letters on their way to the sink: [`LetterWrite`].
 //!
 //! The invariant: every letter is counted exactly once, as kept or as lost, also if
 //! its future is dropped, the sink panics or hangs, or the runtime ends.
@@ -11,30 +11,30 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::Reason;
-use super::fate::{Fate, Ledger, after_timeout};
+use super::outcome::{LetterOutcome, Shared, after_timeout};
 use crate::error::with_causes;
 use crate::event::SharedEvent;
 use crate::sink::{Acceptance, SinkError};
 
-/// A letter whose fate is not known. When it is dropped, it is lost.
-pub(super) struct Undecided {
-    ledger: Arc<Ledger>,
+/// A letter whose outcome is not known. When it is dropped, it is lost.
+pub(super) struct PendingLetter {
+    shared: Arc<Shared>,
     event: String,
     reason: Reason,
     refused: bool,
     decided: bool,
 }
 
-impl Undecided {
+impl PendingLetter {
     pub(super) fn new(
-        ledger: Arc<Ledger>,
+        shared: Arc<Shared>,
         event: &SharedEvent,
         reason: Reason,
         refused: bool,
     ) -> Self {
-        ledger.undecided.send_modify(|letters| *letters += 1);
+        shared.pending.send_modify(|letters| *letters += 1);
         Self {
-            ledger,
+            shared,
             event: event.id().to_string(),
             reason,
             refused,
@@ -42,31 +42,31 @@ impl Undecided {
         }
     }
 
-    pub(super) fn answered(mut self, answer: Result<(), SinkError>) -> Fate {
+    pub(super) fn answered(mut self, answer: Result<(), SinkError>) -> LetterOutcome {
         match answer {
             Ok(()) => {
                 self.decide();
-                Fate::Kept
+                LetterOutcome::Kept
             }
             Err(error) => self.lost(&with_causes(&error)),
         }
     }
 
-    pub(super) fn lost(self, why: &str) -> Fate {
+    pub(super) fn lost(self, why: &str) -> LetterOutcome {
         self.lost_after(None, why)
     }
 
     /// Loses the letter. `error` is the outcome of the last attempt, for the log line,
     /// if no earlier line has it.
-    pub(super) fn lost_after(mut self, error: Option<&str>, why: &str) -> Fate {
+    pub(super) fn lost_after(mut self, error: Option<&str>, why: &str) -> LetterOutcome {
         self.lose(error, why);
-        Fate::Lost
+        LetterOutcome::Lost
     }
 
     fn lose(&mut self, error: Option<&str>, why: &str) {
         self.decide();
-        if self.ledger.counts.lost(1) {
-            let (endpoint, event) = (&*self.ledger.endpoint, &*self.event);
+        if self.shared.counts.lost(1) {
+            let (endpoint, event) = (&*self.shared.endpoint, &*self.event);
             let reason = self.reason.as_str();
             tracing::error!(endpoint, reason, error, event, why, "events are lost");
         }
@@ -77,82 +77,82 @@ impl Undecided {
     fn decide(&mut self) {
         self.decided = true;
         if self.refused {
-            self.ledger.counts.written(1);
+            self.shared.counts.written(1);
         }
-        self.ledger.counts.dead(self.reason, 1);
+        self.shared.counts.dead(self.reason, 1);
     }
 }
 
-impl Drop for Undecided {
+impl Drop for PendingLetter {
     fn drop(&mut self) {
         if !self.decided {
             self.lose(None, "the runtime ended before its dead letter was kept");
         }
-        self.ledger.undecided.send_modify(|letters| *letters -= 1);
+        self.shared.pending.send_modify(|letters| *letters -= 1);
     }
 }
 
 /// A letter that was offered to the sink.
-pub(super) enum Begun {
-    Decided(Fate),
-    Pending(Undecided, Acceptance),
+pub(super) enum Offered {
+    Decided(LetterOutcome),
+    Pending(PendingLetter, Acceptance),
 }
 
-impl Begun {
+impl Offered {
     /// Resolves when the sink has answered, it is too `late`, or the writer was
     /// `closed`.
-    pub(super) async fn fate(
+    pub(super) async fn outcome(
         self,
         late: &mut Pin<&mut tokio::time::Sleep>,
         closed: &mut watch::Receiver<bool>,
-    ) -> Fate {
-        let (undecided, write) = match self {
-            Self::Decided(fate) => return fate,
-            Self::Pending(undecided, write) => (undecided, write),
+    ) -> LetterOutcome {
+        let (pending, write) = match self {
+            Self::Decided(outcome) => return outcome,
+            Self::Pending(pending, write) => (pending, write),
         };
         tokio::select! {
             // An answer that has arrived counts even if the time is over.
             biased;
-            answer = write => undecided.answered(answer),
-            () = late => undecided.lost("the sink of dead letters did not answer in time"),
+            answer = write => pending.answered(answer),
+            () = late => pending.lost("the sink of dead letters did not answer in time"),
             _ = closed.wait_for(|closed| *closed) => {
-                undecided.lost("the notifier was shut down before its dead letter was kept")
+                pending.lost("the notifier was shut down before its dead letter was kept")
             }
         }
     }
 }
 
-/// Resolves when the fate of a dead letter is known. If it is dropped before, the
+/// Resolves when the outcome of a dead letter is known. If it is dropped before, the
 /// write of the letter continues in the background.
 #[must_use = "the letter may not be kept before this resolves"]
-pub(crate) struct Burial(State);
+pub(crate) struct LetterWrite(State);
 
 enum State {
-    Decided(Fate),
+    Decided(LetterOutcome),
     Pending {
         /// `None` once it was resolved.
-        future: Option<Pin<Box<dyn Future<Output = Fate> + Send>>>,
+        future: Option<Pin<Box<dyn Future<Output = LetterOutcome> + Send>>>,
         runtime: Option<Handle>,
     },
 }
 
-impl Burial {
-    pub(super) fn decided(fate: Fate) -> Self {
-        Self(State::Decided(fate))
+impl LetterWrite {
+    pub(super) fn decided(outcome: LetterOutcome) -> Self {
+        Self(State::Decided(outcome))
     }
 
-    pub(super) fn of(begun: Begun) -> Self {
-        let (runtime, mut closed) = match &begun {
-            Begun::Decided(fate) => return Self::decided(*fate),
-            Begun::Pending(undecided, _) => {
-                let ledger = &undecided.ledger;
-                (ledger.runtime.clone(), ledger.closed.subscribe())
+    pub(super) fn new(offered: Offered) -> Self {
+        let (runtime, mut closed) = match &offered {
+            Offered::Decided(outcome) => return Self::decided(*outcome),
+            Offered::Pending(pending, _) => {
+                let shared = &pending.shared;
+                (shared.runtime.clone(), shared.closed.subscribe())
             }
         };
         let end = after_timeout();
         let future = async move {
             let mut late = pin!(tokio::time::sleep_until(end));
-            begun.fate(&mut late, &mut closed).await
+            offered.outcome(&mut late, &mut closed).await
         };
         Self(State::Pending {
             future: Some(Box::pin(future)),
@@ -160,21 +160,21 @@ impl Burial {
         })
     }
 
-    /// Returns the fate if it is known already, else the burial itself.
-    pub(crate) fn fate(self) -> Result<Fate, Self> {
+    /// Returns the outcome if it is known already, else the write itself.
+    pub(crate) fn outcome(self) -> Result<LetterOutcome, Self> {
         match &self.0 {
-            State::Decided(fate) => Ok(*fate),
+            State::Decided(outcome) => Ok(*outcome),
             State::Pending { .. } => Err(self),
         }
     }
 }
 
-impl Future for Burial {
-    type Output = Fate;
+impl Future for LetterWrite {
+    type Output = LetterOutcome;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fate> {
-        let fate = match &mut self.0 {
-            State::Decided(fate) => return Poll::Ready(*fate),
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<LetterOutcome> {
+        let outcome = match &mut self.0 {
+            State::Decided(outcome) => return Poll::Ready(*outcome),
             State::Pending {
                 future: Some(future),
                 ..
@@ -183,12 +183,12 @@ impl Future for Burial {
             // reached.
             State::Pending { future: None, .. } => return Poll::Pending,
         };
-        self.0 = State::Decided(fate);
-        Poll::Ready(fate)
+        self.0 = State::Decided(outcome);
+        Poll::Ready(outcome)
     }
 }
 
-impl Drop for Burial {
+impl Drop for LetterWrite {
     fn drop(&mut self) {
         if let State::Pending { future, runtime } = &mut self.0
             && let (Some(future), Some(runtime)) = (future.take(), runtime)

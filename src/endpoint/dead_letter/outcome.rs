@@ -1,4 +1,5 @@
-//! What becomes of dead letters: [`Fate`], and the [`Ledger`] that counts them.
+//! Whether dead letters are kept or lost: [`LetterOutcome`], and the state that the letters
+//! of an endpoint share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,45 +15,45 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The end of a dead letter: kept or lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum LetterOutcome {
     /// The sink of dead letters has accepted it.
     Kept,
     /// No sink has accepted it. It was counted and logged.
     Lost,
 }
 
-/// The number of dead letters by their fate.
+/// The number of dead letters by their outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fates {
+pub(crate) struct LetterCounts {
     pub(crate) kept: usize,
     pub(crate) lost: usize,
 }
 
-impl Fates {
+impl LetterCounts {
     pub(super) fn lost(lost: usize) -> Self {
         Self { kept: 0, lost }
     }
 }
 
-/// The state that the letters of one endpoint share until their fate is decided.
-pub(super) struct Ledger {
+/// The state that the letters of one endpoint share until their outcome is decided.
+pub(super) struct Shared {
     pub(super) endpoint: Arc<str>,
     pub(super) counts: Arc<Counts>,
     /// The runtime in which the write of a letter continues if its future is dropped.
     pub(super) runtime: Option<Handle>,
     /// Number of letters that are not decided.
-    pub(super) undecided: watch::Sender<usize>,
+    pub(super) pending: watch::Sender<usize>,
     /// Whether letters that are not decided yet count as lost.
     pub(super) closed: watch::Sender<bool>,
 }
 
-impl Ledger {
+impl Shared {
     pub(super) fn new(endpoint: Arc<str>, counts: Arc<Counts>) -> Self {
         Self {
             endpoint,
             counts,
             runtime: Handle::try_current().ok(),
-            undecided: watch::Sender::new(0),
+            pending: watch::Sender::new(0),
             closed: watch::Sender::new(false),
         }
     }
