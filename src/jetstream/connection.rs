@@ -8,7 +8,7 @@ use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout_at};
 
-use super::error::{JetStreamError, Kind};
+use super::error::{ErrorKind, JetStreamError};
 use super::patience::patiently;
 use super::settings::{Auth, JetStream};
 use crate::redact::without_user_info;
@@ -32,16 +32,18 @@ async fn attempt(settings: &JetStream, deadline: Instant) -> Result<Client, JetS
     let connecting = options(settings).await?.connect(&settings.servers[..]);
     let Ok(connected) = timeout_at(deadline, connecting).await else {
         let message = format!("no NATS server answered in time at {}", servers(settings));
-        return Err(JetStreamError::new(Kind::Unreachable, message));
+        return Err(JetStreamError::new(ErrorKind::Unreachable, message));
     };
     let client = connected.map_err(|error| {
         let (kind, message) = match error.kind() {
-            ConnectErrorKind::ServerParse => (Kind::Setting, "a URL of a NATS server is not valid"),
+            ConnectErrorKind::ServerParse => {
+                (ErrorKind::Setting, "a URL of a NATS server is not valid")
+            }
             ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => (
-                Kind::Refused,
+                ErrorKind::Refused,
                 "the NATS server does not accept the credentials, or needs some",
             ),
-            _ => (Kind::Unreachable, "no NATS server can be reached"),
+            _ => (ErrorKind::Unreachable, "no NATS server can be reached"),
         };
         let message = format!("{message}: {}", servers(settings));
         JetStreamError::new(kind, message).because(error)
@@ -52,7 +54,7 @@ async fn attempt(settings: &JetStream, deadline: Instant) -> Result<Client, JetS
             "NATS server {} has no JetStream: start it with `--jetstream`",
             info.version
         );
-        return Err(JetStreamError::new(Kind::Unsupported, message));
+        return Err(JetStreamError::new(ErrorKind::Unsupported, message));
     }
     tracing::info!(
         server = info.server_name,
@@ -99,7 +101,7 @@ async fn options(settings: &JetStream) -> Result<ConnectOptions, JetStreamError>
         Auth::NKey(seed) => options.nkey(seed.clone()),
         Auth::CredentialsFile(path) => options.credentials_file(path).await.map_err(|error| {
             let message = format!("credentials file {path:?} cannot be used");
-            JetStreamError::new(Kind::Setting, message).because(error)
+            JetStreamError::new(ErrorKind::Setting, message).because(error)
         })?,
     };
     if settings.require_tls {

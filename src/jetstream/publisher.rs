@@ -29,7 +29,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::acknowledgement::{Acknowledgements, Outcome};
 use super::connection::is_connected;
-use super::error::{JetStreamError, Kind};
+use super::error::{ErrorKind, JetStreamError};
 use super::message::Headers;
 use super::outbox::{Need, Outbox, TICK, Waiting};
 use super::shared::Shared;
@@ -71,7 +71,7 @@ impl Publisher {
         let subscribed = shared.client.subscribe(format!("{inbox}.*")).await;
         let replies = subscribed.map_err(|error| {
             let message = "acknowledgements cannot be subscribed to";
-            JetStreamError::new(Kind::Other, message).because(error)
+            JetStreamError::new(ErrorKind::Other, message).because(error)
         })?;
         Ok(Self {
             acknowledgements: Acknowledgements::of(shared.stream()),
@@ -247,7 +247,7 @@ fn refuse(outbox: &mut Outbox, shared: &Shared, error: &str) {
         tracing::error!(event = %event.id(), error, "JetStream can never store an event");
     }
     recover(outbox, shared);
-    let error = SinkError::permanent(JetStreamError::new(Kind::Other, error));
+    let error = SinkError::permanent(JetStreamError::new(ErrorKind::Other, error));
     outbox.finish(Err(error));
 }
 

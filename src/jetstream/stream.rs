@@ -16,7 +16,7 @@ use async_nats::jetstream::{self, Context};
 use tokio::time::Instant;
 
 use super::connection::is_at_least;
-use super::error::{JetStreamError, Kind};
+use super::error::{ErrorKind, JetStreamError};
 use super::patience::{is_temporary, no_answer, patiently};
 use super::settings::JetStream;
 use super::subject;
@@ -55,7 +55,7 @@ async fn attempt(context: &Context, settings: &JetStream) -> Result<String, JetS
             CreateStreamErrorKind::JetStream(reason) if reason.error_code().0 == NAME_IN_USE => {}
             CreateStreamErrorKind::JetStream(reason) => {
                 let message = format!("the stream {name:?} cannot be created: {reason}");
-                return Err(JetStreamError::new(Kind::Other, message));
+                return Err(JetStreamError::new(ErrorKind::Other, message));
             }
             _ => return Err(no_answer(error)),
         },
@@ -110,7 +110,7 @@ async fn check(
         "stream {name:?} does not fit the settings: {}",
         differences.join("; ")
     );
-    Err(JetStreamError::new(Kind::Mismatch, message))
+    Err(JetStreamError::new(ErrorKind::Mismatch, message))
 }
 
 /// Returns all differences between a stream and the settings, each with its remedy.

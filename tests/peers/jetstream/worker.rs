@@ -19,7 +19,7 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 pub(crate) fn settings(server: &Server) -> JetStream {
     let settings = JetStream::new(server.url()).ack_wait(6 * SECOND);
-    settings.partitions(4).upkeep_interval(SECOND)
+    settings.partitions(4).maintenance_interval(SECOND)
 }
 
 pub(crate) async fn worker(
