@@ -118,7 +118,7 @@ impl Maintenance {
                 endpoint,
                 "no worker delivers to this endpoint, and its consumers keep events in the stream \
                  until they are too old: start a worker for it, or remove it with \
-                 `JetStream::remove_endpoint`"
+                 `JetStream::remove_endpoint`, or `--remove-endpoint` of the example `worker`"
             );
         }
     }
