@@ -69,12 +69,24 @@ fn parse(payload: &[u8]) -> Outcome {
         Ok(Answer {
             error: Some(error), ..
         }) => match error.error_code().0 {
-            STORE_FAILED => Outcome::Full(error.to_string()),
+            STORE_FAILED => Outcome::Full(full(&error)),
             TOO_LARGE => Outcome::Refused(error.to_string()),
             _ => Outcome::Failed(error.to_string()),
         },
         Ok(_) => Outcome::Failed("an acknowledgement without a sequence".into()),
         Err(error) => Outcome::Failed(format!("not an acknowledgement: {error}")),
+    }
+}
+
+/// Returns the server's words, with what makes room.
+fn full(error: &jetstream::Error) -> String {
+    let words = error.to_string();
+    match words.contains("maximum") {
+        true => format!(
+            "{words}: there is room again when every endpoint has the oldest events, or when \
+             max_bytes of the stream is raised"
+        ),
+        false => words,
     }
 }
 
@@ -118,6 +130,19 @@ mod tests {
         ] {
             assert!(matches!(read(odd), Outcome::Failed(_)), "{odd}");
         }
+    }
+
+    #[test]
+    fn a_full_stream_is_told_with_the_remedy() {
+        let full =
+            r#"{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"}}"#;
+        let Outcome::Full(error) = read(full) else {
+            panic!("it is not full");
+        };
+        assert!(
+            error.contains("10077") && error.contains("max_bytes"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -31,21 +31,32 @@ pub(super) async fn connect(settings: &JetStream) -> Result<Client, JetStreamErr
 async fn attempt(settings: &JetStream, deadline: Instant) -> Result<Client, JetStreamError> {
     let connecting = options(settings).await?.connect(&settings.servers[..]);
     let Ok(connected) = timeout_at(deadline, connecting).await else {
-        let message = format!("no NATS server answered in time at {}", servers(settings));
+        let message = format!(
+            "no NATS server answered in time at {}: start one there, or correct the URL",
+            servers(settings)
+        );
         return Err(JetStreamError::new(ErrorKind::Unreachable, message));
     };
     let client = connected.map_err(|error| {
-        let (kind, message) = match error.kind() {
-            ConnectErrorKind::ServerParse => {
-                (ErrorKind::Setting, "a URL of a NATS server is not valid")
-            }
+        let (kind, message, remedy) = match error.kind() {
+            ConnectErrorKind::ServerParse => (
+                ErrorKind::Setting,
+                "a URL of a NATS server is not valid",
+                "write it like nats://127.0.0.1:4222",
+            ),
             ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => (
                 ErrorKind::Refused,
                 "the NATS server does not accept the credentials, or needs some",
+                "give a user and password in the URL, nats://user:password@host, or a credentials \
+                 file",
             ),
-            _ => (ErrorKind::Unreachable, "no NATS server can be reached"),
+            _ => (
+                ErrorKind::Unreachable,
+                "no NATS server can be reached",
+                "start one there, or correct the URL",
+            ),
         };
-        let message = format!("{message}: {}", servers(settings));
+        let message = format!("{message}: {}: {remedy}", servers(settings));
         JetStreamError::new(kind, message).because(error)
     })?;
     let info = client.server_info();

@@ -212,8 +212,8 @@ impl Publisher {
     }
 }
 
-const NOBODY: &str = "no stream takes the events: JetStream starts or elects a leader, or the \
-                      stream was deleted";
+const NOBODY: &str = "no stream takes the events. If JetStream does not just start or elect a leader, \
+                      the stream was deleted: start a registry or a worker anew, which creates it";
 const OVERDUE: &str = "no acknowledgement within 2 s";
 
 /// Returns the subject of replies to an event: `<inbox><partition>-<number>`.

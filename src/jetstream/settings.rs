@@ -99,6 +99,10 @@ impl JetStream {
     fn check(&self) -> Result<(), JetStreamError> {
         let wrong = JetStreamError::setting;
         let (max_age, window) = (self.max_age, self.duplicate_window);
+        if self.servers.iter().all(|url| url.trim().is_empty()) {
+            let remedy = "use at least one URL, such as nats://127.0.0.1:4222";
+            return Err(wrong("servers", &"", remedy));
+        }
         if !subject::is_stream_name(&self.stream) {
             let remedy = "use ASCII letters, digits, hyphens and underscores";
             return Err(wrong("stream", &self.stream, remedy));
@@ -398,6 +402,7 @@ mod tests {
             ("stream", new().stream("a.b")),
             ("prefix", new().prefix("a..b")),
             ("prefix", new().prefix("a.>")),
+            ("servers", JetStream::new(" , ")),
             ("partitions", new().partitions(0)),
             ("partitions", new().partitions(1025)),
             ("replicas", new().replicas(0)),

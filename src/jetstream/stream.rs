@@ -120,8 +120,8 @@ fn differences(wanted: &Config, found: &Config, partitions: u16) -> Vec<String> 
         Some(found) if found == partitions => {}
         Some(found) => all.0.push(format!(
             "it has {found} partitions, not {partitions}, and the events of a repository would \
-             be in two of them: set `partitions({found})`, or let the workers empty the stream \
-             and delete it"
+             be in two of them: use {found} partitions, or let the workers empty the stream and \
+             delete it"
         )),
         None => all.0.push(
             "it does not say how many partitions it has, so that it was made by something \
