@@ -93,6 +93,7 @@ pub(super) fn read(content: &[u8], kind: Option<ManifestKind>) -> Result<Body<'_
         memory: MEMORY_LIMIT,
         kind,
         media_type: Cow::Borrowed(""),
+        latest_media_type: "",
         config: Reference::default(),
         list: Slice::default(),
         foreign: [false; 2],
@@ -112,6 +113,8 @@ struct Decoder<'a> {
     memory: usize,
     kind: Option<ManifestKind>,
     media_type: Cow<'a, str>,
+    /// The media type of the latest reference, if it has no escapes.
+    latest_media_type: &'a str,
     config: Reference<'a>,
     /// The layers of an image or the manifests of an index.
     list: Slice<Reference<'a>>,
@@ -134,11 +137,10 @@ impl<'a> Decoder<'a> {
         }
         let mut fault = None;
         let mut first = true;
-        while let Some(key) = self.json.key(&mut first)? {
+        while let Some(field) = Field::read(&mut self.json, &mut first)? {
             let start = self.json;
-            let field = Field::of(key);
             let outcome = match fault {
-                Some(_) if field != Some(Field::MediaType) => self.json.skip(),
+                Some(_) if field != Field::MediaType => self.json.skip(),
                 _ => self.field(field),
             };
             match outcome {
@@ -154,11 +156,11 @@ impl<'a> Decoder<'a> {
         Ok(fault)
     }
 
-    fn field(&mut self, field: Option<Field>) -> Outcome {
-        if field == Some(Field::MediaType) {
+    fn field(&mut self, field: Field) -> Outcome {
+        if field == Field::MediaType {
             return set_string(&mut self.json, &mut self.media_type);
         }
-        let (Some(field), Some(kind)) = (field, self.kind) else {
+        let Some(kind) = self.kind else {
             return self.json.skip();
         };
         match field {
@@ -181,7 +183,7 @@ impl<'a> Decoder<'a> {
                     false => self.json.skip(),
                 }
             }
-            Field::Annotations | Field::MediaType => self.json.skip(),
+            Field::Annotations | Field::MediaType | Field::Unknown => self.json.skip(),
         }
     }
 
@@ -203,13 +205,13 @@ impl<'a> Decoder<'a> {
         }
         self.json.open(b'{')?;
         let mut first = true;
-        while let Some(key) = self.json.key(&mut first)? {
-            match DescriptorField::of(key) {
-                Some(DescriptorField::MediaType) => self.string(&mut reference.media_type)?,
-                Some(DescriptorField::Digest) => self.string(&mut reference.digest)?,
-                Some(DescriptorField::Size) => set_integer(&mut self.json, &mut reference.size)?,
-                Some(field) => self.detail(field, &mut reference.details)?,
-                None => self.json.skip()?,
+        while let Some(field) = DescriptorField::read(&mut self.json, &mut first)? {
+            match field {
+                DescriptorField::MediaType => self.media_type(&mut reference.media_type)?,
+                DescriptorField::Digest => self.digest(&mut reference.digest)?,
+                DescriptorField::Size => set_integer(&mut self.json, &mut reference.size)?,
+                DescriptorField::Unknown => self.json.skip()?,
+                rare => self.detail(rare, &mut reference.details)?,
             }
         }
         Ok(())
@@ -245,17 +247,17 @@ impl<'a> Decoder<'a> {
         let platform = platform.get_or_insert_default();
         self.json.open(b'{')?;
         let mut first = true;
-        while let Some(key) = self.json.key(&mut first)? {
-            match PlatformField::of(key) {
-                Some(PlatformField::Architecture) => self.string(&mut platform.architecture)?,
-                Some(PlatformField::Os) => self.string(&mut platform.os)?,
-                Some(PlatformField::OsVersion) => self.string(&mut platform.os_version)?,
-                Some(PlatformField::OsFeatures) => {
+        while let Some(field) = PlatformField::read(&mut self.json, &mut first)? {
+            match field {
+                PlatformField::Architecture => self.string(&mut platform.architecture)?,
+                PlatformField::Os => self.string(&mut platform.os)?,
+                PlatformField::OsVersion => self.string(&mut platform.os_version)?,
+                PlatformField::OsFeatures => {
                     self.slice(&mut platform.os_features, usize::MAX, Self::string)?;
                 }
-                Some(PlatformField::Variant) => self.string(&mut platform.variant)?,
-                Some(PlatformField::Features) if in_list => self.unused_strings()?,
-                Some(PlatformField::Features) | None => self.json.skip()?,
+                PlatformField::Variant => self.string(&mut platform.variant)?,
+                PlatformField::Features if in_list => self.unused_strings()?,
+                PlatformField::Features | PlatformField::Unknown => self.json.skip()?,
             }
         }
         Ok(())
@@ -316,7 +318,8 @@ impl<'a> Decoder<'a> {
         }
         self.json.open(b'{')?;
         let mut first = true;
-        while let Some(key) = self.json.key(&mut first)? {
+        while self.json.member(&mut first)? {
+            let key = self.json.name()?;
             // Unlike elsewhere, `null` does not leave what was there.
             let mut value = Cow::Borrowed("");
             self.string(&mut value)?;
@@ -334,7 +337,8 @@ impl<'a> Decoder<'a> {
         }
         self.json.open(b'{')?;
         let mut first = true;
-        while self.json.key(&mut first)?.is_some() {
+        while self.json.member(&mut first)? {
+            self.json.name()?;
             set_string(&mut self.json, &mut Cow::Borrowed(""))?;
         }
         Ok(())
@@ -356,6 +360,24 @@ impl<'a> Decoder<'a> {
     fn string(&mut self, string: &mut Cow<'a, str>) -> Outcome {
         set_string(&mut self.json, string)?;
         self.spend(string.len())
+    }
+
+    /// The media type of a reference. Most layers have the same.
+    fn media_type(&mut self, media_type: &mut Cow<'a, str>) -> Outcome {
+        if !self.json.null()? {
+            *media_type = self.json.string_like(self.latest_media_type)?;
+            if let Cow::Borrowed(latest) = media_type {
+                self.latest_media_type = latest;
+            }
+        }
+        self.spend(media_type.len())
+    }
+
+    fn digest(&mut self, digest: &mut Cow<'a, str>) -> Outcome {
+        if !self.json.null()? {
+            *digest = self.json.digest()?;
+        }
+        self.spend(digest.len())
     }
 
     fn spend(&mut self, bytes: usize) -> Outcome {
@@ -397,11 +419,7 @@ impl<'a> Decoder<'a> {
             _ if self.config.digest.is_empty() => return Err(self.json.mismatch()),
             _ => Some(&self.config),
         };
-        let all = config.into_iter().chain(&list);
-        let bytes = all.clone().map(Reference::text_length).sum();
-        let mut references = ReferenceList::with_capacity(list.len() + 1, bytes);
-        all.for_each(|reference| references.push_reference(reference));
-        Ok(references)
+        Ok(ReferenceList::of(config.into_iter().chain(&list)))
     }
 }
 

@@ -92,6 +92,8 @@ pub(super) struct Header {
     number: u64,
     /// Bytes of the text.
     length: usize,
+    /// How many digits the number and the length have.
+    digits: [usize; 2],
 }
 
 /// Bytes of the longest header: part and word, the numbers of digits, and the digits.
@@ -103,24 +105,60 @@ const DIGIT_BITS: u32 = 5;
 /// The 32 digits are the characters from here on, and so are the numbers of digits.
 const ZERO: u8 = b'`';
 
+#[inline(always)]
 fn digits(number: u64) -> usize {
     (u64::BITS - number.leading_zeros()).div_ceil(DIGIT_BITS) as usize
 }
 
+/// Bytes of a header that is written in one go, aligned, so that it is quickly found to
+/// be ASCII.
+#[repr(align(16))]
+struct Block([u8; 16]);
+
 impl Header {
+    #[inline(always)]
+    fn new(part: Part, word: Word, number: u64, length: usize) -> Self {
+        Self {
+            part,
+            word,
+            number,
+            length,
+            digits: [digits(number), digits(length as u64)],
+        }
+    }
+
     /// Returns the bytes that the header takes.
+    #[inline(always)]
     fn size(&self) -> usize {
-        4 + digits(self.number) + digits(self.length as u64)
+        4 + self.digits[0] + self.digits[1]
     }
 
     /// Appends the header.
+    #[inline(always)]
     fn write(&self, out: &mut String) {
+        let [number, length] = self.digits;
+        if number > 8 || length > 4 {
+            return self.write_long(out);
+        }
+        let [part, word] = [self.part as u8, self.word.to_ascii()];
+        let start = u32::from_le_bytes([part, word, ZERO + number as u8, ZERO + length as u8]);
+        let all = u128::from(start)
+            | u128::from(spelled(self.number, number)) << 32
+            | u128::from(spelled(self.length as u64, length)) << (32 + 8 * number);
+        let block = Block(all.to_le_bytes());
+        // All of it is ASCII.
+        let text = str::from_utf8(&block.0).ok();
+        out.push_str(text.and_then(|it| it.get(..self.size())).unwrap_or_default());
+    }
+
+    /// The same of one with large numbers.
+    #[inline(never)]
+    fn write_long(&self, out: &mut String) {
         let numbers = [self.number, self.length as u64];
         let mut bytes = [0; LONGEST];
         bytes[..2].copy_from_slice(&[self.part as u8, self.word.to_ascii()]);
         let mut at = 4;
-        for (mut number, count) in numbers.into_iter().zip([2, 3]) {
-            let digits = digits(number);
+        for ((mut number, digits), count) in numbers.into_iter().zip(self.digits).zip([2, 3]) {
             bytes[count] = ZERO + digits as u8;
             for digit in &mut bytes[at..at + digits] {
                 *digit = ZERO + (number & 31) as u8;
@@ -131,6 +169,18 @@ impl Header {
         // All of it is ASCII.
         out.push_str(str::from_utf8(&bytes[..at]).unwrap_or_default());
     }
+}
+
+/// Returns the digits of a number that has so many, at most 8. The first is the lowest
+/// byte.
+#[inline(always)]
+fn spelled(number: u64, digits: usize) -> u64 {
+    // Parts halves, then pairs of digits, then digits.
+    let fours = (number & 0x000f_ffff) | (number & 0x00ff_fff0_0000) << 12;
+    let pairs = (fours & 0x0000_03ff_0000_03ff) | (fours & 0x000f_fc00_000f_fc00) << 6;
+    let word = (pairs & 0x001f_001f_001f_001f) | (pairs & 0x03e0_03e0_03e0_03e0) << 3;
+    let zeros = u64::from_ne_bytes([ZERO; 8]);
+    (word | zeros) & (1_u64 << (4 * digits) << (4 * digits)).wrapping_sub(1)
 }
 
 /// Reads a number of so many digits, and returns what is behind it.
@@ -286,16 +336,11 @@ pub(super) trait Out {
     /// Appends a header, without the text if that does not fit, and returns whether the
     /// text is to follow.
     fn header(&mut self, part: Part, word: Word, number: u64, length: usize) -> bool {
-        let mut header = Header {
-            part,
-            word,
-            number,
-            length,
-        };
+        let mut header = Header::new(part, word, number, length);
         let room = LIMIT - self.length();
         let fits = length <= room && header.size() <= room - length;
         if !fits {
-            header.length = 0;
+            header = Header::new(part, word, number, 0);
             if header.size() > room {
                 return false;
             }
@@ -380,7 +425,12 @@ pub(super) trait Out {
 
     /// Appends a reference with nothing but media type, digest and size.
     fn plain_reference(&mut self, media_type: &str, digest: &str, size: u64) {
-        let word = Word::of_media_type(media_type);
+        self.reference_of(Word::of_media_type(media_type), media_type, digest, size);
+    }
+
+    /// The same where the word of the media type is known.
+    #[inline(always)]
+    fn reference_of(&mut self, word: Word, media_type: &str, digest: &str, size: u64) {
         if self.header(Part::Reference, word, size, digest.len()) {
             self.append(digest);
         }
@@ -484,13 +534,8 @@ mod tests {
         let mut out = String::new();
         for word in 0..=u8::MAX {
             for number in [0, u64::from(word), u64::MAX, 0x5555_5555_5555_5555] {
-                Header {
-                    part: Part::Url,
-                    word: Word::from_ascii(word),
-                    number,
-                    length: word.into(),
-                }
-                .write(&mut out);
+                let word_of = Word::from_ascii(word);
+                Header::new(Part::Url, word_of, number, word.into()).write(&mut out);
             }
         }
         assert!(

@@ -1,28 +1,18 @@
-//! A scanner of JSON that accepts what Go's `encoding/json` accepts.
-//!
-//! Registries written in Go decide with `encoding/json` what a manifest
-//! refers to. A stricter parser would refuse manifests that they serve, and one
-//! that resolves ambiguities differently could be made to report layers that nobody
-//! pulls. Where Go differs from other parsers, its rules apply:
-//!
-//! - Invalid UTF-8 and lone surrogates in strings become U+FFFD, the former one
-//!   for each byte.
-//! - Names of fields match in any case, and by Unicode's simple folding (`ſ`
-//!   is an `s`); see [`fields`].
-//! - Values nest at most 10,000 deep.
-//!
-//! The scanner reads borrowed content and allocates only for strings with
-//! escapes or invalid UTF-8. It does not recurse.
+//! The scanner: [`Scanner`].
 
 use std::borrow::Cow;
 use std::str::FromStr;
+
+use super::decode::{decode, hex};
+use super::key::Key;
+use super::plain::{leading_number, plain_length, split_digest};
 
 /// The depth to which objects and arrays may nest, as in Go.
 const DEPTH_LIMIT: usize = 10_000;
 
 /// The reason why content cannot be read, and the byte at which that shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::event) enum Fault {
     /// It is not JSON.
     Syntax(usize),
     /// A value is of another type than the field that it is for.
@@ -35,40 +25,52 @@ pub(super) enum Fault {
 
 /// A position in a JSON text. A copy of it leads back to the same position.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scanner<'a> {
-    content: &'a [u8],
-    /// The same, if it is UTF-8. It is checked once, because strings are many and short.
+pub(in crate::event) struct Scanner<'a> {
+    /// What is still to be read.
+    rest: &'a [u8],
+    length: usize,
+    /// All of the content, if it is UTF-8. It is checked once, because strings are many
+    /// and short.
     text: Option<&'a str>,
-    /// Whether the latest string has escapes.
-    escaped: bool,
-    at: usize,
     depth: usize,
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(content: &'a [u8]) -> Self {
+    pub(in crate::event) fn new(content: &'a [u8]) -> Self {
         Self {
-            content,
+            rest: content,
+            length: content.len(),
             text: str::from_utf8(content).ok(),
-            escaped: false,
-            at: 0,
             depth: 0,
         }
     }
 
     /// Returns the first byte of the next token without consuming it.
-    pub(super) fn peek(&mut self) -> Option<u8> {
-        while let Some(byte) = self.content.get(self.at) {
-            if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
-                return Some(*byte);
-            }
-            self.at += 1;
+    #[inline(always)]
+    pub(in crate::event) fn peek(&mut self) -> Option<u8> {
+        match self.rest.first() {
+            Some(byte) if *byte > b' ' => Some(*byte),
+            _ => self.peek_far(),
         }
-        None
+    }
+
+    /// The same behind white space.
+    #[inline(never)]
+    fn peek_far(&mut self) -> Option<u8> {
+        const INDENT: &[u8] = b"    ";
+        loop {
+            while let Some(rest) = self.rest.strip_prefix(INDENT) {
+                self.rest = rest;
+            }
+            match self.rest.split_first()? {
+                (b' ' | b'\t' | b'\r' | b'\n', rest) => self.rest = rest,
+                (byte, _) => return Some(*byte),
+            }
+        }
     }
 
     /// Fails unless only white space is left.
-    pub(super) fn end(&mut self) -> Result<(), Fault> {
+    pub(in crate::event) fn end(&mut self) -> Result<(), Fault> {
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(self.syntax()),
@@ -76,12 +78,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// Returns how many bytes are left.
-    pub(super) fn rest(&self) -> usize {
-        self.content.len().saturating_sub(self.at)
+    pub(in crate::event) fn rest(&self) -> usize {
+        self.rest.len()
     }
 
     /// Whether the next value is `null`. If so, it is consumed.
-    pub(super) fn null(&mut self) -> Result<bool, Fault> {
+    #[inline(always)]
+    pub(in crate::event) fn null(&mut self) -> Result<bool, Fault> {
         if self.peek() != Some(b'n') {
             return Ok(false);
         }
@@ -90,8 +93,10 @@ impl<'a> Scanner<'a> {
     }
 
     /// Enters an object (`{`) or an array (`[`). Its members follow by
-    /// [`key`](Self::key) or [`element`](Self::element), until there are no more.
-    pub(super) fn open(&mut self, bracket: u8) -> Result<(), Fault> {
+    /// [`member`](Self::member) and [`name`](Self::name) or by
+    /// [`element`](Self::element), until there are no more.
+    #[inline(always)]
+    pub(in crate::event) fn open(&mut self, bracket: u8) -> Result<(), Fault> {
         if self.peek() != Some(bracket) {
             return Err(self.mismatch());
         }
@@ -100,20 +105,20 @@ impl<'a> Scanner<'a> {
 
     /// Whether another element of the array follows. `first` must be `true`
     /// initially.
-    pub(super) fn element(&mut self, first: &mut bool) -> Result<bool, Fault> {
-        self.member(first, b']')
+    #[inline(always)]
+    pub(in crate::event) fn element(&mut self, first: &mut bool) -> Result<bool, Fault> {
+        self.follows(first, b']')
     }
 
-    /// Returns the key of the next member of the object. Its value follows.
-    /// `first` must be `true` initially.
-    pub(super) fn key(&mut self, first: &mut bool) -> Result<Option<Key<'a>>, Fault> {
-        match self.member(first, b'}')? {
-            true => self.name().map(Some),
-            false => Ok(None),
-        }
+    /// Whether another member of the object follows. `first` must be `true`
+    /// initially.
+    #[inline(always)]
+    pub(in crate::event) fn member(&mut self, first: &mut bool) -> Result<bool, Fault> {
+        self.follows(first, b'}')
     }
 
-    fn member(&mut self, first: &mut bool, end: u8) -> Result<bool, Fault> {
+    #[inline(always)]
+    fn follows(&mut self, first: &mut bool, end: u8) -> Result<bool, Fault> {
         let is_first = std::mem::replace(first, false);
         match self.peek() {
             Some(byte) if byte == end => {
@@ -121,7 +126,7 @@ impl<'a> Scanner<'a> {
                 Ok(false)
             }
             Some(b',') if !is_first => {
-                self.at += 1;
+                self.advance(1);
                 // A comma must not end the list.
                 match self.peek() {
                     Some(byte) if byte != end => Ok(true),
@@ -133,25 +138,83 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Returns the next value, which must be a string.
-    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
-        match self.peek() {
-            Some(b'"') => {
-                let start = self.at + 1;
-                let quoted = self.quoted()?;
-                // The slice ends between characters, because quotes surround it.
-                match self.text.and_then(|it| it.get(start..start + quoted.len())) {
-                    Some(text) if !self.escaped => Ok(Cow::Borrowed(text)),
-                    _ => Ok(decode(quoted)),
-                }
+    /// Consumes this text if it is next.
+    #[inline(always)]
+    pub(in crate::event) fn take(&mut self, text: &[u8]) -> bool {
+        match self.rest.strip_prefix(text) {
+            Some(rest) => {
+                self.rest = rest;
+                true
             }
+            None => false,
+        }
+    }
+
+    /// Returns the next value, which must be a string.
+    #[inline]
+    pub(in crate::event) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
+        match self.peek() {
+            Some(b'"') => match self.plain() {
+                Some(text) => Ok(Cow::Borrowed(text)),
+                None => self.quoted().map(decode),
+            },
             _ => Err(self.mismatch()),
         }
     }
 
+    /// The same of a string that is likely to be `guess`, which must have been read by
+    /// this scanner.
+    #[inline(always)]
+    pub(in crate::event) fn string_like(&mut self, guess: &'a str) -> Result<Cow<'a, str>, Fault> {
+        // A string that was borrowed has no escapes, and so has its repetition.
+        if self.peek() == Some(b'"')
+            && let Some(rest) = self.rest.get(1..)
+            && let Some([b'"', rest @ ..]) = rest.strip_prefix(guess.as_bytes())
+        {
+            self.rest = rest;
+            return Ok(Cow::Borrowed(guess));
+        }
+        self.string()
+    }
+
+    /// The same of a string that is likely to be a digest.
+    #[inline(always)]
+    pub(in crate::event) fn digest(&mut self) -> Result<Cow<'a, str>, Fault> {
+        if self.peek() == Some(b'"')
+            && let Some((digest, rest)) = self.rest.get(1..).and_then(split_digest)
+            && let Some(text) = self.text_at(self.at() + 1, digest.len())
+        {
+            self.rest = rest;
+            return Ok(Cow::Borrowed(text));
+        }
+        self.string()
+    }
+
+    /// Reads a string that has no escapes, if the content is UTF-8. Consumes nothing
+    /// otherwise.
+    #[inline]
+    fn plain(&mut self) -> Option<&'a str> {
+        let inner = self.rest.get(1..)?;
+        let length = plain_length(inner);
+        let Some([b'"', rest @ ..]) = inner.get(length..) else {
+            return None;
+        };
+        let text = self.text_at(self.at() + 1, length)?;
+        self.rest = rest;
+        Some(text)
+    }
+
+    /// Returns so much of the content, which is between quotes and so begins and ends
+    /// between characters.
+    #[inline(always)]
+    fn text_at(&self, start: usize, length: usize) -> Option<&'a str> {
+        self.text?.get(start..start + length)
+    }
+
     /// Returns the next value, which must be an integer in the range of `T`, without
     /// fraction and exponent.
-    pub(super) fn integer<T: FromStr + TryFrom<i64>>(&mut self) -> Result<T, Fault> {
+    #[inline]
+    pub(in crate::event) fn integer<T: FromStr + TryFrom<i64>>(&mut self) -> Result<T, Fault> {
         let start = *self;
         if let Some(b'1'..=b'9') = self.peek()
             && let Some(value) = self.whole()
@@ -166,7 +229,7 @@ impl<'a> Scanner<'a> {
 
     /// Skips the next value, whatever it is. Does not recurse: a client chooses how deep
     /// values nest.
-    pub(super) fn skip(&mut self) -> Result<(), Fault> {
+    pub(in crate::event) fn skip(&mut self) -> Result<(), Fault> {
         // The brackets that are still to come.
         let mut open = Vec::new();
         loop {
@@ -197,7 +260,7 @@ impl<'a> Scanner<'a> {
                 };
                 match self.peek() {
                     Some(b',') => {
-                        self.at += 1;
+                        self.advance(1);
                         if end == b'}' {
                             self.name()?;
                         }
@@ -213,16 +276,30 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Returns the number of bytes that were consumed.
+    fn at(&self) -> usize {
+        self.length - self.rest.len()
+    }
+
+    /// Consumes so many bytes, or all that there are.
+    #[inline(always)]
+    fn advance(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+    }
+
+    #[cold]
     fn syntax(&self) -> Fault {
-        Fault::Syntax(self.at)
+        Fault::Syntax(self.at())
     }
 
-    pub(super) fn mismatch(&self) -> Fault {
-        Fault::Type(self.at)
+    #[cold]
+    pub(in crate::event) fn mismatch(&self) -> Fault {
+        Fault::Type(self.at())
     }
 
+    #[inline(always)]
     fn enter(&mut self) -> Result<(), Fault> {
-        self.at += 1;
+        self.advance(1);
         self.depth += 1;
         match self.depth > DEPTH_LIMIT {
             true => Err(self.syntax()),
@@ -230,41 +307,33 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline(always)]
     fn leave(&mut self) {
-        self.at += 1;
+        self.advance(1);
         self.depth -= 1;
     }
 
     fn literal(&mut self, word: &[u8]) -> Result<(), Fault> {
-        if !self.content[self.at..].starts_with(word) {
-            return Err(self.syntax());
+        match self.take(word) {
+            true => Ok(()),
+            false => Err(self.syntax()),
         }
-        self.at += word.len();
-        Ok(())
     }
 
     /// Reads a number that consists of digits only, as nearly all do. Consumes nothing
     /// if the next number is of another form.
+    #[inline(always)]
     fn whole(&mut self) -> Option<i64> {
-        // A number of so many digits always fits into an `i64`.
-        const MOST: usize = 18;
-        let (mut value, mut at) = (0, self.at);
-        while let Some(digit @ b'0'..=b'9') = self.content.get(at) {
-            if at - self.at == MOST {
-                return None;
-            }
-            value = 10 * value + i64::from(digit - b'0');
-            at += 1;
-        }
-        if let Some(b'.' | b'e' | b'E') = self.content.get(at) {
+        let (value, rest) = leading_number(self.rest)?;
+        if let [b'.' | b'e' | b'E', ..] = rest {
             return None;
         }
-        self.at = at;
+        self.rest = rest;
         Some(value)
     }
 
-    /// Reads a key and the colon after it. Returns what is between the quotes.
-    fn name(&mut self) -> Result<Key<'a>, Fault> {
+    /// Reads a key and the colon after it.
+    pub(in crate::event) fn name(&mut self) -> Result<Key<'a>, Fault> {
         if self.peek() != Some(b'"') {
             return Err(self.syntax());
         }
@@ -272,67 +341,64 @@ impl<'a> Scanner<'a> {
         if self.peek() != Some(b':') {
             return Err(self.syntax());
         }
-        self.at += 1;
+        self.advance(1);
         Ok(Key(name))
     }
 
     /// Reads a string. Returns what is between the quotes, whose escapes are checked but
     /// not decoded.
     fn quoted(&mut self) -> Result<&'a [u8], Fault> {
-        self.at += 1;
-        let start = self.at;
-        self.escaped = false;
+        self.advance(1);
+        let start = self.rest;
         loop {
-            self.at += plain_length(self.content.get(self.at..).unwrap_or_default());
-            match self.content.get(self.at) {
+            self.advance(plain_length(self.rest));
+            match self.rest.first() {
                 Some(b'"') => break,
-                Some(b'\\') => {
-                    self.escaped = true;
-                    self.escape()?;
-                }
+                Some(b'\\') => self.escape()?,
                 _ => return Err(self.syntax()),
             }
         }
-        self.at += 1;
-        Ok(&self.content[start..self.at - 1])
+        let quoted = &start[..start.len() - self.rest.len()];
+        self.advance(1);
+        Ok(quoted)
     }
 
     fn escape(&mut self) -> Result<(), Fault> {
-        let length = match &self.content[self.at + 1..] {
-            [b'b' | b'f' | b'n' | b'r' | b't' | b'\\' | b'/' | b'"', ..] => 2,
-            [b'u', a, b, c, d, ..] if hex(&[*a, *b, *c, *d]).is_some() => 6,
+        let length = match self.rest {
+            [_, b'b' | b'f' | b'n' | b'r' | b't' | b'\\' | b'/' | b'"', ..] => 2,
+            [_, b'u', a, b, c, d, ..] if hex(&[*a, *b, *c, *d]).is_some() => 6,
             _ => return Err(self.syntax()),
         };
-        self.at += length;
+        self.advance(length);
         Ok(())
     }
 
     fn number(&mut self) -> Result<&'a str, Fault> {
-        let start = self.at;
-        self.at += usize::from(self.here(b"-"));
+        let start = self.rest;
+        self.advance(usize::from(self.here(b"-")));
         match self.here(b"0") {
-            true => self.at += 1,
+            true => self.advance(1),
             false => self.digits()?,
         }
         if self.here(b".") {
-            self.at += 1;
+            self.advance(1);
             self.digits()?;
         }
         if self.here(b"eE") {
-            self.at += 1;
-            self.at += usize::from(self.here(b"+-"));
+            self.advance(1);
+            self.advance(usize::from(self.here(b"+-")));
             self.digits()?;
         }
-        let digits = &self.content[start..self.at];
-        std::str::from_utf8(digits).map_err(|_| self.syntax())
+        let digits = &start[..start.len() - self.rest.len()];
+        str::from_utf8(digits).map_err(|_| self.syntax())
     }
 
     fn digits(&mut self) -> Result<(), Fault> {
-        let digits = self.content[self.at..].iter();
+        let digits = self.rest.iter();
         match digits.take_while(|it| it.is_ascii_digit()).count() {
             0 => Err(self.syntax()),
             count => {
-                self.at += count;
+                self.advance(count);
                 Ok(())
             }
         }
@@ -340,165 +406,9 @@ impl<'a> Scanner<'a> {
 
     /// Whether the next byte is one of these.
     fn here(&self, bytes: &[u8]) -> bool {
-        let next = self.content.get(self.at);
+        let next = self.rest.first();
         next.is_some_and(|byte| bytes.contains(byte))
     }
-}
-
-/// The key of a member of an object, with its escapes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Key<'a>(pub(super) &'a [u8]);
-
-impl<'a> Key<'a> {
-    pub(super) fn decode(self) -> Cow<'a, str> {
-        decode(self.0)
-    }
-}
-
-/// Returns the number of bytes before the first quote, backslash or control character,
-/// which ends the plain part of a string.
-fn plain_length(text: &[u8]) -> usize {
-    let is_end = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < b' ');
-    // A block of bytes is searched without a branch: most of a manifest is strings.
-    const BLOCK: usize = 16;
-    let mut rest = text;
-    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>()
-        && !block
-            .iter()
-            .fold(false, |found, byte| found | is_end(*byte))
-    {
-        rest = after;
-    }
-    while let Some((bytes, after)) = rest.split_first_chunk() {
-        let found = found_in(u64::from_le_bytes(*bytes));
-        if found != 0 {
-            return text.len() - rest.len() + found.trailing_zeros() as usize / 8;
-        }
-        rest = after;
-    }
-    let end = rest.iter().position(|byte| is_end(*byte));
-    text.len() - rest.len() + end.unwrap_or(rest.len())
-}
-
-/// Returns a word whose lowest bit that is set is in the first byte of `word` that is a
-/// quote, a backslash or a control character. Zero if there is none.
-fn found_in(word: u64) -> u64 {
-    const EACH: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let below = |word: u64, bound: u8| word.wrapping_sub(EACH * u64::from(bound)) & !word;
-    let equal = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
-    (below(word, b' ') | equal(b'"') | equal(b'\\')) & HIGH
-}
-
-/// Defines an enum of the names of fields, and a function that returns the field to which
-/// Go assigns a key.
-///
-/// Go prefers the field of exactly that name. No two fields of a descriptor or a manifest
-/// differ in case alone, so the first that matches is that field.
-macro_rules! fields {
-    ($of:ident: $($variant:ident = $name:literal)*) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        enum $of {
-            $($variant,)*
-        }
-
-        impl $of {
-            fn of(key: $crate::event::go_json::Key<'_>) -> Option<Self> {
-                // None of them has escapes.
-                $(if key.0 == $name.as_bytes() {
-                    return Some(Self::$variant);
-                })*
-                Self::folded(key)
-            }
-
-            #[cold]
-            fn folded(key: $crate::event::go_json::Key<'_>) -> Option<Self> {
-                let key = key.decode();
-                let fields = [$(($name, Self::$variant)),*];
-                let mut fields = fields.into_iter();
-                let found = fields.find(|(name, _)| $crate::event::go_json::is_folded(&key, name));
-                found.map(|(_, field)| field)
-            }
-        }
-    };
-}
-pub(super) use fields;
-
-/// Whether Go takes `key` for the field `name`.
-pub(super) fn is_folded(key: &str, name: &str) -> bool {
-    let fold = |letter: char| match letter {
-        'ſ' => 's',
-        '\u{212a}' => 'k',
-        _ => letter.to_ascii_lowercase(),
-    };
-    key.len() >= name.len() && key.chars().map(fold).eq(name.chars().map(fold))
-}
-
-/// Decodes a string whose escapes are well-formed.
-fn decode(quoted: &[u8]) -> Cow<'_, str> {
-    if !quoted.contains(&b'\\')
-        && let Ok(text) = std::str::from_utf8(quoted)
-    {
-        return Cow::Borrowed(text);
-    }
-    let mut text = String::with_capacity(quoted.len());
-    let mut rest = quoted;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
-        push_lossy(&mut text, &rest[..at]);
-        let Some((escape, after)) = rest[at + 1..].split_first() else {
-            break;
-        };
-        rest = after;
-        text.push(match escape {
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => unicode(&mut rest),
-            byte => char::from(*byte),
-        });
-    }
-    push_lossy(&mut text, rest);
-    Cow::Owned(text)
-}
-
-/// Appends bytes as text. As in Go, each byte that is not UTF-8 becomes U+FFFD.
-pub(crate) fn push_lossy(text: &mut String, bytes: &[u8]) {
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
-    }
-}
-
-/// Decodes the escape whose digits `rest` begins with, together with the one after it if
-/// the two are a pair of surrogates.
-fn unicode(rest: &mut &[u8]) -> char {
-    let Some((first, after)) = rest.split_at_checked(4) else {
-        return char::REPLACEMENT_CHARACTER;
-    };
-    let first = hex(first).unwrap_or_default();
-    *rest = after;
-    if let Some(character) = char::from_u32(first.into()) {
-        return character;
-    }
-    if let Some((escape, after)) = rest.split_at_checked(6)
-        && let Some(second) = escape.strip_prefix(b"\\u").and_then(hex)
-        && let Some(Ok(character)) = char::decode_utf16([first, second]).next()
-    {
-        *rest = after;
-        return character;
-    }
-    char::REPLACEMENT_CHARACTER
-}
-
-/// Returns the value of four hexadecimal digits.
-fn hex(digits: &[u8]) -> Option<u16> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16);
-    let value = digits
-        .iter()
-        .try_fold(0, |value, byte| Some(value << 4 | digit(byte)?));
-    u16::try_from(value?).ok()
 }
 
 #[cfg(test)]
@@ -632,51 +542,6 @@ mod tests {
         }
         assert!(Scanner::new(b"-0").integer::<u8>().is_err());
         assert!(Scanner::new(b"256").integer::<u8>().is_err());
-    }
-
-    #[test]
-    fn names_match_in_any_case() {
-        fields! { Name:
-            Layers = "layers"
-            Skip = "skip"
-            Upper = "SKIP"
-        }
-        for (key, name) in [
-            ("layers", Some(Name::Layers)),
-            ("LAYERS", Some(Name::Layers)),
-            ("layer\u{17f}", Some(Name::Layers)),
-            ("s\u{212a}ip", Some(Name::Skip)),
-            ("SKIP", Some(Name::Upper)),
-            ("Skip", Some(Name::Skip)),
-            ("", None),
-            ("layer", None),
-            ("layerss", None),
-            ("layer\u{df}", None),
-            ("\u{131}", None),
-            (r"\u006cayers", Some(Name::Layers)),
-            (r"\u017fkip", Some(Name::Skip)),
-        ] {
-            assert_eq!(Name::of(Key(key.as_bytes())), name, "{key}");
-        }
-    }
-
-    #[test]
-    fn strings_end_at_the_first_byte_that_may_end_them() {
-        for length in 0..40 {
-            for at in 0..length {
-                for end in [0, 0x1f, b'\n', b'"', b'\\'] {
-                    for other in [
-                        b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0x9f, 0xa2, 0xdc, 0xff,
-                    ] {
-                        let mut text = vec![other; length];
-                        assert_eq!(plain_length(&text), length);
-                        text[at] = end;
-                        text[(at + 1).min(length - 1)] = end;
-                        assert_eq!(plain_length(&text), at);
-                    }
-                }
-            }
-        }
     }
 
     /// Text that is JSON often enough.
