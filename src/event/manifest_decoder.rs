@@ -398,8 +398,10 @@ impl<'a> Decoder<'a> {
     }
 
     fn references(&mut self, kind: ManifestKind) -> Result<ReferenceList, Fault> {
-        let names_other = !self.media_type.is_empty()
-            && media_types::essence(&self.media_type) != kind.media_type();
+        let named = &*self.media_type;
+        let names_other = named != kind.media_type()
+            && !named.is_empty()
+            && media_types::essence(named) != kind.media_type();
         // Distribution refuses such manifests only if they are of OCI's kinds.
         let has_other_fields = kind.is_oci() && self.foreign.contains(&true);
         if names_other || has_other_fields {
@@ -441,6 +443,7 @@ fn set_integer<T: FromStr + TryFrom<i64>>(json: &mut Scanner<'_>, integer: &mut 
 mod tests {
     use proptest::prelude::*;
     use serde::Deserialize;
+    use serde_json::Value;
 
     use super::*;
     use crate::event::{Descriptor, Platform};
@@ -567,12 +570,16 @@ mod tests {
 
     /// Descriptors without oddities.
     fn descriptor() -> impl Strategy<Value = Descriptor> {
-        let kept = (any::<[String; 3]>(), 0..=i64::MAX as u64);
+        let any_string = any::<String>;
+        let media_type = prop_oneof![any_string(), Just("a/b".into()), Just("c/<d>".into())];
+        let digest = prop_oneof![any_string(), "[0-9a-f]{64}", "[ -~]{63}[é\"\\\\<]"];
+        let size = prop_oneof![0..=i64::MAX as u64, 0..1_000_000_000_u64];
+        let kept = (media_type, digest, any_string(), size);
         let annotations = prop::collection::btree_map(any::<String>(), any::<String>(), 0..3);
         let data = prop::collection::vec(any::<u8>(), 0..9);
         let platform = prop::option::of(platform().prop_map(Box::new));
         (kept, strings(), annotations, data, platform).prop_map(
-            |(([media_type, digest, artifact_type], size), urls, annotations, data, platform)| {
+            |((media_type, digest, artifact_type, size), urls, annotations, data, platform)| {
                 Descriptor {
                     urls,
                     annotations,
@@ -583,6 +590,49 @@ mod tests {
                 }
             },
         )
+    }
+
+    /// Writes a value with spaces and escapes that change nothing, wherever a choice is 0.
+    fn respelled(value: &Value, choices: &mut impl Iterator<Item = u8>, out: &mut String) {
+        let mut odd = |odd: &str, usual: &str| match choices.next() {
+            Some(0) => odd.to_owned(),
+            _ => usual.to_owned(),
+        };
+        out.push_str(&odd(" \n\t     ", ""));
+        match value {
+            Value::String(text) => {
+                out.push('"');
+                for character in text.chars() {
+                    let usual = serde_json::to_string(&character).unwrap();
+                    let units = character.encode_utf16(&mut [0; 2]).to_vec();
+                    let escaped: String = units.iter().map(|it| format!("\\u{it:04X}")).collect();
+                    out.push_str(&odd(&escaped, &usual[1..usual.len() - 1]));
+                }
+                out.push('"');
+            }
+            Value::Array(values) => {
+                out.push('[');
+                for (number, value) in values.iter().enumerate() {
+                    out.push_str(if number > 0 { "," } else { "" });
+                    respelled(value, choices, out);
+                }
+                out.push(']');
+            }
+            Value::Object(fields) => {
+                out.push('{');
+                for (number, (name, value)) in fields.iter().enumerate() {
+                    out.push_str(if number > 0 { "," } else { "" });
+                    respelled(&Value::from(&**name), choices, out);
+                    out.push(':');
+                    respelled(value, choices, out);
+                }
+                out.push('}');
+            }
+            other => out.push_str(&other.to_string()),
+        }
+        if choices.next() == Some(0) {
+            out.push(' ');
+        }
     }
 
     /// Pieces of manifests, whole and torn.
@@ -652,6 +702,23 @@ mod tests {
             wanted.extend(image.layers.unwrap());
             prop_assert_eq!(&wanted, &descriptors);
             prop_assert_eq!(references(ManifestKind::OciManifest, &content), Ok(wanted));
+        }
+
+        /// Whatever is compared with its usual spelling first must be read the same in
+        /// any other.
+        #[test]
+        fn a_manifest_is_read_the_same_however_it_is_spelled(
+            descriptors in prop::collection::vec(descriptor(), 1..5),
+            rarity in 2..100_u8,
+            choices in prop::collection::vec(any::<u8>(), 100..2_000),
+        ) {
+            let (config, layers) = descriptors.split_first().unwrap();
+            let manifest = serde_json::json!({"config": config, "layers": layers});
+            let mut spelled = String::new();
+            let mut choices = choices.iter().map(|it| it % rarity).cycle();
+            respelled(&manifest, &mut choices, &mut spelled);
+            let read = references(ManifestKind::OciManifest, spelled.as_bytes());
+            prop_assert_eq!(read, Ok(descriptors), "{}", spelled);
         }
     }
 }

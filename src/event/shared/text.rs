@@ -140,12 +140,14 @@ impl Header {
         if number > 8 || length > 4 {
             return self.write_long(out);
         }
-        let [part, word] = [self.part as u8, self.word.to_ascii()];
-        let start = u32::from_le_bytes([part, word, ZERO + number as u8, ZERO + length as u8]);
-        let all = u128::from(start)
-            | u128::from(spelled(self.number, number)) << 32
-            | u128::from(spelled(self.length as u64, length)) << (32 + 8 * number);
-        let block = Block(all.to_le_bytes());
+        let mut block = Block([ZERO; 16]);
+        let counts = [ZERO + number as u8, ZERO + length as u8];
+        block.0[..2].copy_from_slice(&[self.part as u8, self.word.to_ascii()]);
+        block.0[2..4].copy_from_slice(&counts);
+        block.0[4..12].copy_from_slice(&spelled(self.number).to_le_bytes());
+        // The digits of the length take the place of those that the number has not.
+        let digits = spelled(self.length as u64) as u32;
+        block.0[4 + number..8 + number].copy_from_slice(&digits.to_le_bytes());
         // All of it is ASCII.
         let text = str::from_utf8(&block.0).ok();
         out.push_str(text.and_then(|it| it.get(..self.size())).unwrap_or_default());
@@ -171,16 +173,14 @@ impl Header {
     }
 }
 
-/// Returns the digits of a number that has so many, at most 8. The first is the lowest
-/// byte.
+/// Returns the lowest eight digits of a number. The first is the lowest byte.
 #[inline(always)]
-fn spelled(number: u64, digits: usize) -> u64 {
+fn spelled(number: u64) -> u64 {
     // Parts halves, then pairs of digits, then digits.
     let fours = (number & 0x000f_ffff) | (number & 0x00ff_fff0_0000) << 12;
     let pairs = (fours & 0x0000_03ff_0000_03ff) | (fours & 0x000f_fc00_000f_fc00) << 6;
     let word = (pairs & 0x001f_001f_001f_001f) | (pairs & 0x03e0_03e0_03e0_03e0) << 3;
-    let zeros = u64::from_ne_bytes([ZERO; 8]);
-    (word | zeros) & (1_u64 << (4 * digits) << (4 * digits)).wrapping_sub(1)
+    word | u64::from_ne_bytes([ZERO; 8])
 }
 
 /// Reads a number of so many digits, and returns what is behind it.
