@@ -208,7 +208,7 @@ impl<'a> Decoder<'a> {
         while let Some(field) = DescriptorField::read(&mut self.json, &mut first)? {
             match field {
                 DescriptorField::MediaType => self.media_type(&mut reference.media_type)?,
-                DescriptorField::Digest => self.digest(&mut reference.digest)?,
+                DescriptorField::Digest => self.digest(reference)?,
                 DescriptorField::Size => set_integer(&mut self.json, &mut reference.size)?,
                 DescriptorField::Unknown => self.json.skip()?,
                 rare => self.detail(rare, &mut reference.details)?,
@@ -373,11 +373,11 @@ impl<'a> Decoder<'a> {
         self.spend(media_type.len())
     }
 
-    fn digest(&mut self, digest: &mut Cow<'a, str>) -> Outcome {
+    fn digest(&mut self, reference: &mut Reference<'a>) -> Outcome {
         if !self.json.null()? {
-            *digest = self.json.digest()?;
+            (reference.digest, reference.is_plain) = self.json.digest()?;
         }
-        self.spend(digest.len())
+        self.spend(reference.digest.len())
     }
 
     fn spend(&mut self, bytes: usize) -> Outcome {

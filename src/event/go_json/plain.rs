@@ -1,5 +1,7 @@
 //! Strings and numbers in their plainest form, many bytes at a time.
 
+use crate::event::escape;
+
 /// Returns the number of bytes before the first quote, backslash or control character,
 /// which ends the plain part of a string.
 pub(super) fn plain_length(text: &[u8]) -> usize {
@@ -26,15 +28,17 @@ pub(super) fn plain_length(text: &[u8]) -> usize {
 const DIGEST: usize = 71;
 const FIRST: usize = 64;
 
-/// Whether `text` begins with a string of 71 plain bytes and its quote, which nearly all
-/// digests are. Returns those bytes and what is behind the quote.
+/// Whether `text` begins with a string of 71 bytes and its quote, which nearly all
+/// digests are, and none of the bytes has an escape or needs one where it is written
+/// again. Returns those bytes and what is behind the quote.
 #[inline(always)]
 pub(super) fn split_digest(text: &[u8]) -> Option<(&[u8; DIGEST], &[u8])> {
     let (digest, rest) = text.split_first_chunk::<DIGEST>()?;
     let (quote, rest) = rest.split_first()?;
     // The two overlap, so that each has a length of whole vectors.
     let (first, last) = (digest.first_chunk::<FIRST>()?, digest.last_chunk::<16>()?);
-    (*quote == b'"' && is_plain(first) && is_plain(last)).then_some((digest, rest))
+    let is_plain = escape::is_plain(first) && escape::is_plain(last);
+    (*quote == b'"' && is_plain).then_some((digest, rest))
 }
 
 /// Whether none of the bytes ends the plain part of a string. Has no branch.
@@ -147,8 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn a_string_is_taken_for_a_digest_only_if_it_has_its_length() {
-        for end in [0, 0x1f, b'\n', b'"', b'\\'] {
+    fn a_string_is_taken_for_a_digest_only_if_it_is_plain_and_has_its_length() {
+        for end in [0, 0x1f, b'\n', b'"', b'\\', b'<', b'&', 0x80, 0xe2] {
             for at in 0..DIGEST + 1 {
                 let mut text = [b'a'; DIGEST + 3];
                 assert_eq!(split_digest(&text), None);

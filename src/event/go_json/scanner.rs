@@ -177,17 +177,18 @@ impl<'a> Scanner<'a> {
         self.string()
     }
 
-    /// The same of a string that is likely to be a digest.
+    /// The same of a string that is likely to be a digest. Returns also whether it is known
+    /// to need no escaping where it is written again.
     #[inline(always)]
-    pub(in crate::event) fn digest(&mut self) -> Result<Cow<'a, str>, Fault> {
+    pub(in crate::event) fn digest(&mut self) -> Result<(Cow<'a, str>, bool), Fault> {
         if self.peek() == Some(b'"')
             && let Some((digest, rest)) = self.rest.get(1..).and_then(split_digest)
             && let Some(text) = self.text_at(self.at() + 1, digest.len())
         {
             self.rest = rest;
-            return Ok(Cow::Borrowed(text));
+            return Ok((Cow::Borrowed(text), true));
         }
-        self.string()
+        self.string().map(|text| (text, false))
     }
 
     /// Reads a string that has no escapes, if the content is UTF-8. Consumes nothing
@@ -365,7 +366,11 @@ impl<'a> Scanner<'a> {
 
     fn escape(&mut self) -> Result<(), Fault> {
         let length = match self.rest {
-            [_, b'b' | b'f' | b'n' | b'r' | b't' | b'\\' | b'/' | b'"', ..] => 2,
+            [
+                _,
+                b'b' | b'f' | b'n' | b'r' | b't' | b'\\' | b'/' | b'"',
+                ..,
+            ] => 2,
             [_, b'u', a, b, c, d, ..] if hex(&[*a, *b, *c, *d]).is_some() => 6,
             _ => return Err(self.syntax()),
         };

@@ -53,7 +53,8 @@ impl ReferenceList {
                 word = Word::of_media_type(media_type);
             }
             let (digest, size) = (&reference.digest, reference.size());
-            list.0.reference_of(word, media_type, digest, size);
+            list.0
+                .reference_of(word, media_type, digest, size, reference.is_plain);
             if let Some(details) = &reference.details {
                 list.0.details(details);
             }

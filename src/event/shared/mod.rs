@@ -34,6 +34,7 @@ pub(crate) use self::origin::Origin;
 pub use self::spelled::Spelled;
 pub(in crate::event) use self::text::Part;
 use self::text::{FIELDS, Field, Parts};
+pub(in crate::event) use self::word::Padded;
 use self::word::Word;
 use super::{Action, Event, Kind, RequestRecord, SourceRecord, Target, timestamp};
 
@@ -216,14 +217,26 @@ impl SharedEvent {
 
     /// Returns the descriptor of the target.
     pub fn descriptor(&self) -> DescriptorRef<'_> {
-        let (parts, _) = self.0.parts();
+        self.descriptor_with(self.0.parts().0)
+    }
+
+    /// The same where its parts are known.
+    pub(super) fn descriptor_with<'a>(&'a self, parts: Parts<'a>) -> DescriptorRef<'a> {
         DescriptorRef {
             word: self.0.media_type,
             digest_bits: &self.0.digest,
             digest: self.0.field(Field::Digest),
+            is_plain: false,
             size: self.0.size,
             parts,
         }
+    }
+
+    /// Returns the parts of the target, and the references with theirs.
+    #[inline]
+    pub(super) fn parts(&self) -> (Parts<'_>, References<'_>) {
+        let (own, references) = self.0.parts();
+        (own, References(references))
     }
 
     /// Returns what a manifest refers to, if the notifier includes references.
@@ -258,17 +271,12 @@ impl SharedEvent {
         UrlParts::Of { base, host, kind }
     }
 
-    /// Returns the one text that nearly all others are parts of. The others are known
-    /// words and the source.
-    pub(super) fn text(&self) -> &str {
-        &self.0.text
-    }
-
-    /// Returns the bytes of the fields in that text, and those of all that follows, which
-    /// are references for the most part.
-    pub(super) fn text_lengths(&self) -> (usize, usize) {
-        let fields = self.0.ends[Field::Digest as usize] as usize;
-        (fields, self.0.text.len() - fields)
+    /// Returns the one text that nearly all others are parts of, and the bytes of
+    /// references that follow it. The others are known words and the source.
+    pub(super) fn text(&self) -> (&str, usize) {
+        let (_, references) = self.0.parts();
+        let length = self.0.text.len() - references.0.len();
+        (&self.0.text[..length], references.0.len())
     }
 
     /// Returns the id of the request.

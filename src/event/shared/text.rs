@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::word::Word;
 use crate::event::Descriptor;
+use crate::event::escape::is_plain_text;
 use crate::event::reference::Details;
 
 /// Texts that every event has a place for, in their order. Those of the
@@ -54,6 +55,8 @@ pub(in crate::event) enum Part {
     /// size, and the text its digest. The parts that follow up to the next reference are
     /// its own.
     Reference = b'R',
+    /// The same of one whose digest is known to need no escaping in JSON.
+    PlainReference = b'r',
     /// Id of the event, if it is not a UUID.
     Id = b'I',
     /// Id of the request, if it is not a UUID.
@@ -150,7 +153,10 @@ impl Header {
         block.0[4 + number..8 + number].copy_from_slice(&digits.to_le_bytes());
         // All of it is ASCII.
         let text = str::from_utf8(&block.0).ok();
-        out.push_str(text.and_then(|it| it.get(..self.size())).unwrap_or_default());
+        out.push_str(
+            text.and_then(|it| it.get(..self.size()))
+                .unwrap_or_default(),
+        );
     }
 
     /// The same of one with large numbers.
@@ -256,10 +262,12 @@ impl<'a> Parts<'a> {
 
     /// Whether the next part is a reference.
     fn is_at_reference(self) -> bool {
-        self.0.as_bytes().first() == Some(&(Part::Reference as u8))
+        const REFERENCES: [u8; 2] = [Part::Reference as u8, Part::PlainReference as u8];
+        { self.0.as_bytes().first() }.is_some_and(|part| REFERENCES.contains(part))
     }
 
     /// Removes and returns the next part.
+    #[inline]
     pub(super) fn next(&mut self) -> Option<Item<'a>> {
         let (&[part, word, number_digits, length_digits], rest) =
             self.0.as_bytes().split_first_chunk()?;
@@ -277,6 +285,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Removes and returns the parts up to the next reference.
+    #[inline]
     pub(super) fn split_own(&mut self) -> Self {
         let all = self.0;
         while !self.is_empty() && !self.is_at_reference() {
@@ -303,7 +312,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Returns the number of the first of one part.
-    pub(super) fn number(self, part: Part) -> Option<u64> {
+    pub(in crate::event) fn number(self, part: Part) -> Option<u64> {
         let item = self.items().find(|item| item.is(part));
         item.map(|item| item.number)
     }
@@ -425,13 +434,27 @@ pub(super) trait Out {
 
     /// Appends a reference with nothing but media type, digest and size.
     fn plain_reference(&mut self, media_type: &str, digest: &str, size: u64) {
-        self.reference_of(Word::of_media_type(media_type), media_type, digest, size);
+        let word = Word::of_media_type(media_type);
+        self.reference_of(word, media_type, digest, size, false);
     }
 
-    /// The same where the word of the media type is known.
+    /// The same where the word of the media type is known. `is_plain` says that the digest
+    /// is known to need no escaping.
     #[inline(always)]
-    fn reference_of(&mut self, word: Word, media_type: &str, digest: &str, size: u64) {
-        if self.header(Part::Reference, word, size, digest.len()) {
+    fn reference_of(
+        &mut self,
+        word: Word,
+        media_type: &str,
+        digest: &str,
+        size: u64,
+        is_plain: bool,
+    ) {
+        // Equal references have equal texts, whatever was known of them.
+        let part = match is_plain || is_plain_text(digest) {
+            true => Part::PlainReference,
+            false => Part::Reference,
+        };
+        if self.header(part, word, size, digest.len()) {
             self.append(digest);
         }
         self.media_type(word, media_type);
@@ -512,7 +535,9 @@ mod tests {
             let mut parts = Parts(&out);
             for text in &texts {
                 let reference = parts.next().unwrap();
-                prop_assert!(reference.is(Part::Reference));
+                let is_plain = reference.is(Part::PlainReference);
+                prop_assert!(is_plain || reference.is(Part::Reference));
+                prop_assert_eq!(is_plain, is_plain_text(text));
                 prop_assert_eq!((reference.number, reference.text), (number, &**text));
                 let own = parts.split_own();
                 prop_assert_eq!(own.media_type(reference.word), "a/b");
