@@ -23,7 +23,7 @@ use tower_registry_notifications::{NotificationLayer, Notifier, SourceRecord};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let about = "A registry that checks credentials itself, inside of the layer.";
+    let about = "A registry that checks credentials itself, inside the layer.";
     let hint = r#"  curl -H "X-Key: alice's key" http://ADDRESS/v2/demo/manifests/latest"#;
     start::listening("auth_inside", "", about, hint, run).await
 }

@@ -28,7 +28,7 @@ use tower_registry_notifications::{NotificationLayer, Notifier, SourceRecord};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let about = "The layer in an axum application, inside of an auth middleware.";
+    let about = "The layer in an axum application, inside an auth middleware.";
     let hint = "  curl -u alice:secret http://ADDRESS/v2/demo/manifests/latest";
     start::listening("axum", "--features axum-0-8 ", about, hint, run).await
 }

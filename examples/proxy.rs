@@ -65,7 +65,7 @@ use crate::serve::{Connections, Limits};
 use crate::signal::Signals;
 use crate::start::{listen, reachable};
 
-/// How long requests, and after them deliveries, have to end.
+/// How long requests, and after them deliveries, have to finish.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the registry has to answer before the proxy says that it does not.
 const CHECK: Duration = Duration::from_secs(5);
@@ -88,7 +88,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let mut signals = Signals::new()?;
     let listener = listen("--listen", &options.common.listen).await?;
     let address = listener.local_addr()?;
-    // Before the notifier, which counts for the recorder that is there.
+    // Before the notifier, whose counters go to the recorder that is installed then.
     let page = options.common.page.as_ref();
     let mut admin = page.map(|_| Admin::new()).transpose()?;
     let (notifier, deadline) = notifier(options)?;
@@ -143,10 +143,10 @@ async fn run(options: Options) -> Result<(), BoxError> {
     if let Some(page) = page {
         page.abort();
     }
-    // Ends the printer, and what open pages listen to.
+    // Ends the printer and the streams of open pages.
     notifier.close();
     if let Some(printer) = printer {
-        // Nobody may read them.
+        // Standard output may be a pipe that nobody reads.
         let _ = timeout(SOON, printer).await;
     }
     nats::finish(stream, DRAIN).await;
@@ -192,7 +192,7 @@ fn notifier(options: &Options) -> Result<(NotifierBuilder, Option<Duration>), Bo
         Some(file) => Config::from_file(file)?.override_from_env()?,
         None => Config::from_env()?,
     };
-    // Deliveries take no time of the threads that serve clients.
+    // A runtime of its own, so that deliveries do not delay the threads that serve clients.
     let mut notifier = config.notifier()?.own_runtime(true);
     if options.common.include_references {
         notifier = notifier.include_references(true);
@@ -275,7 +275,7 @@ async fn shut_down(
     let ended = match timeout(SOON, &mut ending).await {
         Ok(ended) => ended,
         Err(_) => {
-            eprintln!("Waiting for requests to end, Ctrl-C again to stop now.");
+            eprintln!("Waiting for requests to finish, Ctrl-C again to stop now.");
             tokio::select! {
                 ended = ending => ended,
                 () = signals.next() => return stop_now(notifier, signals).await,
@@ -283,7 +283,7 @@ async fn shut_down(
         }
     };
     if !ended {
-        eprintln!("Some requests did not end in time.");
+        eprintln!("Some requests did not finish in time.");
     }
     let waiting: u64 = notifier
         .status()
@@ -292,7 +292,8 @@ async fn shut_down(
         .map(|it| it.pending)
         .sum();
     if waiting > 0 {
-        eprintln!("Waiting for {waiting} events, Ctrl-C again to stop now.");
+        let events = if waiting == 1 { "event" } else { "events" };
+        eprintln!("Waiting for {waiting} {events}, Ctrl-C again to stop now.");
     }
     tokio::select! {
         report = notifier.shutdown(deadline) => eprintln!("{report}"),
@@ -305,6 +306,6 @@ async fn shut_down(
 async fn stop_now(notifier: &Notifier, signals: &mut Signals) {
     tokio::select! {
         report = notifier.shutdown(Duration::ZERO) => eprintln!("{report}"),
-        () = signals.next() => eprintln!("Stopped without an account of what waited."),
+        () = signals.next() => eprintln!("Stopped without a report of the events that were left."),
     }
 }

@@ -64,7 +64,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
 
     let page = page(&options.common).await?;
     let page_address = reachable(page.local_addr()?);
-    // Before the notifier, which counts for the recorder that is there.
+    // Before the notifier, whose counters go to the recorder that is installed then.
     let mut admin = Admin::new()?;
     let (sink, events) = ChannelSink::new(10_000);
     let notifier = notifier(address, &options).sink(sink);
@@ -94,11 +94,13 @@ async fn run(options: Options) -> Result<(), BoxError> {
 
     tokio::select! {
         () = signals.next() => {}
-        // Nobody reads the events any longer, as in `… | head`.
+        // Standard output is closed, as in `… | head`.
         result = &mut printer => return Ok(result??),
     }
     let mut deadline = Instant::now() + DRAIN;
-    eprintln!("\nStopping: requests and deliveries have {DRAIN:?} to end. Ctrl-C again stops now.");
+    eprintln!(
+        "\nStopping: requests and deliveries have {DRAIN:?} to finish. Ctrl-C again stops now."
+    );
     let _server_is_there = stop.send(());
     let ended = tokio::select! {
         ended = timeout_at(deadline, &mut server) => ended.is_ok(),
@@ -108,13 +110,13 @@ async fn run(options: Options) -> Result<(), BoxError> {
         }
     };
     if !ended {
-        eprintln!("Some requests did not end in time.");
+        eprintln!("Some requests did not finish in time.");
     }
     server.abort();
     deliver(&notifier, deadline, &mut signals).await;
     nats::finish(stream, deadline - Instant::now()).await;
     admin.abort();
-    // Ends the printer, and what open pages listen to.
+    // Ends the printer and the streams of open pages.
     notifier.close();
     match timeout_at(deadline, printer).await {
         Ok(result) => Ok(result??),

@@ -39,7 +39,7 @@ use crate::token::{Tokens, User};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let about = "A registry that asks for bearer tokens, outside of the layer.";
+    let about = "A registry that asks for bearer tokens, outside the layer.";
     let hint = "  \
   skopeo --insecure-policy copy --dest-tls-verify=false --dest-creds alice:secret \\
       oci:some/image docker://ADDRESS/team/app:v1

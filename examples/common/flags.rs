@@ -38,9 +38,9 @@ pub(crate) fn parse<F: Flags>(
             Arg::Long("help") | Arg::Short('h') => return Ok(None),
             Arg::Long(name) => format!("--{name}"),
             Arg::Short(name) => format!("-{name}"),
-            // It may be the secret of an option that was mistyped.
+            // Not shown, because it may be the secret of a mistyped option.
             Arg::Value(_) => {
-                return Err("a value without an option before it (try --help)".into());
+                return Err("unexpected argument: options begin with -- (try --help)".into());
             }
         };
         let mut value = Value {
@@ -58,7 +58,7 @@ pub(crate) fn parse<F: Flags>(
     Ok(Some(flags))
 }
 
-/// Says what is wrong without values, which may be secrets.
+/// Returns the message of an error without values, which may be secrets.
 fn without_value(error: lexopt::Error) -> String {
     match error {
         lexopt::Error::UnexpectedValue { option, .. } => format!("{option} takes no value"),
@@ -67,15 +67,16 @@ fn without_value(error: lexopt::Error) -> String {
     }
 }
 
-/// An option as messages show it: what does not look like one may be a value whose
-/// option is missing, and a secret.
+/// Returns an option as messages show it. Anything that does not look like an option may be
+/// a secret whose option is missing, and is replaced.
 fn shown_option(name: &str) -> &str {
     let like_an_option = |c: char| c.is_ascii_lowercase() || c == '-';
     let is_shown = name.len() <= 30 && name.chars().all(like_an_option);
     if is_shown { name } else { "…" }
 }
 
-/// A value as messages show it: one that may have a password in it is not.
+/// Returns a value as messages show it. One with an `@` may contain a password, and is
+/// replaced.
 fn shown(value: &str) -> &str {
     if value.contains('@') { "…" } else { value }
 }
@@ -100,31 +101,31 @@ impl Value<'_> {
         self.text().map(PathBuf::from)
     }
 
-    /// A whole number, at least 1.
+    /// Returns a whole number of at least 1.
     pub(crate) fn count(&mut self) -> Result<usize, String> {
         let number = self.number(u64::MAX)?;
         Ok(usize::try_from(number).unwrap_or(usize::MAX))
     }
 
-    /// A whole number, at least 1 and at most `most`.
+    /// Returns a whole number from 1 to `most`.
     pub(crate) fn number(&mut self, most: u64) -> Result<u64, String> {
         let (text, name) = (self.text()?, self.name);
         let number = text.parse().ok();
         number
             .filter(|number| (1..=most).contains(number))
             .ok_or_else(|| {
-                let and_at_most = match most {
-                    u64::MAX => String::new(),
-                    most => format!(" and at most {most}"),
+                let range = match most {
+                    u64::MAX => "of at least 1".into(),
+                    most => format!("from 1 to {most}"),
                 };
                 let text = shown(&text);
-                format!("{name} needs a number, at least 1{and_at_most}, not {text}")
+                format!("{name} needs a number {range}, not {text}")
             })
     }
 
-    /// A whole number of seconds, at least 1.
+    /// Returns a whole number of seconds, of at least 1.
     pub(crate) fn seconds(&mut self) -> Result<Duration, String> {
-        // So few that a point in time can always be told.
+        // Small enough that adding it to an `Instant` does not overflow.
         let seconds = self.number(u32::MAX.into());
         let seconds = seconds.map_err(|error| error.replace("a number", "a number of seconds"));
         seconds.map(Duration::from_secs)
@@ -139,8 +140,8 @@ impl Value<'_> {
     }
 }
 
-/// Where to listen: an IP address or a name, and a port. Port 0 is any that is
-/// free.
+/// An address to listen on: an IP address or a host name, and a port. Port 0 means any
+/// free port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostPort(String);
 
@@ -156,7 +157,7 @@ impl HostPort {
         (!bare.is_empty()).then(|| Self(text.to_owned()))
     }
 
-    /// The port on this machine alone.
+    /// Returns the loopback address with `port`.
     pub(crate) fn local(port: u16) -> Self {
         Self(format!("127.0.0.1:{port}"))
     }
@@ -165,7 +166,7 @@ impl HostPort {
         &self.0
     }
 
-    /// The part before the port if it is a name.
+    /// Returns the host if it is a name and not an IP address.
     pub(crate) fn name(&self) -> Option<&str> {
         let (host, _) = self.0.rsplit_once(':')?;
         let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
@@ -179,11 +180,11 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// The address that an example listens on by default.
+/// The port that an example listens on by default.
 pub(crate) const LISTEN: u16 = 5000;
 
-/// The options of the examples that are more than a demonstration: where they
-/// listen, where events go, and what operators look at.
+/// The options that the examples `registry` and `proxy` share: where they listen, where
+/// events go, and the page for operators.
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) listen: HostPort,
@@ -211,11 +212,11 @@ impl Common {
     /// Their lines in the text of `--help`.
     pub(crate) const HELP: &str = "  \
   --listen HOST:PORT    Address to serve on (default: 127.0.0.1:5000)
-  --endpoint URL        Post events to this URL; may be given several times
-  --include-references  Events of manifests say what the manifest refers to
+  --endpoint URL        Post events to this URL; may be repeated
+  --include-references  List the layers and manifests that a manifest refers to in its events
   --journal FILE        Keep events on disk until they are delivered (needs --features journal)
-  --page HOST:PORT      Serve a page for people, /metrics and /debug/notifications there
-  --admin               Whoever reaches the page may send dead letters again and purge them
+  --page HOST:PORT      Serve a page for browsers, /metrics and /debug/notifications here
+  --admin               Let anyone who can reach the page send dead letters again or purge them
   --help                Print this text
 ";
 

@@ -21,12 +21,12 @@ pub(crate) struct Nats {
 impl Nats {
     /// Their lines in the text of `--help`.
     pub(crate) const HELP: &str = "  \
-  --nats URL            Servers of NATS through whose JetStream events go, separated by commas
-                        (needs --features jetstream)
-  --nats-creds FILE     Credentials for them
+  --nats URL            Send events through JetStream on these NATS servers, separated by
+                        commas (needs --features jetstream)
+  --nats-creds FILE     Credentials file for the NATS servers
   --partitions N        Partitions of the stream (default: 16)
-  --replicas N          Servers that keep each event (default: 1)
-  --max-bytes N         Bytes that the stream may take (default: 1 GiB)
+  --replicas N          Number of servers that store each event (default: 1)
+  --max-bytes N         Maximum size of the stream, in bytes (default: 1 GiB)
 ";
 
     /// As `Flags::take`.

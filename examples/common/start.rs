@@ -24,9 +24,9 @@ where
     with_help(program, F::help(), run).await
 }
 
-/// Runs an example that only listens. `about` is the first line of its help, and
-/// `features` stands before `--example` there; `hint`, in which `ADDRESS` stands for
-/// its address, says what to try.
+/// Runs an example whose only option is where to listen. `about` is the first line of its
+/// help, and `features` the Cargo arguments in front of `--example`. `hint` is what to try;
+/// `ADDRESS` in it is replaced by the address.
 pub(crate) async fn listening<R>(
     program: &str,
     features: &str,
@@ -75,7 +75,7 @@ where
     }
 }
 
-/// `print!` would panic in `… --help | head -1`.
+/// Prints `text`. `print!` would panic if the pipe is closed, as in `--help | head -1`.
 fn print(text: &str) -> Result<(), BoxError> {
     use io::Write as _;
     match io::stdout().write_all(text.as_bytes()) {
@@ -90,13 +90,14 @@ pub(crate) async fn listen(option: &str, address: &HostPort) -> Result<TcpListen
     listener.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "cannot listen on {address}: another program uses this port; \
-             choose one with {option} HOST:PORT (port 0 is any that is free)"
+             choose another with {option} HOST:PORT (port 0 picks a free one)"
         ),
         _ => format!("cannot listen on {address}: {error}"),
     })
 }
 
-/// Where a client on this machine finds a server that listens on `address`.
+/// Returns the address under which clients on this machine reach a server that listens on
+/// `address`.
 pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {

@@ -19,7 +19,7 @@ pub(crate) fn with_journal(
     let journal = Journal::open(path)?;
     for endpoint in journal.status().endpoints {
         let (name, waiting) = (endpoint.name, endpoint.waiting);
-        eprintln!("Events of the journal that wait for {name}: {waiting}.");
+        eprintln!("The journal has {waiting} events for {name}.");
     }
     Ok(notifier.journal(journal))
 }

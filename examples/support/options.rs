@@ -15,14 +15,14 @@ impl Flags for Options {
     fn help() -> String {
         format!(
             "\
-A registry in memory that tells what happens in it.
+A registry in memory that prints an event for every push, pull, mount and delete.
 
 Usage: cargo run --example registry -- [options]
 
-The page is at http://127.0.0.1:5080/ without --page, or at another port if that is taken.
+Without --page, the page is at http://127.0.0.1:5080/, or at another port if that one is taken.
 
 Options:
-  --json                Print events as JSON, one a line
+  --json                Print events as JSON, one on a line
 {}{}",
             Nats::HELP,
             Common::HELP

@@ -50,30 +50,31 @@ impl Flags for Options {
     fn help() -> String {
         format!(
             "\
-A proxy that tells what happens in the registry behind it.
+A proxy that makes events for the registry behind it.
 
 Usage: cargo run --features config --example proxy -- --upstream URL [options]
 
 Options:
   --upstream URL        The registry, http://host:port or https://host:port
-  --upstream-ca FILE    Believe these certificates of an https upstream (PEM; default: the system's)
-  --timeout SECONDS     How long the registry may take to answer (default: 60)
-  --tls-cert FILE       Serve https with this certificate chain (PEM)
-  --tls-key FILE        and its key
-  --prefix PATH         Path before the registry's /v2/, as in distribution's http.prefix
-  --max-connections N   Connections of clients that are open at a time (default: 400)
-  --config FILE         Read the notifications section of this file, as distribution has it.
-                        REGISTRY_NOTIFICATIONS_… variables are read in any case
+  --upstream-ca FILE    Root certificates for an https upstream, as PEM (default: the system's)
+  --timeout SECONDS     How long the registry may take to respond (default: 60)
+  --tls-cert FILE       Serve https with this certificate chain, as PEM; needs --tls-key
+  --tls-key FILE        Private key of --tls-cert, as PEM
+  --prefix PATH         Path in front of the registry's /v2/, as in distribution's http.prefix
+  --max-connections N   Client connections that may be open at a time (default: 400)
+  --config FILE         Distribution's configuration file, for its notifications section.
+                        REGISTRY_NOTIFICATIONS_… variables are read with or without it
   --format NAME         Format of each --endpoint: v2 (distribution 3, the default), v1 (2.8),
                         cloudevents, azure, harbor or imageupdater
-  --public-host HOST    Host of the registry in names of images, with its port, for azure,
-                        harbor and imageupdater (default: that of each request)
-  --json                Print events as JSON. They are printed where there is no endpoint
-  --bearer-actor        The actor is the subject of the bearer token. Only before a registry
-                        that checks the tokens of all requests: the proxy checks none
-  --untag-lookup        Deletions by digest also tell which tags went with it
-  --trust-forwarded     A proxy before this one says who the client is
-  --without-layer       Only forward, to measure what the layer costs
+  --public-host HOST    Host and port of the registry in image names, for azure, harbor and
+                        imageupdater (default: the host of each request)
+  --json                Print events as JSON. Events are printed only if there is no endpoint
+  --bearer-actor        Take the actor from the bearer token. Safe only if the registry
+                        verifies the token of every request, because the proxy verifies none
+  --untag-lookup        A delete by digest also makes an event for each tag of the manifest
+  --trust-forwarded     Take client address and host from the Forwarded and X-Forwarded-*
+                        headers of a proxy in front of this one
+  --without-layer       Only forward requests, to measure the cost of the layer
 {}{}",
             Nats::HELP,
             Common::HELP
@@ -112,10 +113,13 @@ Options:
             return Err("--prefix needs a path like /registry/".into());
         }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
-            return Err("--tls-cert and --tls-key go together".into());
+            return Err("--tls-cert and --tls-key must be given together".into());
         }
         if self.format.is_some() && self.common.endpoints.is_empty() {
-            return Err("--format is for --endpoint: in a file, each has its own format".into());
+            return Err(
+                "--format applies to --endpoint only: in a file, each endpoint has its own format"
+                    .into(),
+            );
         }
         if self.common.admin && self.common.page.is_none() {
             return Err("--admin needs --page HOST:PORT".into());
@@ -129,7 +133,7 @@ fn format(name: &str, value: &mut Value<'_>) -> Result<Format, String> {
     let format = Format::ALL.iter().find(|format| format.name() == text);
     format.copied().ok_or_else(|| {
         let names: Vec<_> = Format::ALL.iter().map(|format| format.name()).collect();
-        format!("{name} is one of {}", names.join(", "))
+        format!("{name} must be one of {}", names.join(", "))
     })
 }
 

@@ -28,9 +28,11 @@ use crate::idle::Idle;
 /// The service that answers the requests of all connections.
 pub(crate) type Service<R> = BoxCloneService<Request<Incoming>, Response<R>, Infallible>;
 
-/// Headers of a request or response. hyper's default of 100 is too few for a
+/// Headers of a response. hyper's default of 100 is too few for a
 /// registry that names each of the tags that one push has set.
 pub(crate) const HEADERS: usize = 1024;
+/// Headers of a request. hyper makes room for all of them for each request.
+pub(crate) const REQUEST_HEADERS: usize = 256;
 /// Bytes of them, together with the URL.
 pub(crate) const HEAD_BYTES: u32 = 256 << 10;
 
@@ -138,7 +140,7 @@ impl Door {
                 if self.may_log() {
                     tracing::warn!(
                         %error,
-                        "cannot accept a connection: if there are too many open files, \
+                        "cannot accept a connection; if too many files are open, \
                          raise the limit (ulimit -n) or lower --max-connections"
                     );
                 }
@@ -200,7 +202,7 @@ where
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .max_headers(HEADERS)
+        .max_headers(REQUEST_HEADERS)
         .max_buf_size(HEAD_BYTES as usize)
         // Names are passed on in the case in which they came, for clients that look
         // for one case only. Those that the proxy adds are written as Go does.

@@ -63,7 +63,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
     let certificates = read.and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match certificates {
         Ok(certificates) if certificates.is_empty() => {
-            Err(in_file(file, &"it has no certificate in it"))
+            Err(in_file(file, &"it contains no certificate"))
         }
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(in_file(file, &error)),

@@ -1,17 +1,13 @@
 //! How an endpoint is configured: [`Endpoint`].
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use tower::{BoxError, Layer, Service};
 
 use super::batch::Batch;
 use super::dead_letter::DeadLetterSink;
-use super::delivery::{ConnectionSettings, Delivery, of_client};
+use super::delivery::ConnectionSettings;
+use super::own_client::{OwnClient, Wrap};
 use super::retry::{Retry, RetryPolicy, StatusMeaning, Statuses};
 use crate::event::{Encoding, Format};
 use crate::queue::{Limits, Overflow};
@@ -34,8 +30,11 @@ use crate::sink::{Filter, Sink};
 ///
 /// Events are posted in the order of their acceptance, by default one at a time
 /// and one in each request. An event is tried again until the receiver accepts
-/// or rejects it. Mistakes in the configuration are reported, all at once, when
-/// the [`Notifier`](crate::Notifier) is built.
+/// or rejects it.
+///
+/// The setters check nothing. [`NotifierBuilder::build`](crate::NotifierBuilder::build)
+/// reports all mistakes in the configuration at once, as one
+/// [`BuildError`](crate::BuildError).
 ///
 /// # Statuses
 ///
@@ -100,29 +99,13 @@ pub struct Endpoint {
     pub(super) destination: Option<Arc<dyn Sink>>,
 }
 
-/// A layer around an endpoint's delivery.
-pub(super) type Wrap = Arc<dyn Fn(Delivery) -> Delivery + Send + Sync>;
-
-/// A client of the user's own. Clients need not be `Sync`, but endpoints are.
-#[derive(Clone)]
-pub(super) struct OwnClient(Arc<Mutex<Delivery>>);
-
-impl OwnClient {
-    pub(super) fn delivery(&self) -> Delivery {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
 impl Endpoint {
     /// Returns an endpoint whose events are written to a sink, one after the other in
     /// each repository. An event is delivered when its write has resolved, however
     /// long that takes.
     #[cfg(feature = "jetstream")]
     pub(crate) fn writing_to(name: impl Into<String>, sink: impl Sink) -> Self {
-        let unused = |_| async { Err::<Response<String>, _>("it posts nothing") };
+        let unused = |_| async { Err::<http::Response<String>, _>("it posts nothing") };
         let mut endpoint = Self::new(name, "http://localhost/").client(tower::service_fn(unused));
         endpoint.destination = Some(Arc::new(sink));
         endpoint
@@ -164,12 +147,12 @@ impl Endpoint {
         }
     }
 
-    /// Adds a header to every request. It replaces the header of this name that this
-    /// crate sets, such as `Content-Type` and `User-Agent`. If it is called again with
-    /// the same name, all values are sent. Values are secrets and shown nowhere.
+    /// Adds a header to every request. It replaces a header of the same name that this
+    /// crate sets, such as `Content-Type` and `User-Agent`. If several headers of one name
+    /// are added, all are sent. Values are treated as secrets and shown nowhere.
     ///
-    /// Headers that frame a message, such as `Content-Length`, cannot be set. A `Host` is
-    /// sent in place of the URL's.
+    /// A `Host` is sent in place of the URL's host. Headers that frame a message, such as
+    /// `Content-Length`, are an error when the notifier is built.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -184,8 +167,8 @@ impl Endpoint {
         self
     }
 
-    /// Sets whether events are written without white space. Defaults to `false`:
-    /// they are indented as those of the reference.
+    /// Sets whether events are encoded without white space. Defaults to `false`: they are
+    /// indented like those of the reference.
     pub fn compact(mut self, compact: bool) -> Self {
         self.encoding.compact = compact;
         self
@@ -229,8 +212,8 @@ impl Endpoint {
         self
     }
 
-    /// Sets the time limit of an attempt, including connecting and the response.
-    /// Defaults to 5 s, and in a distribution configuration file to 1 s.
+    /// Sets the time limit of one attempt, from connecting to the end of the response.
+    /// Defaults to 5 s. In a configuration file of distribution, it defaults to 1 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -262,122 +245,30 @@ impl Endpoint {
         self
     }
 
-    /// Sets the maximum number of requests under way at a time. Two of them never
-    /// carry events of the same repository, so that the order in each repository is
-    /// kept. Defaults to 1.
+    /// Sets the maximum number of concurrent requests, at least 1. Two concurrent requests
+    /// never carry events of the same repository, so that each repository stays in order.
+    /// Defaults to 1.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests;
         self
     }
 
-    /// Sets how many events go into one request. Defaults to one, as in the
-    /// reference.
+    /// Sets how many events are sent in one request. Defaults to one, as in the reference.
     pub fn batch(mut self, batch: Batch) -> Self {
         self.batch = batch;
         self
     }
 
-    /// Sets which events the endpoint wants. Defaults to all.
+    /// Sets which events are written to the endpoint. Defaults to all.
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = filter;
         self
     }
 
-    /// Sets the maximum number of events that wait or are under way. Defaults
-    /// to 100,000. Of those that wait in a journal, at most 10,000 are in memory.
-    pub fn queue_events(mut self, events: usize) -> Self {
-        self.limits.events = events;
-        self
-    }
-
-    /// Sets the maximum number of bytes of memory that these events occupy.
-    /// Defaults to 128 MiB.
-    pub fn queue_bytes(mut self, bytes: usize) -> Self {
-        self.limits.bytes = bytes;
-        self
-    }
-
-    /// Sets what happens when the queue is full. Defaults to
-    /// [`Overflow::RejectNewest`].
-    pub fn overflow(mut self, overflow: Overflow) -> Self {
-        self.overflow = overflow;
-        self
-    }
-
-    /// Sets what keeps events that will not be tried again: a
-    /// [`DeadLetterFile`](crate::dead_letter::DeadLetterFile), a
-    /// [`DeadLetterChannel`](crate::dead_letter::DeadLetterChannel), any
-    /// [`Sink`](crate::sink::Sink). Defaults to the
-    /// [notifier's](crate::NotifierBuilder::dead_letters). Without either, and without
-    /// a journal, they are lost, which is counted and logged.
-    pub fn dead_letters(mut self, sink: impl DeadLetterSink) -> Self {
-        self.dead_letters = Some(Arc::new(sink));
-        self
-    }
-
-    /// Sets where dead letters go unless that was set before.
-    pub(crate) fn dead_letters_or(mut self, sink: Option<&Arc<dyn DeadLetterSink>>) -> Self {
-        self.dead_letters = self.dead_letters.or_else(|| sink.cloned());
-        self
-    }
-
-    /// Sets whether the endpoint is disabled: it gets no events, and its certificates
-    /// and addresses are not checked. Defaults to `false`.
+    /// Sets whether the endpoint is disabled. A disabled endpoint gets no events, and its
+    /// certificates and addresses are not checked. Defaults to `false`.
     pub fn disabled(mut self, disabled: bool) -> Self {
         self.disabled = disabled;
-        self
-    }
-
-    /// Wraps the delivery of each request in a layer. A layer of a later call is
-    /// outside those of earlier ones. All are inside the attempt's timeout and around
-    /// the [`client`](Self::client): their response counts as the receiver's, and an
-    /// error or panic fails the attempt.
-    ///
-    /// A header for every request, and at most four requests at a time:
-    ///
-    /// ```
-    /// use bytes::Bytes;
-    /// use http::{HeaderValue, Request};
-    /// use tower::ServiceBuilder;
-    /// use tower_registry_notifications::Endpoint;
-    ///
-    /// let region = HeaderValue::from_static("eu-1");
-    /// let layer = ServiceBuilder::new()
-    ///     .concurrency_limit(4)
-    ///     .map_request(move |mut request: Request<Bytes>| {
-    ///         request.headers_mut().insert("x-region", region.clone());
-    ///         request
-    ///     });
-    /// let endpoint = Endpoint::new("ci", "https://ci.example.com/events").layer(layer);
-    /// # let _ = endpoint;
-    /// ```
-    pub fn layer<L>(mut self, layer: L) -> Self
-    where
-        L: Layer<Delivery> + Send + Sync + 'static,
-        L::Service: Service<Request<Bytes>, Response = Response<Bytes>, Error: Into<BoxError>>,
-        L::Service: Clone + Send + 'static,
-        <L::Service as Service<Request<Bytes>>>::Future: Send,
-    {
-        let wrap = move |delivery| {
-            let wrapped = layer.layer(delivery);
-            Delivery::new(tower::ServiceExt::map_err(wrapped, Into::into))
-        };
-        self.layers.push(Arc::new(wrap));
-        self
-    }
-
-    /// Replaces the HTTP client. The endpoint keeps timeout, retries and the meaning of
-    /// statuses. The client must not follow redirects, and decides itself which
-    /// certificates to trust and which addresses to connect to.
-    pub fn client<S, R>(mut self, client: S) -> Self
-    where
-        S: Service<Request<Bytes>, Response = Response<R>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send,
-        R: Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
-        self.client = Some(OwnClient(Arc::new(Mutex::new(of_client(client)))));
         self
     }
 

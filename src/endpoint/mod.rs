@@ -21,6 +21,9 @@ mod delivery;
     reason = "it holds `Endpoint`, and this file only docs"
 )]
 mod endpoint;
+mod layers;
+mod own_client;
+mod queueing;
 mod retry;
 mod running;
 mod settings;

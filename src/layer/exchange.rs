@@ -147,12 +147,12 @@ impl Exchange {
         };
         let limit = operation.and_then(|operation| tap_limit(operation, form.is_some()));
         let stat = if may_stat(operation, settings) {
-            StatClient::new(settings, parts)
+            StatClient::new(settings, parts, headers)
         } else {
             None
         };
         Box::new(Self {
-            origin: RequestOrigin::of(parts, settings.origin()),
+            origin: RequestOrigin::of(parts, headers, settings.origin()),
             settings: settings.clone(),
             uri: parts.uri.clone(),
             plain: headers::is_plain(&parts.headers),

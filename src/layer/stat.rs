@@ -63,11 +63,15 @@ pub(super) struct StatClient {
 
 impl StatClient {
     /// Returns `None` if no service for stats is set.
-    pub(super) fn new(settings: &Arc<Settings>, parts: &Parts) -> Option<Self> {
+    pub(super) fn new(
+        settings: &Arc<Settings>,
+        parts: &Parts,
+        headers: EndToEnd<'_>,
+    ) -> Option<Self> {
         let service = settings.stat.clone()?;
         // A header that the registry may not see in the client's request must not
         // reach it here either: it could grant more than the client has.
-        let visible = |name| match EndToEnd::of(&parts.headers).single(&name) {
+        let visible = |name| match headers.single(&name) {
             Single::Value(value) => Some(value.clone()),
             Single::Absent | Single::Unclear => None,
         };

@@ -1,7 +1,7 @@
 //! The writer's side of a queue: events that are in memory only.
 
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use tokio::time::Instant;
 
@@ -9,6 +9,7 @@ use super::bounds::Refused;
 use super::entry::{Entry, memory_of};
 use super::numbering::Numbering;
 use super::queue::Queue;
+use super::state::State;
 use super::waiter::Waiter;
 use crate::event::SharedEvent;
 
@@ -43,22 +44,14 @@ impl Queue {
     /// If the queue has a store, the event is in memory only, and comes after everything
     /// that the store has offered.
     pub(crate) fn push<'a>(&self, write: impl Into<Admission<'a>>) -> Result<(), Refused> {
-        let Admission {
-            event,
-            numbering,
-            since,
-        } = write.into();
-        let memory = memory_of(event);
-        let mut state = self.state();
-        state.check_open(memory)?;
+        let write = write.into();
+        let (state, memory) = self.open_for(write)?;
         // Writers that wait come first, even if this smaller event would fit.
         if !state.waiters.is_empty() {
             return Err(Refused::Full);
         }
         state.bounds.check(memory)?;
-        let wakes = state.admit(event.clone(), numbering, since);
-        drop(state);
-        self.wake(wakes);
+        self.admit(state, write);
         Ok(())
     }
 
@@ -69,14 +62,8 @@ impl Queue {
         write: impl Into<Admission<'a>>,
         dropped: &mut Vec<Entry>,
     ) -> Result<(), Refused> {
-        let Admission {
-            event,
-            numbering,
-            since,
-        } = write.into();
-        let memory = memory_of(event);
-        let mut state = self.state();
-        state.check_open(memory)?;
+        let write = write.into();
+        let (mut state, memory) = self.open_for(write)?;
         // Events that the reader has cannot be dropped. If they leave no room, dropping the
         // others would not help.
         if !state.bounds.can_make_room(memory) {
@@ -90,9 +77,7 @@ impl Queue {
             state.window.ends(&oldest);
             dropped.push(oldest);
         }
-        let wakes = state.admit(event.clone(), numbering, since);
-        drop(state);
-        self.wake(wakes);
+        self.admit(state, write);
         Ok(())
     }
 
@@ -105,21 +90,31 @@ impl Queue {
         self: &Arc<Self>,
         write: impl Into<Admission<'a>>,
     ) -> Result<Option<Waiter>, Refused> {
-        let Admission {
-            event,
-            numbering,
-            since,
-        } = write.into();
-        let memory = memory_of(event);
-        let mut state = self.state();
-        state.check_open(memory)?;
+        let write = write.into();
+        let (mut state, memory) = self.open_for(write)?;
         if state.waiters.is_empty() && state.bounds.check(memory).is_ok() {
-            let wakes = state.admit(event.clone(), numbering, since);
-            drop(state);
-            self.wake(wakes);
+            self.admit(state, write);
             return Ok(None);
         }
-        let (ticket, answer) = state.waiters.add(event.clone(), numbering, since);
+        let (ticket, answer) = state
+            .waiters
+            .add(write.event.clone(), write.numbering, write.since);
         Ok(Some(Waiter::new(self.clone(), ticket, answer)))
+    }
+
+    /// Locks the queue for a write, and returns the memory that its event takes. Fails if
+    /// the queue is closed or could never hold the event.
+    fn open_for(&self, write: Admission<'_>) -> Result<(MutexGuard<'_, State>, usize), Refused> {
+        let memory = memory_of(write.event);
+        let state = self.state();
+        state.check_open(memory)?;
+        Ok((state, memory))
+    }
+
+    /// Adds the event to the queue, and wakes the reader after the lock is released.
+    fn admit(&self, mut state: MutexGuard<'_, State>, write: Admission<'_>) {
+        let wakes = state.admit(write.event.clone(), write.numbering, write.since);
+        drop(state);
+        self.wake(wakes);
     }
 }

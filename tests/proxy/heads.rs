@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::certificate::Certificate;
-use crate::serve::HEADERS;
+use crate::serve::REQUEST_HEADERS;
 use crate::stage::*;
 
 /// `admin:guess`
@@ -108,7 +108,7 @@ async fn requests_with_many_headers_pass_up_to_a_bound() {
         Response::new(full(many.to_string()))
     })
     .await;
-    for (many, status) in [(150, 200), (HEADERS, 431)] {
+    for (many, status) in [(150, 200), (REQUEST_HEADERS, 431)] {
         let mut request = get(address, "/v2/");
         for n in 0..many {
             request.headers_mut().append("x-many", n.into());

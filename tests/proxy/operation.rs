@@ -291,28 +291,28 @@ fn wrong_options_are_named() {
         ("--upstream http://r --page=5000", "--page needs HOST:PORT"),
         (
             "--upstream http://r --timeout 0",
-            "--timeout needs a number of seconds, at least 1",
+            "--timeout needs a number of seconds from 1 to 4294967295",
         ),
         (
             "--upstream http://r --timeout 18446744073709551615",
-            "--timeout needs a number of seconds, at least 1 and at most 4294967295",
+            "--timeout needs a number of seconds from 1 to 4294967295",
         ),
-        ("--upstream http://r --tls-cert c", "go together"),
+        ("--upstream http://r --tls-cert c", "must be given together"),
         ("--upstream", "--upstream needs a value"),
         ("--downstream", "no such option: --downstream"),
-        ("--upstream http://r registry", "a value without an option"),
+        ("--upstream http://r registry", "unexpected argument"),
         (
             "--upstream http://r --max-connections 0",
-            "--max-connections needs a number, at least 1, not 0",
+            "--max-connections needs a number of at least 1, not 0",
         ),
         ("--upstream http://r --json=no", "--json takes no value"),
         (
             "--upstream http://r --endpoint http://e --format v3",
-            "--format is one of v2, v1, cloudevents, azure, harbor, imageupdater",
+            "--format must be one of v2, v1, cloudevents, azure, harbor, imageupdater",
         ),
         (
             "--upstream http://r --format v1",
-            "--format is for --endpoint",
+            "--format applies to --endpoint",
         ),
         (
             "--upstream http://r --admin",
@@ -320,11 +320,11 @@ fn wrong_options_are_named() {
         ),
         (
             "--upstream http://r --replicas 0",
-            "--replicas needs a number, at least 1, not 0",
+            "--replicas needs a number of at least 1, not 0",
         ),
         (
             "--upstream http://r --nats nats://a --partitions 70000",
-            "--partitions needs a number, at least 1 and at most 65535, not 70000",
+            "--partitions needs a number from 1 to 65535, not 70000",
         ),
         (
             "--upstream http://r --partitions 4",

@@ -1,4 +1,4 @@
-//! The latest events, for the page: [`Feed`].
+//! The live events of the page: [`Feed`].
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -16,15 +16,16 @@ use tokio::sync::watch;
 use tower_registry_notifications::event::SharedEvent;
 use tower_registry_notifications::sink::{Acceptance, Sink};
 
-/// Events that are kept for a page that is opened later.
+/// The most events that are kept for pages that are opened later.
 const ROWS: usize = 500;
-/// Bytes of their rows.
+/// The most bytes that their rows take.
 const BYTES: usize = 1 << 20;
-/// Bytes of one text in a row. Clients choose names and user agents.
+/// The most bytes of one text in a row. Clients choose names and user agents, so these
+/// may be long.
 const TEXT: usize = 512;
-/// Pages that may be open at the same time.
+/// The most streams that may be open at the same time.
 const STREAMS: usize = 64;
-/// Rows that one page gets at a time.
+/// The most rows that a stream takes from the feed at a time.
 const CHUNK: usize = 64;
 
 /// A sink that keeps the latest events, in bounded memory, and streams them.
@@ -33,10 +34,11 @@ pub(crate) struct Feed(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Tells the ids of this process from those of an earlier one.
+    /// The time of the start in microseconds. Part of each message's id, so that ids of an
+    /// earlier process are recognized.
     start: u128,
     recent: Mutex<Recent>,
-    /// The number of the newest event. Closed when the process ends.
+    /// The number of the newest event, or `None` once the feed is closed.
     newest: watch::Sender<Option<u64>>,
     streams: AtomicUsize,
 }
@@ -63,8 +65,8 @@ impl Feed {
         self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the rows after the event `after`, as many as go into one chunk,
-    /// and how many in between are gone.
+    /// Returns up to [`CHUNK`] rows that follow event number `after`, and how many events
+    /// between `after` and the first row were dropped.
     fn after(&self, after: u64) -> (Vec<(u64, Arc<str>)>, u64) {
         let recent = self.recent();
         let first = recent.rows.front().map_or(after + 1, |row| row.0);
@@ -74,19 +76,19 @@ impl Feed {
         (rows.cloned().collect(), gap)
     }
 
-    /// Streams the latest events and all that follow. A page that was connected
-    /// before goes on after the last event that it got.
+    /// Streams the latest events and all that follow. With a `Last-Event-ID`, which browsers
+    /// send when they reconnect, the stream continues after that event.
     pub(crate) fn stream(&self, headers: &HeaderMap) -> Response {
         let Some(slot) = Slot::take(self) else {
             let message = "too many pages are open";
-            // The connection is one of a bounded number, too.
+            // Connections are limited too, so do not keep this one.
             let close = [(CONNECTION, "close")];
             return (StatusCode::SERVICE_UNAVAILABLE, close, message).into_response();
         };
         let after = headers.get("last-event-id").and_then(|id| {
             let (start, number) = id.to_str().ok()?.split_once('-')?;
             let number = number.parse().ok()?;
-            // Clients may send any number.
+            // Clients may send any number, so one beyond the newest event is ignored.
             let is_ours = start.parse() == Ok(self.0.start) && number <= self.recent().last;
             is_ours.then_some(number)
         });
@@ -103,7 +105,7 @@ impl Feed {
         let reader = Reader {
             newest: self.0.newest.subscribe(),
             feed: self.clone(),
-            // Whoever was never connected misses nothing.
+            // A page that connects for the first time has missed nothing.
             tells_gaps: after.is_some(),
             after: after.unwrap_or_default(),
             chunk: VecDeque::new(),
@@ -139,14 +141,14 @@ impl Sink for Feed {
         Acceptance::accepted()
     }
 
-    /// Ends all streams, so that the server can end.
+    /// Ends all streams, so that the server can shut down.
     fn close(&self) {
         self.0.newest.send_replace(None);
     }
 }
 
-/// Where one page is in the feed. It keeps no events of its own, so that a page
-/// which does not read costs nothing but its connection.
+/// The position of one stream in the feed. It holds at most one chunk of rows, which the
+/// feed shares, so that a client that does not read costs little more than its connection.
 struct Reader {
     feed: Feed,
     newest: watch::Receiver<Option<u64>>,
@@ -157,7 +159,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next message; `None` when the process ends.
+    /// Returns the next message, or `None` once the feed is closed.
     async fn next(&mut self) -> Option<Message> {
         loop {
             if let Some((number, row)) = self.chunk.pop_front() {
@@ -183,14 +185,14 @@ impl Reader {
     }
 }
 
-/// One of the streams that may be open.
+/// A permit for one open stream, which is returned when it is dropped.
 struct Slot(Feed);
 
 impl Slot {
     fn take(feed: &Feed) -> Option<Self> {
         let slot = Self(feed.clone());
         let open = feed.0.streams.fetch_add(1, Ordering::Relaxed);
-        // Dropped if there are too many, which takes it back.
+        // If there are too many, the permit is dropped here and so returned.
         (open < STREAMS).then_some(slot)
     }
 }
@@ -201,7 +203,7 @@ impl Drop for Slot {
     }
 }
 
-/// What the page shows of an event.
+/// Returns what the page shows of an event.
 pub(crate) fn row(event: &SharedEvent) -> Value {
     let event_kind = event.kind();
     let event = event.to_event();
@@ -229,7 +231,7 @@ fn rfc3339(time: SystemTime) -> String {
     chrono::DateTime::<chrono::Utc>::from(time).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
-/// The beginning of a text.
+/// Returns `text`, cut after [`TEXT`] bytes.
 fn short(text: &str) -> String {
     if text.len() <= TEXT {
         return text.to_owned();

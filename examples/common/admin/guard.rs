@@ -1,4 +1,4 @@
-//! Who may see the page, and who may change something: [`Guard`].
+//! Protects the page from other sites in the operator's browser: [`Guard`].
 
 use std::net::IpAddr;
 
@@ -17,30 +17,34 @@ const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const ADMIN: HeaderName = HeaderName::from_static("x-notifications-admin");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// Protects the page against other sites that the same browser has open.
+/// Protects the page from other sites that are open in the same browser.
 ///
-/// Nobody logs in here: whoever reaches the address may look, and with `--admin`
-/// act. A browser on that network reaches it too, whatever site it shows.
+/// There is no login: anyone who can reach the address may read the page and, with
+/// `--admin`, make changes. The operator's browser can reach it, so any site that the
+/// browser shows could try the following attacks:
 ///
-/// - DNS rebinding: a site can let its own name resolve to this address and then
-///   counts as the same origin. Its requests still carry its name. So only IP
-///   addresses, `localhost` and the name in `--page` are served.
-/// - Cross-site requests: a change needs a header that a browser sends to another
-///   origin only after asking, which is never allowed here. Where the browser says
-///   from which site or origin a request comes, it must be this one.
-/// - Another site cannot read what it asks for, but could hold all streams of events
-///   open, or time the responses: it may only link to the page.
+/// - DNS rebinding: a site lets its own name resolve to this address, and then counts as
+///   the same origin. Its requests still carry that name in `Host`, so only IP addresses,
+///   `localhost` and the name in `--page` are served.
+/// - Cross-site changes: every change needs a custom header, which a browser sends to
+///   another origin only after a preflight request, and those are never allowed here. If
+///   `Sec-Fetch-Site` or `Origin` is present, it must name this origin.
+/// - Cross-site reads: the browser hides the response, but the other site could occupy all
+///   streams of events, or measure how long responses take. It may therefore only link to
+///   the page.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     /// Whether changes are allowed.
     pub(crate) writable: bool,
-    /// A name that the page is served under.
+    /// The host name of `--page`, under which the page is served as well.
     pub(crate) name: Option<String>,
+    /// The `Content-Security-Policy` of all responses.
     pub(crate) policy: HeaderValue,
 }
 
 impl Guard {
-    /// Why a request is refused, if it is.
+    /// Returns the status and message of a request that is refused, or `None` if it is
+    /// allowed.
     fn refusal(&self, request: &Request) -> Option<(StatusCode, String)> {
         let Some(host) = host(request) else {
             let message = "the request names no host, or several";
@@ -55,7 +59,7 @@ impl Guard {
         }
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             if is_of_another_site(request.headers()) {
-                let message = "refused: another site asks for it";
+                let message = "refused: the request comes from another site";
                 return Some((StatusCode::FORBIDDEN, message.into()));
             }
             return None;
@@ -66,7 +70,7 @@ impl Guard {
         }
         if !is_same_origin(request.headers(), &host) {
             let message =
-                "refused: a change needs the header x-notifications-admin: 1, from no other site";
+                "refused: changes need the header x-notifications-admin: 1 and the same origin";
             return Some((StatusCode::FORBIDDEN, message.into()));
         }
         None
@@ -94,7 +98,7 @@ impl Guard {
     }
 }
 
-/// The host that a request is for, if it names exactly one.
+/// Returns the host of a request, or `None` if it names none or several.
 fn host(request: &Request) -> Option<Authority> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let stated = match (hosts.next(), hosts.next()) {
@@ -102,13 +106,13 @@ fn host(request: &Request) -> Option<Authority> {
         (None, _) => None,
         (Some(_), Some(_)) => return None,
     };
-    // HTTP/2 has it in the URL.
+    // In HTTP/2 it is part of the URL.
     let host = stated.or_else(|| request.uri().authority().cloned())?;
     (!host.as_str().contains('@')).then_some(host)
 }
 
-/// Whether a script or an element of another site wants it, as browsers say. A link
-/// that somebody follows does not count.
+/// Whether the browser says that a script or element of another site made the request. A
+/// link that the user followed does not count.
 fn is_of_another_site(headers: &HeaderMap) -> bool {
     let is = |name: &HeaderName, value: &str| headers.get_all(name).iter().any(|it| it == value);
     let another = is(&SITE, "cross-site") || is(&SITE, "same-site");
@@ -119,14 +123,14 @@ fn is_same_origin(headers: &HeaderMap, host: &Authority) -> bool {
     let mut sites = headers.get_all(SITE).iter();
     let mut origins = headers.get_all(ORIGIN).iter();
     let is_host = |origin: &HeaderValue| {
-        // `https` where a proxy before this server speaks TLS.
+        // `https` if a proxy in front of this server terminates TLS.
         let ours = |scheme: &str| origin == &format!("{scheme}://{host}");
         ours("http") || ours("https")
     };
     headers.contains_key(ADMIN) && sites.all(|site| site == "same-origin") && origins.all(is_host)
 }
 
-/// The middleware around everything but `/metrics`.
+/// Middleware that applies the guard. It is around everything but `/metrics`.
 pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let mut response = match guard.refusal(&request) {
         Some((status, message)) => (status, message).into_response(),

@@ -1,4 +1,4 @@
-//! The dead letters of a journal, for the page: [`JournalLetters`].
+//! The dead letters of a journal on the page: [`JournalLetters`].
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::causes::with_causes;
 #[derive(Clone, Debug)]
 pub(crate) struct JournalLetters {
     journal: Journal,
-    /// Letters are read before they are sent: two requests at a time would both send
-    /// the same one.
+    /// Held while letters are sent again. They are read before they are sent, so two
+    /// concurrent requests would send the same letter twice.
     sending: Arc<Mutex<()>>,
 }
 
 impl JournalLetters {
-    /// `None` if the notifier has no journal.
+    /// Returns `None` if the notifier has no journal.
     pub(super) fn of(notifier: &Notifier) -> Option<Self> {
         Some(Self {
             journal: notifier.journal()?.clone(),
@@ -48,7 +48,13 @@ impl JournalLetters {
         })
     }
 
-    /// Letters of endpoints that are not configured stay.
+    /// Sends letters again and returns their number. Letters of endpoints that are not
+    /// configured stay in the journal.
+    ///
+    /// # Errors
+    ///
+    /// If the journal fails, or if the only matching letters are those of an endpoint that is
+    /// not configured.
     pub(super) async fn send_again(
         &self,
         notifier: &Notifier,
@@ -84,7 +90,7 @@ impl JournalLetters {
         .await
     }
 
-    /// Runs what waits for the disk where it holds up nothing else.
+    /// Runs `run`, which waits for the disk, on a thread for blocking work.
     async fn blocking<R: Send + 'static>(
         &self,
         run: impl FnOnce(&Journal) -> Result<R, String> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Dead letters for the page: those of a journal, or [`Letters`] in memory.
+//! The dead letters of the page: in a journal, or in memory ([`Letters`]).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,32 +11,32 @@ use tower_registry_notifications::sink::{Acceptance, SinkError};
 use super::feed;
 use super::journal::JournalLetters;
 
-/// Letters that are kept in memory. What comes beyond is lost, which is counted and
-/// logged.
+/// The most letters that are kept in memory. Further letters are lost, which is counted
+/// and logged.
 const KEPT: usize = 500;
-/// Letters that the page shows: the oldest.
+/// The most letters that the page shows. They are the oldest.
 pub(super) const SHOWN: usize = 500;
 
-/// Which letters are meant.
+/// Selects letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     All,
+    /// The letter with this id.
     One(u64),
 }
 
 /// What the page shows of the letters.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
-    /// At most [`SHOWN`], the oldest first, so that a row stays where it is when others
-    /// come.
+    /// At most [`SHOWN`], the oldest first, so that rows do not move when letters are added.
     pub(super) letters: Vec<Value>,
-    /// How many there are.
+    /// Number of all letters.
     pub(super) total: u64,
-    /// Why some are missing.
+    /// Why letters are missing from the list.
     pub(super) error: Option<String>,
 }
 
-/// Where the dead letters of a notifier are.
+/// The place where a notifier's dead letters are kept.
 #[derive(Clone, Debug)]
 pub(super) enum Store {
     Memory(Letters),
@@ -51,7 +51,7 @@ impl Store {
         }
     }
 
-    /// Gives letters back to their endpoints. Returns how many that were.
+    /// Sends letters to their endpoints again. Returns their number.
     pub(super) async fn send_again(
         &self,
         notifier: &Notifier,
@@ -63,7 +63,7 @@ impl Store {
         }
     }
 
-    /// Removes letters. Returns how many there were.
+    /// Removes letters. Returns their number.
     pub(super) async fn purge(&self, which: Which) -> Result<u64, String> {
         match self {
             Self::Memory(letters) => Ok(letters.purge(which)),
@@ -72,7 +72,8 @@ impl Store {
     }
 }
 
-/// What the page shows of one letter. The letter's own JSON has the event whole.
+/// Returns what the page shows of one letter: unlike the letter's own JSON, a short form of
+/// the event.
 pub(super) fn row(id: u64, letter: &DeadLetter) -> Value {
     json!({
         "id": id,
@@ -85,7 +86,7 @@ pub(super) fn row(id: u64, letter: &DeadLetter) -> Value {
     })
 }
 
-/// Keeps the dead letters of endpoints that name no other place for them.
+/// Keeps dead letters in memory, of endpoints without a dead-letter sink of their own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Letters(Arc<Mutex<Kept>>);
 
@@ -134,11 +135,11 @@ impl Letters {
         Ok(sent)
     }
 
-    /// Returns false if there is no letter with this id.
+    /// Sends one letter again. Returns `false` if there is none with this id.
     ///
-    /// The letter is taken out first, so that two requests do not send it twice,
-    /// and put back if the endpoint does not take it. A letter that the
-    /// endpoint's queue refused has come back as a new one by then.
+    /// The letter is removed first, so that concurrent requests do not send it twice. It is
+    /// put back if the endpoint does not exist or cannot carry the event. If the endpoint's
+    /// queue refused the event, it has become a new dead letter already.
     async fn send_one_again(&self, notifier: &Notifier, id: u64) -> Result<bool, SinkError> {
         let Some(letter) = self.kept().letters.remove(&id) else {
             return Ok(false);
@@ -157,7 +158,7 @@ impl Letters {
 
 impl DeadLetterSink for Letters {
     fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance {
-        // This memory ends with the process: it keeps nothing from a shutdown.
+        // The process is about to end and this memory with it, so do not claim to keep it.
         if letter.reason == Reason::Shutdown {
             return Acceptance::failed(SinkError::closed());
         }

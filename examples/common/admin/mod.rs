@@ -1,7 +1,7 @@
-//! What operators look at: a page for people, `/metrics` for Prometheus, and the
-//! status as JSON under `/debug/notifications`.
+//! The operator's view: a page for browsers, `/metrics` for Prometheus, and the status as
+//! JSON under `/debug/notifications`.
 
-#![allow(dead_code, reason = "not everybody uses all of it")]
+#![allow(dead_code, reason = "no example uses all of it")]
 
 mod feed;
 mod guard;
@@ -37,33 +37,33 @@ use self::guard::Guard;
 use self::journal::JournalLetters;
 use self::letters::{Letters, Store, Which};
 
-/// The whole page: nothing else is loaded.
+/// The page with its script and style. Browsers load nothing else.
 const PAGE: &str = include_str!("page.html");
 
-/// How often the recorder folds what it has seen of distributions, so that
-/// they do not grow where nobody scrapes.
+/// How often the recorder aggregates histogram samples, so that they do not pile up if
+/// nothing scrapes `/metrics`.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Buckets of durations: deliveries take milliseconds, and events may wait for
+/// Buckets of durations, in seconds. Deliveries take milliseconds, and events may wait for
 /// hours while a receiver is down.
 const SECONDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0,
 ];
-/// Buckets of batches.
+/// Buckets of batch sizes, in events.
 const EVENTS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1000.0];
 
-/// Collects what is to be served.
+/// Collects what the page and `/metrics` show.
 #[derive(Clone)]
 pub(crate) struct Admin {
     metrics: PrometheusHandle,
     feed: Feed,
-    /// Whether the feed gets events.
+    /// Whether the feed receives events. The worker has none.
     sees_events: bool,
     letters: Letters,
     sections: Vec<Section>,
 }
 
-/// A part of the status that is not the notifier's, by its name.
+/// A named part of the status that does not come from the notifier.
 #[derive(Clone)]
 pub(crate) struct Section {
     name: &'static str,
@@ -87,13 +87,17 @@ impl fmt::Debug for Section {
 }
 
 impl Admin {
-    /// Keeps all metrics of the process from now on: to be called before the
-    /// notifier is built, whose counters go to the recorder that is there then.
+    /// Installs a recorder for all metrics of the process. Call this before the notifier is
+    /// built: its counters are registered with the recorder that is installed at that time.
+    ///
+    /// # Errors
+    ///
+    /// If another recorder is installed already.
     pub(crate) fn new() -> Result<Self, BuildError> {
         record().map(Self::of)
     }
 
-    /// The same with a recorder that is installed already.
+    /// Uses a recorder that is installed already.
     pub(crate) fn of(metrics: PrometheusHandle) -> Self {
         Self {
             metrics,
@@ -104,28 +108,30 @@ impl Admin {
         }
     }
 
-    /// Lets the page see the events of a notifier, and its dead letters as
-    /// [`keep_letters`](Self::keep_letters) does.
+    /// Adds the page to a notifier's sinks, and shows its dead letters like
+    /// [`keep_letters`](Self::keep_letters).
     pub(crate) fn watch(&mut self, notifier: NotifierBuilder) -> NotifierBuilder {
         self.sees_events = true;
         self.keep_letters(notifier.sink(self.feed.clone()))
     }
 
-    /// Lets the page see the dead letters of endpoints that name no place for them: a
-    /// journal keeps those, and otherwise the memory of this process.
+    /// Shows the dead letters of endpoints without a dead-letter sink of their own. They are
+    /// kept in the journal if there is one, and otherwise in memory.
     pub(crate) fn keep_letters(&self, notifier: NotifierBuilder) -> NotifierBuilder {
         notifier.dead_letters(self.letters.clone())
     }
 
-    /// Shows one more part of the status.
+    /// Adds a section to the status.
     pub(crate) fn show(&mut self, section: Section) {
         self.sections.push(section);
     }
 
-    /// Serves until the task is aborted. Nothing here shows secrets, but who
-    /// pushes what is nobody's business either: listen on an address of your own
-    /// network. `name` is a host name, other than `localhost`, that browsers may
-    /// use. Only if it is `writable`, dead letters can be sent again and purged.
+    /// Serves until the task is aborted.
+    ///
+    /// The page shows no secrets, but it shows who pushes and pulls what. Listen on an
+    /// address that only operators can reach. `name` is a host name, besides `localhost`,
+    /// under which browsers may open the page. Dead letters can be sent again and purged
+    /// only if `writable` is true.
     pub(crate) fn serve(
         self,
         listener: TcpListener,
@@ -166,14 +172,19 @@ impl Admin {
             .route("/admin/endpoints/{name}/enable", post(enable))
             .with_state(shared)
             .layer(axum::middleware::from_fn_with_state(guard, guard::guard))
-            // Scraped under any name: it does not say who pushes what.
+            // Not guarded, because scrapers use any host name, and metrics do not say who
+            // pushes what.
             .route("/metrics", get(metrics))
     }
 }
 
-/// Installs a recorder of all metrics of the process.
+/// Installs a recorder for all metrics of the process.
+///
+/// # Errors
+///
+/// If another recorder is installed already.
 pub(crate) fn record() -> Result<PrometheusHandle, BuildError> {
-    // Without buckets they would be summaries, which do not add up.
+    // Without buckets, these would be summaries, which cannot be aggregated across nodes.
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_events".into()), &EVENTS)?
@@ -189,8 +200,8 @@ pub(crate) fn record() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Allows the page's own script and style, by their hashes, and nothing else: no
-/// script in an attribute, and no text that becomes HTML (trusted types).
+/// Returns a Content-Security-Policy that allows the page's own script and style, by their
+/// hashes, and nothing else: no inline handlers, and no HTML made of strings (trusted types).
 fn policy() -> HeaderValue {
     let hash = |tag: &str| {
         let (_, rest) = PAGE.split_once(&format!("<{tag}>")).unwrap_or_default();
@@ -204,7 +215,7 @@ fn policy() -> HeaderValue {
         hash("script"),
         hash("style"),
     );
-    // Base64 and fixed words are always valid; a page without a policy must not be.
+    // Base64 and fixed words are always valid. If they were not, nothing would be allowed.
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
@@ -216,7 +227,7 @@ struct Shared {
     writable: bool,
 }
 
-/// The status of the notifier, with the other sections.
+/// Returns the status of the notifier and the other sections.
 async fn status(State(shared): State<Shared>) -> Response {
     let sections = shared.admin.sections.iter();
     Json(Status {
@@ -237,12 +248,12 @@ struct Status {
 async fn events(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     match shared.admin.sees_events {
         true => shared.admin.feed.stream(&headers),
-        // Browsers do not ask again after this status.
+        // After this status, browsers do not reconnect.
         false => StatusCode::NO_CONTENT.into_response(),
     }
 }
 
-/// The dead letters, and what this page can do.
+/// Returns the dead letters, and whether they can be sent again and purged.
 async fn letters_shown(State(shared): State<Shared>) -> Json<Value> {
     let shown = shared.letters.shown().await;
     Json(json!({
@@ -264,7 +275,7 @@ async fn one_letter(
     }
 }
 
-/// Does it with all letters that are there now.
+/// Sends or purges all letters that exist now.
 async fn all_letters(State(shared): State<Shared>, Path(what): Path<String>) -> Response {
     response(shared.act(Which::All, &what).await)
 }
@@ -276,7 +287,8 @@ async fn enable(State(shared): State<Shared>, Path(name): Path<String>) -> Respo
     }
 }
 
-/// What has come of it; `None` if there is no such action.
+/// Turns the result of an action into a response. `None` means that there is no such
+/// action.
 fn response(acted: Option<Result<u64, String>>) -> Response {
     match acted {
         Some(Ok(_)) => StatusCode::NO_CONTENT.into_response(),
@@ -286,8 +298,8 @@ fn response(acted: Option<Result<u64, String>>) -> Response {
 }
 
 impl Shared {
-    /// Returns how many letters it was done with, or `None` if there is no such
-    /// action.
+    /// Sends letters again or purges them, and returns their number. Returns `None` if `what`
+    /// is neither `send` nor `purge`.
     async fn act(&self, which: Which, what: &str) -> Option<Result<u64, String>> {
         match what {
             "send" => {

@@ -1,4 +1,4 @@
-//! Takes the place of the journal's letters without the feature: there are none.
+//! Replaces `journal.rs` without the feature `journal`: there is never a journal.
 
 use std::convert::Infallible;
 

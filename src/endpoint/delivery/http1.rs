@@ -27,8 +27,6 @@ use super::status_line::{StatusLine, Watched};
 /// The largest head of a response, in bytes. A larger one is an error. Most servers
 /// allow an eighth of this.
 pub(super) const HEAD: usize = 64 << 10;
-/// The largest number of header fields of a response. More are an error.
-const HEADER_FIELDS: usize = 1_000;
 
 /// A connection that no other task polls. Dropping it closes it.
 pub(super) struct Held<T>
@@ -66,7 +64,9 @@ where
         let is_proxied = stream.inner().is_proxied();
         let (sender, connection) = Builder::new()
             .max_buf_size(HEAD)
-            .max_headers(HEADER_FIELDS)
+            // No `max_headers`: for any limit but its default of 100 fields, hyper
+            // allocates room for all of them for each response. Of a head with more
+            // fields the status is read nevertheless.
             // As Go writes them: some receivers look for a header in this case only.
             .title_case_headers(true)
             // The status decides, whatever else the head says.

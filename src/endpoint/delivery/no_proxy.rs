@@ -1,21 +1,23 @@
-//! Which receivers are reached without a proxy: [`NoProxy`].
+//! Hosts that are reached without a proxy: [`NoProxy`].
 
 use std::net::IpAddr;
 
 use crate::networks::Networks;
 
-/// The value of `NO_PROXY`, read as Go's `golang.org/x/net/http/httpproxy` reads it.
+/// The value of `NO_PROXY`, parsed like in Go's `golang.org/x/net/http/httpproxy`.
+///
+/// Entries are separated by commas and compared without regard to case.
 ///
 /// | entry | matches |
 /// | --- | --- |
 /// | `*` | every host |
 /// | `10.0.0.0/8`, `fd00::/8` | the addresses of a network |
-/// | `192.0.2.1`, `[::1]:8443` | an address, with a port only on that port |
-/// | `example.com`, `example.com:8080` | a name and all names below it |
-/// | `.example.com`, `*.example.com` | only the names below it |
+/// | `192.0.2.1`, `[::1]:8443` | an address, on all ports or one |
+/// | `example.com`, `example.com:8080` | a name and its subdomains, on all ports or one |
+/// | `.example.com`, `*.example.com` | only the subdomains |
 ///
-/// The matcher of hyper-util follows curl, which knows no ports and matches
-/// `example.com` by `.example.com`.
+/// The matcher of hyper-util follows curl: it does not support ports, and `.example.com`
+/// also matches `example.com`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct NoProxy {
     all: bool,
@@ -25,14 +27,14 @@ pub(super) struct NoProxy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     host: Host,
-    /// `None` is every port.
+    /// `None` matches every port.
     port: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
     Network(Networks),
-    /// A name in lower case, and whether it matches itself or only what is below it.
+    /// A name in lower case, and whether it matches the name itself or only its subdomains.
     Domain(String, bool),
 }
 
@@ -49,13 +51,13 @@ impl NoProxy {
         parsed
     }
 
-    /// Whether a host (of a URL, so an address of IPv6 is in brackets) is reached
-    /// without a proxy.
+    /// Whether `host` is reached without a proxy. As in a URL, IPv6 addresses are in
+    /// brackets.
     pub(super) fn matches(&self, host: &str, port: u16) -> bool {
         let host = host.to_lowercase();
         let address = bare(&host).parse::<IpAddr>().ok();
-        // Never through a proxy, whatever the list says: a proxy would take these
-        // for its own.
+        // Never through a proxy, whatever the list says: to a proxy, these mean the
+        // proxy's own machine.
         let is_loopback = address.is_some_and(|it| it.to_canonical().is_loopback());
         if is_loopback || matches!(&*host, "localhost" | "localhost.") || self.all {
             return true;
@@ -68,7 +70,7 @@ impl NoProxy {
 }
 
 impl Entry {
-    /// `None` if there is no host in it.
+    /// Returns `None` if the entry has no host.
     fn parse(text: &str) -> Option<Self> {
         if let Ok(network) = Networks::parse("", [text]) {
             return Some(Self {
@@ -76,7 +78,7 @@ impl Entry {
                 port: None,
             });
         }
-        // A host with several colons is an address of IPv6 without a port.
+        // Several colons without brackets are an IPv6 address without a port.
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
             _ => (text, None),

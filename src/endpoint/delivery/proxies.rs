@@ -1,4 +1,4 @@
-//! The proxies that deliveries go through: [`Proxies`].
+//! HTTP and SOCKS proxies between endpoints and receivers: [`Proxies`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,43 +20,48 @@ use super::no_proxy::NoProxy;
 use super::proxy_url::canonical;
 use super::tls;
 
-/// A connection to a receiver or to a proxy; the latter may be over TLS itself.
+/// A connection to a receiver or to a proxy. The connection to a proxy may be over TLS.
 pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
-/// A connection on which a receiver can be reached.
+/// An open connection to a receiver, directly or through a proxy.
 pub(super) struct Route {
     pub(super) stream: Stream,
-    /// Whether a proxy reads the requests and passes them on, so that they need the
-    /// whole URL. Not so in a tunnel.
+    /// Whether a proxy forwards each request, so that the request line must contain the
+    /// whole URL. `false` for a tunnel and for SOCKS.
     pub(super) is_proxied: bool,
 }
 
-/// The proxies that `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` name, in either case.
-/// They mean what they mean to Go's `net/http`, which the reference delivers with.
+/// The proxies from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. The upper-case name takes
+/// precedence over the lower-case one.
+///
+/// The variables are interpreted like in Go's `net/http`, which the reference uses for its
+/// deliveries. Without proxies, all requests go directly to the receiver.
 #[derive(Clone, Default)]
 pub(super) struct Proxies(Option<Arc<Variables>>);
 
 struct Variables {
     proxies: Matcher,
-    /// The schemes of receivers whose proxy is not a URL that can be used.
+    /// The schemes of receivers whose proxy has an invalid URL.
     unusable: Vec<Scheme>,
+    /// Receivers that are reached without a proxy.
     direct: NoProxy,
 }
 
 impl Proxies {
-    /// The proxies of the process's environment.
+    /// Reads the proxies from the environment of the process.
     pub(super) fn from_env() -> Self {
         Self::read(|name| std::env::var(name).ok())
     }
 
-    /// The proxies that the variables name.
+    /// Reads the proxies from `variable`, which returns the value of a variable by its name.
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let either = |upper: &str| {
             let value = variable(upper).or_else(|| variable(&upper.to_lowercase()));
             value.unwrap_or_default()
         };
-        // A process of CGI has the header `Proxy` of its client in HTTP_PROXY.
+        // In a CGI process, HTTP_PROXY is the `Proxy` header of the client ("httpoxy"), so
+        // it must not decide where deliveries go.
         let http = match variable("REQUEST_METHOD") {
             Some(_) => String::new(),
             None => either("HTTP_PROXY"),
@@ -81,13 +86,14 @@ impl Proxies {
         })))
     }
 
-    /// The proxy for a URL. Always `None` for this machine.
+    /// Returns the proxy for `url`, or `None` if it is reached directly. Loopback addresses
+    /// and `localhost` are always reached directly.
     pub(super) fn intercept(&self, url: &Uri) -> Option<Proxy> {
         self.of(url)?.proxies.intercept(url).map(Proxy)
     }
 
-    /// The variable that should name the proxy for a URL, if its value is none that can
-    /// be used. Go delivers past such a proxy, which the operator would not notice.
+    /// Returns the name of the variable for `url` if its value is not a valid proxy. Go
+    /// ignores such a value and delivers directly, which the operator would not notice.
     pub(super) fn unusable(&self, url: &Uri) -> Option<&'static str> {
         let scheme = url.scheme()?;
         let is_unusable = self.of(url)?.unusable.contains(scheme);
@@ -95,7 +101,7 @@ impl Proxies {
         is_unusable.then_some(if is_tls { "HTTPS_PROXY" } else { "HTTP_PROXY" })
     }
 
-    /// The variables, unless a URL is reached without a proxy.
+    /// Returns the variables, or `None` if `url` is reached without a proxy.
     fn of(&self, url: &Uri) -> Option<&Variables> {
         let variables = self.0.as_deref()?;
         let is_tls = url.scheme() == Some(&Scheme::HTTPS);
@@ -104,9 +110,10 @@ impl Proxies {
         (!is_direct).then_some(variables)
     }
 
-    /// The headers that the proxy needs in each request that it passes on for this URL.
+    /// Returns the `Proxy-Authorization` of each request for `url`, if the proxy forwards
+    /// requests and has credentials.
     pub(super) fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
-        // The request for a tunnel has it already.
+        // For a tunnel, the CONNECT request has it already.
         let proxy = self.intercept(url).filter(|it| it.passes_on(url))?;
         proxy.0.basic_auth().cloned()
     }
@@ -135,23 +142,24 @@ impl Proxy {
         matches!(self.url().scheme_str(), Some("socks5" | "socks5h"))
     }
 
-    /// Whether requests for this URL are read by the proxy.
+    /// Whether the proxy reads and forwards the requests for `url`, instead of opening a
+    /// tunnel.
     fn passes_on(&self, url: &Uri) -> bool {
         !self.is_socks() && url.scheme() != Some(&Scheme::HTTPS)
     }
 
-    /// Host and port, without credentials.
+    /// Returns host and port, without credentials.
     fn shown(&self) -> String {
         let authority = self.url().authority();
         authority.map(ToString::to_string).unwrap_or_default()
     }
 }
 
-/// Connects to receivers, through a proxy where the environment names one.
+/// Returns a service that connects to receivers, through a proxy where `proxies` has one.
 ///
-/// `tcp` checks the addresses that it connects to, so with a proxy it checks that of
-/// the proxy. A receiver's address that stands in the URL itself is checked in either
-/// case. `tls` is for proxies that are reached over TLS.
+/// `tcp` checks the address that it connects to, which is the proxy's if there is a proxy.
+/// A URL whose host is an IP address is checked in both cases. `tls` is used for the
+/// connection to `https` proxies.
 pub(super) fn routed<C>(
     tcp: C,
     proxies: Proxies,
@@ -183,7 +191,7 @@ where
     })
 }
 
-/// A connection on which `url` can be reached.
+/// Opens a connection to the host of `url` through `proxy`.
 async fn through<C>(
     tcp: C,
     tls: Option<TlsConnector>,
@@ -213,7 +221,7 @@ where
     Ok(stream.into_inner())
 }
 
-/// A connection to the proxy itself.
+/// Connects to the proxy itself.
 async fn hop<C>(tcp: C, tls: Option<TlsConnector>, proxy: Uri) -> Result<TokioIo<Stream>, BoxError>
 where
     C: Service<Uri, Response = TokioIo<TcpStream>, Error = BoxError>,
@@ -240,8 +248,8 @@ fn with_port(url: &Uri, port: u16) -> Result<Uri, BoxError> {
     }
 }
 
-/// What went wrong on the way to or at a proxy: an operator who did not know of the
-/// variable must see the proxy's name.
+/// An error of a connection through a proxy. It names the proxy, because the operator may
+/// not know that the variable is set.
 #[derive(Debug)]
 struct ThroughProxy {
     proxy: String,
@@ -272,7 +280,7 @@ mod tests {
         Proxies::read(value)
     }
 
-    /// The proxy for a URL, and what is said to it in each request.
+    /// Returns the proxy for a URL, and the `Proxy-Authorization` of each request.
     fn found(variables: &[(&str, &str)], url: &str) -> Option<(String, Option<String>)> {
         let (proxies, url) = (proxies(variables), url.parse().unwrap());
         let authorization = proxies.authorization(&url);
@@ -355,7 +363,7 @@ mod tests {
                 RECEIVER,
                 Some(("http://p:1/".into(), Some("Basic bWU6aHVAc2g=".into()))),
             ),
-            // It goes with the request for a tunnel, and to SOCKS in its own way.
+            // A tunnel gets them with CONNECT, and SOCKS in its handshake.
             (
                 &[("HTTPS_PROXY", "http://me:hush@p")],
                 "https://r",

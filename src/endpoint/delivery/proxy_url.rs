@@ -1,15 +1,16 @@
-//! The URL of a proxy, as the environment writes it: [`canonical`].
+//! Parses the URL of a proxy from an environment variable: [`canonical`].
 
 use http::uri::Authority;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use crate::redact::split_user_info;
 
-/// Returns the URL of a proxy in one form: with a scheme, in lower case, and with user
-/// and password percent-encoded, so that no `@` in them can be taken for their end.
+/// Returns the URL of a proxy in canonical form: the scheme in lower case, and user and
+/// password percent-encoded, so that an `@` in a password does not end the user info.
 ///
-/// As in Go, `http` is the scheme if there is none, and the path does not count. `None`
-/// if the text is no URL of a proxy that can be used.
+/// As in Go, the scheme defaults to `http`, and path, query and fragment are dropped.
+/// Returns `None` if the host or port is invalid, or if the scheme is not `http`, `https`,
+/// `socks5` or `socks5h`.
 pub(super) fn canonical(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let scheme = scheme.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! Trusts a receiver's own certificate: [`verifier`].
+//! Trusts a receiver's certificate itself, instead of its issuer: [`verifier`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,17 +10,18 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Returns a verifier that trusts `roots`, and in addition a server that shows one
-/// of the `own` certificates itself.
+/// Returns a verifier that trusts `roots`, and also any server whose own certificate is
+/// one of `own`.
 ///
-/// `openssl req -x509` makes certificates that say they are an authority. WebPKI
-/// accepts what such a certificate has signed, but not the certificate as that of
-/// a server. Nor does it accept a listed certificate whose issuer is not listed.
-/// Whoever lists either trusts its key with more than that, and Go accepts both.
+/// By default, `openssl req -x509` makes certificate authorities. WebPKI accepts the
+/// certificates that such an authority signs, but not the authority's certificate as that
+/// of a server. It also rejects a configured certificate whose issuer is not configured.
+/// Accepting both is safe: an operator who configures a certificate as a root trusts its
+/// key to sign for any name. Go accepts both.
 ///
 /// # Errors
 ///
-/// When there are no roots.
+/// If `roots` is empty.
 pub(super) fn verifier(
     roots: RootCertStore,
     own: Vec<CertificateDer<'static>>,
@@ -32,6 +33,7 @@ pub(super) fn verifier(
 
 struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,
+    /// Certificates of servers that are trusted without their issuer.
     own: Vec<CertificateDer<'static>>,
 }
 
@@ -62,15 +64,15 @@ impl ServerCertVerifier for Verifier {
         if verified.is_ok() || !self.own.contains(end_entity) {
             return verified;
         }
-        // Once more without the other certificates that the server has shown, so that
-        // their faults do not matter. WebPKI checks the validity period before it reports
-        // what is left out of account here, and the name after it. That the server has
-        // the key is checked in either case.
+        // Verify again without intermediates, so that an invalid one does not matter.
+        // WebPKI checks the validity period before the errors that are ignored here, and
+        // the name after them, so the name is checked below. rustls checks in any case
+        // that the server has the private key.
         let alone =
             self.webpki
                 .verify_server_cert(end_entity, &[], server_name, ocsp_response, now);
         match alone {
-            Err(error) if is_of_trust(&error) => {
+            Err(error) if is_untrusted_issuer(&error) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
@@ -103,10 +105,10 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether a certificate was refused only because nobody vouches for it: it says that it
-/// is an authority itself, its issuer is unknown, or an authority has the name of its
-/// issuer and another key.
-fn is_of_trust(error: &Error) -> bool {
+/// Whether a certificate was rejected only because of its issuer: it is an authority
+/// itself, its issuer is unknown, or a configured authority has the issuer's name and a
+/// different key.
+fn is_untrusted_issuer(error: &Error) -> bool {
     let Error::InvalidCertificate(error) = error else {
         return false;
     };

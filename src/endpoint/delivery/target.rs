@@ -14,11 +14,11 @@ use crate::host::is_valid_in_url;
 use crate::redact::split_user_info;
 
 const URL: &str = "write one like https://receiver.example.com/events";
-const UNIX: &str = "a socket of Unix is no URL for deliveries: let a server listen on an address before it \
+const UNIX: &str = "Unix sockets are not supported: forward a TCP port to the socket \
                     (socat TCP-LISTEN:8080,bind=127.0.0.1,fork UNIX-CONNECT:/path), \
-                    or deliver with Endpoint::client";
-const HOST: &str = "write the host in ASCII: its form that begins with xn--";
-const ZONE: &str = "write the address of IPv6 without a zone";
+                    or use a client of your own (Endpoint::client)";
+const HOST: &str = "write an international host name in its ASCII form (xn--…)";
+const ZONE: &str = "write the IPv6 address without its zone";
 
 /// The characters that Go encodes in a path, so that a URL may contain them.
 const ENCODED: &AsciiSet = &AsciiSet::EMPTY

@@ -26,10 +26,10 @@ pub(crate) struct Failure<'a> {
     pub(crate) next_attempt: Option<Duration>,
 }
 
-impl Failure<'_> {
-    /// Logs that the endpoint begins to fail.
-    pub(crate) fn warn(&self) {
-        let Self {
+/// Logs a failure. A macro, because the level of a log line is part of its static metadata.
+macro_rules! log {
+    ($level:ident, $failure:expr, $message:expr) => {{
+        let Failure {
             endpoint,
             event,
             error,
@@ -38,9 +38,9 @@ impl Failure<'_> {
             attempt,
             waiting,
             ..
-        } = *self;
-        let next_attempt_in = self.next_attempt();
-        tracing::warn!(
+        } = *$failure;
+        let next_attempt_in = $failure.next_attempt();
+        tracing::$level!(
             endpoint,
             event,
             error,
@@ -50,34 +50,20 @@ impl Failure<'_> {
             waiting,
             next_attempt_in,
             "{}",
-            self.message()
+            $message
         );
+    }};
+}
+
+impl Failure<'_> {
+    /// Logs that the endpoint begins to fail.
+    pub(crate) fn warn(&self) {
+        log!(warn, self, self.message());
     }
 
     /// Logs one more failure of many.
     pub(crate) fn debug(&self) {
-        let Self {
-            endpoint,
-            event,
-            error,
-            location,
-            url,
-            attempt,
-            waiting,
-            ..
-        } = *self;
-        let next_attempt_in = self.next_attempt();
-        tracing::debug!(
-            endpoint,
-            event,
-            error,
-            location,
-            url,
-            attempt,
-            waiting,
-            next_attempt_in,
-            "a delivery failed"
-        );
+        log!(debug, self, "a delivery failed");
     }
 
     fn next_attempt(&self) -> String {

@@ -42,15 +42,8 @@ pub(in crate::layer) enum Single<'a> {
 impl<'a> EndToEnd<'a> {
     pub(in crate::layer) fn of(headers: &'a HeaderMap) -> Self {
         // HTTP/2 has no `Connection`, so most requests have nothing to search.
-        let length = match headers.contains_key(&CONNECTION) {
-            true => headers
-                .get_all(&CONNECTION)
-                .iter()
-                .map(HeaderValue::len)
-                .sum(),
-            false => 0,
-        };
-        let connection = match length {
+        let values = headers.get_all(&CONNECTION).iter();
+        let connection = match values.map(HeaderValue::len).sum() {
             0 => Connection::Nothing,
             1..=CONNECTION_LIMIT => Connection::Listed,
             _ => Connection::Everything,
@@ -80,15 +73,17 @@ impl<'a> EndToEnd<'a> {
         self,
         name: &HeaderName,
     ) -> impl DoubleEndedIterator<Item = &'a HeaderValue> + use<'a> {
-        let values = self.headers.get_all(name);
-        let seen = self.headers.contains_key(name) && !self.is_hop_by_hop(name);
-        seen.then(|| values.iter()).into_iter().flatten()
+        let values = self.headers.get_all(name).iter();
+        // `Connection` is searched only for headers that are there.
+        let seen = values.size_hint() != (0, Some(0)) && !self.is_hop_by_hop(name);
+        seen.then_some(values).into_iter().flatten()
     }
 
     /// Returns the first value, which is the one that Go uses. For headers whose
     /// repetition does no harm.
     pub(super) fn first(self, name: &HeaderName) -> Option<&'a HeaderValue> {
-        self.all(name).next()
+        let value = self.headers.get(name)?;
+        Some(value).filter(|_| !self.is_hop_by_hop(name))
     }
 
     /// Returns the value of a header that must not occur more than once.

@@ -67,8 +67,7 @@ pub(super) struct RequestOrigin {
 }
 
 impl RequestOrigin {
-    pub(super) fn of(parts: &Parts, settings: OriginSettings<'_>) -> Self {
-        let headers = EndToEnd::of(&parts.headers);
+    pub(super) fn of(parts: &Parts, headers: EndToEnd<'_>, settings: OriginSettings<'_>) -> Self {
         let peer = settings.peer_addr.and_then(|peer| peer(parts));
         let peer = peer.or_else(|| peer::extended(&parts.extensions));
         let peer = peer.map(peer::canonical);
@@ -98,7 +97,7 @@ impl RequestOrigin {
         }
         match (client.address, peer) {
             (Some(address), _) => origin.set_addr(&address.to_string()),
-            (None, Some(peer)) => origin.set_addr(&peer.to_string()),
+            (None, Some(peer)) => origin.set_addr(&peer::text(peer)),
             (None, None) => {}
         }
         origin.set_host(host.unwrap_or_default());

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use tokio::time::sleep;
 
 use super::stage::{Receiver, Stage};
+use crate::Endpoint;
 use crate::dead_letter::{DeadLetter, DeadLetterSink, Reason};
-use crate::endpoint::Batch;
+use crate::endpoint::{Batch, EndpointStatus};
 use crate::journal::tests::SimulatedDisk;
 use crate::journal::{Journal, LetterFilter};
 use crate::sink::{Acceptance, SinkError};
@@ -26,34 +27,36 @@ impl DeadLetterSink for Broken {
     }
 }
 
-/// Writes far more than the journal may hold. None of it may be refused.
-async fn fill(stage: &Stage) {
+/// Writes far more than the journal may hold while `endpoint` fails, and then delivers what
+/// is left. No write may be refused, and every event must be delivered or a dead letter.
+async fn overfill(receiver: &Receiver, endpoint: Endpoint) -> (Stage, EndpointStatus) {
+    let options = Journal::options().max_bytes(MOST);
+    let stage = Stage::new(&SimulatedDisk::default(), options, |it| {
+        it.endpoint(endpoint)
+    });
     for tag in 0..WRITTEN {
         stage.write(tag).await;
     }
     let status = stage.journal.status();
     assert!(status.bytes <= MOST + MOST / 8, "{status:?}");
+    receiver.answer(200);
+    stage.drained().await;
+    let status = stage.endpoint();
+    assert_eq!(status.events, WRITTEN);
+    assert_eq!(status.events, status.successes + status.dead_letters);
+    (stage, status)
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_whose_letters_are_lost_leave_the_journal_when_their_space_is_wanted() {
+async fn events_whose_letters_are_lost_leave_the_journal_when_their_space_is_needed() {
     // Once the limits have given them up; and before, by the receiver, which has
     // rejected them.
     for answer in [503, 400] {
         let receiver = Receiver::answering(answer);
         let endpoint = receiver.endpoint().dead_letters(Broken);
-        let options = Journal::options().max_bytes(MOST);
-        let stage = Stage::new(&SimulatedDisk::default(), options, |it| {
-            it.endpoint(endpoint)
-        });
-        fill(&stage).await;
-        receiver.answer(200);
-        stage.drained().await;
-        let endpoint = stage.endpoint();
-        assert_eq!(endpoint.events, WRITTEN);
-        assert_eq!(endpoint.events, endpoint.successes + endpoint.dead_letters);
-        assert!(endpoint.lost > WRITTEN / 2, "{endpoint:#?}");
-        assert_eq!(endpoint.lost, endpoint.dead_letters);
+        let (_, status) = overfill(&receiver, endpoint).await;
+        assert!(status.lost > WRITTEN / 2, "{status:#?}");
+        assert_eq!(status.lost, status.dead_letters);
     }
 }
 
@@ -61,21 +64,10 @@ async fn events_whose_letters_are_lost_leave_the_journal_when_their_space_is_wan
 async fn events_that_are_tried_for_ever_do_not_keep_others_in_the_journal() {
     let receiver = Receiver::answering(503);
     let endpoint = receiver.endpoint().concurrency(4).batch(Batch::of(20));
-    let options = Journal::options().max_bytes(MOST);
-    let stage = Stage::new(&SimulatedDisk::default(), options, |it| {
-        it.endpoint(endpoint)
-    });
-    fill(&stage).await;
-    receiver.answer(200);
-    stage.drained().await;
-    let endpoint = stage.endpoint();
-    assert_eq!(endpoint.events, WRITTEN);
-    assert_eq!(endpoint.events, endpoint.successes + endpoint.dead_letters);
-    assert_eq!(
-        (endpoint.lost, endpoint.dead_letters > WRITTEN / 2),
-        (0, true)
-    );
-    assert_eq!(stage.journal.status().dead_letters, endpoint.dead_letters);
+    let (stage, status) = overfill(&receiver, endpoint).await;
+    assert_eq!(status.lost, 0);
+    assert!(status.dead_letters > WRITTEN / 2, "{status:#?}");
+    assert_eq!(stage.journal.status().dead_letters, status.dead_letters);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,8 @@ mod hand_over;
 mod leased;
 mod shelf;
 mod window;
+mod window_failing;
+mod window_losses;
 
 fn event(repository: &str) -> SharedEvent {
     event_of(repository, 0)

@@ -216,10 +216,10 @@ async fn the_example_prints_events_until_it_is_stopped() {
     let (success, said) = ended;
     // Whether the request is worth a line depends on how long it took.
     let said = said.replace(
-        "Waiting for requests to end, Ctrl-C again to stop now.\n",
+        "Waiting for requests to finish, Ctrl-C again to stop now.\n",
         "",
     );
-    let said = said.replace("Waiting for 1 events, Ctrl-C again to stop now.\n", "");
+    let said = said.replace("Waiting for 1 event, Ctrl-C again to stop now.\n", "");
     assert_eq!((success, &*said), (true, "All events were delivered.\n"));
 }
 

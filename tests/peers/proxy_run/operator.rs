@@ -168,7 +168,7 @@ async fn a_second_signal_stops_what_a_dead_receiver_holds_up() {
     assert!(failed.contains("deliveries fail"), "{failed}");
     program.signal("-INT");
     let (program, waiting) = blocking(program, Program::line).await;
-    assert_eq!(waiting, "Waiting for 1 events, Ctrl-C again to stop now.\n");
+    assert_eq!(waiting, "Waiting for 1 event, Ctrl-C again to stop now.\n");
     program.signal("-INT");
     let (_, (success, said)) = blocking(program, Program::end).await;
     assert!(
@@ -346,7 +346,7 @@ fn secrets_of_the_command_line_are_not_printed() {
         ),
         (
             &["--upstream", "http://r", "http://me:hush@r"],
-            "proxy: a value without an option",
+            "proxy: unexpected argument",
         ),
         (
             &[

@@ -221,10 +221,10 @@ proptest! {
         }
         body += &format!("--{boundary}--\r\n");
         let content_type = format!("multipart/form-data; boundary=\"{boundary}\"");
-        let [digest, mount, from] = &values;
+        let [digest, mount, from] = values.map(Parameter::Is);
         prop_assert_eq!(
             parse(&content_type, body.as_bytes()),
-            Some(parameters(digest, mount, from))
+            Some(UploadParameters { digest, mount, from })
         );
     }
 }
