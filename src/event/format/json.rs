@@ -377,9 +377,9 @@ fn eight(number: u64) -> u64 {
     // Parts the halves, then hundreds, then tens, each of all at once. Instead of a
     // division there is a multiplication that gives the same for numbers so small.
     let halves = (number / 10_000) | (number % 10_000) << 32;
-    let hundreds = (halves * 10_486 >> 20) & 0x0000_007f_0000_007f;
+    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let pairs = hundreds | (halves - 100 * hundreds) << 16;
-    let tens = (pairs * 103 >> 10) & 0x000f_000f_000f_000f;
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
     tens | (pairs - 10 * tens) << 8
 }
 
