@@ -19,12 +19,15 @@
 //! reads byte by byte what has another.
 
 mod decode;
+mod fault;
 mod fields;
 mod key;
 mod plain;
 mod scanner;
+mod skip;
 
 pub(crate) use self::decode::push_lossy;
+pub(super) use self::fault::Fault;
 pub(super) use self::fields::fields;
 pub(super) use self::key::{Key, is_folded};
-pub(super) use self::scanner::{Fault, Scanner};
+pub(super) use self::scanner::Scanner;

@@ -4,24 +4,12 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use super::decode::{decode, hex};
+use super::fault::Fault;
 use super::key::Key;
 use super::plain::{leading_number, plain_length, split_digest};
 
 /// The depth to which objects and arrays may nest, as in Go.
 const DEPTH_LIMIT: usize = 10_000;
-
-/// The reason why content cannot be read, and the byte at which that shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::event) enum Fault {
-    /// It is not JSON.
-    Syntax(usize),
-    /// A value is of another type than the field that it is for.
-    Type(usize),
-    /// It refers to more than an event may list.
-    Bounds,
-    /// It contradicts the media type that it is served with.
-    Conflict,
-}
 
 /// A position in a JSON text. A copy of it leads back to the same position.
 #[derive(Clone, Copy, Debug)]
@@ -228,55 +216,6 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Skips the next value, whatever it is. Does not recurse: a client chooses how deep
-    /// values nest.
-    pub(in crate::event) fn skip(&mut self) -> Result<(), Fault> {
-        // The brackets that are still to come.
-        let mut open = Vec::new();
-        loop {
-            match self.peek() {
-                Some(bracket @ (b'{' | b'[')) => {
-                    self.enter()?;
-                    // In ASCII, a closing bracket is two after the opening one.
-                    let end = bracket + 2;
-                    if self.peek() != Some(end) {
-                        open.push(end);
-                        if end == b'}' {
-                            self.name()?;
-                        }
-                        continue;
-                    }
-                    self.leave();
-                }
-                Some(b'"') => drop(self.quoted()?),
-                Some(b'-' | b'0'..=b'9') => drop(self.number()?),
-                Some(b't') => self.literal(b"true")?,
-                Some(b'f') => self.literal(b"false")?,
-                Some(b'n') => self.literal(b"null")?,
-                _ => return Err(self.syntax()),
-            }
-            loop {
-                let Some(&end) = open.last() else {
-                    return Ok(());
-                };
-                match self.peek() {
-                    Some(b',') => {
-                        self.advance(1);
-                        if end == b'}' {
-                            self.name()?;
-                        }
-                        break;
-                    }
-                    Some(byte) if byte == end => {
-                        self.leave();
-                        open.pop();
-                    }
-                    _ => return Err(self.syntax()),
-                }
-            }
-        }
-    }
-
     /// Returns the number of bytes that were consumed.
     fn at(&self) -> usize {
         self.length - self.rest.len()
@@ -284,12 +223,12 @@ impl<'a> Scanner<'a> {
 
     /// Consumes so many bytes, or all that there are.
     #[inline(always)]
-    fn advance(&mut self, bytes: usize) {
+    pub(super) fn advance(&mut self, bytes: usize) {
         self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
 
     #[cold]
-    fn syntax(&self) -> Fault {
+    pub(super) fn syntax(&self) -> Fault {
         Fault::Syntax(self.at())
     }
 
@@ -299,7 +238,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn enter(&mut self) -> Result<(), Fault> {
+    pub(super) fn enter(&mut self) -> Result<(), Fault> {
         self.advance(1);
         self.depth += 1;
         match self.depth > DEPTH_LIMIT {
@@ -309,12 +248,12 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         self.advance(1);
         self.depth -= 1;
     }
 
-    fn literal(&mut self, word: &[u8]) -> Result<(), Fault> {
+    pub(super) fn literal(&mut self, word: &[u8]) -> Result<(), Fault> {
         match self.take(word) {
             true => Ok(()),
             false => Err(self.syntax()),
@@ -348,7 +287,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads a string. Returns what is between the quotes, whose escapes are checked but
     /// not decoded.
-    fn quoted(&mut self) -> Result<&'a [u8], Fault> {
+    pub(super) fn quoted(&mut self) -> Result<&'a [u8], Fault> {
         self.advance(1);
         let start = self.rest;
         loop {
@@ -378,7 +317,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn number(&mut self) -> Result<&'a str, Fault> {
+    pub(super) fn number(&mut self) -> Result<&'a str, Fault> {
         let start = self.rest;
         self.advance(usize::from(self.here(b"-")));
         match self.here(b"0") {

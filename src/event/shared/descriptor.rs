@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::digest;
 use super::digest::Digest;
-use super::text::{Part, Parts};
+use super::header::Part;
+use super::parts::Parts;
 use super::word::{Padded, Word};
 use crate::event::{Descriptor, Platform, media_types};
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::text::{Out, Parts};
+use super::parts::Parts;
+use super::text::Out;
 use super::word::Word;
 use super::{DescriptorRef, References};
 use crate::event::Descriptor;
