@@ -23,6 +23,7 @@
 
 mod assemble;
 mod batch;
+mod batch_settings;
 #[cfg(feature = "client")]
 mod connection;
 pub(crate) mod dead_letter;
@@ -44,7 +45,7 @@ mod switch;
 mod worker;
 
 pub(crate) use self::assemble::{Checked, EndpointContext};
-pub use self::batch::Batch;
+pub use self::batch_settings::Batch;
 #[cfg(feature = "client")]
 pub use self::delivery::AddressPolicy;
 pub use self::delivery::Delivery;
