@@ -303,11 +303,15 @@ async fn a_shutdown_counts_events_of_failed_writes_that_are_on_disk() {
         let journal = disk.open().unwrap();
         let notifier = build(&journal, endpoint("e", 500).queue_events(2));
         let working = work(&journal);
-        for _ in 0..4 {
-            notifier.write(&event(Action::Push, "a")).await.unwrap();
+        // The queue is full, and reads nothing more.
+        for repository in ["a", "b", "c", "d"] {
+            notifier
+                .write(&event(Action::Push, repository))
+                .await
+                .unwrap();
         }
         disk.fail_after(call, 1000);
-        let push = event(Action::Push, "b");
+        let push = event(Action::Push, "e");
         let offer = destination(&notifier).offer(Offer::now(&push, Turn::Again));
         let failed = offer.await.is_err();
         disk.work();
