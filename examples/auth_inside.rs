@@ -35,7 +35,7 @@ async fn run(listener: TcpListener) -> Result<(), BoxError> {
         .sink(sink)
         .build()?;
     let layer = NotificationLayer::new(notifier.clone())
-        // This registry does not check Basic authentication, so it must not be believed.
+        // This registry does not check Basic authentication, so it must not be trusted.
         .basic_auth_actor(false);
     let app = Router::new().fallback_service(layer.layer(keys::registry()));
 

@@ -59,7 +59,7 @@ use tower_registry_notifications::{
 };
 
 use crate::admin::Admin;
-use crate::proxy::{NoAnswer, Place, Proxy};
+use crate::proxy::{NoAnswer, Proxy, ProxySettings};
 use crate::proxy_options::Options;
 use crate::serve::{Connections, Limits};
 use crate::signal::Signals;
@@ -119,14 +119,14 @@ async fn run(options: Options) -> Result<(), BoxError> {
         (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
         _ => None,
     };
-    let place = Place {
+    let settings = ProxySettings {
         upstream: &options.upstream,
         upstream_ca: options.upstream_ca.as_deref(),
-        patience: options.timeout,
+        timeout: options.timeout,
         https: tls.is_some(),
         trust_forwarded: options.trust_forwarded,
     };
-    check(&place, &options.api()).await?;
+    check(&settings, &options.api()).await?;
     if events.is_some() {
         eprintln!(
             "No endpoint is configured: events are printed here \
@@ -136,7 +136,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let upstream = &options.upstream;
     eprintln!("Listening on {address}, forwarding to {upstream}. Ctrl-C stops.");
     let printer = events.map(|events| tokio::spawn(print::print(events, options.json)));
-    let served = serve(listener, tls, &place, &notifier, options, signals.next());
+    let served = serve(listener, tls, &settings, &notifier, options, signals.next());
     let connections = served.await?;
     let deadline = deadline.unwrap_or(DRAIN);
     shut_down(connections, &notifier, deadline, &mut signals).await;
@@ -157,7 +157,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
 async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    place: &Place<'_>,
+    settings: &ProxySettings<'_>,
     notifier: &Notifier,
     options: &Options,
     stop: impl Future,
@@ -168,17 +168,17 @@ async fn serve(
         idle: options.timeout + IDLE,
     };
     if options.without_layer {
-        let proxy = Arc::new(Proxy::new(place)?);
+        let proxy = Arc::new(Proxy::new(settings)?);
         let service = service_fn(move |request| proxy.forward(request));
         let service = BoxCloneService::new(service.map_request(proxy::end_to_end));
         return Ok(serve::serve(listener, tls, service, limits, stop).await);
     }
-    let proxy = Arc::new(Proxy::new(place)?);
+    let proxy = Arc::new(Proxy::new(settings)?);
     let registry = proxy.clone();
     let stat = service_fn(move |request: Request<StatBody>| {
         registry.forward(request.map(|_| RequestBody::empty()))
     });
-    let layer = layer(options, place.https, notifier).stat_with(stat);
+    let layer = layer(options, settings.https, notifier).stat_with(stat);
     let service = layer.layer(service_fn(move |request| proxy.forward(request)));
     let service = BoxCloneService::new(service.map_request(proxy::end_to_end));
     Ok(serve::serve(listener, tls, service, limits, stop).await)
@@ -218,9 +218,9 @@ fn with_printer(notifier: NotifierBuilder) -> (NotifierBuilder, Option<Events>) 
 
 /// Prints a line if the registry does not answer. That is not an error: the parts of a
 /// deployment start in any order.
-async fn check(place: &Place<'_>, api: &str) -> Result<(), BoxError> {
-    let upstream = place.upstream;
-    match ask(place, api).await? {
+async fn check(settings: &ProxySettings<'_>, api: &str) -> Result<(), BoxError> {
+    let upstream = settings.upstream;
+    match ask(settings, api).await? {
         None => eprintln!("{upstream} does not answer yet: clients get 502 until it does."),
         Some(status) if status.is_success() || status == StatusCode::UNAUTHORIZED => {}
         Some(status) => eprintln!(
@@ -233,9 +233,9 @@ async fn check(place: &Place<'_>, api: &str) -> Result<(), BoxError> {
 
 /// Asks the registry for `path`, as a client would. `None` if it does not answer in
 /// time; the log says why.
-async fn ask(place: &Place<'_>, path: &str) -> Result<Option<StatusCode>, BoxError> {
-    let proxy = Proxy::new(place)?;
-    let host = place
+async fn ask(settings: &ProxySettings<'_>, path: &str) -> Result<Option<StatusCode>, BoxError> {
+    let proxy = Proxy::new(settings)?;
+    let host = settings
         .upstream
         .trim_end_matches('/')
         .rsplit('/')
@@ -243,7 +243,7 @@ async fn ask(place: &Place<'_>, path: &str) -> Result<Option<StatusCode>, BoxErr
         .unwrap_or_default();
     let request = Request::get(path).header(HOST, host);
     let request = request.body(Empty::<Bytes>::new())?;
-    let Ok(Ok(answer)) = timeout(CHECK.min(place.patience), proxy.forward(request)).await else {
+    let Ok(Ok(answer)) = timeout(CHECK.min(settings.timeout), proxy.forward(request)).await else {
         return Ok(None);
     };
     let is_own = answer.extensions().get::<NoAnswer>().is_some();

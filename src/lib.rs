@@ -57,7 +57,7 @@
 //!
 //! # Features
 //!
-//! | feature | gives | default |
+//! | feature | adds | default |
 //! | --- | --- | --- |
 //! | `client` | the HTTP(S) client of endpoints; without it, an [`Endpoint`] takes a client of your own, and the crate has no TLS | on |
 //! | `axum-0-8` | peer addresses from axum 0.8's `ConnectInfo` | off |
@@ -110,7 +110,7 @@ pub use event::{Format, SourceRecord};
 pub use layer::{NotificationLayer, RequestBody, StatBody};
 pub use listener::Listener;
 pub use notifier::{Notifier, NotifierBuilder, NotifierStatus};
-pub use shutdown::{Left, ShutdownReport};
+pub use shutdown::{ShutdownReport, Undelivered};
 pub use sink::sink_fn;
 
 /// The examples in the README.

@@ -16,7 +16,7 @@ use crate::endpoint::Account;
 #[non_exhaustive]
 pub struct ShutdownReport {
     /// The endpoints that had events left.
-    pub left: Vec<Left>,
+    pub left: Vec<Undelivered>,
     /// The number of events that had become dead letters before the end, of all
     /// endpoints together.
     pub dead_letters: u64,
@@ -33,10 +33,10 @@ pub struct ShutdownReport {
     pub unaccepted: u64,
 }
 
-/// The events that one endpoint had left.
+/// The events that one endpoint had not delivered when the notifier was shut down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Left {
+pub struct Undelivered {
     /// The name of the endpoint.
     pub endpoint: String,
     /// The number of events that are kept, as dead letters or in a journal.
@@ -47,7 +47,7 @@ pub struct Left {
     pub lost: usize,
 }
 
-impl Left {
+impl Undelivered {
     /// Returns the number of events that were left, kept and lost together.
     pub fn events(&self) -> usize {
         self.kept + self.lost
@@ -68,7 +68,7 @@ impl ShutdownReport {
         for (endpoint, account) in endpoints {
             report.dead_letters += account.earlier_dead;
             report.lost += account.earlier_lost;
-            let left = Left {
+            let left = Undelivered {
                 endpoint: endpoint.into(),
                 kept: account.leftover.stored + account.leftover.letters.kept,
                 kept_in: account.kept_in,
@@ -117,7 +117,7 @@ impl fmt::Display for ShutdownReport {
     }
 }
 
-impl fmt::Display for Left {
+impl fmt::Display for Undelivered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (endpoint, events) = (&self.endpoint, self.events());
         write!(f, "Events not delivered to {endpoint}: {events}")?;
@@ -136,8 +136,8 @@ impl fmt::Display for Left {
 mod tests {
     use super::*;
 
-    fn left(kept: usize, lost: usize) -> Left {
-        Left {
+    fn left(kept: usize, lost: usize) -> Undelivered {
+        Undelivered {
             endpoint: "ci".into(),
             kept,
             kept_in: Some("the file /x".into()),
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_report_claims_that_all_was_delivered_only_if_it_was() {
-        let report = |left: &[Left], dead_letters, lost| {
+        let report = |left: &[Undelivered], dead_letters, lost| {
             let left = left.to_vec();
             let report = ShutdownReport {
                 left,

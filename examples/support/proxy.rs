@@ -24,10 +24,10 @@ use crate::pace::{Pace, Paced};
 use crate::serve::{HEAD_BYTES, HEADERS};
 use crate::tls;
 
-/// Bodies stream through, frame by frame, at the pace of the slower side.
+/// A response body, which is streamed frame by frame at the pace of the slower side.
 pub(crate) type ProxyBody = UnsyncBoxBody<Bytes, hyper::Error>;
 
-/// A response under way.
+/// The future of a response.
 pub(crate) type Forwarded =
     Pin<Box<dyn Future<Output = Result<Response<ProxyBody>, Infallible>> + Send>>;
 
@@ -39,20 +39,21 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// The settings of a proxy for both of its sides.
+/// The settings of a proxy, for clients and for the registry.
 #[derive(Clone, Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct ProxySettings<'a> {
     /// The registry, `http://host:port` or `https://host:port`.
     pub(crate) upstream: &'a str,
     /// The file with the root certificates for an `https` upstream, as PEM. Without it,
     /// those of the system are used.
     pub(crate) upstream_ca: Option<&'a Path>,
-    /// How long the upstream may take to answer when it has got the request,
-    /// and to take more of a request body.
-    pub(crate) patience: Duration,
+    /// How long the upstream may take to respond once it has the request, and between
+    /// two reads of a request body.
+    pub(crate) timeout: Duration,
     /// Whether the proxy itself speaks TLS to clients.
     pub(crate) https: bool,
-    /// Whether a proxy before this one says who the client is.
+    /// Whether the forwarding headers of requests are trusted, because a proxy in front of
+    /// this one sets them.
     pub(crate) trust_forwarded: bool,
 }
 
@@ -61,7 +62,7 @@ pub(crate) struct Proxy<B> {
     client: Client<HttpsConnector<HttpConnector>, Paced<B>>,
     scheme: Scheme,
     upstream: Authority,
-    patience: Duration,
+    timeout: Duration,
     https: bool,
     trust_forwarded: bool,
 }
@@ -70,8 +71,8 @@ impl<B> Proxy<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    pub(crate) fn new(place: &Place<'_>) -> Result<Self, BoxError> {
-        let upstream = place.upstream;
+    pub(crate) fn new(settings: &ProxySettings<'_>) -> Result<Self, BoxError> {
+        let upstream = settings.upstream;
         if upstream.contains('@') {
             let message = "--upstream takes no user and password: those of clients pass through";
             return Err(message.into());
@@ -100,12 +101,12 @@ where
                 .http1_title_case_headers(true)
                 .http2_adaptive_window(true)
                 .http2_max_header_list_size(HEAD_BYTES)
-                .build(tls::connector(place.upstream_ca, tcp)?),
+                .build(tls::connector(settings.upstream_ca, tcp)?),
             scheme: parts.scheme.filter(known).ok_or_else(wrong)?,
             upstream: authority,
-            patience: place.patience,
-            https: place.https,
-            trust_forwarded: place.trust_forwarded,
+            timeout: settings.timeout,
+            https: settings.https,
+            trust_forwarded: settings.trust_forwarded,
         })
     }
 
@@ -113,13 +114,13 @@ where
     /// distribution spec.
     pub(crate) fn forward(&self, request: Request<B>) -> Forwarded {
         let (mut parts, body) = request.into_parts();
-        if let Err(error) = self.readdress(&mut parts) {
+        if let Err(error) = self.rewrite_request(&mut parts) {
             let refusal = refusal(StatusCode::BAD_REQUEST, "UNSUPPORTED", &error.to_string());
             return Box::pin(std::future::ready(Ok(refusal)));
         }
-        let asked = parts.headers.get(FORWARDED_HOST).cloned();
-        let asked = asked.zip(parts.headers.get(FORWARDED_PROTO).cloned());
-        let (pace, patience) = (Pace::new(), self.patience);
+        let requested = parts.headers.get(FORWARDED_HOST).cloned();
+        let requested = requested.zip(parts.headers.get(FORWARDED_PROTO).cloned());
+        let (pace, timeout) = (Pace::new(), self.timeout);
         let reads = matches!(parts.method, Method::GET | Method::HEAD);
         let request = Request::from_parts(parts, Paced::new(body, pace.clone()));
         let answer = self.client.request(request);
@@ -127,8 +128,8 @@ where
         Box::pin(async move {
             let answer = tokio::select! {
                 answer = answer => answer,
-                sent = pace.exceeded(patience) => {
-                    tracing::warn!(?patience, "the upstream does not answer in time");
+                sent = pace.exceeded(timeout) => {
+                    tracing::warn!(?timeout, "the upstream does not answer in time");
                     let message = "the registry behind this proxy does not answer in time";
                     let refusal = refusal(StatusCode::GATEWAY_TIMEOUT, "UNAVAILABLE", message);
                     return Ok(lost(refusal, sent && !reads));
@@ -140,7 +141,7 @@ where
                     *response.version_mut() = Version::HTTP_11;
                     let headers = response.headers_mut();
                     hop_by_hop(headers);
-                    lead_back(headers, &upstream, asked.as_ref());
+                    rewrite_location(headers, &upstream, requested.as_ref());
                     response.map(http_body_util::BodyExt::boxed_unsync)
                 }
                 Err(error) => {
@@ -158,14 +159,14 @@ where
         })
     }
 
-    /// Changes a request for the upstream.
+    /// Rewrites the URL and the headers of a request for the upstream.
     ///
     /// Over HTTP, `Host` remains that of the client, so that URLs which the upstream
     /// makes of it lead back through the proxy. Over HTTPS, it is the name in the
     /// upstream's certificate, because a server may have many.
-    fn readdress(&self, parts: &mut http::request::Parts) -> Result<(), BoxError> {
+    fn rewrite_request(&self, parts: &mut http::request::Parts) -> Result<(), BoxError> {
         let mut uri = std::mem::take(&mut parts.uri).into_parts();
-        let asked = uri.authority.replace(self.upstream.clone());
+        let requested = uri.authority.replace(self.upstream.clone());
         uri.scheme = Some(self.scheme.clone());
         parts.uri = Uri::from_parts(uri)?;
         let via = match std::mem::replace(&mut parts.version, Version::HTTP_11) {
@@ -180,19 +181,19 @@ where
         // The server answers it; the upstream gets the body without asking.
         headers.remove(header::EXPECT);
         headers.append(header::VIA, HeaderValue::from_static(via));
-        if let Some(asked) = asked {
-            headers.insert(header::HOST, HeaderValue::from_str(asked.as_str())?);
+        if let Some(requested) = requested {
+            headers.insert(header::HOST, HeaderValue::from_str(requested.as_str())?);
         }
-        self.say_who_asks(headers, peer)?;
+        self.set_forwarded_headers(headers, peer)?;
         if self.scheme == Scheme::HTTPS {
             headers.remove(header::HOST);
         }
         Ok(())
     }
 
-    /// Says who the client is and what it asked for. What it says of itself
-    /// counts only behind a proxy that is trusted.
-    fn say_who_asks(
+    /// Sets the forwarding headers from the connection. Those of the client are kept only
+    /// behind a trusted proxy.
+    fn set_forwarded_headers(
         &self,
         headers: &mut HeaderMap,
         peer: Option<SocketAddr>,
@@ -224,21 +225,21 @@ where
     }
 }
 
-/// Changes a `Location` at the upstream's own address, so that it leads back through the
-/// proxy. A `Location` elsewhere, such as at a storage, stays.
-fn lead_back(
+/// Rewrites a `Location` at the upstream's own address to lead through the proxy. One that
+/// leads elsewhere, such as to a storage, stays.
+fn rewrite_location(
     headers: &mut HeaderMap,
     upstream: &Authority,
-    asked: Option<&(HeaderValue, HeaderValue)>,
+    requested: Option<&(HeaderValue, HeaderValue)>,
 ) {
     let location = headers
         .get(header::LOCATION)
         .and_then(|it| it.to_str().ok());
     let location = location.and_then(|it| it.parse::<Uri>().ok());
-    let (Some(location), Some((host, proto))) = (location, asked) else {
+    let (Some(location), Some((host, proto))) = (location, requested) else {
         return;
     };
-    // Each proxy before this one may have appended what it was asked for.
+    // Each proxy in front of this one may have appended the host that it was asked for.
     let first = |list: &HeaderValue| {
         let first = list.as_bytes().split(|byte| *byte == b',').next();
         first.unwrap_or_default().trim_ascii().to_vec()
@@ -260,7 +261,7 @@ pub(crate) fn end_to_end<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// Tells the layer that the registry may have acted although no response came.
+/// Tells the layer that the registry may have acted, although its response was lost.
 fn lost(mut refusal: Response<ProxyBody>, may_have_acted: bool) -> Response<ProxyBody> {
     refusal.extensions_mut().insert(NoAnswer);
     if may_have_acted {
@@ -298,7 +299,7 @@ fn hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// An error as the distribution spec words it.
+/// Returns an error response in the form of the distribution spec.
 fn refusal(status: StatusCode, code: &str, message: &str) -> Response<ProxyBody> {
     let error =
         format!(r#"{{"errors":[{{"code":"{code}","message":"{message}","detail":null}}]}}"#);

@@ -29,7 +29,7 @@ pub(crate) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, Bo
 }
 
 /// Connects to `http` and `https` URLs, by HTTP/2 to servers that offer it.
-/// Believes the certificates in `authorities` only, or those of the system.
+/// Trusts the certificates in `authorities` only, or those of the system.
 pub(crate) fn connector(
     authorities: Option<&Path>,
     tcp: HttpConnector,

@@ -19,7 +19,7 @@ use super::switch::Switch;
 use super::worker::{InFlight, Worker};
 use crate::error::{BuildError, Mistakes};
 use crate::event::{Encoding, Format, is_event_type};
-use crate::queue::{Queue, Store};
+use crate::queue::{Limits, Queue, Store};
 use crate::redact::{shown_name, without_user_info};
 
 /// The parts of an endpoint that the notifier provides: the store of its events, and the
@@ -231,19 +231,10 @@ impl Checked {
         let settings = endpoint.settings();
         let name: Arc<str> = endpoint.name.as_str().into();
         let counts = Arc::new(Counts::new(&name));
-        let accepted = {
-            let counts = counts.clone();
-            move |events| counts.written(events)
-        };
         let sink = endpoint.dead_letters.or(context.dead_letters);
         let dead_letters = DeadLetterWriter::new(name.clone(), sink, counts.clone());
-        let missing = {
-            let dead_letters = dead_letters.clone();
-            let why = "the store of the queue cannot read them any more";
-            move |events| dead_letters.lose(events, Reason::Damaged, why)
-        };
         let (store, clock) = (context.store, context.clock);
-        let queue = Queue::of(endpoint.limits, store, clock, accepted, missing);
+        let queue = queue(endpoint.limits, store, clock, &counts, &dead_letters);
         let switch = Arc::new(Switch::default());
         let leftover = Arc::new(Mutex::new(Leftover::default()));
         let url = match endpoint.destination {
@@ -281,6 +272,21 @@ impl Checked {
         };
         (Arc::new(running), worker.run())
     }
+}
+
+/// Returns a queue that counts the events it accepts, and those that its store has lost.
+fn queue(
+    limits: Limits,
+    store: Option<Box<dyn Store>>,
+    clock: fn() -> SystemTime,
+    counts: &Arc<Counts>,
+    dead_letters: &Arc<DeadLetterWriter>,
+) -> Arc<Queue> {
+    let (counts, dead_letters) = (counts.clone(), dead_letters.clone());
+    let accepted = move |events| counts.written(events);
+    let why = "the store of the queue cannot read them any more";
+    let missing = move |events| dead_letters.lose(events, Reason::Damaged, why);
+    Queue::of(limits, store, clock, accepted, missing)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch::Batch;
+use super::batch_settings::Batch;
 use super::dead_letter::DeadLetterSink;
 use super::delivery::ConnectionSettings;
 use super::own_client::{OwnClient, Wrap};

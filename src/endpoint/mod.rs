@@ -5,13 +5,25 @@
 //!                                         └─▶ dead letter
 //! ```
 //!
-//! `assemble.rs` puts these parts together. Each can be read without knowing the
-//! others: `retry/` says when to try again and what a status means, `delivery/` makes
-//! a request and gets the response, `status/` counts and logs, `dead_letter/` keeps
-//! what will not be tried again, and `worker/` moves the events from one to the next.
+//! | to set | see |
+//! | --- | --- |
+//! | URL, headers, format, signatures, TLS, queue, dead letters | [`Endpoint`] |
+//! | when to try again | [`Backoff`] (the default), [`Breaker`] |
+//! | what a receiver's status means | [`StatusMeaning`] |
+//! | how many events one request carries | [`Batch`] |
+//! | what happens if the queue is full | [`Overflow`] |
+//! | which addresses may be connected to | `AddressPolicy`, with the feature `client` |
+//!
+//! [`EndpointStatus`] is a snapshot of an endpoint at work.
+
+// `assemble.rs` puts the parts together. Each can be read without knowing the others:
+// `retry/` says when to try again and what a status means, `delivery/` makes a request and
+// gets the response, `status/` counts and logs, `dead_letter/` keeps what will not be tried
+// again, and `worker/` moves the events from one to the next.
 
 mod assemble;
 mod batch;
+mod batch_settings;
 #[cfg(feature = "client")]
 mod connection;
 pub(crate) mod dead_letter;
@@ -33,7 +45,7 @@ mod switch;
 mod worker;
 
 pub(crate) use self::assemble::{Checked, EndpointContext};
-pub use self::batch::Batch;
+pub use self::batch_settings::Batch;
 #[cfg(feature = "client")]
 pub use self::delivery::AddressPolicy;
 pub use self::delivery::Delivery;

@@ -62,7 +62,7 @@ impl FromStr for Action {
     }
 }
 
-/// What an event is about.
+/// The kind of target that an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

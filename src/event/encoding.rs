@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// The way in which events are written.
+/// The encoding of events in the bodies of requests. Defaults to [`V2`](Self::V2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {

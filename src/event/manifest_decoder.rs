@@ -93,6 +93,7 @@ pub(super) fn read(content: &[u8], kind: Option<ManifestKind>) -> Result<Body<'_
         memory: MEMORY_LIMIT,
         kind,
         media_type: Cow::Borrowed(""),
+        latest_media_type: "",
         config: Reference::default(),
         list: Slice::default(),
         foreign: [false; 2],
@@ -112,6 +113,8 @@ struct Decoder<'a> {
     memory: usize,
     kind: Option<ManifestKind>,
     media_type: Cow<'a, str>,
+    /// The media type of the latest reference, if it has no escapes.
+    latest_media_type: &'a str,
     config: Reference<'a>,
     /// The layers of an image or the manifests of an index.
     list: Slice<Reference<'a>>,
@@ -134,11 +137,10 @@ impl<'a> Decoder<'a> {
         }
         let mut fault = None;
         let mut first = true;
-        while let Some(key) = self.json.key(&mut first)? {
+        while let Some(field) = Field::read(&mut self.json, &mut first)? {
             let start = self.json;
-            let field = Field::of(key);
             let outcome = match fault {
-                Some(_) if field != Some(Field::MediaType) => self.json.skip(),
+                Some(_) if field != Field::MediaType => self.json.skip(),
                 _ => self.field(field),
             };
             match outcome {
@@ -154,11 +156,11 @@ impl<'a> Decoder<'a> {
         Ok(fault)
     }
 
-    fn field(&mut self, field: Option<Field>) -> Outcome {
-        if field == Some(Field::MediaType) {
+    fn field(&mut self, field: Field) -> Outcome {
+        if field == Field::MediaType {
             return set_string(&mut self.json, &mut self.media_type);
         }
-        let (Some(field), Some(kind)) = (field, self.kind) else {
+        let Some(kind) = self.kind else {
             return self.json.skip();
         };
         match field {
@@ -181,7 +183,7 @@ impl<'a> Decoder<'a> {
                     false => self.json.skip(),
                 }
             }
-            Field::Annotations | Field::MediaType => self.json.skip(),
+            Field::Annotations | Field::MediaType | Field::Unknown => self.json.skip(),
         }
     }
 
@@ -203,13 +205,13 @@ impl<'a> Decoder<'a> {
         }
         self.json.open(b'{')?;
         let mut first = true;
-        while let Some(key) = self.json.key(&mut first)? {
-            match DescriptorField::of(key) {
-                Some(DescriptorField::MediaType) => self.string(&mut reference.media_type)?,
-                Some(DescriptorField::Digest) => self.string(&mut reference.digest)?,
-                Some(DescriptorField::Size) => set_integer(&mut self.json, &mut reference.size)?,
-                Some(field) => self.detail(field, &mut reference.details)?,
-                None => self.json.skip()?,
+        while let Some(field) = DescriptorField::read(&mut self.json, &mut first)? {
+            match field {
+                DescriptorField::MediaType => self.media_type(&mut reference.media_type)?,
+                DescriptorField::Digest => self.digest(reference)?,
+                DescriptorField::Size => set_integer(&mut self.json, &mut reference.size)?,
+                DescriptorField::Unknown => self.json.skip()?,
+                rare => self.detail(rare, &mut reference.details)?,
             }
         }
         Ok(())
@@ -245,17 +247,17 @@ impl<'a> Decoder<'a> {
         let platform = platform.get_or_insert_default();
         self.json.open(b'{')?;
         let mut first = true;
-        while let Some(key) = self.json.key(&mut first)? {
-            match PlatformField::of(key) {
-                Some(PlatformField::Architecture) => self.string(&mut platform.architecture)?,
-                Some(PlatformField::Os) => self.string(&mut platform.os)?,
-                Some(PlatformField::OsVersion) => self.string(&mut platform.os_version)?,
-                Some(PlatformField::OsFeatures) => {
+        while let Some(field) = PlatformField::read(&mut self.json, &mut first)? {
+            match field {
+                PlatformField::Architecture => self.string(&mut platform.architecture)?,
+                PlatformField::Os => self.string(&mut platform.os)?,
+                PlatformField::OsVersion => self.string(&mut platform.os_version)?,
+                PlatformField::OsFeatures => {
                     self.slice(&mut platform.os_features, usize::MAX, Self::string)?;
                 }
-                Some(PlatformField::Variant) => self.string(&mut platform.variant)?,
-                Some(PlatformField::Features) if in_list => self.unused_strings()?,
-                Some(PlatformField::Features) | None => self.json.skip()?,
+                PlatformField::Variant => self.string(&mut platform.variant)?,
+                PlatformField::Features if in_list => self.unused_strings()?,
+                PlatformField::Features | PlatformField::Unknown => self.json.skip()?,
             }
         }
         Ok(())
@@ -316,7 +318,8 @@ impl<'a> Decoder<'a> {
         }
         self.json.open(b'{')?;
         let mut first = true;
-        while let Some(key) = self.json.key(&mut first)? {
+        while self.json.member(&mut first)? {
+            let key = self.json.name()?;
             // Unlike elsewhere, `null` does not leave what was there.
             let mut value = Cow::Borrowed("");
             self.string(&mut value)?;
@@ -334,7 +337,8 @@ impl<'a> Decoder<'a> {
         }
         self.json.open(b'{')?;
         let mut first = true;
-        while self.json.key(&mut first)?.is_some() {
+        while self.json.member(&mut first)? {
+            self.json.name()?;
             set_string(&mut self.json, &mut Cow::Borrowed(""))?;
         }
         Ok(())
@@ -358,6 +362,24 @@ impl<'a> Decoder<'a> {
         self.spend(string.len())
     }
 
+    /// The media type of a reference. Most layers have the same.
+    fn media_type(&mut self, media_type: &mut Cow<'a, str>) -> Outcome {
+        if !self.json.null()? {
+            *media_type = self.json.string_like(self.latest_media_type)?;
+            if let Cow::Borrowed(latest) = media_type {
+                self.latest_media_type = latest;
+            }
+        }
+        self.spend(media_type.len())
+    }
+
+    fn digest(&mut self, reference: &mut Reference<'a>) -> Outcome {
+        if !self.json.null()? {
+            (reference.digest, reference.is_plain) = self.json.digest()?;
+        }
+        self.spend(reference.digest.len())
+    }
+
     fn spend(&mut self, bytes: usize) -> Outcome {
         self.memory = self.memory.checked_sub(bytes).ok_or(Fault::Bounds)?;
         Ok(())
@@ -376,8 +398,10 @@ impl<'a> Decoder<'a> {
     }
 
     fn references(&mut self, kind: ManifestKind) -> Result<ReferenceList, Fault> {
-        let names_other = !self.media_type.is_empty()
-            && media_types::essence(&self.media_type) != kind.media_type();
+        let named = &*self.media_type;
+        let names_other = named != kind.media_type()
+            && !named.is_empty()
+            && media_types::essence(named) != kind.media_type();
         // Distribution refuses such manifests only if they are of OCI's kinds.
         let has_other_fields = kind.is_oci() && self.foreign.contains(&true);
         if names_other || has_other_fields {
@@ -397,11 +421,7 @@ impl<'a> Decoder<'a> {
             _ if self.config.digest.is_empty() => return Err(self.json.mismatch()),
             _ => Some(&self.config),
         };
-        let all = config.into_iter().chain(&list);
-        let bytes = all.clone().map(Reference::text_length).sum();
-        let mut references = ReferenceList::with_capacity(list.len() + 1, bytes);
-        all.for_each(|reference| references.push_reference(reference));
-        Ok(references)
+        Ok(ReferenceList::of(config.into_iter().chain(&list)))
     }
 }
 
@@ -423,6 +443,7 @@ fn set_integer<T: FromStr + TryFrom<i64>>(json: &mut Scanner<'_>, integer: &mut 
 mod tests {
     use proptest::prelude::*;
     use serde::Deserialize;
+    use serde_json::Value;
 
     use super::*;
     use crate::event::{Descriptor, Platform};
@@ -549,12 +570,16 @@ mod tests {
 
     /// Descriptors without oddities.
     fn descriptor() -> impl Strategy<Value = Descriptor> {
-        let kept = (any::<[String; 3]>(), 0..=i64::MAX as u64);
+        let any_string = any::<String>;
+        let media_type = prop_oneof![any_string(), Just("a/b".into()), Just("c/<d>".into())];
+        let digest = prop_oneof![any_string(), "[0-9a-f]{64}", "[ -~]{63}[é\"\\\\<]"];
+        let size = prop_oneof![0..=i64::MAX as u64, 0..1_000_000_000_u64];
+        let kept = (media_type, digest, any_string(), size);
         let annotations = prop::collection::btree_map(any::<String>(), any::<String>(), 0..3);
         let data = prop::collection::vec(any::<u8>(), 0..9);
         let platform = prop::option::of(platform().prop_map(Box::new));
         (kept, strings(), annotations, data, platform).prop_map(
-            |(([media_type, digest, artifact_type], size), urls, annotations, data, platform)| {
+            |((media_type, digest, artifact_type, size), urls, annotations, data, platform)| {
                 Descriptor {
                     urls,
                     annotations,
@@ -565,6 +590,49 @@ mod tests {
                 }
             },
         )
+    }
+
+    /// Writes a value with spaces and escapes that change nothing, wherever a choice is 0.
+    fn respelled(value: &Value, choices: &mut impl Iterator<Item = u8>, out: &mut String) {
+        let mut odd = |odd: &str, usual: &str| match choices.next() {
+            Some(0) => odd.to_owned(),
+            _ => usual.to_owned(),
+        };
+        out.push_str(&odd(" \n\t     ", ""));
+        match value {
+            Value::String(text) => {
+                out.push('"');
+                for character in text.chars() {
+                    let usual = serde_json::to_string(&character).unwrap();
+                    let units = character.encode_utf16(&mut [0; 2]).to_vec();
+                    let escaped: String = units.iter().map(|it| format!("\\u{it:04X}")).collect();
+                    out.push_str(&odd(&escaped, &usual[1..usual.len() - 1]));
+                }
+                out.push('"');
+            }
+            Value::Array(values) => {
+                out.push('[');
+                for (number, value) in values.iter().enumerate() {
+                    out.push_str(if number > 0 { "," } else { "" });
+                    respelled(value, choices, out);
+                }
+                out.push(']');
+            }
+            Value::Object(fields) => {
+                out.push('{');
+                for (number, (name, value)) in fields.iter().enumerate() {
+                    out.push_str(if number > 0 { "," } else { "" });
+                    respelled(&Value::from(&**name), choices, out);
+                    out.push(':');
+                    respelled(value, choices, out);
+                }
+                out.push('}');
+            }
+            other => out.push_str(&other.to_string()),
+        }
+        if choices.next() == Some(0) {
+            out.push(' ');
+        }
     }
 
     /// Pieces of manifests, whole and torn.
@@ -634,6 +702,23 @@ mod tests {
             wanted.extend(image.layers.unwrap());
             prop_assert_eq!(&wanted, &descriptors);
             prop_assert_eq!(references(ManifestKind::OciManifest, &content), Ok(wanted));
+        }
+
+        /// Whatever is compared with its usual spelling first must be read the same in
+        /// any other.
+        #[test]
+        fn a_manifest_is_read_the_same_however_it_is_spelled(
+            descriptors in prop::collection::vec(descriptor(), 1..5),
+            rarity in 2..100_u8,
+            choices in prop::collection::vec(any::<u8>(), 100..2_000),
+        ) {
+            let (config, layers) = descriptors.split_first().unwrap();
+            let manifest = serde_json::json!({"config": config, "layers": layers});
+            let mut spelled = String::new();
+            let mut choices = choices.iter().map(|it| it % rarity).cycle();
+            respelled(&manifest, &mut choices, &mut spelled);
+            let read = references(ManifestKind::OciManifest, spelled.as_bytes());
+            prop_assert_eq!(read, Ok(descriptors), "{}", spelled);
         }
     }
 }

@@ -27,6 +27,7 @@ mod action;
 mod descriptor;
 mod encoding;
 mod envelope;
+mod escape;
 mod format;
 mod go_json;
 mod manifest;

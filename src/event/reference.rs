@@ -10,6 +10,8 @@ pub(crate) struct Reference<'a> {
     pub(crate) media_type: Cow<'a, str>,
     /// Digest of the content.
     pub(crate) digest: Cow<'a, str>,
+    /// Whether the digest is known to need no escaping in JSON.
+    pub(super) is_plain: bool,
     pub(super) size: i64,
     pub(super) details: Option<Box<Details<'a>>>,
 }

@@ -154,10 +154,11 @@ impl NotificationLayer {
         self.set(|it| it.stat = Some(stat_service::erase(service)))
     }
 
-    /// Sets the path that the distribution API begins with, as the layer sees it,
-    /// for example `/registry/v2/`. URLs in events have `/v2/` whatever the prefix
-    /// is. If requests succeed that look like those of the API under another path,
-    /// a warning is logged, at most one in 5 minutes. Defaults to `/v2/`.
+    /// Sets the path that the distribution API begins with, as the layer sees it, for
+    /// example `/registry/v2/`. The slashes at both ends may be omitted. URLs in events
+    /// have `/v2/` whatever the prefix is. If requests under another path succeed that look
+    /// like those of the API, a warning is logged, at most once in 5 minutes. Defaults to
+    /// `/v2/`.
     #[must_use]
     pub fn prefix(self, prefix: &str) -> Self {
         let inside = prefix.trim_matches('/');
@@ -169,7 +170,7 @@ impl NotificationLayer {
         })
     }
 
-    /// Sets the proxies whose forwarding headers are believed. Defaults to none.
+    /// Sets the proxies whose forwarding headers are trusted. Defaults to none.
     #[must_use]
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
         self.set(|it| it.trusted_proxies = proxies)

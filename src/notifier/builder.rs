@@ -25,6 +25,20 @@ use crate::sink::{Counted, Destination, Destinations, Plain, Sink, Totals};
 use crate::worker_runtime::WorkerRuntime;
 
 /// Configures a [`Notifier`].
+///
+/// ```no_run
+/// use tower_registry_notifications::dead_letter::DeadLetterFile;
+/// use tower_registry_notifications::{Endpoint, Notifier, SourceRecord};
+///
+/// # fn build() -> Result<(), Box<dyn std::error::Error>> {
+/// let notifier = Notifier::builder()
+///     .source(SourceRecord::new("registry.example.com:5000"))
+///     .dead_letters(DeadLetterFile::new("/var/lib/registry/dead-letters.jsonl"))
+///     .endpoint(Endpoint::new("ci", "https://ci.example.com/events"))
+///     .endpoint(Endpoint::new("scanner", "https://scanner.example.com/events"))
+///     .build()?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct NotifierBuilder {
     source: Option<SourceRecord>,
@@ -94,7 +108,7 @@ impl NotifierBuilder {
         self
     }
 
-    /// Adds a sink of any kind.
+    /// Adds a sink, which gets all events.
     #[must_use]
     pub fn sink(mut self, sink: impl Sink) -> Self {
         self.sinks.push(Arc::new(sink));
@@ -110,7 +124,7 @@ impl NotifierBuilder {
         self
     }
 
-    /// Adds an endpoint.
+    /// Adds an endpoint. No two endpoints may have the same name.
     #[must_use]
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoints.push(endpoint);

@@ -125,7 +125,7 @@ use crate::sink::{Acceptance, Counted, Destinations, RetryingSink, Sink, SinkErr
 /// | warn | `events are given up`: events become dead letters, which a sink is there to keep |
 /// | warn | `an event is refused: it alone is larger than the queue's byte limit` |
 /// | warn | `a dead letter that was cut off is removed`: a dead-letter file ended in an incomplete line |
-/// | warn | `trusted_proxies is set, but the peer address of no request is known`, once: forwarding headers are not believed |
+/// | warn | `trusted_proxies is set, but the peer address of no request is known`, once: forwarding headers are not trusted |
 /// | warn | `a request whose client has hung up reached its time limit`: the `detached_timeout` |
 /// | warn | `a request looks like one of the registry API under another path and makes no event`: the layer's prefix is probably wrong |
 /// | warn | `a stat took too long`, `looking up tags took too long`, `only the first 10000 tags are looked up`, `untag_lookup needs a service to ask`, `an event lacks its references`: events lack facts |

@@ -7,11 +7,11 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The write fails, and the event becomes a dead letter.
+    /// The write fails, and the event becomes a dead letter. This is the default.
     #[default]
     RejectNewest,
-    /// The oldest waiting events make room and become dead letters. Events under way
-    /// stay.
+    /// The oldest waiting events make room and become dead letters. Events that are being
+    /// delivered stay.
     DropOldest,
     /// The write waits for room, and writers are served in their order. With
     /// [`fail_closed`](crate::NotificationLayer::fail_closed), a request whose event

@@ -19,7 +19,7 @@ use tower_registry_notifications::layer::TrustedProxies;
 use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody, StatBody};
 
 use crate::certificate::Certificate;
-use crate::proxy::{Place, Proxy};
+use crate::proxy::{Proxy, ProxySettings};
 use crate::serve::{self, Limits, Service};
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ pub(crate) struct Front {
 pub(crate) struct Wiring<'a> {
     /// For TLS on both sides.
     pub(crate) certificate: Option<&'a Certificate>,
-    /// Whether clients are believed who they act for.
+    /// Whether the forwarding headers of clients are trusted.
     pub(crate) trust_forwarded: bool,
     /// Whether the layer looks for the tags of a manifest that is deleted.
     pub(crate) untag_lookup: bool,
@@ -75,14 +75,14 @@ impl Front {
             trust_forwarded,
             untag_lookup,
         } = wiring;
-        let place = Place {
+        let settings = ProxySettings {
             upstream,
             upstream_ca: certificate.map(|it| it.certificate.as_path()),
-            patience: MINUTE,
+            timeout: MINUTE,
             https: certificate.is_some(),
             trust_forwarded,
         };
-        let proxy = Arc::new(Proxy::new(&place).unwrap());
+        let proxy = Arc::new(Proxy::new(&settings).unwrap());
         let trusted = match trust_forwarded {
             true => TrustedProxies::all(),
             false => TrustedProxies::none(),

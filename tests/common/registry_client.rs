@@ -33,7 +33,7 @@ pub(crate) struct TestClient {
 pub(crate) type Answer = Response<Bytes>;
 
 impl TestClient {
-    /// Believes `authority` only, if there is one.
+    /// Trusts `authority` only, if there is one.
     pub(crate) fn new(base: &str, authority: Option<&Path>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);

@@ -422,8 +422,8 @@ async fn a_wrong_prefix_is_logged_once() {
     assert!(warnings[0].contains("/registry/v2/a/manifests/v1"));
 }
 
-/// A proxy that is trusted by its address is not believed where no address is
-/// known: the operator would look for the reason in vain.
+/// A proxy whose address is trusted is not recognized if no peer address is known. Without
+/// the warning, the operator could not find the reason.
 #[tokio::test]
 async fn trusted_proxies_without_peer_addresses_are_logged_once() {
     for (first_has_peer, warnings) in [(false, 1), (true, 0)] {

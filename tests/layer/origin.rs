@@ -307,7 +307,7 @@ fn hosts_and_schemes_that_trusted_proxies_forward_are_valid_or_left_out() {
         let missing: &[_] = if base.is_empty() { &["base_url"] } else { &[] };
         assert_url(&made_all, base, missing);
         assert_eq!(made_all.event.request.host, "registry:5000");
-        // Nobody else is believed, nor anybody that `Connection` names.
+        // Nobody else is trusted, nor anybody that `Connection` names.
         assert_url(&made(PLAIN, head(&[HOST, (name, value)])), own, &[]);
         let hop = head(&[HOST, (name, value), ("connection", name)]);
         assert_url(&made(ALL, hop), own, &[]);

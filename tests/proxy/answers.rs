@@ -95,7 +95,7 @@ async fn an_upstream_that_sends_nothing_times_out() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     for scheme in ["http", "https"] {
         let upstream = format!("{scheme}://{}", silent.local_addr().unwrap());
-        let (address, _events) = proxy(&place(&upstream), None).await;
+        let (address, _events) = proxy(&settings(&upstream), None).await;
         let answer = send(get(address, MANIFEST)).await;
         assert_refused(&answer, StatusCode::GATEWAY_TIMEOUT);
     }
@@ -106,7 +106,7 @@ async fn an_unreachable_upstream_is_reported() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = format!("http://{}", gone.local_addr().unwrap());
     drop(gone);
-    let (address, mut events) = proxy(&place(&upstream), None).await;
+    let (address, mut events) = proxy(&settings(&upstream), None).await;
     let answer = send(get(address, MANIFEST)).await;
     assert_refused(&answer, StatusCode::BAD_GATEWAY);
     assert!(events.try_recv().is_none());
@@ -154,7 +154,7 @@ async fn locations_lead_back_through_the_proxy() {
     // The upstream's own address is not known before it is there.
     let (second, _events) = {
         let upstream = format!("http://{address}");
-        proxy(&place(&upstream), None).await
+        proxy(&settings(&upstream), None).await
     };
     for (path, wanted) in [
         ("/v2/relative", "/v2/there?x=y".to_owned()),
@@ -228,11 +228,11 @@ async fn the_upstream_learns_the_client_s_address() {
     };
     let upstream = format!("http://{}", upstream(None, echo).await);
     for trust_forwarded in [false, true] {
-        let place = crate::proxy::Place {
+        let settings = crate::proxy::ProxySettings {
             trust_forwarded,
-            ..place(&upstream)
+            ..settings(&upstream)
         };
-        let (address, _events) = proxy(&place, None).await;
+        let (address, _events) = proxy(&settings, None).await;
         let mut request = get(address, "/v2/");
         for (name, value) in [
             ("x-forwarded-for", "192.0.2.1"),

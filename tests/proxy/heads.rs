@@ -80,12 +80,12 @@ async fn a_push_with_150_tags_passes_with_150_events() {
         let acceptor = tls.then(|| certificate.acceptor());
         let scheme = if tls { "https" } else { "http" };
         let upstream = format!("{scheme}://{}", upstream(acceptor, accept_tags).await);
-        let place = crate::proxy::Place {
+        let settings = crate::proxy::ProxySettings {
             upstream_ca: Some(&certificate.certificate),
-            ..place(&upstream)
+            ..settings(&upstream)
         };
         for only_http2 in [false, true] {
-            let (address, mut events) = proxy(&place, None).await;
+            let (address, mut events) = proxy(&settings, None).await;
             let uri = format!("http://{address}/v2/team/app/manifests/{DIGEST}?{query}");
             let push = Request::put(uri).header("content-type", "a/b");
             let push = push.body(full("{}")).unwrap();
@@ -193,11 +193,11 @@ async fn locations_lead_back_to_the_first_of_a_list_of_hosts() {
     })
     .await;
     let upstream = format!("http://{address}");
-    let place = crate::proxy::Place {
+    let settings = crate::proxy::ProxySettings {
         trust_forwarded: true,
-        ..place(&upstream)
+        ..settings(&upstream)
     };
-    let (proxy, _events) = proxy(&place, None).await;
+    let (proxy, _events) = proxy(&settings, None).await;
     let mut request = get(proxy, "/v2/");
     for (name, value) in [
         ("x-own-address", &*address.to_string()),
@@ -223,7 +223,7 @@ async fn head(stream: &mut TcpStream) -> String {
 async fn the_case_of_header_names_is_preserved_both_ways() {
     let registry = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = format!("http://{}", registry.local_addr().unwrap());
-    let (proxy, _events) = proxy(&place(&upstream), None).await;
+    let (proxy, _events) = proxy(&settings(&upstream), None).await;
     let mut client = TcpStream::connect(proxy).await.unwrap();
     let request = "GET /v2/ HTTP/1.1\r\nHOST: r\r\nauthorization: Basic x\r\nX-oDD-cAse: 1\r\n\r\n";
     client.write_all(request.as_bytes()).await.unwrap();
@@ -262,11 +262,11 @@ async fn header_names_from_http_2_are_in_title_case() {
     };
     let upstream = upstream(Some(certificate.acceptor()), answer).await;
     let upstream = format!("https://{upstream}");
-    let place = crate::proxy::Place {
+    let settings = crate::proxy::ProxySettings {
         upstream_ca: Some(&certificate.certificate),
-        ..place(&upstream)
+        ..settings(&upstream)
     };
-    let (proxy, _events) = proxy(&place, None).await;
+    let (proxy, _events) = proxy(&settings, None).await;
     let mut client = TcpStream::connect(proxy).await.unwrap();
     let request = b"GET /v2/ HTTP/1.1\r\nhost: r\r\n\r\n";
     client.write_all(request).await.unwrap();

@@ -24,11 +24,11 @@ async fn limited(limits: Limits, delay: Duration) -> SocketAddr {
         Response::new(full("answer"))
     });
     let upstream = format!("http://{}", upstream.await);
-    let place = crate::proxy::Place {
-        patience: FOREVER,
-        ..place(&upstream)
+    let settings = crate::proxy::ProxySettings {
+        timeout: FOREVER,
+        ..settings(&upstream)
     };
-    let (service, _) = service(&place);
+    let (service, _) = service(&settings);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let never = std::future::pending::<()>();

@@ -16,7 +16,7 @@ const CHANGES: [Method; 4] = [Method::PUT, Method::POST, Method::PATCH, Method::
 const READS: [Method; 2] = [Method::GET, Method::HEAD];
 
 fn forward(upstream: &str, method: &Method, body: Body) -> JoinHandle<Response<ProxyBody>> {
-    let proxy = Proxy::new(&place(upstream)).unwrap();
+    let proxy = Proxy::new(&settings(upstream)).unwrap();
     let request = Request::builder().method(method).uri(MANIFEST);
     let response = proxy.forward(request.body(body).unwrap());
     tokio::spawn(async { response.await.unwrap() })

@@ -35,11 +35,11 @@ async fn under_way(stop: impl Future + Send + 'static, drain: Duration) -> Under
         }
     });
     let upstream = format!("http://{}", upstream.await);
-    let place = crate::proxy::Place {
-        patience: FOREVER,
-        ..place(&upstream)
+    let settings = crate::proxy::ProxySettings {
+        timeout: FOREVER,
+        ..settings(&upstream)
     };
-    let (service, _events) = service(&place);
+    let (service, _events) = service(&settings);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let served = tokio::spawn(async move {
@@ -249,7 +249,7 @@ fn secrets_in_wrong_options_are_not_shown() {
         "http://me:hush",
         "http://r/?key=hush",
     ] {
-        let error = crate::proxy::Proxy::<Incoming>::new(&place(upstream)).err();
+        let error = crate::proxy::Proxy::<Incoming>::new(&settings(upstream)).err();
         let error = error.expect(upstream).to_string();
         assert!(
             error.starts_with("--upstream ") && !error.contains("hush"),
@@ -343,7 +343,7 @@ fn wrong_options_are_named() {
         "http://registry:99999",
         "http://registry:",
     ] {
-        let error = crate::proxy::Proxy::<Incoming>::new(&place(upstream)).err();
+        let error = crate::proxy::Proxy::<Incoming>::new(&settings(upstream)).err();
         let error = error.expect(upstream).to_string();
         assert!(error.contains("--upstream needs"), "{error}");
     }

@@ -8,7 +8,7 @@ use tokio_rustls::TlsAcceptor;
 use tower_registry_notifications::sink::Events;
 
 use crate::certificate::Certificate;
-use crate::proxy::Place;
+use crate::proxy::ProxySettings;
 use crate::stage::*;
 
 /// Says how it was asked.
@@ -59,8 +59,8 @@ fn only_http1(certificate: &Certificate) -> TlsAcceptor {
 async fn clients_may_speak_either_protocol_version() {
     let certificate = Certificate::new();
     let upstream = format!("http://{}", upstream(None, echo).await);
-    let plain = place(&upstream);
-    let https = Place {
+    let plain = settings(&upstream);
+    let https = ProxySettings {
         https: true,
         ..plain.clone()
     };
@@ -94,13 +94,13 @@ async fn upstreams_may_speak_either_protocol_version() {
     ] {
         let address = upstream(Some(acceptor), echo).await;
         let upstream = format!("https://{address}");
-        let place = Place {
+        let settings = ProxySettings {
             upstream_ca: Some(&certificate.certificate),
-            ..place(&upstream)
+            ..settings(&upstream)
         };
         for only_http2 in [false, true] {
             let client = client(None, only_http2);
-            let (answer, _) = ask(&client, "http", proxy(&place, None).await).await;
+            let (answer, _) = ask(&client, "http", proxy(&settings, None).await).await;
             assert_eq!(answer.headers()["x-version"], version);
             // By the name in its certificate.
             assert_eq!(answer.headers()["x-host"], address.to_string());
@@ -114,11 +114,11 @@ async fn an_upstream_must_present_a_trusted_certificate() {
     let address = upstream(Some(certificate.acceptor()), echo).await;
     let upstream = format!("https://{address}");
     for upstream_ca in [None, Some(&*other.certificate)] {
-        let place = Place {
+        let settings = ProxySettings {
             upstream_ca,
-            ..place(&upstream)
+            ..settings(&upstream)
         };
-        let (address, mut events) = proxy(&place, None).await;
+        let (address, mut events) = proxy(&settings, None).await;
         let answer = send(get(address, MANIFEST)).await;
         assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
         assert!(events.try_recv().is_none());
@@ -130,11 +130,11 @@ async fn an_upstream_may_have_a_certificate_as_openssl_makes_it() {
     let certificate = Certificate::of_openssl();
     let address = upstream(Some(certificate.acceptor()), echo).await;
     let upstream = format!("https://{address}");
-    let place = Place {
+    let settings = ProxySettings {
         upstream_ca: Some(&certificate.certificate),
-        ..place(&upstream)
+        ..settings(&upstream)
     };
-    let (address, _events) = proxy(&place, None).await;
+    let (address, _events) = proxy(&settings, None).await;
     let answer = send(get(address, MANIFEST)).await;
     assert_eq!(answer.status(), StatusCode::OK);
 }

@@ -21,7 +21,7 @@ use tower_registry_notifications::sink::{ChannelSink, Events};
 use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody, StatBody};
 
 use crate::certificate::Certificate;
-use crate::proxy::{Place, Proxy, ProxyBody};
+use crate::proxy::{Proxy, ProxyBody, ProxySettings};
 use crate::{serve, tls};
 
 pub(crate) const DIGEST: &str =
@@ -70,34 +70,39 @@ where
 }
 
 /// Where a proxy before this upstream stands.
-pub(crate) fn place(upstream: &str) -> Place<'_> {
-    Place {
+pub(crate) fn settings(upstream: &str) -> ProxySettings<'_> {
+    ProxySettings {
         upstream,
         upstream_ca: None,
-        patience: PATIENCE,
+        timeout: PATIENCE,
         https: false,
         trust_forwarded: false,
     }
 }
 
 /// The proxy with the layer.
-pub(crate) fn service(place: &Place<'_>) -> (serve::Service<ResponseBody<ProxyBody>>, Events) {
+pub(crate) fn service(
+    settings: &ProxySettings<'_>,
+) -> (serve::Service<ResponseBody<ProxyBody>>, Events) {
     let (sink, events) = ChannelSink::new(1000);
     let notifier = Notifier::builder().sink(sink).build().unwrap();
-    let proxy = Arc::new(Proxy::new(place).unwrap());
+    let proxy = Arc::new(Proxy::new(settings).unwrap());
     let registry = proxy.clone();
     let stat = service_fn(move |request: Request<StatBody>| {
         registry.forward(request.map(|_| RequestBody::empty()))
     });
-    let layer = NotificationLayer::new(notifier).https(place.https);
+    let layer = NotificationLayer::new(notifier).https(settings.https);
     let layer = layer.stat_with(stat);
     let service = layer.layer(service_fn(move |request| proxy.forward(request)));
     let service = service.map_request(crate::proxy::end_to_end);
     (BoxCloneService::new(service), events)
 }
 
-pub(crate) async fn proxy(place: &Place<'_>, tls: Option<TlsAcceptor>) -> (SocketAddr, Events) {
-    let (service, events) = service(place);
+pub(crate) async fn proxy(
+    settings: &ProxySettings<'_>,
+    tls: Option<TlsAcceptor>,
+) -> (SocketAddr, Events) {
+    let (service, events) = service(settings);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let never = std::future::pending::<()>();
@@ -106,22 +111,22 @@ pub(crate) async fn proxy(place: &Place<'_>, tls: Option<TlsAcceptor>) -> (Socke
 }
 
 /// Before an upstream without TLS that answers with `answer`.
-pub(crate) async fn before<F, A>(patience: Duration, answer: F) -> (SocketAddr, Events)
+pub(crate) async fn before<F, A>(timeout: Duration, answer: F) -> (SocketAddr, Events)
 where
     F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
     A: Future<Output = Response<Body>> + Send + 'static,
 {
     let upstream = format!("http://{}", upstream(None, answer).await);
-    let place = Place {
-        patience,
-        ..place(&upstream)
+    let settings = ProxySettings {
+        timeout,
+        ..settings(&upstream)
     };
-    proxy(&place, None).await
+    proxy(&settings, None).await
 }
 
 pub(crate) type TestClient = Client<HttpsConnector<HttpConnector>, Body>;
 
-/// A client that believes `certificate`.
+/// A client that trusts `certificate`.
 pub(crate) fn client(certificate: Option<&Certificate>, only_http2: bool) -> TestClient {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);

@@ -22,7 +22,7 @@ pub(crate) enum Difference {
 pub(crate) const PEER: &str = "192.0.2.1:1";
 
 /// Returns the address of the client if the request determines it. Distribution
-/// believes these headers from anyone.
+/// trusts these headers from anyone.
 pub(crate) fn forwarded_address(exchange: &Exchange) -> Option<String> {
     let headers = &exchange.request.headers;
     let first = headers

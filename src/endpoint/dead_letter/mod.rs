@@ -24,13 +24,40 @@ pub(crate) use self::write::LetterWrite;
 pub(crate) use self::writer::{Cause, DeadLetterWriter};
 use crate::sink::{Acceptance, Sink, SinkError};
 
-/// Takes dead letters.
+/// Keeps dead letters.
 ///
 /// Every [`Sink`] is also a dead-letter sink, and gets the events without the
 /// reasons. If a write fails, panics or takes longer than 5 s, the letter is lost,
 /// which is counted and logged.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use tower_registry_notifications::Endpoint;
+/// use tower_registry_notifications::dead_letter::{DeadLetter, DeadLetterSink};
+/// use tower_registry_notifications::sink::Acceptance;
+///
+/// #[derive(Clone, Default)]
+/// struct Letters(Arc<Mutex<Vec<Arc<DeadLetter>>>>);
+///
+/// impl DeadLetterSink for Letters {
+///     fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance {
+///         self.0.lock().unwrap().push(letter.clone());
+///         Acceptance::accepted()
+///     }
+///
+///     fn location(&self) -> String {
+///         "the memory of this process".into()
+///     }
+/// }
+///
+/// let endpoint = Endpoint::new("ci", "https://ci.example.com/events");
+/// let endpoint = endpoint.dead_letters(Letters::default());
+/// # let _ = endpoint;
+/// ```
 pub trait DeadLetterSink: Send + Sync + 'static {
-    /// Offers `letter` to the sink. Must not block.
+    /// Offers `letter` to the sink. The answer resolves when the letter is kept or lost. A
+    /// sink that has to wait returns [`Acceptance::pending`], because this must not block.
     fn bury(&self, letter: &Arc<DeadLetter>) -> Acceptance;
 
     /// Returns how many letters may be offered before the first of them is kept. A
@@ -40,8 +67,8 @@ pub trait DeadLetterSink: Send + Sync + 'static {
         1
     }
 
-    /// Returns where the letters are kept, in words for people that follow "kept in".
-    /// Defaults to "the sink of dead letters".
+    /// Returns where the letters are kept, for reports and log lines in which it follows
+    /// "kept in". Defaults to "the sink of dead letters".
     fn location(&self) -> String {
         "the sink of dead letters".into()
     }
@@ -105,7 +132,8 @@ impl DeadLetterSink for DeadLetterChannel {
 pub struct DeadLetters(mpsc::Receiver<Arc<DeadLetter>>);
 
 impl DeadLetters {
-    /// Returns the next letter, or `None` when every clone of the channel was dropped.
+    /// Waits for the next letter. Returns `None` when every clone of the channel was dropped
+    /// and no letter is left.
     pub async fn recv(&mut self) -> Option<Arc<DeadLetter>> {
         self.0.recv().await
     }

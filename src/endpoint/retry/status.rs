@@ -25,6 +25,13 @@ pub enum StatusMeaning {
 }
 
 /// One status or a range of them: `404`, `300..=399`, or a [`StatusCode`].
+///
+/// ```
+/// use tower_registry_notifications::endpoint::Statuses;
+///
+/// let _one: Statuses = 404.into();
+/// let _range: Statuses = (300..=399).into();
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Statuses(RangeInclusive<u16>);
 

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex};
 
 pub(crate) use self::close::DEAD_LETTERS_TIMEOUT;
 pub(super) use self::in_flight::InFlight;
-use super::batch::Batch;
+use super::batch_settings::Batch;
 use super::dead_letter::DeadLetterWriter;
 use super::delivery::{Poster, Transport};
 use super::retry::Retry;

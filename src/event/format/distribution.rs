@@ -1,10 +1,12 @@
 //! Formats v2 and v1: what distribution posts.
 
 use super::fragment::{Fragment, fragment};
-use super::json::{Digits, Json, key};
+use super::json::{Digits, Json, Place, key};
 use super::wire::{Frame, Scope, Wire};
-use crate::event::shared::{Part, UrlParts};
-use crate::event::{DescriptorRef, Digest, Format, Id, SharedEvent, media_types, timestamp};
+use crate::event::shared::{Padded, Part, UrlParts};
+use crate::event::{
+    DescriptorRef, Digest, Format, Id, References, SharedEvent, media_types, timestamp,
+};
 
 pub(super) const V2: Wire = Wire {
     content_types: ["application/vnd.docker.distribution.events.v2+json"; 2],
@@ -64,10 +66,17 @@ pub(super) fn fields(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
         None => json.value(event.request_method()),
     }
     json.string(key!("useragent"), event.user_agent());
-    json.put(fragment!(r#""},"actor":{"#));
-    json.non_empty(key!("name"), event.actor());
-    json.end_object();
-    json.put(fragment!(r#"","source":{"#));
+    match event.actor() {
+        "" => {
+            json.put(fragment!(r#""},"actor":{"#));
+            json.end_object();
+            json.put(fragment!(r#"","source":{"#));
+        }
+        name => {
+            json.string(fragment!(r#""},"actor":{"name":""#), name);
+            json.put(fragment!(r#""},"source":{"#));
+        }
+    }
     let source = event.source();
     json.non_empty(key!("addr"), &source.addr);
     json.non_empty(key!("instanceID"), &source.instance_id);
@@ -85,18 +94,23 @@ pub(super) fn id(json: &mut Json<'_>, key: &'static Fragment, id: &Id<'_>) {
 }
 
 fn target(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
-    let content = event.descriptor();
+    let (parts, references) = event.parts();
+    let content = event.descriptor_with(parts);
     let digest = content.digest();
     let size = Digits::of(content.size());
     if format != Format::V1 {
         json.put(fragment!(r#"","target":{"mediaType":""#));
-        v2(json, &content, &size, |json| json.digest(&digest));
+        write_media_type(json, &content);
+        json.put(key!("digest"));
+        json.digest(&digest);
+        json.key(key!("size"));
+        json.digits(&size);
     } else {
         json.put(fragment!(r#"","target":{"#));
         v1(json, &content, &digest, &size);
     }
     rare(json, &content, format, true);
-    match event.length() {
+    match parts.number(Part::Length).unwrap_or(content.size()) {
         0 => {}
         length if length == content.size() => {
             json.key(key!("length"));
@@ -105,7 +119,9 @@ fn target(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
         length => json.number(key!("length"), length),
     }
     json.non_empty(key!("repository"), event.repository());
-    json.non_empty(key!("fromRepository"), event.from_repository());
+    if let Some(from) = parts.first(Part::FromRepository) {
+        json.non_empty(key!("fromRepository"), from);
+    }
     match event.url_parts() {
         UrlParts::None => {}
         UrlParts::Verbatim(url) => json.non_empty(key!("url"), url),
@@ -119,66 +135,73 @@ fn target(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
         }
     }
     json.non_empty(key!("tag"), event.tag());
-    let references = event.references();
     if !references.is_empty() {
         // distribution 2.8 loses the platform of an index entry, not that of a layer.
         let v1_platform = !media_types::is_index(content.media_type());
         json.put(fragment!(r#"","references":["#));
-        for (number, reference) in references.enumerate() {
-            let size = Digits::of(reference.size());
-            if format == Format::V1 {
-                json.put(fragment!(r#"",{"#));
-                v1(json, &reference, &reference.digest(), &size);
-                rare(json, &reference, format, v1_platform);
-                json.end_object();
-                continue;
-            }
-            // Ends the one before too.
-            json.put(match number {
-                0 => fragment!(r#"",{"mediaType":""#),
-                _ => fragment!(r#""},{"mediaType":""#),
-            });
-            v2(json, &reference, &size, |json| {
-                json.value(reference.digest_text())
-            });
-            rare(json, &reference, format, v1_platform);
-        }
-        if format != Format::V1 {
-            json.end_object();
+        match format {
+            Format::V1 => references_v1(json, references, v1_platform),
+            _ => references_v2(json, references),
         }
         json.end_array();
     }
     json.end_object();
 }
 
-/// Writes what nearly every descriptor has, from the value of `mediaType` on.
-#[inline(always)]
-fn v2(
-    json: &mut Json<'_>,
-    descriptor: &DescriptorRef<'_>,
-    size: &Digits,
-    digest: impl FnOnce(&mut Json<'_>),
-) {
-    media_type(json, descriptor);
-    json.put(key!("digest"));
-    digest(json);
-    json.key(key!("size"));
-    json.digits(size);
+fn references_v2(json: &mut Json<'_>, references: References<'_>) {
+    // A known media type, and where what is before a digest with it is.
+    let mut latest: Option<(&Padded, [Place; 2])> = None;
+    for (number, reference) in references.enumerate() {
+        let media_type = reference.known_media_type();
+        // Most layers have the media type of the one before.
+        let is_repeated = match (media_type, latest) {
+            (Some(it), Some((known, places))) if std::ptr::eq(it, known) => json.repeat(places),
+            _ => false,
+        };
+        if !is_repeated {
+            let start = json.place();
+            // Ends the one before too.
+            json.put(match number {
+                0 => fragment!(r#"",{"mediaType":""#),
+                _ => fragment!(r#""},{"mediaType":""#),
+            });
+            write_media_type(json, &reference);
+            json.put(key!("digest"));
+            latest = media_type
+                .filter(|_| number > 0)
+                .map(|it| (it, [start, json.place()]));
+        }
+        let (digest, is_plain) = reference.reference_digest();
+        json.reference_digest(digest, is_plain);
+        json.number(key!("size"), reference.size());
+        rare(json, &reference, Format::V2, true);
+    }
+    json.end_object();
+}
+
+fn references_v1(json: &mut Json<'_>, references: References<'_>, with_platform: bool) {
+    for reference in references {
+        json.put(fragment!(r#"",{"#));
+        let size = Digits::of(reference.size());
+        v1(json, &reference, &reference.digest(), &size);
+        rare(json, &reference, Format::V1, with_platform);
+        json.end_object();
+    }
 }
 
 #[inline(always)]
-fn media_type(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>) {
+fn write_media_type(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>) {
     match descriptor.known_media_type() {
-        Some(known) => json.raw(known),
+        Some(known) => json.word(known),
         None => json.value(descriptor.media_type()),
     }
 }
 
-/// The same in format v1, from the first field on.
+/// Writes what nearly every descriptor has, in format v1.
 fn v1(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>, digest: &Digest<'_>, size: &Digits) {
     if !descriptor.media_type().is_empty() {
         json.put(key!("mediaType"));
-        media_type(json, descriptor);
+        write_media_type(json, descriptor);
     }
     if descriptor.size() > 0 {
         json.key(key!("size"));
@@ -277,6 +300,45 @@ mod tests {
             serde_json::from_slice::<Envelope>(&pretty).unwrap(),
             envelope
         );
+    }
+
+    /// What is before the digest of a reference is copied from the one before if both have
+    /// the same media type, which is only right if the one before ends the same way.
+    #[test]
+    fn references_are_written_the_same_whatever_is_before_them() {
+        let layer = "application/vnd.oci.image.layer.v1.tar+gzip";
+        let mut kinds = [layer, "a/b", "a/\"<b>", ""].map(|it| Descriptor::new(it, "sha256:0<", 1));
+        kinds[0].digest = format!("sha256:{:064x}", 5);
+        let mut all = kinds.to_vec();
+        for kind in &kinds {
+            let mut urls = kind.clone();
+            urls.urls = vec!["http://<x>".into()];
+            let mut artifact = kind.clone();
+            artifact.artifact_type = "t/t".into();
+            all.extend([urls, artifact]);
+        }
+        for first in &all {
+            for (second, third) in all.iter().zip(all.iter().cycle().skip(3)) {
+                let mut event = Event::new(Action::Push);
+                let references = [first, second, second, third, second];
+                event.target.references = references.map(Clone::clone).to_vec();
+                let pretty = Envelope::new([event.clone()]).encode(Format::V2);
+                let read: Envelope = serde_json::from_slice(&pretty).unwrap();
+                assert_eq!(read.events[0].target.references, event.target.references);
+                // Line by line, because indentation and separators are what may differ.
+                let pretty = String::from_utf8(pretty).unwrap();
+                let indented = serde_json::from_str::<serde_json::Value>(&pretty).unwrap();
+                let lines = serde_json::to_string_pretty(&indented)
+                    .unwrap()
+                    .lines()
+                    .count();
+                assert_eq!(pretty.lines().count(), lines);
+                assert!(pretty.lines().all(|line| {
+                    let spaces = line.len() - line.trim_start().len();
+                    spaces % 3 == 0 && !line.trim_start().is_empty()
+                }));
+            }
+        }
     }
 
     #[test]

@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::escape::{escaped, escaped_in, may_need_escaping};
 use super::fragment::{Fragment, LONG, ROWS, SHORT, fragment};
 use crate::event::Digest;
-use crate::event::timestamp::PAIRS;
+use crate::event::escape::{escaped, escaped_in, may_need_escaping};
+use crate::event::shared::Padded;
 
 /// A JSON text that is being written.
 ///
@@ -38,8 +38,19 @@ macro_rules! key {
 }
 pub(in crate::event) use key;
 
+/// A place in a text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Bytes before it.
+    length: usize,
+    /// How many bytes the next fragment leaves out there.
+    skip: usize,
+}
+
 /// Bytes that values are copied in. Nearly all are shorter.
 const VALUE: usize = 32;
+/// Bytes of a digest of SHA-256.
+const SHA256: usize = 71;
 
 impl<'a> Json<'a> {
     /// Creates an empty text that will be part of another one, in which `depth`
@@ -179,6 +190,7 @@ impl<'a> Json<'a> {
     }
 
     /// Appends a field with a string of these parts, which need no escaping.
+    #[inline(always)]
     pub(super) fn plain(&mut self, key: &'static Fragment, parts: &[&str]) {
         self.put(key);
         parts.iter().for_each(|part| self.raw(part));
@@ -222,12 +234,19 @@ impl<'a> Json<'a> {
     /// Appends a number.
     #[inline(always)]
     pub(super) fn digits(&mut self, digits: &Digits) {
-        // More bytes than it has digits, of a number of bytes that is known.
-        if let Some(block) = digits.bytes[digits.start..].first_chunk::<MOST_DIGITS>() {
-            let length = self.out.len() + MOST_DIGITS - digits.start;
-            self.out.extend_from_slice(block);
-            self.out.truncate(length);
+        if let Some(rest) = &digits.large {
+            return self.large(rest, digits);
         }
+        let length = self.out.len() + digits.count;
+        self.fixed(&digits.last);
+        self.out.truncate(length);
+    }
+
+    /// The same of one that has more than eight digits.
+    #[inline(never)]
+    fn large(&mut self, first: &u64, digits: &Digits) {
+        self.digits(&Digits::of(*first));
+        self.fixed(&digits.last);
     }
 
     /// Appends a field with a number, unless it is 0.
@@ -235,6 +254,46 @@ impl<'a> Json<'a> {
     pub(super) fn not_zero(&mut self, key: &'static Fragment, value: u64) {
         if value > 0 {
             self.number(key, value);
+        }
+    }
+
+    /// Returns the place that the text is at.
+    #[inline(always)]
+    pub(super) fn place(&self) -> Place {
+        Place {
+            length: self.out.len(),
+            skip: self.skip,
+        }
+    }
+
+    /// Appends what is between two places once more, of which the second is within a
+    /// string. Both must be in the same array as this place. Appends nothing and returns
+    /// false if what is before the first place has another end than what is before this.
+    #[inline(always)]
+    pub(super) fn repeat(&mut self, [from, to]: [Place; 2]) -> bool {
+        let is_same = from.skip == self.skip;
+        if is_same {
+            self.out.extend_from_within(from.length..to.length);
+            self.skip = to.skip;
+        }
+        is_same
+    }
+
+    /// Appends a known word.
+    #[inline(always)]
+    pub(super) fn word(&mut self, word: &Padded) {
+        let length = self.out.len() + word.length;
+        self.out.extend_from_slice(&word.bytes);
+        self.out.truncate(length);
+    }
+
+    /// Appends the digest of a reference within a string. `is_plain` says that it is known
+    /// to need no escaping.
+    #[inline(always)]
+    pub(super) fn reference_digest(&mut self, digest: &str, is_plain: bool) {
+        match digest.as_bytes().first_chunk::<SHA256>() {
+            Some(sha256) if is_plain && digest.len() == SHA256 => self.fixed(sha256),
+            _ => escaped(&mut self.out, digest),
         }
     }
 
@@ -279,35 +338,79 @@ impl<'a> Json<'a> {
 
 /// A number in decimal.
 pub(super) struct Digits {
-    /// The digits end in the middle.
-    bytes: [u8; 2 * MOST_DIGITS],
-    start: usize,
+    /// Its digits without leading zeros, if they are eight or less. Otherwise the last
+    /// eight.
+    last: [u8; 8],
+    count: usize,
+    /// What is before the last eight digits, unless it is 0.
+    large: Option<u64>,
 }
-
-/// The greatest number of digits.
-const MOST_DIGITS: usize = 20;
 
 impl Digits {
     #[inline(always)]
-    pub(super) fn of(mut number: u64) -> Self {
-        let mut bytes = [b'0'; 2 * MOST_DIGITS];
-        let mut start = MOST_DIGITS;
-        while number >= 10 {
-            start -= 2;
-            [bytes[start], bytes[start + 1]] = PAIRS[(number % 100) as usize];
-            number /= 100;
+    pub(super) fn of(number: u64) -> Self {
+        const WORD: u64 = 100_000_000;
+        if number < WORD {
+            let digits = eight(number);
+            // One digit stays, even of 0.
+            let zeros = (digits | 1 << 56).trailing_zeros() & !7;
+            return Self {
+                last: ((digits >> zeros) | ZEROS).to_le_bytes(),
+                count: 8 - zeros as usize / 8,
+                large: None,
+            };
         }
-        if number > 0 || start == MOST_DIGITS {
-            start -= 1;
-            bytes[start] = b'0' + number as u8;
+        Self {
+            last: (eight(number % WORD) | ZEROS).to_le_bytes(),
+            count: 8,
+            large: Some(number / WORD),
         }
-        Self { bytes, start }
     }
+}
+
+/// Eight times the digit 0.
+const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+
+/// Returns the values of the eight digits of a number. The first is the lowest byte.
+#[inline(always)]
+fn eight(number: u64) -> u64 {
+    // Parts the halves, then hundreds, then tens, each of all at once. Instead of a
+    // division there is a multiplication that gives the same for numbers so small.
+    let halves = (number / 10_000) | (number % 10_000) << 32;
+    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | (halves - 100 * hundreds) << 16;
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | (pairs - 10 * tens) << 8
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn decimal(number: u64) -> String {
+        let mut json = Json::new(true, 0, 0, "");
+        json.digits(&Digits::of(number));
+        String::from_utf8(json.into_bytes()).unwrap()
+    }
+
+    #[test]
+    fn numbers_of_up_to_five_digits_and_powers_of_ten_are_written_in_decimal() {
+        let powers = (0..20).map(|power| 10_u64.pow(power));
+        let powers = powers.flat_map(|power| [power - 1, power, power + 1]);
+        for number in (0..100_000).chain(powers).chain([u64::MAX]) {
+            assert_eq!(decimal(number), number.to_string());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_written_in_decimal(number: u64, digits in 1..20_u32) {
+            let number = number % 10_u64.pow(digits);
+            prop_assert_eq!(decimal(number), number.to_string());
+        }
+    }
 
     #[test]
     fn values_beside_odd_ones_are_copied_and_odd_ones_escaped() {

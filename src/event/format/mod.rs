@@ -5,7 +5,6 @@
 mod azure;
 mod cloud_events;
 mod distribution;
-mod escape;
 pub(super) mod fragment;
 mod harbor;
 mod image_updater;
@@ -202,7 +201,7 @@ pub(super) fn start(event: &SharedEvent, depth: usize, compact: bool) -> Json<'_
     // of its own around it.
     let frame = if compact { 640 } else { 1_000 } + if depth == 0 { 400 } else { 0 };
     // References take about three times as much in JSON, other texts little more.
-    let (fields, others) = event.text_lengths();
-    let capacity = frame + fields + fields / 8 + 13 * others / 4;
-    Json::new(compact, depth, capacity, event.text())
+    let (text, references) = event.text();
+    let capacity = frame + text.len() + text.len() / 8 + 13 * references / 4;
+    Json::new(compact, depth, capacity, text)
 }

@@ -9,8 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::digest;
 use super::digest::Digest;
-use super::text::{Part, Parts};
-use super::word::Word;
+use super::header::Part;
+use super::parts::Parts;
+use super::word::{Padded, Word};
 use crate::event::{Descriptor, Platform, media_types};
 
 /// A descriptor in a [`SharedEvent`](super::SharedEvent): that of its target, or
@@ -21,6 +22,8 @@ pub struct DescriptorRef<'a> {
     /// All zeros if the digest is a text.
     pub(super) digest_bits: &'a digest::Bits,
     pub(super) digest: &'a str,
+    /// Whether the text of the digest is known to need no escaping in JSON.
+    pub(super) is_plain: bool,
     pub(super) size: u64,
     pub(in crate::event) parts: Parts<'a>,
 }
@@ -32,9 +35,9 @@ impl<'a> DescriptorRef<'a> {
     }
 
     /// Returns the media type if it is a known one, which needs no escaping.
-    #[inline]
-    pub(in crate::event) fn known_media_type(&self) -> Option<&'static str> {
-        (self.word != Word::OTHER).then(|| self.word.media_type())
+    #[inline(always)]
+    pub(in crate::event) fn known_media_type(&self) -> Option<&'static Padded> {
+        (self.word != Word::OTHER).then(|| self.word.padded())
     }
 
     /// Returns the digest of the content, `algorithm:encoded`, or an empty text.
@@ -42,10 +45,11 @@ impl<'a> DescriptorRef<'a> {
         digest::of(self.digest_bits, self.digest)
     }
 
-    /// Returns the digest if it is kept as text, which those of all references are.
-    #[inline]
-    pub(in crate::event) fn digest_text(&self) -> &'a str {
-        self.digest
+    /// Returns the digest of a reference, and whether it needs no escaping for sure. It is
+    /// kept as text.
+    #[inline(always)]
+    pub(in crate::event) fn reference_digest(&self) -> (&'a str, bool) {
+        (self.digest, self.is_plain)
     }
 
     /// Returns the size of the content in bytes. 0 if it is not known.
@@ -133,6 +137,7 @@ impl References<'_> {
 impl<'a> Iterator for References<'a> {
     type Item = DescriptorRef<'a>;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<DescriptorRef<'a>> {
         let reference = self.0.next()?;
         let parts = self.0.split_own();
@@ -140,6 +145,7 @@ impl<'a> Iterator for References<'a> {
             word: reference.word,
             digest_bits: &digest::NO_BITS,
             digest: reference.text,
+            is_plain: reference.is(Part::PlainReference),
             size: reference.number,
             parts,
         })

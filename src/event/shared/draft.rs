@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::encoded::Encodings;
+use super::header::Part;
 use super::id::{self, new_bits};
-use super::text::{FIELDS, Field, Measure, ORIGIN_FIELDS, Out, Part};
+use super::text::{FIELDS, Field, Measure, ORIGIN_FIELDS, Out};
 use super::word::Word;
 use super::{Inner, Origin, ReferenceList, SharedEvent, Url, digest};
 use crate::event::timestamp::since_1970;

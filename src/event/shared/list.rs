@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::text::{Out, Parts};
+use super::parts::Parts;
+use super::text::Out;
+use super::word::Word;
 use super::{DescriptorRef, References};
 use crate::event::Descriptor;
 use crate::event::reference::Reference;
@@ -36,14 +38,29 @@ impl ReferenceList {
         self.0.plain_reference(media_type, digest, size);
     }
 
-    /// Appends a reference of a manifest that was read.
-    pub(in crate::event) fn push_reference(&mut self, reference: &Reference<'_>) {
-        let size = reference.size();
-        self.0
-            .plain_reference(&reference.media_type, &reference.digest, size);
-        if let Some(details) = &reference.details {
-            self.0.details(details);
+    /// Creates a list of references of a manifest that was read.
+    pub(in crate::event) fn of<'a, 'b: 'a>(
+        references: impl Iterator<Item = &'a Reference<'b>> + Clone,
+    ) -> Self {
+        let (count, bytes) = { references.clone() }.fold((0, 0), |(count, bytes), it| {
+            (count + 1, bytes + it.text_length())
+        });
+        let mut list = Self::with_capacity(count, bytes);
+        let (mut media_type, mut word) = ("", Word::EMPTY);
+        for reference in references {
+            // Most have the media type of the one before, which is the same text then.
+            if !std::ptr::eq(&*reference.media_type, media_type) {
+                media_type = &reference.media_type;
+                word = Word::of_media_type(media_type);
+            }
+            let (digest, size) = (&reference.digest, reference.size());
+            list.0
+                .reference_of(word, media_type, digest, size, reference.is_plain);
+            if let Some(details) = &reference.details {
+                list.0.details(details);
+            }
         }
+        list
     }
 
     /// Appends a reference with all fields of its descriptor.

@@ -9,33 +9,35 @@ mod descriptor;
 mod digest;
 mod draft;
 mod encoded;
+mod header;
 mod hex;
 mod id;
 mod list;
 mod origin;
+mod owned;
+mod parts;
 mod spelled;
 mod text;
 mod word;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
-
-use serde::{Serialize, Serializer};
 
 pub use self::descriptor::{DescriptorRef, References};
 pub use self::digest::Digest;
 pub(crate) use self::draft::{Content, Draft, ReferencesOf};
 pub(crate) use self::encoded::Encoded;
 use self::encoded::Encodings;
+pub(in crate::event) use self::header::Part;
 pub use self::id::Id;
 pub use self::list::ReferenceList;
 pub(crate) use self::origin::Origin;
+use self::parts::Parts;
 pub use self::spelled::Spelled;
-pub(in crate::event) use self::text::Part;
-use self::text::{FIELDS, Field, Parts};
+use self::text::{FIELDS, Field};
+pub(in crate::event) use self::word::Padded;
 use self::word::Word;
-use super::{Action, Event, Kind, RequestRecord, SourceRecord, Target, timestamp};
+use super::{Action, Kind, SourceRecord, timestamp};
 
 /// An [`Event`] on its way to the sinks: compact, immutable, and shared by all
 /// of them.
@@ -216,14 +218,26 @@ impl SharedEvent {
 
     /// Returns the descriptor of the target.
     pub fn descriptor(&self) -> DescriptorRef<'_> {
-        let (parts, _) = self.0.parts();
+        self.descriptor_with(self.0.parts().0)
+    }
+
+    /// The same where its parts are known.
+    pub(super) fn descriptor_with<'a>(&'a self, parts: Parts<'a>) -> DescriptorRef<'a> {
         DescriptorRef {
             word: self.0.media_type,
             digest_bits: &self.0.digest,
             digest: self.0.field(Field::Digest),
+            is_plain: false,
             size: self.0.size,
             parts,
         }
+    }
+
+    /// Returns the parts of the target, and the references with theirs.
+    #[inline]
+    pub(super) fn parts(&self) -> (Parts<'_>, References<'_>) {
+        let (own, references) = self.0.parts();
+        (own, References(references))
     }
 
     /// Returns what a manifest refers to, if the notifier includes references.
@@ -258,17 +272,12 @@ impl SharedEvent {
         UrlParts::Of { base, host, kind }
     }
 
-    /// Returns the one text that nearly all others are parts of. The others are known
-    /// words and the source.
-    pub(super) fn text(&self) -> &str {
-        &self.0.text
-    }
-
-    /// Returns the bytes of the fields in that text, and those of all that follows, which
-    /// are references for the most part.
-    pub(super) fn text_lengths(&self) -> (usize, usize) {
-        let fields = self.0.ends[Field::Digest as usize] as usize;
-        (fields, self.0.text.len() - fields)
+    /// Returns the one text that nearly all others are parts of, and the bytes of
+    /// references that follow it. The others are known words and the source.
+    pub(super) fn text(&self) -> (&str, usize) {
+        let (_, references) = self.0.parts();
+        let length = self.0.text.len() - references.0.len();
+        (&self.0.text[..length], references.0.len())
     }
 
     /// Returns the id of the request.
@@ -358,63 +367,11 @@ impl SharedEvent {
         };
         own + source
     }
-
-    /// Returns an owned event with public fields.
-    pub fn to_event(&self) -> Event {
-        Event {
-            id: self.id().into(),
-            timestamp: self.timestamp(),
-            action: self.0.action,
-            target: Target {
-                descriptor: self.descriptor().to_descriptor(),
-                length: self.length(),
-                repository: self.repository().into(),
-                from_repository: self.from_repository().into(),
-                url: self.url(),
-                tag: self.tag().into(),
-                references: self.references().map(|it| it.to_descriptor()).collect(),
-            },
-            request: RequestRecord {
-                id: self.request_id().into(),
-                addr: self.request_addr().into(),
-                host: self.request_host().into(),
-                method: match self.known_method() {
-                    None => self.request_method().to_owned().into(),
-                    Some(known) => known.into(),
-                },
-                user_agent: self.user_agent().into(),
-                trace_parent: self.trace_parent().into(),
-            },
-            actor: self.actor().into(),
-            source: self.source().clone(),
-            kind: self.known_kind(),
-        }
-    }
 }
 
 /// Returns the time that was taken apart.
 fn time(since_1970: (i64, u32)) -> SystemTime {
     timestamp::of(since_1970).unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-/// Two events are equal if all that they say is, the time of acceptance
-/// included.
-impl PartialEq for SharedEvent {
-    fn eq(&self, other: &Self) -> bool {
-        self.accepted_at() == other.accepted_at() && self.to_event() == other.to_event()
-    }
-}
-
-impl Serialize for SharedEvent {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_event().serialize(serializer)
-    }
-}
-
-impl fmt::Debug for SharedEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_event().fmt(f)
-    }
 }
 
 #[cfg(test)]

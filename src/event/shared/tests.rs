@@ -4,7 +4,9 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{Descriptor, Encoding, Envelope, Format, Platform, media_types};
+use crate::event::{
+    Descriptor, Encoding, Envelope, Event, Format, Platform, RequestRecord, Target, media_types,
+};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";

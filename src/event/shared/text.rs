@@ -13,8 +13,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::header::{Header, Part};
 use super::word::Word;
 use crate::event::Descriptor;
+use crate::event::escape::is_plain_text;
 use crate::event::reference::Details;
 
 /// Texts that every event has a place for, in their order. Those of the
@@ -46,226 +48,6 @@ pub(super) const LIMIT: usize = if cfg!(test) {
     u32::MAX as usize
 };
 
-/// The kind of a text with a header. The value is the first byte of the header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(in crate::event) enum Part {
-    /// Something that a manifest refers to. The word is its media type, the number its
-    /// size, and the text its digest. The parts that follow up to the next reference are
-    /// its own.
-    Reference = b'R',
-    /// Id of the event, if it is not a UUID.
-    Id = b'I',
-    /// Id of the request, if it is not a UUID.
-    RequestId = b'J',
-    /// Method of the request, if it is not a known one.
-    Method = b'H',
-    FromRepository = b'F',
-    /// The number is `length` of the target, if it is not its size.
-    Length = b'L',
-    /// The number is the time of acceptance in seconds, if it is not the timestamp.
-    AcceptedSeconds = b'S',
-    /// Follows the seconds. The number is the nanoseconds.
-    AcceptedNanoseconds = b'N',
-    /// Media type, if it is not a known one.
-    MediaType = b'M',
-    Url = b'U',
-    AnnotationName = b'A',
-    /// Follows its name.
-    AnnotationValue = b'V',
-    /// In base64.
-    Data = b'D',
-    /// Of the platform. Present whenever there is a platform, even if empty.
-    Architecture = b'C',
-    Os = b'O',
-    OsVersion = b'P',
-    OsFeature = b'Q',
-    Variant = b'W',
-    ArtifactType = b'T',
-}
-
-/// The header of a part, which stands before its text.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
-    part: Part,
-    word: Word,
-    number: u64,
-    /// Bytes of the text.
-    length: usize,
-}
-
-/// Bytes of the longest header: part and word, the numbers of digits, and the digits.
-const LONGEST: usize = 4 + 2 * MOST_DIGITS;
-const MOST_DIGITS: usize = u64::BITS.div_ceil(DIGIT_BITS) as usize;
-
-/// Numbers are written in digits of five bits, the lowest first. Zero has none.
-const DIGIT_BITS: u32 = 5;
-/// The 32 digits are the characters from here on, and so are the numbers of digits.
-const ZERO: u8 = b'`';
-
-fn digits(number: u64) -> usize {
-    (u64::BITS - number.leading_zeros()).div_ceil(DIGIT_BITS) as usize
-}
-
-impl Header {
-    /// Returns the bytes that the header takes.
-    fn size(&self) -> usize {
-        4 + digits(self.number) + digits(self.length as u64)
-    }
-
-    /// Appends the header.
-    fn write(&self, out: &mut String) {
-        let numbers = [self.number, self.length as u64];
-        let mut bytes = [0; LONGEST];
-        bytes[..2].copy_from_slice(&[self.part as u8, self.word.to_ascii()]);
-        let mut at = 4;
-        for (mut number, count) in numbers.into_iter().zip([2, 3]) {
-            let digits = digits(number);
-            bytes[count] = ZERO + digits as u8;
-            for digit in &mut bytes[at..at + digits] {
-                *digit = ZERO + (number & 31) as u8;
-                number >>= DIGIT_BITS;
-            }
-            at += digits;
-        }
-        // All of it is ASCII.
-        out.push_str(str::from_utf8(&bytes[..at]).unwrap_or_default());
-    }
-}
-
-/// Reads a number of so many digits, and returns what is behind it.
-#[inline(always)]
-fn number(text: &[u8], digits: u8) -> Option<(u64, &[u8])> {
-    let digits = usize::from(digits.wrapping_sub(ZERO));
-    let (number, rest) = text.split_at_checked(digits)?;
-    let number = match text.first_chunk::<8>() {
-        // Nearly all numbers.
-        Some(word) if digits < 8 => low_digits(*word, digits),
-        _ => number.iter().rev().fold(0, |number, digit| {
-            number << DIGIT_BITS | u64::from(digit.wrapping_sub(ZERO))
-        }),
-    };
-    Some((number, rest))
-}
-
-/// Returns the number that the first digits of a word are.
-#[inline(always)]
-fn low_digits(word: [u8; 8], digits: usize) -> u64 {
-    // Without the bytes that are no digits of this number, and the upper bits of digits.
-    let word = u64::from_le_bytes(word) & ((1 << (8 * digits)) - 1) & 0x1f1f_1f1f_1f1f_1f1f;
-    // Joins two digits, then pairs of them, then pairs of pairs.
-    let pairs = (word & 0x001f_001f_001f_001f) | (word >> 3 & 0x03e0_03e0_03e0_03e0);
-    let fours = (pairs & 0x0000_03ff_0000_03ff) | (pairs >> 6 & 0x000f_fc00_000f_fc00);
-    (fours & 0x000f_ffff) | (fours >> 12 & 0x00ff_fff0_0000)
-}
-
-/// A part with its text.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Item<'a> {
-    /// The first byte of its header.
-    part: u8,
-    pub(super) word: Word,
-    pub(super) number: u64,
-    pub(super) text: &'a str,
-}
-
-impl Item<'_> {
-    pub(super) fn is(&self, part: Part) -> bool {
-        self.part == part as u8
-    }
-}
-
-/// Consecutive parts: an iterator over them.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::event) struct Parts<'a>(pub(super) &'a str);
-
-impl<'a> Parts<'a> {
-    pub(in crate::event) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Returns the parts that begin with the first field that few descriptors have. Such
-    /// fields come last.
-    pub(super) fn rare(mut self) -> Self {
-        const OTHERS: [u8; 8] = [
-            Part::Id as u8,
-            Part::RequestId as u8,
-            Part::Method as u8,
-            Part::FromRepository as u8,
-            Part::Length as u8,
-            Part::AcceptedSeconds as u8,
-            Part::AcceptedNanoseconds as u8,
-            Part::MediaType as u8,
-        ];
-        while let Some(part) = self.0.as_bytes().first()
-            && OTHERS.contains(part)
-            && self.next().is_some()
-        {}
-        self
-    }
-
-    /// Whether the next part is a reference.
-    fn is_at_reference(self) -> bool {
-        self.0.as_bytes().first() == Some(&(Part::Reference as u8))
-    }
-
-    /// Removes and returns the next part.
-    pub(super) fn next(&mut self) -> Option<Item<'a>> {
-        let (&[part, word, number_digits, length_digits], rest) =
-            self.0.as_bytes().split_first_chunk()?;
-        let (value, rest) = number(rest, number_digits)?;
-        let (length, rest) = number(rest, length_digits)?;
-        let start = self.0.len() - rest.len();
-        let (text, rest) = self.0.get(start..)?.split_at_checked(length as usize)?;
-        self.0 = rest;
-        Some(Item {
-            part,
-            word: Word::from_ascii(word),
-            number: value,
-            text,
-        })
-    }
-
-    /// Removes and returns the parts up to the next reference.
-    pub(super) fn split_own(&mut self) -> Self {
-        let all = self.0;
-        while !self.is_empty() && !self.is_at_reference() {
-            // A part that cannot be read ends the list. The writer never makes one.
-            if self.next().is_none() {
-                self.0 = "";
-            }
-        }
-        Self(&all[..all.len() - self.0.len()])
-    }
-
-    pub(super) fn items(mut self) -> impl Iterator<Item = Item<'a>> {
-        std::iter::from_fn(move || self.next())
-    }
-
-    /// Returns the texts of one part, in order.
-    pub(in crate::event) fn of(self, part: Part) -> impl Iterator<Item = &'a str> + use<'a> {
-        let items = self.items().filter(move |item| item.is(part));
-        items.map(|item| item.text)
-    }
-
-    pub(in crate::event) fn first(self, part: Part) -> Option<&'a str> {
-        self.of(part).next()
-    }
-
-    /// Returns the number of the first of one part.
-    pub(super) fn number(self, part: Part) -> Option<u64> {
-        let item = self.items().find(|item| item.is(part));
-        item.map(|item| item.number)
-    }
-
-    pub(super) fn media_type(self, word: Word) -> &'a str {
-        match word {
-            Word::OTHER => self.first(Part::MediaType).unwrap_or_default(),
-            known => known.media_type(),
-        }
-    }
-}
-
 /// Receives texts. Everything is written twice: first to a [`Measure`], then to a
 /// [`String`] of exactly that size.
 pub(super) trait Out {
@@ -286,16 +68,11 @@ pub(super) trait Out {
     /// Appends a header, without the text if that does not fit, and returns whether the
     /// text is to follow.
     fn header(&mut self, part: Part, word: Word, number: u64, length: usize) -> bool {
-        let mut header = Header {
-            part,
-            word,
-            number,
-            length,
-        };
+        let mut header = Header::new(part, word, number, length);
         let room = LIMIT - self.length();
         let fits = length <= room && header.size() <= room - length;
         if !fits {
-            header.length = 0;
+            header = Header::new(part, word, number, 0);
             if header.size() > room {
                 return false;
             }
@@ -381,7 +158,26 @@ pub(super) trait Out {
     /// Appends a reference with nothing but media type, digest and size.
     fn plain_reference(&mut self, media_type: &str, digest: &str, size: u64) {
         let word = Word::of_media_type(media_type);
-        if self.header(Part::Reference, word, size, digest.len()) {
+        self.reference_of(word, media_type, digest, size, false);
+    }
+
+    /// The same where the word of the media type is known. `is_plain` says that the digest
+    /// is known to need no escaping.
+    #[inline(always)]
+    fn reference_of(
+        &mut self,
+        word: Word,
+        media_type: &str,
+        digest: &str,
+        size: u64,
+        is_plain: bool,
+    ) {
+        // Equal references have equal texts, whatever was known of them.
+        let part = match is_plain || is_plain_text(digest) {
+            true => Part::PlainReference,
+            false => Part::Reference,
+        };
+        if self.header(part, word, size, digest.len()) {
             self.append(digest);
         }
         self.media_type(word, media_type);
@@ -443,6 +239,7 @@ impl Out for String {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::parts::Parts;
     use super::*;
 
     proptest! {
@@ -462,7 +259,9 @@ mod tests {
             let mut parts = Parts(&out);
             for text in &texts {
                 let reference = parts.next().unwrap();
-                prop_assert!(reference.is(Part::Reference));
+                let is_plain = reference.is(Part::PlainReference);
+                prop_assert!(is_plain || reference.is(Part::Reference));
+                prop_assert_eq!(is_plain, is_plain_text(text));
                 prop_assert_eq!((reference.number, reference.text), (number, &**text));
                 let own = parts.split_own();
                 prop_assert_eq!(own.media_type(reference.word), "a/b");
@@ -477,25 +276,5 @@ mod tests {
             parts.split_own();
             prop_assert!(Parts(&text).items().count() <= text.len());
         }
-    }
-
-    #[test]
-    fn no_character_of_a_header_needs_escaping() {
-        let mut out = String::new();
-        for word in 0..=u8::MAX {
-            for number in [0, u64::from(word), u64::MAX, 0x5555_5555_5555_5555] {
-                Header {
-                    part: Part::Url,
-                    word: Word::from_ascii(word),
-                    number,
-                    length: word.into(),
-                }
-                .write(&mut out);
-            }
-        }
-        assert!(
-            out.bytes()
-                .all(|it| it.is_ascii() && it >= b' ' && !b"\"\\<>&".contains(&it))
-        );
     }
 }

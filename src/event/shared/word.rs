@@ -27,6 +27,27 @@ const FIRST: u8 = b']';
 /// The greatest number.
 const MOST: u8 = b'~' - FIRST;
 
+/// A known word with bytes behind it, so that it can be copied in one go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::event) struct Padded {
+    pub(in crate::event) bytes: [u8; PADDED],
+    pub(in crate::event) length: usize,
+}
+
+/// Bytes of the longest word, or more.
+const PADDED: usize = 64;
+
+impl Padded {
+    const fn new(word: &str) -> Self {
+        let word = word.as_bytes();
+        let mut bytes = [b' '; PADDED];
+        let (text, _) = bytes.split_at_mut(word.len());
+        text.copy_from_slice(word);
+        let length = word.len();
+        Self { bytes, length }
+    }
+}
+
 /// Defines which number stands for which word. The numbers live in memory
 /// only, so they may change from version to version.
 macro_rules! words {
@@ -43,7 +64,7 @@ macro_rules! words {
             }
 
             /// Returns the word, or an empty text for [`Word::OTHER`].
-            pub(super) fn $text(self) -> &'static str {
+            pub(super) const fn $text(self) -> &'static str {
                 match self.0 {
                     $($number => $word,)*
                     _ => "",
@@ -90,6 +111,23 @@ words! { of_media_type, media_type:
     25 "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
 }
 
+impl Word {
+    /// Returns the media type, or an empty text for [`Word::OTHER`].
+    #[inline(always)]
+    pub(super) fn padded(self) -> &'static Padded {
+        static MEDIA_TYPES: [Padded; MOST as usize + 1] = {
+            let mut words = [Padded::new(""); MOST as usize + 1];
+            let mut number = 0;
+            while number < MOST {
+                words[number as usize] = Padded::new(Word(number).media_type());
+                number += 1;
+            }
+            words
+        };
+        &MEDIA_TYPES[usize::from(self.0.min(MOST))]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +141,8 @@ mod tests {
             if !method.is_empty() {
                 assert_eq!(Word::of_method(method), Word(number));
             }
+            let padded = Word(number).padded();
+            assert_eq!(&padded.bytes[..padded.length], media_type.as_bytes());
             if !media_type.is_empty() {
                 assert_eq!(Word::of_media_type(media_type), Word(number));
                 known += 1;

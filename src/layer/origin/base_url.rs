@@ -8,7 +8,7 @@ use crate::error::BuildError;
 use crate::host::is_valid_in_url;
 use crate::redact::{split_user_info, without_user_info};
 
-/// Sets what the URLs in events begin with.
+/// The start of the URLs in events: everything before their `/v2/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BaseUrl(Base);
 

@@ -68,7 +68,7 @@ fn push_number(text: &mut String, number: u16) {
 }
 
 /// Warns once if proxies are trusted by address but the server passes on no peer
-/// addresses, so that no proxy is ever believed.
+/// addresses, so that no proxy is ever trusted.
 #[derive(Debug, Default)]
 pub(in crate::layer) struct PeerWatch {
     /// Whether the address of some peer was known, or its absence was logged.
@@ -87,7 +87,7 @@ impl PeerWatch {
         if peer.is_none() {
             tracing::warn!(
                 "trusted_proxies is set, but the peer address of no request is known, so that no \
-                 forwarding header is believed: serve axum with \
+                 forwarding header is trusted: serve axum with \
                  into_make_service_with_connect_info::<SocketAddr>() and the feature axum-0-8, \
                  insert PeerAddr into requests, or set the layer's peer_addr"
             );

@@ -1,4 +1,4 @@
-//! The proxies whose forwarding headers are believed: [`TrustedProxies`].
+//! The proxies whose forwarding headers are trusted: [`TrustedProxies`].
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,10 +6,10 @@ use crate::error::BuildError;
 use crate::networks::Networks;
 
 /// The proxies whose `X-Forwarded-For`, `X-Real-IP`, `Forwarded`,
-/// `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Request-Id` are believed.
+/// `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Request-Id` are trusted.
 ///
 /// Anybody can send these headers. Trust a proxy only if it sets or removes all
-/// of them in every request. The reference believes everyone.
+/// of them in every request. The reference trusts everyone.
 ///
 /// With the feature `tower-http-0-6`, the `RequestId` extension ranks before
 /// `X-Request-Id`. `SetRequestIdLayer` keeps an id that the client has sent. If
@@ -39,7 +39,7 @@ impl TrustedProxies {
     /// Trusts peers in these networks, for example `10.0.0.0/8` or `::1`.
     ///
     /// The client is then the last address in `X-Forwarded-For` or `Forwarded`
-    /// that is in none of them. Addresses before it are not believed, because the
+    /// that is in none of them. Addresses before it are not trusted, because the
     /// client may have sent them. Host and scheme in `Forwarded` are taken from the
     /// same element. A request whose peer address is unknown is not trusted.
     ///

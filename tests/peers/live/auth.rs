@@ -1,5 +1,4 @@
-//! Who acts, from auth outside and inside of the layer, and what a client
-//! cannot make anybody believe.
+//! Actors from auth outside and inside the layer, and what a client cannot forge.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;

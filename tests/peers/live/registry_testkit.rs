@@ -42,7 +42,7 @@ async fn told(events: &mut Events) -> Vec<Told> {
 async fn facts_missing_from_registry_testkit_come_from_stats() {
     let registry = RegistryServer::new(RegistryConfig::memory()).await.unwrap();
     let upstream = registry.url();
-    let (address, mut events) = proxy(&place(&upstream), None).await;
+    let (address, mut events) = proxy(&settings(&upstream), None).await;
     let image = Image::new("amd64", "a", b"in a small registry\n").unwrap();
     let folder = tempfile::tempdir().unwrap();
     write_layout(folder.path(), &[("v1", &image.manifest, &[&image])]);

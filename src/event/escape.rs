@@ -11,8 +11,17 @@ const WORD: usize = 8;
 /// `>`, `&`, U+2028 and U+2029 are written `\u…`, so that the text can stand in
 /// HTML and JavaScript.
 pub(super) fn escaped(out: &mut Vec<u8>, text: &str) {
-    let text = text.as_bytes();
-    escaped_in(out, text, may_need_escaping(text));
+    match is_plain_text(text) {
+        true => out.extend_from_slice(text.as_bytes()),
+        false => escaped_in(out, text.as_bytes(), 0..text.len()),
+    }
+}
+
+/// Whether no byte of a text needs escaping.
+#[inline]
+pub(super) fn is_plain_text(text: &str) -> bool {
+    let (blocks, _) = text.as_bytes().as_chunks::<BLOCK>();
+    blocks.iter().all(|block| is_plain(block)) && is_plain(&last_block(text.as_bytes()))
 }
 
 /// The same where no byte outside of a range needs escaping.
@@ -42,33 +51,40 @@ pub(super) fn escaped_in(out: &mut Vec<u8>, text: &[u8], odd: Range<usize>) {
 /// Returns where the first byte that may have to be escaped is, and the end of the last
 /// one.
 pub(super) fn may_need_escaping(text: &[u8]) -> Range<usize> {
-    let mut rest = text;
-    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>()
-        && is_plain(block)
-    {
-        rest = after;
-    }
-    if rest.len() < BLOCK && is_plain(&last_block(text)) {
+    let (blocks, _) = text.as_chunks::<BLOCK>();
+    let last = last_block(text);
+    // A short text has spaces behind it, up to a whole block.
+    let after_last = text.len().max(BLOCK);
+    let first = blocks.iter().position(|block| !is_plain(block));
+    if first.is_none() && is_plain(&last) {
         return 0..0;
     }
-    let before = text.len() - rest.len();
-    while let Some((before, block)) = rest.split_last_chunk::<BLOCK>()
-        && is_plain(block)
-    {
-        rest = before;
-    }
-    let (words, tail) = rest.as_chunks::<WORD>();
-    let first = words.iter().position(|word| marks(*word) != 0);
-    let first = first.map_or(rest.len() - tail.len(), |word| {
-        WORD * word + plain_bytes(words[word])
-    });
-    let (head, words) = rest.as_rchunks::<WORD>();
-    let last = words.iter().rposition(|word| marks(*word) != 0);
-    let end = last.map_or(head.len(), |word| {
-        let plain = marks(words[word]).leading_zeros() as usize / 8;
-        head.len() + WORD * (word + 1) - plain
-    });
-    before + first..before + end
+    let start = match first {
+        Some(number) => BLOCK * number + plain_before(&blocks[number]),
+        None => after_last - BLOCK + plain_before(&last),
+    };
+    let end = match blocks.iter().rposition(|block| !is_plain(block)) {
+        Some(number) if is_plain(&last) => BLOCK * (number + 1) - plain_after(&blocks[number]),
+        _ => after_last - plain_after(&last),
+    };
+    start..end
+}
+
+/// Returns how many bytes of a block are before the first that may have to be escaped.
+fn plain_before(block: &[u8; BLOCK]) -> usize {
+    let (words, _) = block.as_chunks::<WORD>();
+    let word = words.iter().position(|word| marks(*word) != 0);
+    word.map_or(BLOCK, |word| WORD * word + plain_bytes(words[word]))
+}
+
+/// Returns how many bytes of a block are after the last that may have to be escaped.
+fn plain_after(block: &[u8; BLOCK]) -> usize {
+    let (words, _) = block.as_chunks::<WORD>();
+    let word = words.iter().rposition(|word| marks(*word) != 0);
+    word.map_or(BLOCK, |word| {
+        let in_word = marks(words[word]).leading_zeros() as usize / 8;
+        BLOCK - WORD * (word + 1) + in_word
+    })
 }
 
 /// Returns the last block, or all that there is and spaces, which are plain.
@@ -150,7 +166,7 @@ const ESCAPED: [([u8; 6], usize); 128] = {
 /// Whether no byte of a block needs a look, which is true of most. Has no branch,
 /// so that the compiler looks at all bytes at once.
 #[inline(always)]
-fn is_plain(block: &[u8]) -> bool {
+pub(super) fn is_plain(block: &[u8]) -> bool {
     !block
         .iter()
         .fold(false, |found, byte| found | may_need_look(*byte))
@@ -207,6 +223,25 @@ mod tests {
                 let mut word = *b"  ~[!#%'";
                 word[at] = byte;
                 assert_eq!(plain_bytes(word), if is_rare { at } else { WORD }, "{byte}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_need_escaping_is_found_to_the_byte() {
+        for length in 0..100 {
+            let plain = vec![b'x'; length];
+            assert_eq!(may_need_escaping(&plain), 0..0);
+            for first in 0..length {
+                for last in [first, first + 1, first + 7, first + 40, length - 1] {
+                    if (first..length).contains(&last) {
+                        let mut text = plain.clone();
+                        (text[first], text[last]) = (b'<', b'\\');
+                        assert_eq!(may_need_escaping(&text), first..last + 1, "{length}");
+                        let text = String::from_utf8(text).unwrap();
+                        assert!(!is_plain_text(&text));
+                    }
+                }
             }
         }
     }
