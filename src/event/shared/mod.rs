@@ -39,11 +39,11 @@ pub(in crate::event) use self::word::Padded;
 use self::word::Word;
 use super::{Action, Kind, SourceRecord, timestamp};
 
-/// An [`Event`] on its way to the sinks: compact, immutable, and shared by all
+/// An [`Event`](super::Event) on its way to the sinks: compact, immutable, and shared by all
 /// of them.
 ///
 /// A clone is another handle to the same event. Texts that an event lacks are
-/// empty. In JSON it is the same as [`Event`], which is format v2.
+/// empty. In JSON it is the same as [`Event`](super::Event), which is format v2.
 #[derive(Clone)]
 pub struct SharedEvent(Arc<Inner>);
 
@@ -165,7 +165,7 @@ impl SharedEvent {
         self.0.action
     }
 
-    /// Returns what the event is about; see [`Event::kind`].
+    /// Returns what the event is about; see [`Event::kind`](super::Event::kind).
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
@@ -327,7 +327,7 @@ impl SharedEvent {
     }
 
     /// Returns the trace that the request belongs to; see
-    /// [`RequestRecord::trace_parent`].
+    /// [`RequestRecord::trace_parent`](super::RequestRecord::trace_parent).
     pub fn trace_parent(&self) -> &str {
         self.0.field(Field::TraceParent)
     }
