@@ -59,9 +59,12 @@ fn run(options: &Options) -> Result<bool, BoxError> {
     match &options.command {
         Command::Status => printer.status(&journal.status())?,
         Command::List { endpoint } => {
-            let status = journal.status();
-            let names = status.endpoints.into_iter().map(|it| it.name);
-            for name in names.filter(|name| endpoint.as_ref().is_none_or(|it| it == name)) {
+            let known = journal.status().endpoints.into_iter().map(|it| it.name);
+            let names = match endpoint {
+                Some(name) => vec![name.clone()],
+                None => known.collect(),
+            };
+            for name in names {
                 for event in journal.waiting(&name)? {
                     printer.event(&name, &event?)?;
                 }

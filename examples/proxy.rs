@@ -47,6 +47,7 @@ use http::header::HOST;
 use http::{Request, StatusCode};
 use http_body_util::Empty;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::util::BoxCloneService;
@@ -135,7 +136,8 @@ async fn run(options: Options) -> Result<(), BoxError> {
     }
     let upstream = &options.upstream;
     eprintln!("Listening on {address}, forwarding to {upstream}. Ctrl-C stops.");
-    let printer = events.map(|events| tokio::spawn(print::print(events, options.json)));
+    let (no_more, end) = oneshot::channel::<()>();
+    let printer = events.map(|events| tokio::spawn(print::print(events, options.json, end)));
     let served = serve(listener, tls, &settings, &notifier, options, signals.next());
     let connections = served.await?;
     let deadline = deadline.unwrap_or(DRAIN);
@@ -143,8 +145,10 @@ async fn run(options: Options) -> Result<(), BoxError> {
     if let Some(page) = page {
         page.abort();
     }
-    // Ends the printer and the streams of open pages.
+    // Ends the streams of open pages.
     notifier.close();
+    // Ends the printer.
+    drop(no_more);
     if let Some(printer) = printer {
         // Standard output may be a pipe that nobody reads.
         let _ = timeout(SOON, printer).await;

@@ -83,7 +83,8 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let app = registry::with_notifications(ferro_oci_server::router(registry), notifier.clone());
 
     welcome(address, page_address, &options);
-    let mut printer = tokio::spawn(print::print(events, options.json));
+    let (no_more, end) = oneshot::channel::<()>();
+    let mut printer = tokio::spawn(print::print(events, options.json, end));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(
         listener,
@@ -92,11 +93,11 @@ async fn run(options: Options) -> Result<(), BoxError> {
     .with_graceful_shutdown(async { stopped.await.unwrap_or_default() });
     let mut server = tokio::spawn(server.into_future());
 
-    tokio::select! {
-        () = signals.next() => {}
+    let printed = tokio::select! {
+        () = signals.next() => None,
         // Standard output is closed, as in `… | head`.
-        result = &mut printer => return Ok(result??),
-    }
+        printed = &mut printer => Some(printed),
+    };
     let mut deadline = Instant::now() + DRAIN;
     eprintln!(
         "\nStopping: requests and deliveries have {DRAIN:?} to finish. Ctrl-C again stops now."
@@ -116,11 +117,15 @@ async fn run(options: Options) -> Result<(), BoxError> {
     deliver(&notifier, deadline, &mut signals).await;
     nats::finish(stream, deadline - Instant::now()).await;
     admin.abort();
-    // Ends the printer and the streams of open pages.
+    // Ends the streams of open pages.
     notifier.close();
-    match timeout_at(deadline, printer).await {
-        Ok(result) => Ok(result??),
-        Err(_) => Ok(()),
+    // Ends the printer.
+    drop(no_more);
+    match printed {
+        Some(printed) => Ok(printed??),
+        None => timeout_at(deadline, printer)
+            .await
+            .map_or(Ok(()), |it| Ok(it??)),
     }
 }
 

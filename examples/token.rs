@@ -25,6 +25,7 @@ mod terminal;
 mod token;
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -68,7 +69,7 @@ async fn run(listener: TcpListener) -> Result<(), BoxError> {
         .layer(from_fn_with_state(tokens.clone(), token::require))
         .merge(token::service(tokens));
 
-    tokio::spawn(print::print(events, false));
+    tokio::spawn(print::print(events, false, pending::<()>()));
     axum::serve(
         listener,
         app.into_make_service_with_connect_info::<SocketAddr>(),

@@ -155,6 +155,9 @@ Options:
         if !self.nats.is_set() {
             return Err("--nats URL is needed (try --help)".into());
         }
+        if self.config.is_none() && self.endpoints.is_empty() && self.remove.is_none() {
+            return Err("--endpoint URL or --config FILE is needed (try --help)".into());
+        }
         if self.admin && self.page.is_none() {
             return Err("--admin needs --page HOST:PORT".into());
         }

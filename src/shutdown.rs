@@ -41,7 +41,8 @@ pub struct Undelivered {
     pub endpoint: String,
     /// The number of events that are kept, as dead letters or in a journal.
     pub kept: usize,
-    /// The place that keeps them, in words for people.
+    /// The place that keeps them, in words for people. It says so if that place is a
+    /// journal that is down.
     pub kept_in: Option<String>,
     /// The number of events that are lost. They were counted and logged.
     pub lost: usize,
@@ -79,6 +80,16 @@ impl ShutdownReport {
             }
         }
         report
+    }
+
+    /// Notes that the place that keeps the events cannot be read now: whoever reads the
+    /// report should know before they rely on it.
+    pub(crate) fn place_fails(&mut self, error: &str) {
+        for left in &mut self.left {
+            if let Some(place) = &mut left.kept_in {
+                *place = format!("{place} (which is down: {error})");
+            }
+        }
     }
 
     /// Whether no events were left at the end, and no requests were still
@@ -170,5 +181,15 @@ mod tests {
              Events not delivered to ci: 1, lost: 1."
         );
         assert!(report(&[left(1, 0)], 4, 0).ends_with("Dead letters before the end: 4."));
+        let mut report = ShutdownReport {
+            left: vec![left(2, 1)],
+            ..ShutdownReport::default()
+        };
+        report.place_fails("is cut off");
+        assert_eq!(
+            report.to_string(),
+            "Events not delivered to ci: 3, kept in the file /x (which is down: is cut off): 2, \
+             lost: 1."
+        );
     }
 }

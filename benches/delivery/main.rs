@@ -19,6 +19,7 @@
 //! hardly depends on what else runs on the machine. On one core, nothing idle
 //! between them, the two are the same.
 
+#[path = "../support/cpu.rs"]
 mod cpu;
 mod receiver;
 mod senders;

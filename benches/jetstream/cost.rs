@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tower_registry_notifications::jetstream::JetStream;
 
 use crate::server::Server;
-use crate::{delivered, rate, some_endpoints, write};
+use crate::{delivered, events, rate, some_endpoints, write};
 
 /// For how long idle processes are observed.
 const IDLE: Duration = Duration::from_secs(10);
@@ -84,8 +84,9 @@ async fn row(url: &str, setup: Setup) {
         |before: Duration, id| 100.0 * (cpu(id) - before).as_secs_f64() / IDLE.as_secs_f64();
     let idle = (share(before.0, server.id()), share(before.1, own));
     let memory = memory(server.id());
+    let events = events(EVENTS, repositories);
     let start = Instant::now();
-    write(&sink, EVENTS, repositories).await;
+    write(&sink, events).await;
     let published = rate(EVENTS, start.elapsed());
     while delivered(&all) < EVENTS {
         sleep(Duration::from_millis(1)).await;

@@ -4,47 +4,71 @@
 //! HTTP allows.
 //!
 //! Without an argument, each line has the least and the most of three rounds, in events a
-//! second. With `-- publish` only those of publishing. With `-- cost`, on Linux, it is the
-//! table of `benches/README.md`.
+//! second, and those of publishing also the least processor time of this process, in
+//! microseconds an event, which hardly depends on what else runs (Linux). With `-- publish` only those of publishing. With `-- ours P N` or `-- bare P N`
+//! it publishes N events to P partitions once, through the sink or by the client alone, and
+//! prints nothing: something to profile. With `-- cost`, on Linux, it is the table of
+//! `benches/README.md`.
 
 mod cost;
+#[path = "../support/cpu.rs"]
+mod cpu;
 #[path = "../support/receiver.rs"]
 mod receiver;
 mod server;
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use tower_registry_notifications::endpoint::Batch;
-use tower_registry_notifications::event::{Action, Descriptor, Event, SharedEvent};
+use tower_registry_notifications::event::{Descriptor, RequestRecord, SharedEvent, SourceRecord};
 use tower_registry_notifications::jetstream::{JetStream, JetStreamWorker};
-use tower_registry_notifications::sink::Sink;
+use tower_registry_notifications::sink::{ChannelSink, Sink};
 use tower_registry_notifications::{Endpoint, Notifier, NotifierBuilder};
 
 use crate::server::Server;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const MEDIA_TYPE: &str = "application/vnd.tower-registry-notifications.event+json";
+/// The size of an event in the stream.
+const BYTES: usize = 826;
 const ROUNDS: u32 = 3;
 const EVENTS: usize = 20_000;
 /// Writes under way at a time.
 const WRITERS: usize = 1024;
 
-fn event(repository: usize) -> SharedEvent {
-    let mut event = Event::new(Action::Pull);
-    event.target.descriptor = Descriptor::new("application/octet-stream", DIGEST, 31_357_624);
-    event.target.repository = format!("team/app-{repository}");
-    event.target.url = format!("https://registry.example.com/v2/team/app/blobs/{DIGEST}");
-    event.into()
+/// Makes events as the bridge does, over so many repositories.
+fn events(count: usize, repositories: usize) -> Vec<SharedEvent> {
+    let (sink, mut events) = ChannelSink::new(1);
+    let source = SourceRecord::new("registry.example.com:5000");
+    let notifier = Notifier::builder().source(source).sink(sink);
+    let notifier = notifier.build().expect("a notifier");
+    let mut request = RequestRecord::new("6df24a34-0959-4923-81ca-14f09767db19", "GET");
+    request.addr = "192.0.2.11:42961".into();
+    request.host = "registry.example.com".into();
+    request.user_agent = "containers/5.32.2 (github.com/containers/image)".into();
+    let blob = Descriptor::new("application/octet-stream", DIGEST, 31_357_624);
+    let event = |number| {
+        let bridge = notifier.bridge(&request).actor("alice");
+        let bridge = bridge.base_url("https://registry.example.com");
+        let repository = format!("team/app-{}", number % repositories);
+        let accepted = bridge.blob_pulled(&repository, &blob).now_or_never();
+        accepted.expect("at once").expect("accepted");
+        events.try_recv().expect("an event")
+    };
+    (0..count).map(event).collect()
 }
 
-/// Writes events, so many at a time, over so many repositories.
-async fn write(sink: &(impl Sink + Clone), events: usize, repositories: usize) {
-    let writers = (0..WRITERS).map(|writer| {
-        let sink = sink.clone();
+/// Writes events, so many at a time.
+async fn write(sink: &(impl Sink + Clone), events: Vec<SharedEvent>) {
+    let events = Arc::new(Mutex::new(events.into_iter()));
+    let writers = (0..WRITERS).map(|_| {
+        let (sink, events) = (sink.clone(), events.clone());
+        let next = move || events.lock().expect("no panic").next();
         tokio::spawn(async move {
-            for number in (writer..events).step_by(WRITERS) {
-                sink.write(&event(number % repositories))
-                    .await
-                    .expect("accepted");
+            while let Some(event) = next() {
+                sink.write(&event).await.expect("accepted");
             }
         })
     });
@@ -58,23 +82,23 @@ fn rate(events: usize, took: Duration) -> u64 {
 }
 
 /// Messages as large as events, by the client alone: one under way in each partition.
-async fn publish_bare(partitions: u16) -> u64 {
+async fn publish_bare(partitions: u16, events: usize) -> Round {
     let server = Server::start().await;
     let settings = JetStream::new(&server.url).partitions(partitions);
     settings.sink().await.expect("a stream");
     let client = async_nats::connect(&server.url).await.expect("a client");
-    let start = Instant::now();
-    let each = EVENTS / usize::from(partitions);
+    let clock = Clock::start();
+    let each = events / usize::from(partitions);
     let writers = (0..partitions).map(|partition| {
         let client = client.clone();
         tokio::spawn(async move {
             for number in 0..each {
                 let mut headers = async_nats::HeaderMap::new();
-                headers.insert("Nats-Msg-Id", format!("{partition}-{number}"));
-                headers.insert("Content-Type", "application/json");
-                headers.insert("Repository", "team/app");
+                headers.insert("Nats-Msg-Id", format!("{partition:018}{number:018}"));
+                headers.insert("Content-Type", MEDIA_TYPE);
+                headers.insert("Repository", "team/app-123");
                 let request = async_nats::Request::new().headers(headers);
-                let request = request.payload(vec![b'x'; 700].into());
+                let request = request.payload(vec![b'x'; BYTES].into());
                 let subject = format!("registry.notifications.{partition}.blob.pull");
                 let answer = client.send_request(subject, request).await;
                 let answer = answer.expect("an answer").payload;
@@ -85,18 +109,53 @@ async fn publish_bare(partitions: u16) -> u64 {
     for writer in writers.collect::<Vec<_>>() {
         writer.await.expect("written");
     }
-    rate(EVENTS, start.elapsed())
+    clock.stop(events)
+}
+
+/// A measurement that has begun.
+struct Clock {
+    start: Instant,
+    used: Duration,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let used = cpu::used(std::process::id());
+        let start = Instant::now();
+        Self { start, used }
+    }
+
+    fn stop(&self, events: usize) -> Round {
+        let used = cpu::used(std::process::id()) - self.used;
+        Round {
+            rate: rate(events, self.start.elapsed()),
+            processor: used.as_secs_f64() * 1e6 / events as f64,
+        }
+    }
+}
+
+/// Events a second, and the processor time of each in microseconds.
+struct Round {
+    rate: u64,
+    processor: f64,
 }
 
 /// The least and the most of some rounds.
 struct Rates(u64, u64);
 
 impl Rates {
+    fn new() -> Self {
+        Self(u64::MAX, 0)
+    }
+
+    fn add(&mut self, rate: u64) {
+        *self = Self(self.0.min(rate), self.1.max(rate));
+    }
+
     async fn of(mut round: impl AsyncFnMut() -> u64) -> Self {
-        let mut rates = Self(u64::MAX, 0);
+        let mut rates = Self::new();
         for _ in 0..ROUNDS {
-            let rate = round().await;
-            rates = Self(rates.0.min(rate), rates.1.max(rate));
+            rates.add(round().await);
         }
         rates
     }
@@ -108,15 +167,27 @@ impl std::fmt::Display for Rates {
     }
 }
 
-async fn publish(partitions: u16, repositories: usize) -> u64 {
+/// Prints what some rounds of publishing took.
+async fn print(name: &str, mut round: impl AsyncFnMut() -> Round) {
+    let (mut rates, mut least) = (Rates::new(), f64::MAX);
+    for _ in 0..ROUNDS {
+        let Round { rate, processor } = round().await;
+        rates.add(rate);
+        least = least.min(processor);
+    }
+    println!("{name}: {rates}, {least:.1} µs of the processor an event");
+}
+
+async fn publish(partitions: u16, events: usize, repositories: usize) -> Round {
     let server = Server::start().await;
     let settings = JetStream::new(&server.url).partitions(partitions);
     let sink = settings.sink().await.expect("a sink");
-    let start = Instant::now();
-    write(&sink, EVENTS, repositories).await;
-    let rate = rate(EVENTS, start.elapsed());
+    let written = crate::events(events, repositories);
+    let clock = Clock::start();
+    write(&sink, written).await;
+    let round = clock.stop(events);
     sink.shutdown(Duration::from_secs(10)).await;
-    rate
+    round
 }
 
 fn endpoints(url: &str, batch: usize) -> NotifierBuilder {
@@ -148,7 +219,7 @@ async fn deliver(url: &str, batch: usize, workers: usize, repositories: usize) -
     let server = Server::start().await;
     let settings = JetStream::new(&server.url);
     let sink = settings.sink().await.expect("a sink");
-    write(&sink, EVENTS, repositories).await;
+    write(&sink, events(EVENTS, repositories)).await;
     let mut all = Vec::new();
     for _ in 0..workers {
         let worker = settings.worker(endpoints(url, batch));
@@ -166,9 +237,10 @@ async fn deliver(url: &str, batch: usize, workers: usize, repositories: usize) -
 
 async fn in_process(url: &str, batch: usize, repositories: usize) -> u64 {
     let notifier = endpoints(url, batch).build().expect("a notifier");
+    let events = events(EVENTS, repositories);
     let start = Instant::now();
-    for number in 0..EVENTS {
-        let accepted = notifier.write(&event(number % repositories)).await;
+    for event in events {
+        let accepted = notifier.write(&event).await;
         accepted.expect("accepted");
     }
     notifier.shutdown(Duration::from_secs(120)).await;
@@ -182,18 +254,29 @@ async fn main() {
     if has("cost") {
         return cost::table(&url).await;
     }
+    if has("ours") || has("bare") {
+        let mut numbers = std::env::args().filter_map(|it| it.parse().ok());
+        let partitions = numbers.next().expect("a number of partitions");
+        let events = usize::from(numbers.next().expect("a number of events"));
+        if has("ours") {
+            publish(partitions, events, 1000).await;
+        } else {
+            publish_bare(partitions, events).await;
+        }
+        return;
+    }
     for partitions in [1, 8, 16, 64] {
-        let rates = Rates::of(async || publish(partitions, 1000).await).await;
-        println!("publish, {partitions} partitions: {rates}");
-        let rates = Rates::of(async || publish_bare(partitions).await).await;
-        println!("the same by the client alone: {rates}");
+        let name = format!("publish, {partitions} partitions");
+        print(&name, async || publish(partitions, EVENTS, 1000).await).await;
+        let name = "the same by the client alone";
+        print(name, async || publish_bare(partitions, EVENTS).await).await;
     }
     if has("publish") {
         return;
     }
     for repositories in [1, 100, 100_000] {
-        let rates = Rates::of(async || publish(16, repositories).await).await;
-        println!("publish, 16 partitions, {repositories} repositories: {rates}");
+        let name = format!("publish, 16 partitions, {repositories} repositories");
+        print(&name, async || publish(16, EVENTS, repositories).await).await;
     }
     for (name, batch) in [("one each", 1), ("batches of 100", 100)] {
         let rates = Rates::of(async || in_process(&url, batch, 1000).await).await;

@@ -9,7 +9,7 @@
 //! by a client that only waits for its turn. What waits stays as much as it was.
 //! Each value is the best of [`ROUNDS`] rounds.
 
-#[path = "../delivery/cpu.rs"]
+#[path = "../support/cpu.rs"]
 mod cpu;
 
 use std::sync::Arc;

@@ -73,6 +73,7 @@ mod enabled {
 
     use super::Nats;
     use crate::admin::Section;
+    use crate::causes::with_causes;
 
     /// The name of the stream in the journal.
     const ENDPOINT: &str = "stream";
@@ -119,13 +120,7 @@ mod enabled {
 
     /// An error in one line, with its causes.
     pub(crate) fn told(error: JetStreamError) -> BoxError {
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text.into()
+        with_causes(&error).into()
     }
 
     /// What the page shows of the stream, if `--nats` was given.

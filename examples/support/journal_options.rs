@@ -9,7 +9,7 @@ use tower_registry_notifications::dead_letter::Reason;
 use tower_registry_notifications::journal::{LetterFilter, ReplayFrom};
 
 pub(crate) const HELP: &str = "\
-Looks into a journal of events, and mends what is stuck.
+Looks into a journal of events, and repairs what is stuck.
 
 Usage: cargo run --features journal --example journal -- FILE COMMAND [options]
 
@@ -111,6 +111,26 @@ fn text(parser: &mut Parser, name: &str) -> Result<String, String> {
 }
 
 impl Given {
+    /// Refuses options that the command does not take. An option that is ignored may be a
+    /// filter that the user relies on.
+    fn only(&self, command: &str, taken: &[&str]) -> Result<(), String> {
+        let given = [
+            ("endpoint", self.endpoint.is_some()),
+            ("reason", self.reason.is_some()),
+            ("older-than", self.older_than.is_some()),
+            ("from", self.from.is_some()),
+            ("id", self.id.is_some()),
+        ];
+        let mut given = given.iter().filter(|(_, is_given)| *is_given);
+        match given.find(|(name, _)| !taken.contains(name)) {
+            Some((name, _)) => Err(format!("{command} takes no --{name} (try --help)")),
+            None if self.from.is_some() && self.id.is_some() => {
+                Err("give one of --from and --id".into())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn set(&mut self, name: &str, value: String) -> Result<(), String> {
         match name {
             "endpoint" => self.endpoint = Some(value),
@@ -167,6 +187,13 @@ fn time(text: &str) -> Result<SystemTime, String> {
 
 fn command(words: &[String], given: Given) -> Result<Command, String> {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let taken: &[_] = match words.first() {
+        Some(&"list") => &["endpoint"],
+        Some(&"dead") => &["endpoint", "reason", "older-than"],
+        Some(&"replay") => &["from", "id"],
+        _ => &[],
+    };
+    given.only(words.first().unwrap_or(&"this"), taken)?;
     Ok(match words[..] {
         ["status"] => Command::Status,
         ["list"] => Command::List {

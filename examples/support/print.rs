@@ -1,6 +1,7 @@
 //! Events as lines for people.
 
 use std::io::{self, Write};
+use std::pin::pin;
 
 use chrono::{DateTime, Local};
 use tower_registry_notifications::event::Event;
@@ -8,9 +9,10 @@ use tower_registry_notifications::sink::Events;
 
 use crate::terminal::printable;
 
-/// Prints each event until the sink of `events` is gone or nobody reads.
-pub(crate) async fn print(events: Events, json: bool) -> io::Result<()> {
-    print_to(&mut io::stdout(), events, json).await
+/// Prints each event until the sink of `events` is gone or nobody reads. After `end`, only
+/// those that have come by then.
+pub(crate) async fn print(events: Events, json: bool, end: impl Future) -> io::Result<()> {
+    print_to(&mut io::stdout(), events, json, end).await
 }
 
 /// Does the same to any writer.
@@ -18,8 +20,15 @@ pub(crate) async fn print_to(
     out: &mut (impl Write + Send),
     mut events: Events,
     json: bool,
+    end: impl Future,
 ) -> io::Result<()> {
-    while let Some(event) = events.recv().await {
+    let mut end = pin!(end);
+    // In this order: the end waits for the events that are there.
+    while let Some(event) = tokio::select! {
+        biased;
+        event = events.recv() => event,
+        _ = &mut end => None,
+    } {
         let line = if json {
             serde_json::to_string(&event)?
         } else {

@@ -36,7 +36,7 @@ pub(super) fn set(builder: NotifierBuilder, item: &Item, phase: Phase) -> Result
     if phase == Phase::Check {
         return Ok(builder);
     }
-    let Some(path) = path else {
+    let Some(path) = path.filter(|it| !it.is_empty()) else {
         return Err(item.error("has no path: write the file of the journal, such as path: /var/lib/registry/notifications"));
     };
     // The error names the path.

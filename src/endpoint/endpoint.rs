@@ -161,7 +161,8 @@ impl Endpoint {
     /// Sets the format of the events. Defaults to [`Format::V2`].
     ///
     /// Events that the [format](Format) cannot carry are not posted, and counted in the
-    /// metric `registry_notifications_unsupported_total`.
+    /// metric `registry_notifications_unsupported_total`. Those that a journal accepted
+    /// when the endpoint had another format become dead letters.
     pub fn format(mut self, format: Format) -> Self {
         self.encoding.format = format;
         self

@@ -95,7 +95,7 @@ impl Running {
         self.dead_letters.close();
     }
 
-    /// Returns what became of the events. Called after the worker has ended.
+    /// Returns what became of the events. Called after the worker has ended. May block.
     pub(crate) fn account(&self) -> Account {
         let leftover = *self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
         let (stored, letters) = (leftover.stored, leftover.letters);
@@ -103,7 +103,7 @@ impl Running {
         let store = self.queue.kept_in();
         // Events that were on their way into the store when the worker ended may have
         // arrived since.
-        let stored = store.map_or(stored, |_| self.queue.size().0);
+        let stored = store.map_or(stored, |_| self.queue.size().0 + self.queue.unoffered());
         let store = store.filter(|_| stored > 0);
         let location = self.dead_letters.location().filter(|_| letters.kept > 0);
         let kept_in = match (store, location) {

@@ -8,7 +8,7 @@ use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout_at};
 
-use super::error::{JetStreamError, Kind};
+use super::error::{ErrorKind, JetStreamError};
 use super::patience::patiently;
 use super::settings::{Auth, JetStream};
 use crate::redact::without_user_info;
@@ -31,19 +31,32 @@ pub(super) async fn connect(settings: &JetStream) -> Result<Client, JetStreamErr
 async fn attempt(settings: &JetStream, deadline: Instant) -> Result<Client, JetStreamError> {
     let connecting = options(settings).await?.connect(&settings.servers[..]);
     let Ok(connected) = timeout_at(deadline, connecting).await else {
-        let message = format!("no NATS server answered in time at {}", servers(settings));
-        return Err(JetStreamError::new(Kind::Unreachable, message));
+        let message = format!(
+            "no NATS server answered in time at {}: start one there, or correct the URL",
+            servers(settings)
+        );
+        return Err(JetStreamError::new(ErrorKind::Unreachable, message));
     };
     let client = connected.map_err(|error| {
-        let (kind, message) = match error.kind() {
-            ConnectErrorKind::ServerParse => (Kind::Setting, "a URL of a NATS server is not valid"),
-            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => (
-                Kind::Refused,
-                "the NATS server does not accept the credentials, or needs some",
+        let (kind, message, remedy) = match error.kind() {
+            ConnectErrorKind::ServerParse => (
+                ErrorKind::Setting,
+                "a URL of a NATS server is not valid",
+                "write it like nats://127.0.0.1:4222",
             ),
-            _ => (Kind::Unreachable, "no NATS server can be reached"),
+            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => (
+                ErrorKind::Refused,
+                "the NATS server does not accept the credentials, or needs some",
+                "give a user and password in the URL, nats://user:password@host, or a credentials \
+                 file",
+            ),
+            _ => (
+                ErrorKind::Unreachable,
+                "no NATS server can be reached",
+                "start one there, or correct the URL",
+            ),
         };
-        let message = format!("{message}: {}", servers(settings));
+        let message = format!("{message}: {}: {remedy}", servers(settings));
         JetStreamError::new(kind, message).because(error)
     })?;
     let info = client.server_info();
@@ -52,7 +65,7 @@ async fn attempt(settings: &JetStream, deadline: Instant) -> Result<Client, JetS
             "NATS server {} has no JetStream: start it with `--jetstream`",
             info.version
         );
-        return Err(JetStreamError::new(Kind::Unsupported, message));
+        return Err(JetStreamError::new(ErrorKind::Unsupported, message));
     }
     tracing::info!(
         server = info.server_name,
@@ -99,7 +112,7 @@ async fn options(settings: &JetStream) -> Result<ConnectOptions, JetStreamError>
         Auth::NKey(seed) => options.nkey(seed.clone()),
         Auth::CredentialsFile(path) => options.credentials_file(path).await.map_err(|error| {
             let message = format!("credentials file {path:?} cannot be used");
-            JetStreamError::new(Kind::Setting, message).because(error)
+            JetStreamError::new(ErrorKind::Setting, message).because(error)
         })?,
     };
     if settings.require_tls {
@@ -161,16 +174,6 @@ impl Complaints {
 
 pub(super) fn is_connected(client: &Client) -> bool {
     client.connection_state() == State::Connected
-}
-
-/// Waits until there is a connection.
-///
-/// Without a connection the client buffers what is published and sends all of it when the
-/// connection is back, so repeated publishes would pile up.
-pub(super) async fn connected(client: &Client) {
-    while !is_connected(client) {
-        tokio::time::sleep(LOOK).await;
-    }
 }
 
 /// Whether the server is of this version or later.

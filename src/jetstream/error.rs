@@ -10,13 +10,13 @@ pub struct JetStreamError(Box<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     source: Option<BoxError>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ErrorKind {
     Setting,
     Unreachable,
     Refused,
@@ -26,7 +26,7 @@ pub(super) enum Kind {
 }
 
 impl JetStreamError {
-    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
             message: message.into(),
@@ -38,7 +38,7 @@ impl JetStreamError {
     pub(super) fn setting(field: &str, value: &dyn fmt::Display, remedy: &str) -> Self {
         let value = value.to_string();
         let message = format!("{field}: {value:?} is not valid: {remedy}");
-        Self::new(Kind::Setting, message)
+        Self::new(ErrorKind::Setting, message)
     }
 
     pub(super) fn because(mut self, source: impl Into<BoxError>) -> Self {
@@ -48,28 +48,28 @@ impl JetStreamError {
 
     /// Whether a setting is invalid.
     pub fn is_setting(&self) -> bool {
-        self.0.kind == Kind::Setting
+        self.0.kind == ErrorKind::Setting
     }
 
     /// Whether no server could be reached, or JetStream did not answer in time.
     /// Trying again later may help.
     pub fn is_unreachable(&self) -> bool {
-        self.0.kind == Kind::Unreachable
+        self.0.kind == ErrorKind::Unreachable
     }
 
     /// Whether the server does not accept the credentials.
     pub fn is_refused(&self) -> bool {
-        self.0.kind == Kind::Refused
+        self.0.kind == ErrorKind::Refused
     }
 
     /// Whether the server has no JetStream.
     pub fn is_unsupported(&self) -> bool {
-        self.0.kind == Kind::Unsupported
+        self.0.kind == ErrorKind::Unsupported
     }
 
     /// Whether a stream or consumer exists that differs from the settings.
     pub fn is_mismatch(&self) -> bool {
-        self.0.kind == Kind::Mismatch
+        self.0.kind == ErrorKind::Mismatch
     }
 }
 

@@ -1,6 +1,6 @@
 //! Metrics of JetStream. The docs of [the module](super) list them.
 
-use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
 const PUBLISHED: &str = "registry_notifications_jetstream_published_total";
 const DUPLICATES: &str = "registry_notifications_jetstream_duplicates_total";
@@ -9,33 +9,34 @@ const WAITING: &str = "registry_notifications_jetstream_waiting";
 const LAG: &str = "registry_notifications_jetstream_lag";
 const AGED_OUT: &str = "registry_notifications_jetstream_aged_out_total";
 
-/// Describes the metrics of a sink, and registers them at zero.
-pub(super) fn register() {
-    describe_counter!(PUBLISHED, "Events that JetStream acknowledged");
-    let duplicates = "Events that JetStream had already when it acknowledged them";
-    describe_counter!(DUPLICATES, duplicates);
-    describe_counter!(RETRIES, "Publishes that were not the first of their events");
-    describe_gauge!(WAITING, "Events that wait for an acknowledgement");
-    for counter in [PUBLISHED, DUPLICATES, RETRIES] {
-        counter!(counter).increment(0);
+/// The metrics of a sink. They are looked up once: a recorder searches for each by name.
+pub(super) struct SinkMetrics {
+    pub(super) published: Counter,
+    pub(super) duplicates: Counter,
+    pub(super) retries: Counter,
+    pub(super) waiting: Gauge,
+}
+
+impl SinkMetrics {
+    /// Describes them, and registers them at zero.
+    pub(super) fn register() -> Self {
+        describe_counter!(PUBLISHED, "Events that JetStream acknowledged");
+        let duplicates = "Events that JetStream had already when it acknowledged them";
+        describe_counter!(DUPLICATES, duplicates);
+        describe_counter!(RETRIES, "Publishes that were not the first of their events");
+        describe_gauge!(WAITING, "Events that wait for an acknowledgement");
+        let metrics = Self {
+            published: counter!(PUBLISHED),
+            duplicates: counter!(DUPLICATES),
+            retries: counter!(RETRIES),
+            waiting: gauge!(WAITING),
+        };
+        for counter in [&metrics.published, &metrics.duplicates, &metrics.retries] {
+            counter.increment(0);
+        }
+        metrics.waiting.set(0.0);
+        metrics
     }
-    waiting(0);
-}
-
-pub(super) fn published(duplicate: bool) {
-    counter!(PUBLISHED).increment(1);
-    if duplicate {
-        counter!(DUPLICATES).increment(1);
-    }
-}
-
-pub(super) fn retried() {
-    counter!(RETRIES).increment(1);
-}
-
-pub(super) fn waiting(events: usize) {
-    #[allow(clippy::cast_precision_loss, reason = "of far fewer events than 2^52")]
-    gauge!(WAITING).set(events as f64);
 }
 
 /// Describes the metrics of a worker.

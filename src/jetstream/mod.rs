@@ -163,23 +163,26 @@
 //! | info | `JetStream stores events again`, `the stream is created` |
 //! | info | `connected to JetStream, …`, with the server's version |
 
+mod acknowledgement;
 mod balance;
 mod connection;
 mod consumer;
+mod coordinator;
 mod error;
+mod maintenance;
 mod message;
 mod metrics;
+mod outbox;
 mod patience;
 mod publisher;
 mod removal;
-mod roster;
+mod room;
 mod settings;
 mod shared;
 mod sink;
 mod sink_status;
 mod stream;
 mod subject;
-mod upkeep;
 mod worker;
 
 pub use self::error::JetStreamError;

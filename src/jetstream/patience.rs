@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::Error;
 use tokio::time::{Instant, sleep};
 
-use super::error::{JetStreamError, Kind};
+use super::error::{ErrorKind, JetStreamError};
 
 /// The pause before JetStream is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -30,7 +30,7 @@ where
 
 /// The error of a request that was not answered.
 pub(super) fn no_answer(error: impl std::error::Error + Send + Sync + 'static) -> JetStreamError {
-    JetStreamError::new(Kind::Unreachable, "JetStream does not answer").because(error)
+    JetStreamError::new(ErrorKind::Unreachable, "JetStream does not answer").because(error)
 }
 
 /// Whether the error passes by itself: 503, no leader yet.

@@ -45,7 +45,7 @@ pub struct JetStream {
     pub(super) queue_bytes: usize,
     pub(super) ack_wait: Duration,
     pub(super) keep_acknowledged: bool,
-    pub(super) upkeep: Duration,
+    pub(super) maintenance: Duration,
 }
 
 /// The credentials that the server gets.
@@ -92,13 +92,17 @@ impl JetStream {
             queue_bytes: 64 << 20,
             ack_wait: Duration::from_secs(15),
             keep_acknowledged: false,
-            upkeep: Duration::from_secs(30),
+            maintenance: Duration::from_secs(30),
         }
     }
 
     fn check(&self) -> Result<(), JetStreamError> {
         let wrong = JetStreamError::setting;
         let (max_age, window) = (self.max_age, self.duplicate_window);
+        if self.servers.iter().all(|url| url.trim().is_empty()) {
+            let remedy = "use at least one URL, such as nats://127.0.0.1:4222";
+            return Err(wrong("servers", &"", remedy));
+        }
         if !subject::is_stream_name(&self.stream) {
             let remedy = "use ASCII letters, digits, hyphens and underscores";
             return Err(wrong("stream", &self.stream, remedy));
@@ -130,9 +134,13 @@ impl JetStream {
             let value = format!("{:?}", self.ack_wait);
             return Err(wrong("ack_wait", &value, "use 6 seconds to 10 minutes"));
         }
-        if self.upkeep < second {
-            let value = format!("{:?}", self.upkeep);
-            return Err(wrong("upkeep_interval", &value, "use one second or more"));
+        if self.maintenance < second {
+            let value = format!("{:?}", self.maintenance);
+            return Err(wrong(
+                "maintenance_interval",
+                &value,
+                "use one second or more",
+            ));
         }
         if self.queue_events == 0 {
             return Err(wrong("queue_events", &0, "use 1 or more"));
@@ -327,8 +335,8 @@ impl JetStream {
     /// Sets how often a worker removes what every endpoint has, and looks for events
     /// that were too old before an endpoint had them. Defaults to 30 s.
     #[must_use]
-    pub fn upkeep_interval(mut self, interval: Duration) -> Self {
-        self.upkeep = interval;
+    pub fn maintenance_interval(mut self, interval: Duration) -> Self {
+        self.maintenance = interval;
         self
     }
 }
@@ -394,6 +402,7 @@ mod tests {
             ("stream", new().stream("a.b")),
             ("prefix", new().prefix("a..b")),
             ("prefix", new().prefix("a.>")),
+            ("servers", JetStream::new(" , ")),
             ("partitions", new().partitions(0)),
             ("partitions", new().partitions(1025)),
             ("replicas", new().replicas(0)),
@@ -404,7 +413,10 @@ mod tests {
             ("duplicate_window", new().duplicate_window(Duration::MAX)),
             ("duplicate_window", new().max_age(Duration::from_secs(60))),
             ("ack_wait", new().ack_wait(Duration::from_secs(5))),
-            ("upkeep_interval", new().upkeep_interval(Duration::ZERO)),
+            (
+                "maintenance_interval",
+                new().maintenance_interval(Duration::ZERO),
+            ),
             ("queue_events", new().queue_events(0)),
             ("queue_bytes", new().queue_bytes(0)),
         ];

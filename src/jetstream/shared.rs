@@ -1,4 +1,4 @@
-//! The state that the publishers of a sink share: bounds, readiness and counts.
+//! The state that the handles of a sink and its publisher share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,8 @@ use async_nats::Client;
 use tokio::sync::watch;
 
 use super::connection::is_connected;
-use super::metrics;
+use super::metrics::SinkMetrics;
+use super::room::{Bounds, Load, Room};
 use super::settings::JetStream;
 use super::sink_status::JetStreamSinkStatus;
 use crate::sink::SinkError;
@@ -15,7 +16,8 @@ use crate::sink::SinkError;
 pub(super) struct Shared {
     pub(super) client: Client,
     stream: String,
-    bounds: Bounds,
+    bounds: Arc<Bounds>,
+    metrics: SinkMetrics,
     open: AtomicBool,
     failing: AtomicUsize,
     published: AtomicU64,
@@ -25,41 +27,18 @@ pub(super) struct Shared {
     stop: watch::Sender<bool>,
 }
 
-/// The events that wait, and their limits.
-struct Bounds {
-    most_events: usize,
-    most_bytes: usize,
-    /// Events and bytes that wait. Its changes wake [`Shared::idle`].
-    waiting: watch::Sender<(usize, usize)>,
-}
-
-/// The room that a waiting event takes, until it is dropped.
-pub(super) struct Room {
-    shared: Arc<Shared>,
-    bytes: usize,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.shared.bounds.waiting.send_modify(|(events, bytes)| {
-            *events -= 1;
-            *bytes -= self.bytes;
-        });
-        metrics::waiting(self.shared.waiting());
-    }
-}
-
 impl Shared {
     pub(super) fn new(client: Client, stream: String, settings: &JetStream) -> Self {
-        metrics::register();
+        let metrics = SinkMetrics::register();
+        let most = Load {
+            events: settings.queue_events,
+            bytes: settings.queue_bytes,
+        };
         Self {
             client,
             stream,
-            bounds: Bounds {
-                most_events: settings.queue_events,
-                most_bytes: settings.queue_bytes,
-                waiting: watch::Sender::default(),
-            },
+            bounds: Bounds::new(most, metrics.waiting.clone()),
+            metrics,
             open: AtomicBool::new(true),
             failing: AtomicUsize::new(0),
             published: AtomicU64::new(0),
@@ -70,50 +49,31 @@ impl Shared {
         }
     }
 
+    pub(super) fn stream(&self) -> &str {
+        &self.stream
+    }
+
     /// Takes room for an event, if there is any.
-    pub(super) fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Room, SinkError> {
+    pub(super) fn reserve(&self, bytes: usize) -> Result<Room, SinkError> {
         if !self.open.load(Ordering::Acquire) {
             return Err(SinkError::closed());
         }
-        let Bounds {
-            most_events,
-            most_bytes,
-            waiting,
-        } = &self.bounds;
-        // The channel's lock is held meanwhile, so that two writers cannot take the same room.
-        let taken = waiting.send_if_modified(|(events, taken)| {
-            let fits = *events < *most_events && bytes <= most_bytes.saturating_sub(*taken);
-            if fits {
-                *events += 1;
-                *taken += bytes;
-            }
-            fits
-        });
-        if !taken {
-            return Err(SinkError::full());
-        }
-        metrics::waiting(self.waiting());
-        let shared = self.clone();
-        Ok(Room { shared, bytes })
+        self.bounds.reserve(bytes).ok_or_else(SinkError::full)
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.bounds.waiting.borrow().0
+        self.bounds.load().events
     }
 
     /// Resolves when no event waits.
     pub(super) async fn idle(&self) {
-        let mut waiting = self.bounds.waiting.subscribe();
-        // The sender lives as long as this.
-        let _idle = waiting.wait_for(|(events, _)| *events == 0).await;
+        self.bounds.idle().await;
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        let (events, bytes) = *self.bounds.waiting.borrow();
         self.open.load(Ordering::Acquire)
             && self.failing.load(Ordering::Acquire) == 0
-            && events < self.bounds.most_events
-            && bytes < self.bounds.most_bytes
+            && self.bounds.has_room()
             && is_connected(&self.client)
     }
 
@@ -122,7 +82,7 @@ impl Shared {
         self.open.store(false, Ordering::Release);
     }
 
-    /// Tells the publishers to give up what waits.
+    /// Tells the publisher to give up what waits.
     pub(super) fn stop(&self) {
         self.stop.send_replace(true);
     }
@@ -137,13 +97,14 @@ impl Shared {
         self.published.fetch_add(1, Ordering::Relaxed);
         if duplicate {
             self.duplicates.fetch_add(1, Ordering::Relaxed);
+            self.metrics.duplicates.increment(1);
         }
-        metrics::published(duplicate);
+        self.metrics.published.increment(1);
     }
 
     pub(super) fn retries(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
-        metrics::retried();
+        self.metrics.retries.increment(1);
     }
 
     /// Notes why a publish failed. `begins` says that the last publish of the
@@ -163,7 +124,7 @@ impl Shared {
     }
 
     pub(super) fn status(&self) -> JetStreamSinkStatus {
-        let (waiting, waiting_bytes) = *self.bounds.waiting.borrow();
+        let load = self.bounds.load();
         let last_error = self
             .last_error
             .lock()
@@ -173,8 +134,8 @@ impl Shared {
             server_version: self.client.server_info().version,
             connected: is_connected(&self.client),
             ready: self.is_ready(),
-            waiting,
-            waiting_bytes,
+            waiting: load.events,
+            waiting_bytes: load.bytes,
             failing_partitions: self.failing.load(Ordering::Relaxed),
             published: self.published.load(Ordering::Relaxed),
             duplicates: self.duplicates.load(Ordering::Relaxed),

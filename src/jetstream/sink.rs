@@ -8,7 +8,8 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::error::JetStreamError;
-use super::publisher::{Publisher, Waiting};
+use super::outbox::Waiting;
+use super::publisher::{Publisher, Written};
 use super::settings::JetStream;
 use super::shared::Shared;
 use super::sink_status::JetStreamSinkStatus;
@@ -40,12 +41,12 @@ pub struct JetStreamSink(Arc<Inner>);
 
 struct Inner {
     shared: Arc<Shared>,
-    /// One for each partition.
-    partitions: Box<[UnboundedSender<Waiting>]>,
+    partitions: u16,
+    written: UnboundedSender<Written>,
 }
 
 impl Drop for Inner {
-    /// Lets the tasks end when they have published what waits.
+    /// Lets the publisher end when it has published what waits.
     fn drop(&mut self) {
         self.shared.close();
     }
@@ -65,14 +66,15 @@ impl JetStream {
         let client = connection::connect(settings).await?;
         let stream = stream::ensure(&client, settings).await?;
         let shared = Arc::new(Shared::new(client, stream, settings));
-        let spawn = |partition| {
-            let (sender, receiver) = mpsc::unbounded_channel();
-            let publisher = Publisher::new(shared.clone(), &settings.prefix, partition);
-            tokio::spawn(publisher.run(receiver));
-            sender
-        };
-        let partitions = (0..settings.partitions).map(spawn).collect();
-        Ok(JetStreamSink(Arc::new(Inner { shared, partitions })))
+        let partitions = settings.partitions;
+        let publisher = Publisher::new(shared.clone(), &settings.prefix, partitions).await?;
+        let (written, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(publisher.run(receiver));
+        Ok(JetStreamSink(Arc::new(Inner {
+            shared,
+            partitions,
+            written,
+        })))
     }
 }
 
@@ -115,23 +117,19 @@ impl JetStreamSink {
 
 impl Sink for JetStreamSink {
     fn write(&self, event: &SharedEvent) -> Acceptance {
-        let Inner { shared, partitions } = &*self.0;
-        let room = match shared.reserve(event.memory()) {
+        let inner = &*self.0;
+        let room = match inner.shared.reserve(event.memory()) {
             Ok(room) => room,
             Err(error) => return Acceptance::failed(error),
         };
-        let count = u16::try_from(partitions.len()).unwrap_or(u16::MAX);
-        let partition = subject::partition(event.repository(), count);
-        let Some(sender) = partitions.get(usize::from(partition)) else {
-            return Acceptance::failed(SinkError::closed());
-        };
+        let partition = subject::partition(event.repository(), inner.partitions);
         let (answer, acknowledged) = oneshot::channel();
         let waiting = Waiting {
             event: event.clone(),
             answer,
             room,
         };
-        if sender.send(waiting).is_err() {
+        if inner.written.send((partition, waiting)).is_err() {
             return Acceptance::failed(SinkError::closed());
         }
         Acceptance::pending(async move {

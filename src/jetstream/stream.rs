@@ -16,7 +16,7 @@ use async_nats::jetstream::{self, Context};
 use tokio::time::Instant;
 
 use super::connection::is_at_least;
-use super::error::{JetStreamError, Kind};
+use super::error::{ErrorKind, JetStreamError};
 use super::patience::{is_temporary, no_answer, patiently};
 use super::settings::JetStream;
 use super::subject;
@@ -55,7 +55,7 @@ async fn attempt(context: &Context, settings: &JetStream) -> Result<String, JetS
             CreateStreamErrorKind::JetStream(reason) if reason.error_code().0 == NAME_IN_USE => {}
             CreateStreamErrorKind::JetStream(reason) => {
                 let message = format!("the stream {name:?} cannot be created: {reason}");
-                return Err(JetStreamError::new(Kind::Other, message));
+                return Err(JetStreamError::new(ErrorKind::Other, message));
             }
             _ => return Err(no_answer(error)),
         },
@@ -110,7 +110,7 @@ async fn check(
         "stream {name:?} does not fit the settings: {}",
         differences.join("; ")
     );
-    Err(JetStreamError::new(Kind::Mismatch, message))
+    Err(JetStreamError::new(ErrorKind::Mismatch, message))
 }
 
 /// Returns all differences between a stream and the settings, each with its remedy.
@@ -120,8 +120,8 @@ fn differences(wanted: &Config, found: &Config, partitions: u16) -> Vec<String> 
         Some(found) if found == partitions => {}
         Some(found) => all.0.push(format!(
             "it has {found} partitions, not {partitions}, and the events of a repository would \
-             be in two of them: set `partitions({found})`, or let the workers empty the stream \
-             and delete it"
+             be in two of them: use {found} partitions, or let the workers empty the stream and \
+             delete it"
         )),
         None => all.0.push(
             "it does not say how many partitions it has, so that it was made by something \

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
-use crate::event::SharedEvent;
+use crate::event::{Action, Kind};
 
 /// Returns the partition of a repository: the first eight bytes of its SHA-256,
 /// big-endian, modulo the number of partitions.
@@ -22,8 +22,8 @@ pub(super) fn partition(repository: &str, partitions: u16) -> u16 {
 }
 
 /// Returns the subject of an event: `<prefix>.<partition>.<kind>.<action>`.
-pub(super) fn of_event(prefix: &str, partition: u16, event: &SharedEvent) -> String {
-    let (kind, action) = (event.kind().as_str(), event.action().as_str());
+pub(super) fn of_event(prefix: &str, partition: u16, kind: Kind, action: Action) -> String {
+    let (kind, action) = (kind.as_str(), action.as_str());
     format!("{prefix}.{partition}.{kind}.{action}")
 }
 
@@ -57,6 +57,13 @@ const ESCAPED: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
 /// is not ASCII are percent-encoded. A repository may be named with anything
 /// that a client sends, line ends included, which would begin another header.
 pub(super) fn to_header(text: &str) -> Cow<'_, str> {
+    // Nearly all texts, in a fraction of the time.
+    if text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'%')
+    {
+        return Cow::Borrowed(text);
+    }
     utf8_percent_encode(text, ESCAPED).into()
 }
 
@@ -68,7 +75,6 @@ pub(super) fn from_header(value: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Action, Event, Kind};
 
     #[test]
     fn the_partition_of_a_repository_never_changes() {
@@ -99,9 +105,7 @@ mod tests {
 
     #[test]
     fn a_subject_says_partition_kind_and_action() {
-        let mut event = Event::new(Action::Push);
-        event.kind = Some(Kind::Blob);
-        let subject = of_event("registry.events", 7, &event.into());
+        let subject = of_event("registry.events", 7, Kind::Blob, Action::Push);
         assert_eq!(subject, "registry.events.7.blob.push");
         assert_eq!(of_partition("registry.events", 7), "registry.events.7.*.*");
         assert_eq!(of_all("registry.events"), "registry.events.*.*.*");

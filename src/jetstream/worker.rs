@@ -16,11 +16,11 @@ use tokio::time::{Instant, timeout};
 use super::balance::{Members, Presence};
 use super::connection::{self, is_at_least, is_connected};
 use super::consumer::{Assignment, Lag, Place, Prepared, Waits};
-use super::error::{JetStreamError, Kind};
+use super::coordinator::Coordinator;
+use super::error::{ErrorKind, JetStreamError};
+use super::maintenance::Maintenance;
 use super::patience::{no_answer, patiently};
-use super::roster::Roster;
 use super::settings::JetStream;
-use super::upkeep::Upkeep;
 use super::{metrics, stream};
 use crate::event::uuid_v7;
 use crate::notifier::{Notifier, NotifierBuilder, NotifierStatus};
@@ -105,7 +105,7 @@ impl JetStream {
 
 /// Refuses what has no meaning for a worker.
 fn check(endpoints: &NotifierBuilder) -> Result<(), JetStreamError> {
-    let wrong = |message| Err(JetStreamError::new(Kind::Setting, message));
+    let wrong = |message| Err(JetStreamError::new(ErrorKind::Setting, message));
     if endpoints.has_sinks() {
         return wrong("a worker has endpoints only: it can have no other sinks");
     }
@@ -148,7 +148,7 @@ impl Start<'_> {
         // Before consumers are created, in case that an endpoint is not valid.
         let notifier = endpoints.build_over(|name| Some(prepared.get(name)?.store()));
         let notifier = notifier.map_err(|error| {
-            JetStreamError::new(Kind::Setting, "an endpoint is not valid").because(error)
+            JetStreamError::new(ErrorKind::Setting, "an endpoint is not valid").because(error)
         })?;
         let (assignment, assigned) = watch::channel(Some(Arc::default()));
         let (mut tasks, mut lags) = (Vec::new(), Vec::new());
@@ -177,10 +177,10 @@ impl Start<'_> {
         let id = uuid_v7::new().to_string();
         let stop = watch::Sender::new(false);
         let aged_out = Arc::new(AtomicU64::new(0));
-        let roster = self
-            .roster(&id, names, assignment, aged_out.clone())
+        let coordinator = self
+            .coordinator(&id, names, assignment, aged_out.clone())
             .await?;
-        tasks.push(tokio::spawn(roster.run(stop.subscribe())));
+        tasks.push(tokio::spawn(coordinator.run(stop.subscribe())));
         Ok(JetStreamWorker(Arc::new(Inner {
             notifier,
             client: self.client,
@@ -193,13 +193,13 @@ impl Start<'_> {
         })))
     }
 
-    async fn roster(
+    async fn coordinator(
         &self,
         id: &str,
         endpoints: Vec<String>,
         assignment: watch::Sender<Assignment>,
         aged_out: Arc<AtomicU64>,
-    ) -> Result<Roster, JetStreamError> {
+    ) -> Result<Coordinator, JetStreamError> {
         let settings = self.settings;
         let subject = format!("{}.workers", settings.prefix);
         let heard = self
@@ -207,9 +207,10 @@ impl Start<'_> {
             .subscribe(subject.clone())
             .await
             .map_err(|error| {
-                JetStreamError::new(Kind::Unreachable, "cannot subscribe to NATS").because(error)
+                JetStreamError::new(ErrorKind::Unreachable, "cannot subscribe to NATS")
+                    .because(error)
             })?;
-        let upkeep = Upkeep {
+        let maintenance = Maintenance {
             stream: self.stream.clone(),
             prefix: settings.prefix.clone(),
             keeps: settings.keep_acknowledged,
@@ -225,15 +226,15 @@ impl Start<'_> {
             endpoints,
             leaves: false,
         };
-        Ok(Roster {
+        Ok(Coordinator {
             client: self.client.clone(),
             subject,
             heard,
             partitions: settings.partitions,
             members: Members::new(own),
             assignment,
-            upkeep,
-            every: settings.upkeep,
+            maintenance,
+            every: settings.maintenance,
         })
     }
 }

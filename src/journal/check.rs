@@ -10,19 +10,19 @@ use serde::Serialize;
 
 use super::batch::{DAMAGED, LETTERS, left_for};
 use super::chunk;
-use super::error::{JournalError, Kind, guarded};
+use super::database::read_state;
+use super::error::{ErrorKind, JournalError, guarded};
 use super::journal::Journal;
 use super::letters;
 use super::reader::Snapshot;
 use super::storage::OpenFile;
-use super::writer::Writer;
+use super::writer::{Handle, Writer};
 
 /// How long a check waits for readers of the file.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a [check](Journal::check) has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct JournalCheck {
     /// Whether all pages of the file match their checksums. If not, the file was repaired
@@ -53,7 +53,8 @@ impl Journal {
     /// Reads all of the journal and verifies it: the checksum of every page, and
     /// every event and dead letter.
     ///
-    /// Nothing can be stored while it runs, and it blocks until it has ended.
+    /// The journal is down while pages are verified: events wait to be stored, and nothing
+    /// can be read. Blocks until it has ended.
     ///
     /// # Errors
     ///
@@ -127,17 +128,28 @@ impl Writer {
     /// Verifies the checksums of all pages. Returns whether they match.
     fn verify(&mut self) -> Result<bool, JournalError> {
         let mut database = self.take_database()?;
-        let verified = guarded(|| Ok(database.check_integrity()?));
+        let verified = guarded(|| {
+            let intact = database.check_integrity()?;
+            Ok((intact, read_state(&database)?))
+        });
         match verified {
-            Ok(intact) => {
-                self.put_database(database);
+            Ok((intact, Some(state))) => {
+                // A repair may have gone back to an earlier commit.
+                self.state = self.without_less(state);
+                self.restore(OpenFile::new(database));
                 Ok(intact)
             }
-            Err(error) => {
-                self.fail(&error);
-                Err(error)
-            }
+            Ok((_, None)) => Err(self.failed(database, JournalError::disordered())),
+            Err(error) => Err(self.failed(database, error)),
         }
+    }
+
+    /// Gives up a file that cannot be verified. It is closed as an open one, because that
+    /// may panic too.
+    fn failed(&mut self, database: Database, error: JournalError) -> JournalError {
+        self.handle = Handle::Open(OpenFile::new(database));
+        self.fail(&error);
+        error
     }
 
     /// Takes the file away from its readers, after they have finished their reads:
@@ -155,15 +167,11 @@ impl Writer {
                 Err(shared) => {
                     self.restore(shared);
                     return Err(JournalError::new(
-                        Kind::Invalid,
+                        ErrorKind::Invalid,
                         "the journal is being read",
                     ));
                 }
             }
         }
-    }
-
-    fn put_database(&mut self, database: Database) {
-        self.restore(OpenFile::new(database));
     }
 }

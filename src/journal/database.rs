@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableError};
 
 use super::batch::{self, Batch, millis};
-use super::error::{JournalError, Kind};
+use super::error::{ErrorKind, JournalError};
 use super::state::{self, State};
 use super::storage::{Mode, OpenFile, Opened, Opener, Watch};
 
@@ -81,20 +81,20 @@ pub(super) fn open(
 }
 
 /// Returns the state, or `None` if the file has no tables.
-fn read_state(database: &Database) -> Result<Option<State>, JournalError> {
+pub(super) fn read_state(database: &Database) -> Result<Option<State>, JournalError> {
     let txn = database.begin_read()?;
     let table = match txn.open_table(batch::STATE) {
         Ok(table) => table,
         Err(TableError::TableDoesNotExist(_)) => {
             return match txn.list_tables()?.next() {
                 None => Ok(None),
-                Some(_) => Err(JournalError::new(Kind::Damaged, "is not a journal")),
+                Some(_) => Err(JournalError::new(ErrorKind::Damaged, "is not a journal")),
             };
         }
         Err(error) => return Err(error.into()),
     };
     let value = table.get(state::KEY)?;
-    let value = value.ok_or_else(|| JournalError::new(Kind::Damaged, "has no state"))?;
+    let value = value.ok_or_else(|| JournalError::new(ErrorKind::Damaged, "has no state"))?;
     let mut state = State::decode(value.value())?;
     // A position must never be given to a second event, even if the state is wrong.
     let index = txn.open_table(batch::INDEX)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::database::open;
-use super::error::{JournalError, Kind, guarded};
+use super::error::{ErrorKind, JournalError, guarded};
 use super::state::{EndpointState, State};
 use super::storage::{Mode, OpenFile, Watch};
 use super::writer::{Handle, PAUSE, Writer};
@@ -75,7 +75,7 @@ impl Writer {
     /// Corrects the state of a file that was opened again. If it has less than before, the
     /// storage has gone back to an earlier commit because the last one is damaged, and the
     /// contents of that one are lost.
-    fn without_less(&self, mut state: State) -> State {
+    pub(super) fn without_less(&self, mut state: State) -> State {
         let events = self.state.next.saturating_sub(state.next);
         let letters = self.state.next_letter.saturating_sub(state.next_letter);
         if events > 0 || letters > 0 {
@@ -86,9 +86,15 @@ impl Writer {
             );
             state.damaged += events + letters;
         }
-        // Neither a position nor an id may be given twice.
+        // Neither a position nor an id nor a number may be given twice.
         state.next = state.next.max(self.state.next);
         state.next_letter = state.next_letter.max(self.state.next_letter);
+        for endpoint in &mut state.endpoints {
+            let before = self.state.endpoint(endpoint.id);
+            if let Some(before) = before.filter(|it| it.instance == endpoint.instance) {
+                endpoint.next_number = endpoint.next_number.max(before.next_number);
+            }
+        }
         state
     }
 }
@@ -103,7 +109,7 @@ fn continues(
     match before.endpoints.iter().all(has) {
         true => Ok(opened),
         false => Err(JournalError::new(
-            Kind::Damaged,
+            ErrorKind::Damaged,
             "is another journal than the one that was opened",
         )),
     }

@@ -21,7 +21,7 @@ use super::codec::Damage;
 pub struct JournalError(Arc<Inner>);
 
 struct Inner {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
     /// Whether the handle of the file can no longer be used.
@@ -29,7 +29,7 @@ struct Inner {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ErrorKind {
     /// Another process, or another handle in this one, has the file open.
     Locked,
     /// A later release wrote the file.
@@ -55,12 +55,12 @@ pub(super) enum Kind {
 }
 
 impl JournalError {
-    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::build(kind, message.into(), None, false)
     }
 
     fn build(
-        kind: Kind,
+        kind: ErrorKind,
         message: String,
         source: Option<Box<dyn Error + Send + Sync>>,
         fatal: bool,
@@ -82,34 +82,39 @@ impl JournalError {
             .or_else(|| payload.downcast_ref::<&str>().copied())
             .unwrap_or("no message");
         let message = format!("the storage panicked, as it may on a damaged file: {text}");
-        Self::build(Kind::Damaged, message, None, true)
+        Self::build(ErrorKind::Damaged, message, None, true)
     }
 
     /// Creates the error of a table whose keys are out of order: its pages are damaged.
     pub(super) fn disordered() -> Self {
-        Self::build(Kind::Damaged, "has keys out of order".into(), None, true)
+        Self::build(
+            ErrorKind::Damaged,
+            "has keys out of order".into(),
+            None,
+            true,
+        )
     }
 
     /// Creates the error of a write while the file is closed because of `cause`.
     pub(super) fn down(cause: &Self) -> Self {
         let message = "the journal is being opened again after an error";
         let source: Box<dyn Error + Send + Sync> = Box::new(cause.clone());
-        Self::build(Kind::Down, message.into(), Some(source), false)
+        Self::build(ErrorKind::Down, message.into(), Some(source), false)
     }
 
     pub(super) fn attached() -> Self {
-        Self::new(Kind::Attached, "a notifier uses the journal already")
+        Self::new(ErrorKind::Attached, "a notifier uses the journal already")
     }
 
     pub(crate) fn closed() -> Self {
-        Self::new(Kind::Closed, "the journal is closed")
+        Self::new(ErrorKind::Closed, "the journal is closed")
     }
 
     /// Creates the error of a dead letter that cannot be read.
     pub(super) fn letter(id: u64, damage: Damage) -> Self {
         let source: Box<dyn Error + Send + Sync> = Box::new(damage);
         Self::build(
-            Kind::Damaged,
+            ErrorKind::Damaged,
             format!("dead letter {id} is damaged"),
             Some(source),
             false,
@@ -132,48 +137,48 @@ impl JournalError {
     /// Whether another process, or another handle in this one, has the journal
     /// open.
     pub fn is_locked(&self) -> bool {
-        self.0.kind == Kind::Locked
+        self.0.kind == ErrorKind::Locked
     }
 
     /// Whether a later release of this crate, or of its storage, wrote the file.
     pub fn is_newer_format(&self) -> bool {
-        self.0.kind == Kind::NewerFormat
+        self.0.kind == ErrorKind::NewerFormat
     }
 
     /// Whether the file is not a journal, was cut off, or has wrong bytes.
     pub fn is_damaged(&self) -> bool {
-        self.0.kind == Kind::Damaged
+        self.0.kind == ErrorKind::Damaged
     }
 
     /// Whether the file or its folder cannot be written.
     pub fn is_read_only(&self) -> bool {
-        self.0.kind == Kind::ReadOnly
+        self.0.kind == ErrorKind::ReadOnly
     }
 
     /// Whether no space is left on the disk or within the journal's limits.
     pub fn is_full(&self) -> bool {
-        self.0.kind == Kind::Full
+        self.0.kind == ErrorKind::Full
     }
 
     /// Whether the journal cannot be used now: it was closed because of an error and will
     /// be opened again.
     pub fn is_down(&self) -> bool {
-        self.0.kind == Kind::Down || self.0.fatal
+        self.0.kind == ErrorKind::Down || self.0.fatal
     }
 
     /// Whether the journal was closed.
     pub fn is_closed(&self) -> bool {
-        self.0.kind == Kind::Closed
+        self.0.kind == ErrorKind::Closed
     }
 
     /// Whether a notifier uses the journal already.
     pub fn is_attached(&self) -> bool {
-        self.0.kind == Kind::Attached
+        self.0.kind == ErrorKind::Attached
     }
 
     /// Whether there is no such endpoint, dead letter or event.
     pub fn is_not_found(&self) -> bool {
-        self.0.kind == Kind::NotFound
+        self.0.kind == ErrorKind::NotFound
     }
 }
 
@@ -207,11 +212,11 @@ impl From<io::Error> for JournalError {
             StorageFull, UnexpectedEof,
         };
         let (kind, message) = match error.kind() {
-            PermissionDenied | ReadOnlyFilesystem => (Kind::ReadOnly, "cannot be written"),
-            StorageFull | QuotaExceeded | FileTooLarge => (Kind::Full, "no space is left"),
-            InvalidData => (Kind::Damaged, "is not a journal"),
-            UnexpectedEof => (Kind::Damaged, "is cut off"),
-            _ => (Kind::Io, "cannot be read or written"),
+            PermissionDenied | ReadOnlyFilesystem => (ErrorKind::ReadOnly, "cannot be written"),
+            StorageFull | QuotaExceeded | FileTooLarge => (ErrorKind::Full, "no space is left"),
+            InvalidData => (ErrorKind::Damaged, "is not a journal"),
+            UnexpectedEof => (ErrorKind::Damaged, "is cut off"),
+            _ => (ErrorKind::Io, "cannot be read or written"),
         };
         Self::build(kind, message.into(), Some(Box::new(error)), true)
     }
@@ -226,10 +231,10 @@ impl From<StorageError> for JournalError {
         let (kind, message) = match error {
             StorageError::Io(error) => return error.into(),
             StorageError::Corrupted(ref text) if text.starts_with(UNKNOWN_VERSION) => {
-                (Kind::NewerFormat, "was written by a later release")
+                (ErrorKind::NewerFormat, "was written by a later release")
             }
-            StorageError::Corrupted(_) => (Kind::Damaged, "is damaged"),
-            _ => (Kind::Io, "cannot be read or written"),
+            StorageError::Corrupted(_) => (ErrorKind::Damaged, "is damaged"),
+            _ => (ErrorKind::Io, "cannot be read or written"),
         };
         Self::build(kind, message.into(), Some(Box::new(error)), true)
     }
@@ -239,10 +244,11 @@ impl From<DatabaseError> for JournalError {
     fn from(error: DatabaseError) -> Self {
         let (kind, message) = match error {
             DatabaseError::Storage(error) => return error.into(),
-            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-                (Kind::Locked, "is open already, in this process or another")
-            }
-            _ => (Kind::Damaged, "cannot be opened"),
+            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => (
+                ErrorKind::Locked,
+                "is open already, in this process or another",
+            ),
+            _ => (ErrorKind::Damaged, "cannot be opened"),
         };
         Self::build(kind, message.into(), Some(Box::new(error)), true)
     }
@@ -252,7 +258,12 @@ impl From<DatabaseError> for JournalError {
 /// tables, or the transaction cannot continue.
 fn unexpected(error: impl Error + Send + Sync + 'static) -> JournalError {
     let message = "does not have the expected content";
-    JournalError::build(Kind::Damaged, message.into(), Some(Box::new(error)), true)
+    JournalError::build(
+        ErrorKind::Damaged,
+        message.into(),
+        Some(Box::new(error)),
+        true,
+    )
 }
 
 impl From<TableError> for JournalError {
@@ -268,7 +279,7 @@ impl From<TransactionError> for JournalError {
     fn from(error: TransactionError) -> Self {
         match error {
             TransactionError::Storage(error) => error.into(),
-            other => Self::build(Kind::Io, other.to_string(), None, true),
+            other => Self::build(ErrorKind::Io, other.to_string(), None, true),
         }
     }
 }
@@ -302,7 +313,7 @@ impl From<SetDurabilityError> for JournalError {
 impl From<Damage> for JournalError {
     fn from(damage: Damage) -> Self {
         let source: Box<dyn Error + Send + Sync> = Box::new(damage);
-        Self::build(Kind::Damaged, "is damaged".into(), Some(source), false)
+        Self::build(ErrorKind::Damaged, "is damaged".into(), Some(source), false)
     }
 }
 

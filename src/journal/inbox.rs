@@ -297,9 +297,9 @@ impl<Job> Inbox<Job> {
     }
 
     /// Takes back what the writer could not settle on disk.
-    pub(super) fn unsettled(&self, settled: Vec<(u64, EndpointId)>) {
+    pub(super) fn unsettled(&self) {
         let mut waiting = self.waiting();
-        waiting.in_commit.clear();
+        let settled = std::mem::take(&mut waiting.in_commit);
         waiting.settled.extend(settled);
         if !waiting.settled.is_empty() {
             waiting.settled_since.get_or_insert_with(Instant::now);

@@ -12,11 +12,12 @@ use super::bits::{EndpointId, Wanted};
 use super::consumer::{Attach, Consumer, Start};
 use super::entry::{Entry, Number};
 use super::error::JournalError;
+use super::file;
 use super::inbox::{Append, Letter, Refused};
 use super::options::JournalOptions;
 use super::reader::{Most, Page, Read, Reader};
 use super::shared::{Attachment, Shared};
-use super::storage::{self, Opener};
+use super::storage::Opener;
 use super::writer::{Inbox, Writer};
 
 /// Keeps accepted events in a file until all endpoints have settled them.
@@ -178,7 +179,7 @@ impl Journal {
             from,
             most,
             reply: Box::new(reply),
-            mended: (0, 0),
+            repaired: (0, 0),
         });
     }
 
@@ -273,7 +274,7 @@ impl JournalOptions {
     pub fn open(self, path: impl AsRef<Path>) -> Result<Journal, JournalError> {
         let path = path.as_ref();
         let location = path.display().to_string();
-        let opener = storage::file(path.to_owned(), self.cache_bytes);
+        let opener = file::opener(path.to_owned(), self.cache_bytes);
         Journal::start(self, opener, location)
     }
 }

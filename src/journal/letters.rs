@@ -22,7 +22,7 @@ use crate::sink::{Acceptance, SinkError};
 use super::batch::{Batch, LETTERS};
 use super::codec::{self, Damage, Input, Table};
 use super::entry::Entry;
-use super::error::{JournalError, Kind, guarded};
+use super::error::{ErrorKind, JournalError, guarded};
 use super::inbox::{Letter, Refused};
 use super::journal::Journal;
 use super::letter_filter::{Head, LetterFilter};
@@ -47,7 +47,7 @@ pub struct KeptLetter {
 
 fn encode(id: u64, now: u64, letter: &DeadLetter) -> Result<Vec<u8>, JournalError> {
     let json = serde_json::to_vec(letter);
-    let json = json.map_err(|error| JournalError::new(Kind::Invalid, error.to_string()))?;
+    let json = json.map_err(|error| JournalError::new(ErrorKind::Invalid, error.to_string()))?;
     let mut out = vec![VERSION];
     codec::put(&mut out, now);
     codec::put_bytes(&mut out, letter.reason.as_str().as_bytes());
@@ -168,8 +168,8 @@ impl Journal {
 
     /// Gives dead letters back to their endpoints, whatever the endpoints' filters, and
     /// removes the letters. The events go to the end of the queue and are tried like new
-    /// ones. Letters of endpoints that the journal does not know stay. Returns how many
-    /// were sent.
+    /// ones. Those that the endpoint's format cannot carry become dead letters again.
+    /// Letters of endpoints that the journal does not know stay. Returns how many were sent.
     ///
     /// Blocks while it reads and writes.
     ///

@@ -1,13 +1,15 @@
 //! Lists the events that wait, for operators: [`WaitingEvent`].
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::mpsc;
 
 use serde::Serialize;
 
+use super::batch::left_for;
 use super::bits::EndpointId;
 use super::consumer::Stored;
-use super::error::{JournalError, Kind};
+use super::error::{ErrorKind, JournalError};
 use super::journal::Journal;
 use super::reader::{Most, Page};
 use crate::event::SharedEvent;
@@ -50,12 +52,43 @@ impl Journal {
         let state = self.shared().published().state;
         let message = || format!("the journal knows no endpoint {endpoint:?}");
         let known = state.named(endpoint);
-        let known = known.ok_or_else(|| JournalError::new(Kind::NotFound, message()))?;
+        let known = known.ok_or_else(|| JournalError::new(ErrorKind::NotFound, message()))?;
         Ok(Events {
             journal: self.clone(),
             endpoint: known.id,
             next: Some(0),
             page: VecDeque::new(),
+        })
+    }
+}
+
+impl Journal {
+    /// Returns the number of events within some positions that an endpoint has wanted when
+    /// they came, and has not settled. Blocks while it reads.
+    pub(crate) fn count(
+        &self,
+        endpoint: EndpointId,
+        positions: Range<u64>,
+    ) -> Result<usize, JournalError> {
+        self.snapshot(|snapshot| {
+            let state = &snapshot.state;
+            let adopted = state.endpoint(endpoint).map_or(0, |it| it.adopted.1);
+            let from = positions.start.max(adopted);
+            let mut count = 0;
+            for found in snapshot.rows(from)? {
+                let (first, row) = found?;
+                if first >= positions.end {
+                    break;
+                }
+                let row = row?;
+                let left = left_for(state, first, &row, endpoint);
+                let within = |index: &u32| {
+                    let position = first + u64::from(*index);
+                    (from..positions.end).contains(&position) && left.has(*index)
+                };
+                count += (0..row.count).filter(within).count();
+            }
+            Ok(count)
         })
     }
 }

@@ -81,7 +81,8 @@
 //! [`JournalOptions::max_bytes`] bounds the events, and
 //! [`JournalOptions::max_letter_bytes`] the dead letters. Beyond the limit the oldest
 //! events become dead letters, and the oldest dead letters are removed. An event that is
-//! under way at an endpoint stays until its attempt fails, and others go in its place. An
+//! under way at an endpoint, or waits for another attempt, stays until that has failed, and
+//! others go in its place. An
 //! event whose dead letter was lost, which is counted and logged, stays in the journal until
 //! its space is needed or the dead letters of 10,000 younger events of its endpoint were
 //! lost too. If events arrive faster than their endpoints make dead letters, writes fail
@@ -111,7 +112,7 @@
 //! | a later release wrote the file | opening fails, [`JournalError::is_newer_format`] |
 //! | file or folder cannot be written | opening fails, [`JournalError::is_read_only`] |
 //! | the file is cut off, or not a journal | opening fails, [`JournalError::is_damaged`]; the file is left as it is |
-//! | the file is removed or replaced while it is open | the journal is down, until its own file is back or the process is restarted |
+//! | the file is removed, replaced or cut off while it is open | the journal is down, until its own file is back as a whole or the process is restarted |
 //! | wrong bytes in an entry of the index | it is rebuilt from its chunk; events may be delivered again |
 //! | wrong bytes in a chunk | the chunk is set aside; its events are counted as damaged and logged |
 //! | wrong bytes in the tree itself | opening fails or the journal is down, [`JournalError::is_damaged`] |
@@ -156,6 +157,7 @@ mod database;
 mod down;
 mod entry;
 mod error;
+mod file;
 mod inbox;
 #[expect(
     clippy::module_inception,
@@ -166,11 +168,11 @@ mod letter_filter;
 mod letters;
 mod limits;
 mod list;
-mod mend;
 mod operate;
 mod options;
 mod pack;
 mod reader;
+mod repair;
 mod row;
 mod settle;
 mod shared;

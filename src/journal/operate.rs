@@ -10,7 +10,7 @@ use super::batch::{Batch, left_for, millis};
 use super::bits::{Bits, EndpointId};
 use super::chunk::{self, Chunk};
 use super::entry::Entry;
-use super::error::{JournalError, Kind, guarded};
+use super::error::{ErrorKind, JournalError, guarded};
 use super::journal::Journal;
 use super::reader::Snapshot;
 use super::row::Row;
@@ -68,7 +68,7 @@ impl Journal {
         match from {
             Begin::Id(id) => {
                 let message = format!("no event {id:?} is kept in the journal");
-                Err(JournalError::new(Kind::NotFound, message))
+                Err(JournalError::new(ErrorKind::NotFound, message))
             }
             Begin::Time(_) => Ok(sent),
         }
@@ -104,7 +104,7 @@ impl Journal {
     pub fn move_endpoint(&self, name: &str, to: &str) -> Result<u64, JournalError> {
         if name == to {
             let message = "an endpoint cannot be moved to itself";
-            return Err(JournalError::new(Kind::Invalid, message));
+            return Err(JournalError::new(ErrorKind::Invalid, message));
         }
         let state = self.shared().published().state;
         let to = state.named(to).ok_or_else(|| no_endpoint(to))?.id;
@@ -138,7 +138,7 @@ impl Journal {
 
 fn no_endpoint(name: &str) -> JournalError {
     let message = format!("the journal knows no endpoint {name:?}");
-    JournalError::new(Kind::NotFound, message)
+    JournalError::new(ErrorKind::NotFound, message)
 }
 
 /// The condition for the first event of a replay. An id is replaced by `Time(0)` when the
@@ -245,7 +245,7 @@ fn remove_some(
     let shared = writer.shared().clone();
     if !is_free(&shared, endpoint) {
         let message = "a notifier delivers to the endpoint";
-        return Err(JournalError::new(Kind::Invalid, message));
+        return Err(JournalError::new(ErrorKind::Invalid, message));
     }
     let rows = writer.write(0, |batch| left_rows(batch, endpoint, next))?;
     let mut entries = Vec::new();

@@ -14,7 +14,7 @@ use super::bits::EndpointId;
 use super::chunk::{self, Chunk};
 use super::codec::Damage;
 use super::consumer::Stored;
-use super::error::{JournalError, Kind, guarded};
+use super::error::{ErrorKind, JournalError, guarded};
 use super::inbox::Answer;
 use super::row::Row;
 use super::shared::Shared;
@@ -27,7 +27,7 @@ const MOST_ROWS: usize = 4 << 10;
 
 /// How often one chunk is repaired for one read. Other reads may have had it repaired
 /// before.
-const MENDS: u32 = 2;
+const REPAIRS: u32 = 2;
 
 /// The limits of a page. One event is returned whatever its size.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ pub(super) struct Read {
     pub(super) most: Most,
     pub(super) reply: Answer<Page>,
     /// The chunk that was repaired last for this read, and how often.
-    pub(super) mended: (u64, u32),
+    pub(super) repaired: (u64, u32),
 }
 
 /// Reads that wait.
@@ -146,7 +146,14 @@ impl Reader {
     /// Reads until the journal is closed.
     pub(super) fn run(&self) {
         while let Some(read) = self.reads.next() {
-            self.serve(read);
+            // A queue that panics when it is answered must not end the reads of the others.
+            let served = guarded(|| {
+                self.serve(read);
+                Ok(())
+            });
+            if served.is_err() {
+                tracing::error!("a queue of the journal panicked");
+            }
         }
     }
 
@@ -189,11 +196,11 @@ impl Reader {
     /// damage is still there after that, the writer does not see what the reader sees: the
     /// tree that has led to it is damaged.
     fn repair(&self, mut read: Read, first: u64, damage: Damage) {
-        read.mended = match read.mended {
+        read.repaired = match read.repaired {
             (before, times) if before == first => (first, times + 1),
             _ => (first, 1),
         };
-        if read.mended.1 > MENDS {
+        if read.repaired.1 > REPAIRS {
             let error = self.watched::<Page>(Err(JournalError::disordered()));
             return (read.reply)(error);
         }
@@ -201,8 +208,8 @@ impl Reader {
         tracing::error!(journal = location, position = first, %damage, "the journal is damaged");
         let reads = self.reads.clone();
         let job = move |writer: &mut Writer| {
-            let mended = writer.write(0, |batch| batch.mend(first));
-            match mended {
+            let repaired = writer.write(0, |batch| batch.repair(first));
+            match repaired {
                 Ok(()) => reads.push(read),
                 Err(error) => (read.reply)(Err(error)),
             }
@@ -230,7 +237,7 @@ impl Snapshot {
         let txn = database.begin_read()?;
         let states = txn.open_table(batch::STATE)?;
         let value = states.get(state::KEY)?;
-        let value = value.ok_or_else(|| JournalError::new(Kind::Damaged, "has no state"))?;
+        let value = value.ok_or_else(|| JournalError::new(ErrorKind::Damaged, "has no state"))?;
         Ok(Self {
             state: State::decode(value.value())?,
             index: txn.open_table(batch::INDEX)?,
@@ -266,7 +273,8 @@ fn page(database: &Database, read: &Read, settled: &HashSet<u64>) -> Result<Foun
     let snapshot = Snapshot::of(database)?;
     let state = &snapshot.state;
     let endpoint = state.endpoint(read.endpoint);
-    let endpoint = endpoint.ok_or_else(|| JournalError::new(Kind::NotFound, "no such endpoint"))?;
+    let endpoint =
+        endpoint.ok_or_else(|| JournalError::new(ErrorKind::NotFound, "no such endpoint"))?;
     let from = read.from.max(endpoint.cursor);
     let mut filling = Filling {
         read,

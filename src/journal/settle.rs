@@ -85,16 +85,20 @@ impl Batch<'_> {
     pub(super) fn free(&mut self, first: u64, row: &Row) -> Result<(), JournalError> {
         self.index.remove(first)?;
         self.chunks.remove(first)?;
-        self.forget(row);
+        self.forget(row.count.into(), row.bytes);
         Ok(())
     }
 
     /// Subtracts a chunk from the counts.
-    pub(super) fn forget(&mut self, row: &Row) {
+    pub(super) fn forget(&mut self, events: u64, bytes: u64) {
         let state = &mut self.state;
         state.chunks = state.chunks.saturating_sub(1);
-        state.events = state.events.saturating_sub(row.count.into());
-        state.bytes = state.bytes.saturating_sub(row.bytes);
+        state.events = state.events.saturating_sub(events);
+        state.bytes = state.bytes.saturating_sub(bytes);
+        // What a damaged row has left behind in the counts ends with the last chunk.
+        if state.chunks == 0 {
+            (state.events, state.bytes) = (0, 0);
+        }
     }
 
     /// Moves an endpoint's cursor to its first chunk that is not settled.

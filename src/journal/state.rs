@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::bits::EndpointId;
 use super::chunk;
 use super::codec::{self, Damage, Input, Table};
-use super::error::{JournalError, Kind};
+use super::error::{ErrorKind, JournalError};
 
 /// The version of the file's format. A later one may have other tables.
 pub(super) const FORMAT: u64 = 1;
@@ -139,7 +139,7 @@ impl State {
         let format = input.number()?;
         if format != FORMAT {
             let message = format!("has format {format}, this release reads {FORMAT}");
-            return Err(JournalError::new(Kind::NewerFormat, message));
+            return Err(JournalError::new(ErrorKind::NewerFormat, message));
         }
         Ok(Self::read(&mut input)?)
     }

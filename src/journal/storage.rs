@@ -1,15 +1,11 @@
-//! Opens the file: [`Opener`].
+//! What is opened, whatever the storage: [`Opener`].
 
-use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::backends::FileBackend;
 use redb::{Builder, Database, StorageBackend};
 
 use super::error::{JournalError, guarded};
-use crate::same_file::is_same;
 
 /// Opens the storage. Called again each time that it has to be reopened.
 pub(super) type Opener = Box<dyn FnMut(Mode) -> Result<Opened, JournalError> + Send>;
@@ -30,7 +26,7 @@ pub(super) struct Opened {
     pub(super) watch: Watch,
 }
 
-/// Called after each commit. Fails if the storage is no longer what was opened.
+/// Called before and after each commit. Fails if the storage is no longer what was opened.
 pub(super) type Watch = Box<dyn Fn() -> io::Result<()> + Send>;
 
 impl std::fmt::Debug for Opened {
@@ -72,77 +68,6 @@ impl Drop for OpenFile {
     }
 }
 
-/// Opens a file. Only the first time it may be new: a file that is removed, emptied or
-/// replaced later took its events with it, and what is in its place must not pass for it.
-pub(super) fn file(path: PathBuf, cache: usize) -> Opener {
-    let mut known = false;
-    Box::new(move |mode| {
-        if !known && !path.exists() {
-            create(&path, cache)?;
-        }
-        let file = open_file(&path, !known)?;
-        let metadata = file.metadata()?;
-        let length = metadata.len();
-        if known && length == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it was emptied").into());
-        }
-        let backend = FileBackend::new(file)?;
-        let database = database(backend, cache, mode)?;
-        if length == 0 {
-            // A new file survives a power loss only if its entry in the folder is synced too.
-            sync_folder(&path)?;
-        }
-        known = true;
-        Ok(Opened {
-            database,
-            length,
-            watch: watch(path.clone(), metadata),
-        })
-    })
-}
-
-/// Creates an empty database at `path`, unless there is a file by then.
-///
-/// redb writes last what marks a file as its own. A process that is killed before that
-/// would leave a file that cannot be opened. Therefore the file gets its name when it is
-/// complete: by a link, which, unlike renaming, never replaces the file of another process.
-fn create(path: &Path, cache: usize) -> Result<(), JournalError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{:016x}.new", fastrand::u64(..)));
-    let unnamed = path.with_file_name(name);
-    let created = create_at(&unnamed, cache);
-    let linked = created.and_then(|()| match std::fs::hard_link(&unnamed, path) {
-        Ok(()) => Ok(sync_folder(path)?),
-        // It exists by now, or the file system has no links: then it is created in place.
-        Err(_) => Ok(()),
-    });
-    // If it stays, it only takes some space.
-    let _removed = std::fs::remove_file(&unnamed);
-    linked
-}
-
-fn create_at(path: &Path, cache: usize) -> Result<(), JournalError> {
-    let backend = FileBackend::new(open_file(path, true)?)?;
-    Ok(database(backend, cache, Mode::Plain)?.close()?)
-}
-
-/// Notices that the file at `path` is no longer the one that is open.
-fn watch(path: PathBuf, ours: Metadata) -> Watch {
-    Box::new(move || {
-        let gone = |why| Err(io::Error::new(io::ErrorKind::NotFound, why));
-        let now = match std::fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return gone("the file was removed");
-            }
-            now => now?,
-        };
-        match is_same(&now, &ours) {
-            true => Ok(()),
-            false => gone("another file was put in its place"),
-        }
-    })
-}
-
 /// Opens a database on any storage.
 pub(super) fn database(
     backend: impl StorageBackend,
@@ -154,29 +79,4 @@ pub(super) fn database(
         .set_cache_size(cache)
         .set_check_integrity_on_open(mode == Mode::Verify);
     Ok(builder.create_with_backend(backend)?)
-}
-
-fn open_file(path: &Path, create: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(create)
-        .truncate(false);
-    // Events are personal data: they name users and their addresses.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// Elsewhere a folder cannot be opened, so it cannot be synced.
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }

@@ -22,7 +22,7 @@ use super::bits::EndpointId;
 use super::consumer::{Attach, Consumer, Stored};
 use super::database::{commit, open};
 use super::entry::Entry;
-use super::error::{JournalError, Kind, guarded};
+use super::error::{ErrorKind, JournalError, guarded};
 use super::inbox;
 use super::limits::{Expired, Expiring};
 use super::shared::{Attachment, Shared};
@@ -105,7 +105,16 @@ impl Writer {
                 Handle::Down { next, .. } => self.inbox.take(None, *next),
             };
             let closing = work.closing;
-            self.turn(work);
+            // Whatever panics besides the storage, such as a queue that is answered: without
+            // this thread, nothing would be written or answered any more.
+            let turned = guarded(|| {
+                self.turn(work);
+                Ok(())
+            });
+            if let Err(error) = turned {
+                self.inbox.unsettled();
+                self.fail(&error);
+            }
             if closing {
                 break;
             }
@@ -126,11 +135,12 @@ impl Writer {
         // Only new events are refused: settled events make room, and letters have a limit of
         // their own.
         if self.shared.options.is_beyond(self.state.bytes) {
-            let full = JournalError::new(Kind::Full, "the journal's limit of bytes is reached");
+            let full =
+                JournalError::new(ErrorKind::Full, "the journal's limit of bytes is reached");
             let appends = std::mem::take(&mut work.appends);
             appends
                 .into_iter()
-                .for_each(|it| (it.done)(Err(full.clone())));
+                .for_each(|it| answered(|| (it.done)(Err(full.clone()))));
         }
         match self.commit(&mut work) {
             Ok(positions) => self.answer(work, positions),
@@ -252,9 +262,11 @@ impl Writer {
     fn answer(&self, work: Work, first: u64) {
         self.inbox.settled();
         for (position, append) in (first..).zip(work.appends) {
-            (append.done)(Ok(position));
+            answered(|| (append.done)(Ok(position)));
         }
-        work.letters.into_iter().for_each(|it| (it.done)(Ok(())));
+        work.letters
+            .into_iter()
+            .for_each(|it| answered(|| (it.done)(Ok(()))));
         work.flushes
             .into_iter()
             .for_each(|flush| drop(flush.send(Ok(()))));
@@ -263,13 +275,13 @@ impl Writer {
     /// Answers the callers of a commit that failed. Some of it may be on disk nevertheless,
     /// but nobody may rely on that.
     fn refuse(&self, work: Work, error: &JournalError) {
-        self.inbox.unsettled(work.settled);
+        self.inbox.unsettled();
         work.appends
             .into_iter()
-            .for_each(|it| (it.done)(Err(error.clone())));
+            .for_each(|it| answered(|| (it.done)(Err(error.clone()))));
         work.letters
             .into_iter()
-            .for_each(|it| (it.done)(Err(error.clone())));
+            .for_each(|it| answered(|| (it.done)(Err(error.clone()))));
         work.flushes
             .into_iter()
             .for_each(|flush| drop(flush.send(Err(error.clone()))));
@@ -290,10 +302,13 @@ impl Writer {
         let retention = self.shared.options.retention.as_millis();
         let retention = u64::try_from(retention).unwrap_or(u64::MAX);
         let began = Instant::now();
-        let written = guarded(|| commit(database.get()?, state, retention, change));
-        // What is written to a file that was removed is gone when it is closed.
-        let written = written.and_then(|written| {
-            (self.watch)()?;
+        let watch = &self.watch;
+        // What is written to a file that was removed or cut off is gone. Looked at on both
+        // sides: what a commit writes may make a file as long as before.
+        let written = guarded(|| {
+            watch()?;
+            let written = commit(database.get()?, state, retention, change)?;
+            watch()?;
             Ok(written)
         });
         drop(database);
@@ -321,12 +336,13 @@ impl Writer {
 
     /// Takes the file away from readers, until it is [restored](Self::restore).
     pub(super) fn withdraw(&mut self) -> Result<Arc<OpenFile>, JournalError> {
-        let cause = JournalError::new(Kind::Down, "the journal is being verified");
+        let cause = JournalError::new(ErrorKind::Down, "the journal is being verified");
         let (next, pause) = (Instant::now(), PAUSE);
         if let Handle::Down { cause, .. } = &self.handle {
             return Err(JournalError::down(cause));
         }
         self.shared.set_database(None);
+        self.publish(Some(&cause));
         let down = Handle::Down { cause, next, pause };
         match std::mem::replace(&mut self.handle, down) {
             Handle::Open(database) => Ok(database),
@@ -334,10 +350,14 @@ impl Writer {
         }
     }
 
-    /// Gives the file back.
+    /// Gives the file back. Queues that asked for events meanwhile got no answer, and are
+    /// woken.
     pub(super) fn restore(&mut self, database: Arc<OpenFile>) {
         self.shared.set_database(Some(database.clone()));
         self.handle = Handle::Open(database);
+        self.publish(None);
+        let end = self.state.next;
+        self.tell(|consumer| consumer.recovered(end));
     }
 
     pub(super) fn state(&self) -> &State {
@@ -346,6 +366,13 @@ impl Writer {
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+}
+
+/// Answers a caller. A panic in it must not keep the others from their answers.
+fn answered(call: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(call)).is_err() {
+        tracing::error!("a writer to the journal panicked");
     }
 }
 

@@ -59,6 +59,10 @@ impl Journaled {
         match self.0 {}
     }
 
+    pub(super) fn error(&self) -> Option<String> {
+        match self.0 {}
+    }
+
     pub(super) fn add_to(&self, _: &mut NotifierStatus) {
         match self.0 {}
     }

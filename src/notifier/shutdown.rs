@@ -16,6 +16,7 @@ use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use super::journal::Journaled;
 use super::notifier::Notifier;
 use crate::endpoint::DEAD_LETTERS_TIMEOUT;
 use crate::shutdown::ShutdownReport;
@@ -83,7 +84,11 @@ impl Notifier {
             journal.finish(GRACE).await;
         }
         let accounts = endpoints.iter().map(|it| (it.name(), it.account()));
-        ShutdownReport::of(accounts, unfinished, self.0.totals.unaccepted())
+        let mut report = ShutdownReport::of(accounts, unfinished, self.0.totals.unaccepted());
+        if let Some(error) = self.0.journal.as_ref().and_then(Journaled::error) {
+            report.place_fails(&error);
+        }
+        report
     }
 
     /// Waits for the dead letters of events that were refused or made room for others.

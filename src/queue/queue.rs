@@ -126,6 +126,16 @@ impl Queue {
         (state.size(), state.bounds.bytes())
     }
 
+    /// Returns how many events the store has that do not count in the
+    /// [size](Self::size), because they were never offered and have not been read. May
+    /// block.
+    pub(crate) fn unoffered(&self) -> usize {
+        let ranges = self.state().window.unoffered();
+        // Without the lock: the store reads.
+        let Some(store) = &self.store else { return 0 };
+        ranges.into_iter().map(|it| store.unoffered(it)).sum()
+    }
+
     /// Returns when the oldest event that is not under way was accepted.
     pub(crate) fn oldest(&self) -> Option<Instant> {
         self.state().lanes.oldest()

@@ -146,6 +146,12 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     /// Does nothing by default.
     fn give_back(&self, _position: Position) {}
 
+    /// Returns the number of events in `range` that were never offered: their writes seemed
+    /// to fail. Called at the end, and may block. Defaults to 0.
+    fn unoffered(&self, _range: Range<Position>) -> usize {
+        0
+    }
+
     /// Returns where the events are kept when the process ends, in words for people ("the
     /// journal /var/lib/…").
     fn kept_in(&self) -> &str;

@@ -105,6 +105,13 @@ impl Window {
         std::mem::take(&mut self.early)
     }
 
+    /// Returns where the store may have events that were never offered and have not come.
+    pub(super) fn unoffered(&self) -> Vec<Range<Position>> {
+        let ranges = self.unoffered.iter();
+        let rest = ranges.map(|it| it.start.max(self.next)..it.end);
+        rest.filter(|it| !it.is_empty()).collect()
+    }
+
     /// Notes that the queue has read up to `next`. Returns how many events are missing.
     pub(super) fn reads_up_to(&mut self, next: Position) -> usize {
         self.next = self.next.max(next);

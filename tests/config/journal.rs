@@ -61,7 +61,11 @@ fn mistakes_of_the_journal_are_named_and_make_no_file() {
         assert!(parts.iter().all(|it| error.contains(it)), "{keys}: {error}");
         assert!(!path.exists(), "{keys}");
     }
-    for (journal, part) in [("{maxbytes: 1GiB}", "has no path"), ("[]", "journal")] {
+    for (journal, part) in [
+        ("{maxbytes: 1GiB}", "has no path"),
+        ("\"\"", "has no path"),
+        ("[]", "journal"),
+    ] {
         let error = read(&with(journal)).map(drop).unwrap_err().to_string();
         assert!(error.contains(part), "{journal}: {error}");
     }

@@ -1,5 +1,7 @@
 //! Events as the examples print them.
 
+use std::future::{pending, ready};
+
 use tower_registry_notifications::event::{Action, Event};
 use tower_registry_notifications::sink::{ChannelSink, Sink as _};
 
@@ -16,7 +18,8 @@ async fn printed(text: &str, json: bool) -> String {
     sink.write(&event.into()).await.unwrap();
     drop(sink);
     let mut out = Vec::new();
-    print::print_to(&mut out, events, json).await.unwrap();
+    let end = pending::<()>();
+    print::print_to(&mut out, events, json, end).await.unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -51,4 +54,19 @@ async fn what_a_terminal_would_obey_is_escaped() {
     assert_eq!(event["target"]["repository"], hostile);
     // Other texts are as they are.
     assert!(printed("équipe/事件", false).await.contains("équipe/事件"));
+}
+
+#[tokio::test]
+async fn at_the_end_the_events_that_have_come_are_printed_and_no_others_awaited() {
+    let (sink, events) = ChannelSink::new(2);
+    for name in ["a", "b"] {
+        let mut event = Event::new(Action::Push);
+        event.target.repository = name.into();
+        sink.write(&event.into()).await.unwrap();
+    }
+    let mut out = Vec::new();
+    print::print_to(&mut out, events, false, ready(()))
+        .await
+        .unwrap();
+    assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2);
 }

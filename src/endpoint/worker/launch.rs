@@ -7,7 +7,8 @@ use tracing::Instrument as _;
 
 use super::Worker;
 use super::in_flight::{Attempted, Boxed};
-use crate::endpoint::batch::Forming;
+use crate::endpoint::batch::{Forming, Part};
+use crate::endpoint::dead_letter::Cause;
 use crate::endpoint::delivery::Outcome;
 use crate::error::with_causes;
 use crate::sink::Acceptance;
@@ -22,12 +23,25 @@ impl Worker {
             let Some(id) = parked.or_else(|| self.formed(now)) else {
                 return;
             };
-            if self.may_deliver(id) {
+            if !self.may_deliver(id) {
+                self.give_back_batch(id);
+            } else if self.carries(id) {
                 self.begin(id, now);
             } else {
-                self.give_back_batch(id);
+                let error = "the endpoint's format cannot carry the event".into();
+                let answer = String::new();
+                self.reject(id, Cause { error, answer });
             }
         }
+    }
+
+    /// Whether the format can carry the next part of a batch. Events that came in this
+    /// process were asked before they came into the queue. Those of a store may have been
+    /// accepted when the endpoint had another format, or for another endpoint.
+    fn carries(&self, id: u64) -> bool {
+        let format = self.poster.encoding.format;
+        let carried = |it: &Part| it.entries.iter().all(|it| format.carries(&it.event));
+        self.destination.is_some() || self.in_flight.part(id).is_none_or(carried)
     }
 
     /// Whether another attempt may begin now.

@@ -34,9 +34,15 @@ impl Worker {
         let shut_until = gate.shut_until(now);
         self.counts.gate(gate.failures(), shut_until);
         let part = self.in_flight.part(id)?;
-        let expired = part.entries.iter().any(|it| self.queue.is_expired(it));
+        let expired = part.entries.iter().filter(|it| self.queue.is_expired(it));
+        let expired = expired.count();
+        if expired == part.entries.len() {
+            // The store needs their space, whichever of them is at fault.
+            self.bury(id, Reason::Expired, cause);
+            return None;
+        }
         let attempts = part.attempts;
-        let gives_up = expired || policy.gives_up(attempts, part.age());
+        let gives_up = expired > 0 || policy.gives_up(attempts, part.age());
         let mut due = || after(now, policy.event_wait(attempts, self.random.f64()));
         let (first, second) = (due(), due());
         if gives_up || attempts >= REPEATED {
@@ -46,11 +52,7 @@ impl Worker {
             let used_up = policy.gives_up(attempts, Duration::ZERO);
             let halved = self.in_flight.halve(id, used_up.into(), second);
             if gives_up && !halved {
-                let reason = match expired {
-                    true => Reason::Expired,
-                    false => Reason::GaveUp,
-                };
-                self.bury(id, reason, cause);
+                self.bury(id, Reason::GaveUp, cause);
                 return None;
             }
         }

@@ -16,7 +16,7 @@ use async_nats::jetstream::stream::ConsumerErrorKind;
 use super::Place;
 use super::wire::{GROUP, consumer_name};
 use crate::jetstream::connection::is_at_least;
-use crate::jetstream::error::{JetStreamError, Kind};
+use crate::jetstream::error::{ErrorKind, JetStreamError};
 use crate::jetstream::patience::{is_temporary, no_answer};
 use crate::jetstream::subject;
 
@@ -49,7 +49,7 @@ pub(super) async fn ensure(
                 ConsumerErrorKind::JetStream(reason) if is_temporary(&reason) => no_answer(error),
                 _ => {
                     let message = format!("the consumer {name:?} cannot be created");
-                    JetStreamError::new(Kind::Other, message).because(error)
+                    JetStreamError::new(ErrorKind::Other, message).because(error)
                 }
             })?;
             created.cached_info().config.clone()
@@ -164,7 +164,7 @@ fn compare(name: &str, wanted: &pull::Config, found: &Config) -> Result<bool, Je
          delivered again",
         differences.join("; ")
     );
-    Err(JetStreamError::new(Kind::Mismatch, message))
+    Err(JetStreamError::new(ErrorKind::Mismatch, message))
 }
 
 #[cfg(test)]

@@ -2,22 +2,22 @@
 //!
 //! | file | its job |
 //! | --- | --- |
-//! | `partition.rs` | the gate and the lease: who may deliver, and in which order |
-//! | `lease.rs`, `ledger.rs`, `store.rs` | what is lent to the queue, and how it comes back |
+//! | `partition.rs`, `partition/` | what may be delivered now, and in which order: `gate.rs` keeps the order, `hold.rs` avoids repeats, `due.rs` says what to do |
+//! | `lease.rs`, `admitted.rs`, `store.rs` | what is lent to the queue, and how it comes back |
 //! | `poll.rs`, `slot.rs`, `clock.rs` | when to ask for more; a partition as it is served; when messages came |
-//! | `wire.rs`, `held.rs` | requests, addresses and messages |
+//! | `wire.rs`, `received.rs` | requests, addresses and messages |
 //! | `ensure.rs` | consumers of the server, created or compared |
 //! | `run.rs`, `answer.rs` | the loop; what the server answers |
 
+mod admitted;
 mod answer;
 mod clock;
 mod ensure;
-mod held;
 mod lag;
 mod lease;
-mod ledger;
 mod partition;
 mod poll;
+mod received;
 mod run;
 mod slot;
 mod store;
@@ -31,22 +31,22 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::admitted::{AdmittedEvents, Ended};
 pub(crate) use self::ensure::Waits;
 pub(crate) use self::lag::Lag;
-use self::ledger::{Ended, Ledger};
 pub(crate) use self::run::{Assignment, Consumer};
 use self::slot::Slot;
 use self::store::LentEvents;
 pub(crate) use self::wire::{consumer_name, endpoint_of};
 use super::connection::is_at_least;
-use super::error::{JetStreamError, Kind};
+use super::error::{ErrorKind, JetStreamError};
 use super::patience::patiently;
 use crate::endpoint::Running;
 use crate::queue::Store;
 
 /// The store of an endpoint, before there is the endpoint.
 pub(crate) struct Prepared {
-    ledger: Arc<Ledger>,
+    admitted: Arc<AdmittedEvents>,
     ended: UnboundedReceiver<Ended>,
 }
 
@@ -65,13 +65,13 @@ pub(crate) struct Place<'a> {
 impl Prepared {
     pub(crate) fn new(stream: &str) -> Self {
         let (sender, ended) = mpsc::unbounded_channel();
-        let ledger = Ledger::new(format!("the JetStream stream {stream}"), sender);
-        Self { ledger, ended }
+        let admitted = AdmittedEvents::new(format!("the JetStream stream {stream}"), sender);
+        Self { admitted, ended }
     }
 
     /// The store of the endpoint's queue.
     pub(crate) fn store(&self) -> Box<dyn Store> {
-        Box::new(LentEvents(self.ledger.clone()))
+        Box::new(LentEvents(self.admitted.clone()))
     }
 
     /// Makes sure that an endpoint, whose queue has the store, has a consumer for each
@@ -89,7 +89,8 @@ impl Prepared {
             .subscribe(format!("{inbox}.>"))
             .await
             .map_err(|error| {
-                JetStreamError::new(Kind::Unreachable, "cannot subscribe to NATS").because(error)
+                JetStreamError::new(ErrorKind::Unreachable, "cannot subscribe to NATS")
+                    .because(error)
             })?;
         let names = slots.iter().enumerate();
         let names = names
@@ -105,7 +106,7 @@ impl Prepared {
             names,
             slots,
             pins,
-            ledger: self.ledger,
+            admitted: self.admitted,
             ended: self.ended,
             assignment,
             base: Instant::now(),
@@ -129,7 +130,7 @@ async fn slots(place: &Place<'_>, endpoint: &str) -> Result<(Vec<Slot>, bool), J
                 "some consumers of the endpoint {endpoint:?} are pinned and some are not: \
                  delete those that are not, if their events may be delivered again"
             );
-            return Err(JetStreamError::new(Kind::Mismatch, message));
+            return Err(JetStreamError::new(ErrorKind::Mismatch, message));
         }
         let name = consumer_name(endpoint, partition);
         slots.push(Slot::new(name, place.waits.ack, pinned, Instant::now()));

@@ -9,31 +9,8 @@
 //! The server pins a consumer to one worker at a time. When the pin moves, the events
 //! that the last worker had not acknowledged are delivered again, each when *its* wait is
 //! over, while newer ones are delivered at once. A worker that was stopped for a while
-//! also does not know that it has lost the pin. So there are two more rules.
-//!
-//! **The gate keeps the order.** Under a new pin nothing is delivered to the endpoint at
-//! first. The partition asks the server how far it has delivered and how many of these
-//! events are not acknowledged, and gathers them. The gate opens when that many are held,
-//! and delivery continues in the order of the stream. The gate shuts again when anything
-//! is missing: a lease has ended, or the numbers of the deliveries have a gap because a
-//! connection was lost with deliveries in it. The number of events that are held is never
-//! limited below the number that the server has under way, or the gate would never open.
-//!
-//! The same number is not always the same events: one that is held here and was
-//! acknowledged by another worker would count in place of one that is missing. Therefore
-//!
-//! - only events that have come since the gate shut count. Those held before are dropped,
-//!   at once or when they come back from the queue, and the server delivers them again;
-//! - the server's counts must add up. Nothing that is gathered is acknowledged here, so a
-//!   count that falls shows an acknowledgement that another worker had under way when it
-//!   lost the pin. Gathering then begins again.
-//!
-//! **The lease avoids repeats.** An event is dropped unless it came, or the server
-//! confirmed its progress, within [`LEASE`] of the time after which the server delivers
-//! it again. When one event is dropped, the [`Lease`] of all that the gate has admitted
-//! ends, because later events would overtake it. Without the lease, a worker that
-//! continues after a stop would deliver everything that it holds again, after another
-//! worker has delivered it.
+//! also does not know that it has lost the pin. So there are two more rules: the [gate]
+//! keeps the order, and the [lease](hold) avoids repeats.
 //!
 //! Events that were admitted and not delivered come [back](Partition::returned). The gate
 //! does not open before all of them have.
@@ -48,10 +25,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::gate::Gate;
+use self::hold::LEASE;
 use super::lease::Lease;
-
-/// The part of the server's wait for which an event is held without confirmed progress.
-const LEASE: f64 = 0.8;
 
 /// Progress is reported after a fraction of the wait, `1 / PROGRESS`, and again after half
 /// of that until it is confirmed.
@@ -111,7 +87,7 @@ pub(super) struct Partition<T> {
     pins: bool,
     /// The number of the last delivery under this pin.
     number: Option<u64>,
-    held: BTreeMap<u64, Held<T>>,
+    held: BTreeMap<u64, Entry<T>>,
     lease: Lease,
     /// The number of events that are with the queue.
     admitted: usize,
@@ -119,25 +95,8 @@ pub(super) struct Partition<T> {
     revoked: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gate {
-    /// Another worker or no worker has the pin.
-    Shut,
-    /// This worker has the pin, and gathers the events that are not acknowledged.
-    Gathering {
-        since: Instant,
-        /// When to ask, if all that was admitted has come back.
-        ask: Instant,
-        /// The first answer.
-        first: Option<Progress>,
-        /// The last answer.
-        told: Option<Progress>,
-    },
-    Open,
-}
-
 #[derive(Debug)]
-struct Held<T> {
+struct Entry<T> {
     message: T,
     state: State,
     /// When the event is dropped unless progress is confirmed before.
@@ -206,10 +165,6 @@ impl<T> Partition<T> {
         self.admitted
     }
 
-    fn until(&self, since: Instant) -> Instant {
-        since + self.hold
-    }
-
     /// Takes a message that was delivered. If it is held already, `update` renews it.
     pub(super) fn delivered(
         &mut self,
@@ -255,7 +210,7 @@ impl<T> Partition<T> {
             }
             None => {
                 let state = State::Gathered;
-                let held = Held {
+                let held = Entry {
                     message,
                     state,
                     until,
@@ -272,36 +227,6 @@ impl<T> Partition<T> {
             self.pin = None;
             self.number = None;
             self.gate = Gate::Shut;
-        }
-    }
-
-    /// Takes the server's answer to a question that was asked at that time.
-    ///
-    /// An answer counts only if the question was asked after gathering began, and while no
-    /// acknowledgement was under way that it may or may not include.
-    pub(super) fn answered(&mut self, asked: Instant, progress: Progress) {
-        let settling = self.is_settling(asked);
-        if let Gate::Gathering {
-            since, first, told, ..
-        } = &mut self.gate
-            && asked >= *since
-            && self.admitted == 0
-            && !settling
-        {
-            first.get_or_insert(progress);
-            *told = Some(progress);
-        }
-    }
-
-    /// Notes that the server has confirmed the progress of an event that was reported at
-    /// that time. The lease counts from the report: when it arrived is not known.
-    pub(super) fn progressed(&mut self, sequence: u64, told: Instant) {
-        let (until, tell) = (self.until(told), told + self.ack_wait / PROGRESS);
-        if let Some(held) = self.held.get_mut(&sequence)
-            && matches!(held.state, State::Gathered | State::Admitted)
-        {
-            held.until = held.until.max(until);
-            held.tell = tell;
         }
     }
 
@@ -375,31 +300,6 @@ impl<T> Partition<T> {
         own.map(|held| held.message).collect()
     }
 
-    /// Shuts the gate until everything that the server waits for has come again. Events
-    /// that are held do not count, because another worker may have acknowledged them.
-    fn gather(&mut self, now: Instant) {
-        self.renew(now);
-        self.held.retain(|_, held| {
-            if held.state == State::Admitted {
-                held.state = State::Lapsed;
-            }
-            held.state != State::Gathered
-        });
-        self.gate = Gate::Gathering {
-            since: now,
-            ask: now,
-            first: None,
-            told: None,
-        };
-    }
-
-    /// Ends the lease, and begins another. Events under the old one must come back.
-    fn renew(&mut self, now: Instant) {
-        self.lease.revoke();
-        self.lease = Lease::new(now);
-        self.revoked |= self.admitted > 0;
-    }
-
     /// Whether an acknowledgement is under way that the server may or may not have.
     fn is_settling(&self, now: Instant) -> bool {
         let mut held = self.held.values();
@@ -420,6 +320,8 @@ impl<T> Partition<T> {
 }
 
 mod due;
+mod gate;
+mod hold;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -16,12 +16,12 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::admitted::{AdmittedEvents, End, Ended};
 use super::answer::{answer, status_of};
 use super::clock::Clock;
-use super::held::{Content, Held};
 use super::lag::Lag;
-use super::ledger::{End, Ended, Ledger};
 use super::partition::{Action, Delivered};
+use super::received::{Content, Received};
 use super::slot::{Departure, Phase, Slot};
 use super::wire::{self, Address, Question};
 use crate::endpoint::Running;
@@ -55,7 +55,7 @@ pub(crate) struct Consumer {
     /// The slots by the names of their consumers.
     pub(super) names: HashMap<String, usize>,
     pub(super) pins: bool,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) admitted: Arc<AdmittedEvents>,
     pub(super) ended: UnboundedReceiver<Ended>,
     pub(super) assignment: watch::Receiver<Assignment>,
     pub(super) base: Instant,
@@ -167,10 +167,10 @@ impl Consumer {
             number: address.number,
             pin: wire::pin(&message),
             came,
-            message: Held::new(reply.clone(), &message),
+            message: Received::new(reply.clone(), &message),
         };
         // An event that is delivered again has a new address for its acknowledgement.
-        let renew = |held: &mut Held, again: Held| held.reply = again.reply;
+        let renew = |held: &mut Received, again: Received| held.reply = again.reply;
         slot.partition.delivered(now, delivered, renew);
     }
 
@@ -272,7 +272,7 @@ impl Consumer {
         match held.content.clone() {
             Content::Event(event) if self.endpoint.wants(&event) => {
                 admitted.new += usize::from(!std::mem::replace(&mut held.was_admitted, true));
-                let stored = self.ledger.admit(number, sequence, lease, event);
+                let stored = self.admitted.admit(number, sequence, lease, event);
                 admitted.events.push(stored);
             }
             Content::Event(_) => slot.partition.settled(Instant::now(), sequence),
@@ -283,12 +283,12 @@ impl Consumer {
                     error,
                     "a message of the stream is not an event: it becomes a dead letter"
                 );
-                let stored = self.ledger.admit(number, sequence, lease, event);
-                let (ledger, endpoint) = (self.ledger.clone(), self.endpoint.clone());
+                let stored = self.admitted.admit(number, sequence, lease, event);
+                let (admitted, endpoint) = (self.admitted.clone(), self.endpoint.clone());
                 // The sink of dead letters may take seconds. Other partitions do not wait.
                 tokio::spawn(async move {
                     endpoint.reject(&stored.event, error).await;
-                    ledger.end(stored.position, End::Dead);
+                    admitted.end(stored.position, End::Dead);
                 });
             }
         }

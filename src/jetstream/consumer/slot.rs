@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::held::Held;
 use super::partition::Partition;
 use super::poll::Poll;
+use super::received::Received;
 
 /// A partition as a worker serves it.
 pub(super) struct Slot {
     pub(super) consumer: String,
-    pub(super) partition: Partition<Held>,
+    pub(super) partition: Partition<Received>,
     pub(super) poll: Poll,
     pub(super) phase: Phase,
     /// Messages that the server has not delivered, as of its last answer.
@@ -94,7 +94,7 @@ impl Slot {
         }
     }
 
-    pub(super) fn abandon(&mut self, now: Instant) -> Vec<Held> {
+    pub(super) fn abandon(&mut self, now: Instant) -> Vec<Received> {
         self.phase = Phase::Away;
         self.left = 0;
         self.partition.abandon(now)

@@ -3,14 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::ledger::{End, Ledger};
+use super::admitted::{AdmittedEvents, End};
 use crate::queue::{Position, Refill, Reload, Room, Store};
 
 /// The store of a worker's queue. It lends what a consumer holds, which is bounded by
 /// the number of events that the server has under way. The queue has all of it and never
 /// asks for more.
 #[derive(Debug)]
-pub(super) struct LentEvents(pub(super) Arc<Ledger>);
+pub(super) struct LentEvents(pub(super) Arc<AdmittedEvents>);
 
 impl Store for LentEvents {
     fn refill(&self, _: Position, _: Room, _: Refill) {}

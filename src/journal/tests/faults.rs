@@ -501,3 +501,53 @@ fn a_damaged_entry_of_the_index_is_made_anew_and_a_damaged_chunk_is_counted() {
         assert_eq!((status.events, status.damaged), (0, lost));
     }
 }
+
+/// A disk that has lost its last commit although it was synced.
+#[test]
+fn a_file_that_has_gone_back_gives_no_position_and_no_number_twice() {
+    let stage = Stage::new(JournalOptions::default(), &["a"]);
+    stage.append(&event(1), &stage.ids).unwrap();
+    let before = stage.disk.bytes();
+    stage.append(&event(2), &stage.ids).unwrap();
+    stage.disk.fail_after(0, 1);
+    stage.append(&event(3), &stage.ids).unwrap_err();
+    stage.disk.set_bytes(before);
+    stage.disk.work();
+    stage.journal.turn();
+    stage.queues.take(stage.ids[0]);
+    let position = stage.append(&event(4), &stage.ids).unwrap();
+    assert_eq!(stage.queues.take(stage.ids[0]), [(position, Some(3))]);
+    assert_eq!(position, 3);
+    assert_eq!(stage.journal.status().damaged, 1);
+}
+
+/// Both the entry of the index and the chunk: nobody knows which events it had.
+#[test]
+fn a_chunk_that_is_damaged_with_its_entry_takes_no_space_for_ever() {
+    let stage = filled();
+    let ids = stage.ids.clone();
+    let disk = stage.disk.clone();
+    drop(stage);
+    for name in ["index", "chunks"] {
+        let table: TableDefinition<'_, u64, &[u8]> = TableDefinition::new(name);
+        let database = redb::Builder::new()
+            .create_with_backend(disk.clone())
+            .unwrap();
+        let txn = database.begin_write().unwrap();
+        let mut entries = txn.open_table(table).unwrap();
+        let mut value = entries.get(35).unwrap().unwrap().value().to_vec();
+        *value.last_mut().unwrap() ^= 1;
+        entries.insert(35, &*value).unwrap();
+        drop(entries);
+        txn.commit().unwrap();
+    }
+    let stage = Stage::on(disk, JournalOptions::default(), &["a", "b"]);
+    for id in ids {
+        let positions = stage.positions(id);
+        assert!(!positions.contains(&35) && positions.contains(&36));
+        stage.settle(id, positions);
+    }
+    let status = stage.journal.status();
+    assert_eq!((status.events, status.bytes, status.damaged), (0, 0, 2));
+    assert!(status.endpoints.iter().all(|it| it.waiting == 0));
+}

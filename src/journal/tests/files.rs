@@ -400,3 +400,94 @@ fn a_new_file_has_its_name_only_when_it_is_complete() {
         assert_eq!(names.count(), number + 1, "another file is left");
     }
 }
+
+/// Sends an event to a journal that has threads of its own.
+fn try_append(journal: &Journal, number: u64, ids: &[EndpointId]) -> Result<u64, JournalError> {
+    let (sender, answer) = mpsc::channel();
+    let done = move |result| sender.send(result).unwrap();
+    let wanted = ids.iter().copied().collect();
+    journal
+        .append(event(number), wanted, Number::Next, done)
+        .unwrap();
+    answer.recv().unwrap()
+}
+
+/// What is written to a file that was cut off has lost what it stands on.
+#[test]
+fn a_file_that_is_cut_off_while_it_is_open_takes_no_events() {
+    for whole in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let journal = Journal::open(&path).unwrap();
+        let queues = Arc::new(Queues::default());
+        let attachment = journal.attach(attach(&["a"]), "1", queues).unwrap();
+        let ids = attachment.endpoints();
+        let kept: Vec<_> = (0..20)
+            .map(|it| append(&journal, &event(it), ids))
+            .collect();
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let length = file.metadata().unwrap().len();
+        // The end of a file is free, and its beginning is not.
+        file.set_len(if whole { length - 4096 } else { 12 << 10 })
+            .unwrap();
+        let error = try_append(&journal, 20, ids).unwrap_err();
+        let error = crate::error::with_causes(&error);
+        assert!(error.contains("was cut off while it was open"), "{error}");
+        if whole {
+            // Nothing is missing that was in use.
+            while try_append(&journal, 21, ids).is_err() {
+                std::thread::yield_now();
+            }
+            assert!(positions(&read(&journal, ids[0], 0)).starts_with(&kept));
+            continue;
+        }
+        for _ in 0..20 {
+            assert!(try_append(&journal, 21, ids).unwrap_err().is_down());
+        }
+        assert!(!journal.is_ready() && journal.status().error.is_some());
+    }
+}
+
+#[test]
+fn a_panic_of_a_queue_ends_neither_writing_nor_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path().join("journal")).unwrap();
+    let queues = Arc::new(Queues::default());
+    let attachment = journal.attach(attach(&["a"]), "1", queues).unwrap();
+    let ids = attachment.endpoints();
+    let wanted = || ids.iter().copied().collect();
+    journal
+        .append(event(1), wanted(), Number::Next, |_| panic!("on purpose"))
+        .unwrap();
+    journal.read(ids[0], 0, ALL, |_| panic!("on purpose"));
+    // Also if it is part of the same commit.
+    assert_eq!(try_append(&journal, 2, ids).unwrap(), 2);
+    assert_eq!(positions(&read(&journal, ids[0], 0)), [1, 2]);
+}
+
+#[test]
+fn a_check_that_fails_leaves_a_journal_that_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let journal = Journal::open(&path).unwrap();
+    let queues = Arc::new(Queues::default());
+    let attachment = journal.attach(attach(&["a"]), "1", queues).unwrap();
+    let ids = attachment.endpoints();
+    (0..20).for_each(|it| assert!(append(&journal, &event(it), ids) > 0));
+    let length = std::fs::metadata(&path).unwrap().len() as usize;
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let noise = vec![0xa5; length - 4096];
+    std::os::unix::fs::FileExt::write_all_at(&file, &noise, 4096).unwrap();
+    assert!(journal.check().unwrap_err().is_damaged());
+    assert!(try_append(&journal, 20, ids).unwrap_err().is_down());
+    assert!(!journal.is_ready() && journal.status().error.is_some());
+}
+
+#[test]
+fn queues_that_could_not_read_during_a_check_are_woken() {
+    let stage = Stage::new(JournalOptions::default(), &["a"]);
+    stage.append(&event(1), &stage.ids).unwrap();
+    assert!(stage.journal.check().unwrap().is_intact());
+    assert_eq!(*stage.queues.recovered.lock().unwrap(), [true]);
+    assert!(stage.journal.status().error.is_none() && stage.journal.is_ready());
+}

@@ -140,7 +140,7 @@ impl Stage {
             let (sender, answer) = mpsc::channel();
             let reply = move |page| sender.send(page).unwrap();
             self.journal.read(endpoint, all.next, ALL, reply);
-            // The reader may have something mended, and reads again then.
+            // The reader may have something repaired, and reads again then.
             let page = loop {
                 self.journal.turn();
                 if let Ok(page) = answer.try_recv() {

@@ -137,6 +137,11 @@ impl Journaled {
         self.attachment.end();
     }
 
+    /// Returns why the journal is down, if it is.
+    pub(super) fn error(&self) -> Option<String> {
+        self.journal.status().error
+    }
+
     pub(super) fn add_to(&self, status: &mut NotifierStatus) {
         status.not_durable = self.sink.not_durable();
         status.journal = Some(self.journal.status());

@@ -37,7 +37,7 @@ struct Shared {
 
 /// What to do with an event that the journal cannot take.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Otherwise {
+enum Fallback {
     /// The event goes to the queues, in memory only.
     InMemory,
     /// The write fails.
@@ -66,7 +66,7 @@ impl JournalSink {
         let endpoints = self.0.endpoints.iter();
         let own = endpoints.filter(|(_, it)| it.name() == endpoint.name());
         let wanted = own.map(|(id, _)| *id).collect();
-        self.append(event, wanted, number, Otherwise::InMemory)
+        self.append(event, wanted, number, Fallback::InMemory)
     }
 
     /// Returns how many events are, or were, in memory only.
@@ -98,7 +98,7 @@ impl JournalSink {
         event: &SharedEvent,
         wanted: Wanted,
         number: Number,
-        otherwise: Otherwise,
+        fallback: Fallback,
     ) -> Acceptance {
         if wanted.is_empty() {
             return Acceptance::accepted();
@@ -106,7 +106,7 @@ impl JournalSink {
         if self.0.closed.load(Ordering::SeqCst) {
             return self.0.refuse_closed(event, &wanted);
         }
-        let write = Write::begin(&self.0, event, wanted, number, otherwise);
+        let write = Write::begin(&self.0, event, wanted, number, fallback);
         let answer = match write.append() {
             Ok(answer) => answer,
             Err(write) => {
@@ -169,7 +169,7 @@ struct Write {
     event: SharedEvent,
     wanted: Wanted,
     number: Number,
-    otherwise: Otherwise,
+    fallback: Fallback,
     decided: bool,
 }
 
@@ -181,7 +181,7 @@ impl Write {
         event: &SharedEvent,
         wanted: Wanted,
         number: Number,
-        otherwise: Otherwise,
+        fallback: Fallback,
     ) -> Self {
         shared.undecided.send_modify(|writes| *writes += 1);
         Self {
@@ -189,7 +189,7 @@ impl Write {
             event: event.clone(),
             wanted,
             number,
-            otherwise,
+            fallback,
             decided: false,
         }
     }
@@ -250,7 +250,7 @@ impl Write {
                 Acceptance::accepted()
             }
             // The write fails only if somebody waits who will repeat it.
-            Err(error) if self.otherwise == Otherwise::Fail && !sender.is_closed() => {
+            Err(error) if self.fallback == Fallback::Fail && !sender.is_closed() => {
                 self.decided = true;
                 Acceptance::failed(SinkError::other(error))
             }
@@ -292,10 +292,10 @@ impl Destination for JournalSink {
         if turn.is_repeated() && self.0.closed.load(Ordering::SeqCst) {
             return Acceptance::failed(SinkError::closed());
         }
-        let otherwise = match turn.is_repeated() {
-            true => Otherwise::Fail,
-            false => Otherwise::InMemory,
+        let fallback = match turn.is_repeated() {
+            true => Fallback::Fail,
+            false => Fallback::InMemory,
         };
-        self.append(event, self.wanted(event, turn), Number::Next, otherwise)
+        self.append(event, self.wanted(event, turn), Number::Next, fallback)
     }
 }

@@ -100,6 +100,13 @@ impl Store for JournalStore {
         }
     }
 
+    fn unoffered(&self, range: Range<Position>) -> usize {
+        let range = range.start.0..range.end.0;
+        let waiting = self.state.id().map(|id| self.journal.count(id, range));
+        // A journal that is down cannot tell.
+        waiting.and_then(Result::ok).unwrap_or(0)
+    }
+
     fn kept_in(&self) -> &str {
         &self.kept_in
     }

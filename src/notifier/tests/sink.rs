@@ -14,7 +14,7 @@ use crate::dead_letter::{DeadLetter, DeadLetterChannel, DeadLetterSink, Reason};
 use crate::endpoint::EndpointStatus;
 use crate::event::{Action, Event, Format, SharedEvent};
 use crate::journal::tests::SimulatedDisk;
-use crate::journal::{Journal, JournalOptions};
+use crate::journal::{Journal, JournalOptions, KeptLetter, LetterFilter};
 use crate::sink::{Acceptance, Destination, Filter, Offer, Sink, SinkError, Turn};
 use crate::{Endpoint, Notifier, NotifierBuilder};
 
@@ -293,4 +293,83 @@ async fn a_write_that_is_dropped_while_it_waits_for_the_disk_goes_into_memory() 
         (status(&notifier).events, notifier.status().not_durable),
         (1, 1)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_counts_events_of_failed_writes_that_are_on_disk() {
+    let mut landed = 0;
+    for call in 0..60 {
+        let disk = SimulatedDisk::default();
+        let journal = disk.open().unwrap();
+        let notifier = build(&journal, endpoint("e", 500).queue_events(2));
+        let working = work(&journal);
+        for _ in 0..4 {
+            notifier.write(&event(Action::Push, "a")).await.unwrap();
+        }
+        disk.fail_after(call, 1000);
+        let push = event(Action::Push, "b");
+        let offer = destination(&notifier).offer(Offer::now(&push, Turn::Again));
+        let failed = offer.await.is_err();
+        disk.work();
+        sleep(SECOND).await;
+        let report = notifier.shutdown(Duration::ZERO).await;
+        working.abort();
+        let waiting = journal.status().endpoints[0].waiting;
+        assert_eq!(report.left[0].kept as u64, waiting, "{call}: {report}");
+        landed += u64::from(failed && waiting == 5);
+    }
+    assert!(landed > 0, "no write failed after its commit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_changed_format_cannot_carry_becomes_a_dead_letter() {
+    let disk = SimulatedDisk::default();
+    let journal = disk.open().unwrap();
+    let notifier = build(&journal, endpoint("e", 500));
+    let mut carried = Event::new(Action::Push);
+    carried.target.repository = "a".into();
+    carried.target.tag = "v1".into();
+    carried.target.descriptor.media_type = "application/vnd.oci.image.manifest.v1+json".into();
+    carried.request.host = "registry.example.com".into();
+    let carried = SharedEvent::from(carried);
+    assert!(Format::Azure.carries(&carried));
+    let working = work(&journal);
+    for event in [event(Action::Pull, "a"), carried, event(Action::Mount, "a")] {
+        notifier.write(&event).await.unwrap();
+    }
+    notifier.shutdown(Duration::ZERO).await;
+    working.abort();
+    drop((notifier, journal));
+
+    let journal = disk.open().unwrap();
+    let working = work(&journal);
+    let azure = || endpoint("e", 200).format(Format::Azure);
+    let notifier = build(&journal, azure());
+    let report = notifier.shutdown(60 * SECOND).await;
+    assert_eq!(
+        (report.is_drained(), report.dead_letters),
+        (true, 2),
+        "{report}"
+    );
+    let status = status(&notifier);
+    assert_eq!((status.events, status.successes, status.lost), (3, 1, 0));
+    drop(notifier);
+
+    // So it is with letters that are sent again while no notifier runs.
+    let letters = || {
+        journal
+            .dead_letters(&LetterFilter::new())
+            .map(Result::unwrap)
+    };
+    let cannot = "the endpoint's format cannot carry the event";
+    let refused = |it: KeptLetter| {
+        let letter = it.letter;
+        letter.reason == Reason::Rejected && letter.error.as_deref() == Some(cannot)
+    };
+    assert!(letters().count() == 2 && letters().all(refused));
+    assert_eq!(journal.send_letters_again(&LetterFilter::new()).unwrap(), 2);
+    let notifier = build(&journal, azure());
+    notifier.shutdown(60 * SECOND).await;
+    working.abort();
+    assert!(letters().count() == 2 && letters().all(refused));
 }

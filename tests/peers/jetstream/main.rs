@@ -5,6 +5,7 @@
 
 mod cable;
 mod contents;
+mod endpoints;
 #[path = "../example.rs"]
 mod example;
 mod failover;

@@ -95,6 +95,7 @@ async fn what_keeps_a_sink_from_starting_is_told_apart() {
     let nobody = format!("nats://127.0.0.1:{}", free_port());
     let error = settings(&nobody).sink().await.unwrap_err();
     assert!(error.is_unreachable(), "{error}");
+    assert!(error.to_string().contains("start one there"), "{error}");
 
     for version in Version::ALL {
         let plain = Server::start_with(version, &[]);
@@ -111,6 +112,7 @@ async fn what_keeps_a_sink_from_starting_is_told_apart() {
             .await
             .unwrap_err();
         assert!(error.is_refused(), "{error}");
+        assert!(error.to_string().contains("credentials file"), "{error}");
         assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
         let url = guarded.url().replace("//", "//me:right@");
         let sink = settings(&url).sink().await.unwrap();

@@ -19,7 +19,7 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 pub(crate) fn settings(server: &Server) -> JetStream {
     let settings = JetStream::new(server.url()).ack_wait(6 * SECOND);
-    settings.partitions(4).upkeep_interval(SECOND)
+    settings.partitions(4).maintenance_interval(SECOND)
 }
 
 pub(crate) async fn worker(
@@ -382,53 +382,6 @@ async fn events_that_were_too_old_are_noticed() {
     worker.shutdown(10 * SECOND).await;
     assert!(receiver.events() < 201);
     assert!(worker.status().aged_out > 0);
-}
-
-/// An endpoint that is taken out of the configuration keeps events in the stream until
-/// it is removed. One that is added gets what the stream has.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_is_added_and_removed() {
-    for version in Version::ALL {
-        let server = Server::start(version);
-        let settings = settings(&server);
-        let (old, new) = (Receiver::start().await, Receiver::start().await);
-        let both = worker(&settings, &[("old one", &old), ("new", &new)]).await;
-        write(&settings, 5, 0..4).await;
-        until(&old, 20).await;
-        until(&new, 20).await;
-        both.shutdown(10 * SECOND).await;
-        let worker = worker(&settings, &[("new", &new)]).await;
-        write(&settings, 5, 4..8).await;
-        until(&new, 40).await;
-        sleep(3 * SECOND).await;
-        let context = context(&server.url()).await;
-        let mut stream = context.get_stream(&worker.status().stream).await.unwrap();
-        assert!(stream.info().await.unwrap().state.messages >= 20);
-        assert_eq!(settings.remove_endpoint("other").await.unwrap(), 0);
-        assert_eq!(settings.remove_endpoint("old one").await.unwrap(), 4);
-        let deadline = Instant::now() + 30 * SECOND;
-        while stream.info().await.unwrap().state.messages > 0 {
-            assert!(Instant::now() < deadline);
-            sleep(SECOND / 10).await;
-        }
-        worker.shutdown(10 * SECOND).await;
-        assert_eq!((old.events(), new.events()), (20, 40));
-    }
-}
-
-/// What a worker is told to deliver to is looked at before the server is.
-#[tokio::test]
-async fn an_endpoint_that_is_not_valid_leaves_no_consumers() {
-    let server = Server::start(Version::New);
-    let settings = settings(&server);
-    let receiver = Receiver::start().await;
-    let endpoints = Notifier::builder()
-        .endpoint(endpoint("fine", &receiver))
-        .endpoint(Endpoint::new("wrong", "ftp://x"));
-    assert!(settings.worker(endpoints).await.unwrap_err().is_setting());
-    let context = context(&server.url()).await;
-    let mut stream = context.get_stream("REGISTRY_NOTIFICATIONS").await.unwrap();
-    assert_eq!(stream.info().await.unwrap().state.consumer_count, 0);
 }
 
 /// Servers such as 2.9 forget what is under way when all subjects of a consumer are

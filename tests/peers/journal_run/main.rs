@@ -172,7 +172,7 @@ async fn an_operator_looks_into_a_journal_and_mends_what_is_stuck() {
     let text = printed(path, "check");
     assert!(text.starts_with("Intact: "), "{text}");
     let check = values(path, "check").remove(0);
-    assert_eq!(check["pagesIntact"], true);
+    assert_eq!(check["pages_intact"], true);
     assert_eq!(
         (&check["damaged"], &check["missing"]),
         (&0.into(), &0.into())
@@ -214,6 +214,19 @@ async fn the_tool_says_why_it_cannot_do_something() {
         ("dead list --older-than old", "not a number of seconds: old"),
         ("list --since", "--since needs a value"),
         ("list --since 1", "no such option: --since"),
+        ("list --endpoint nobody", "the journal knows no endpoint"),
+        // An option that is ignored would make more of them go than the user meant.
+        ("dead purge --id x", "dead takes no --id"),
+        (
+            "dead purge --from 2026-11-26T08:00:00Z",
+            "dead takes no --from",
+        ),
+        ("purge old --older-than 5", "purge takes no --older-than"),
+        ("list --reason rejected", "list takes no --reason"),
+        (
+            "replay ci --id x --from 2026-11-26T08:00:00Z",
+            "one of --from and --id",
+        ),
     ] {
         let error = refused(path, arguments);
         assert!(error.contains(part), "{arguments}: {error}");

@@ -5,7 +5,7 @@
 //! The server is a model of what nats-server was observed to do: it delivers again
 //! each event when *its* wait is over, in any order, and newer ones meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -13,6 +13,12 @@ use tokio::time::Instant;
 
 use super::super::lease::Lease;
 use super::{Action, Delivered, Partition, Progress};
+
+mod server;
+mod worker;
+
+use self::server::Server;
+use self::worker::Worker;
 
 /// Simulated milliseconds, and how far one step goes.
 const STEP: u64 = 10;
@@ -54,41 +60,6 @@ enum ToServer {
     Ask { asked: Instant },
     Progress { sequence: u64, told: Instant },
     Acknowledge(u64),
-}
-
-/// A consumer of nats-server.
-#[derive(Default)]
-struct Server {
-    published: u64,
-    delivered: u64,
-    number: u64,
-    /// When each event under way is delivered again.
-    pending: BTreeMap<u64, u64>,
-    /// Those whose time has come.
-    again: Vec<u64>,
-    pin: Option<(usize, u64)>,
-    pins: u64,
-    polled: HashMap<usize, u64>,
-}
-
-/// An event that is with the worker's queue.
-struct Queued {
-    sequence: u64,
-    lease: Lease,
-    /// Not tried before.
-    due: u64,
-    /// When the attempt ends, and whether it succeeds.
-    attempt: Option<(u64, bool)>,
-}
-
-struct Worker {
-    partition: Partition<()>,
-    queue: Vec<Queued>,
-    inbox: VecDeque<(u64, ToWorker)>,
-    outbox: VecDeque<(u64, ToServer)>,
-    stopped_until: u64,
-    /// When it last had nothing to read.
-    idle: u64,
 }
 
 struct World {
@@ -217,277 +188,6 @@ impl World {
         // A connection keeps the order.
         let at = at.max(inbox.back().map_or(0, |(at, _)| *at));
         inbox.push_back((at, packet));
-    }
-
-    fn serve(&mut self) {
-        for worker in 0..self.workers.len() {
-            while let Some((at, _)) = self.workers[worker].outbox.front()
-                && *at <= self.now
-            {
-                let (_, packet) = self.workers[worker].outbox.pop_front().unwrap();
-                self.hear(worker, packet);
-            }
-        }
-        let (now, server) = (self.now, &mut self.server);
-        for (sequence, at) in &server.pending {
-            if *at <= now && !server.again.contains(sequence) {
-                server.again.push(*sequence);
-            }
-        }
-        self.random.shuffle(&mut server.again);
-        if let Some((worker, _)) = server.pin
-            && server
-                .polled
-                .get(&worker)
-                .is_none_or(|at| at + PIN_TTL <= now)
-        {
-            server.pin = None;
-        }
-        let polling = |at: &u64| at + EXPIRES > now;
-        if server.pin.is_none() {
-            let mut waiting: Vec<_> = server.polled.iter().filter(|it| polling(it.1)).collect();
-            waiting.sort_unstable();
-            if let Some((worker, _)) = self.random.choice(&waiting) {
-                server.pins += 1;
-                server.pin = Some((**worker, server.pins));
-            }
-        }
-        self.deliver();
-    }
-
-    fn deliver(&mut self) {
-        loop {
-            let now = self.now;
-            let server = &mut self.server;
-            let polling = |worker: &usize| {
-                server
-                    .polled
-                    .get(worker)
-                    .is_some_and(|at| at + EXPIRES > now)
-            };
-            let to = match (self.rules.pins, server.pin) {
-                (true, Some((worker, pin))) => polling(&worker).then_some((worker, pin)),
-                (true, None) => None,
-                // Whoever asks.
-                (false, _) => {
-                    let workers: Vec<_> = (0..self.workers.len()).filter(polling).collect();
-                    self.random.choice(workers).map(|worker| (worker, 0))
-                }
-            };
-            let Some((worker, pin)) = to else { return };
-            let most = if self.rules.pins { MOST } else { 1 };
-            let sequence = match server.again.pop() {
-                Some(sequence) => sequence,
-                None if server.delivered < server.published && server.pending.len() < most => {
-                    server.delivered += 1;
-                    server.delivered
-                }
-                None => return,
-            };
-            server.pending.insert(sequence, now + ACK_WAIT);
-            server.number += 1;
-            let number = server.number;
-            let packet = ToWorker::Deliver {
-                sequence,
-                number,
-                pin,
-            };
-            self.send_to_worker(worker, packet);
-        }
-    }
-
-    fn hear(&mut self, worker: usize, packet: ToServer) {
-        let (now, server) = (self.now, &mut self.server);
-        match packet {
-            ToServer::Poll { pin } => {
-                let owner = server.pin.filter(|(owner, _)| *owner == worker);
-                let stale = pin.is_some() && owner.map(|(_, pin)| pin.to_string()) != pin;
-                if stale && self.rules.pins {
-                    return self.send_to_worker(worker, ToWorker::LostPin);
-                }
-                server.polled.insert(worker, now);
-            }
-            ToServer::Ask { asked } => {
-                let progress = Progress {
-                    delivered: server.delivered,
-                    pending: server.pending.len(),
-                };
-                self.send_to_worker(worker, ToWorker::Answer { asked, progress });
-            }
-            ToServer::Progress { sequence, told } => {
-                if let Some(at) = server.pending.get_mut(&sequence) {
-                    *at = now + ACK_WAIT;
-                    server.again.retain(|it| *it != sequence);
-                }
-                self.send_to_worker(worker, ToWorker::Progressed { sequence, told });
-            }
-            ToServer::Acknowledge(sequence) => {
-                server.pending.remove(&sequence);
-                server.again.retain(|it| *it != sequence);
-                self.send_to_worker(worker, ToWorker::Acknowledged(sequence));
-            }
-        }
-    }
-
-    fn work(&mut self, worker: usize) {
-        if self.now < self.workers[worker].stopped_until {
-            return;
-        }
-        let now = self.instant(self.now);
-        let came = self.instant(self.workers[worker].idle);
-        let own = &mut self.workers[worker];
-        while let Some((at, _)) = own.inbox.front()
-            && *at <= self.now
-        {
-            let (_, packet) = own.inbox.pop_front().unwrap();
-            own.hear(now, came, packet);
-        }
-        own.idle = self.now;
-        let mut actions = Vec::new();
-        own.partition.act(now, &mut actions);
-        for action in actions {
-            self.perform(worker, action);
-        }
-        self.attempt(worker);
-        if self.now.is_multiple_of(EXPIRES / 2 / STEP * STEP) {
-            let pin = self.workers[worker].partition.pin().map(str::to_owned);
-            self.send_to_server(worker, ToServer::Poll { pin });
-        }
-    }
-
-    fn send_to_server(&mut self, worker: usize, packet: ToServer) {
-        let at = self.now + self.latency();
-        let outbox = &mut self.workers[worker].outbox;
-        let at = at.max(outbox.back().map_or(0, |(at, _)| *at));
-        outbox.push_back((at, packet));
-    }
-
-    fn perform(&mut self, worker: usize, action: Action) {
-        let now = self.instant(self.now);
-        match action {
-            Action::Ask => self.send_to_server(worker, ToServer::Ask { asked: now }),
-            Action::Progress(sequence) => {
-                self.send_to_server(
-                    worker,
-                    ToServer::Progress {
-                        sequence,
-                        told: now,
-                    },
-                );
-            }
-            Action::Acknowledge(sequence) => {
-                self.send_to_server(worker, ToServer::Acknowledge(sequence));
-            }
-            Action::Admit(sequence) => {
-                let own = &mut self.workers[worker];
-                own.queue.push(Queued {
-                    sequence,
-                    lease: own.partition.lease().clone(),
-                    due: 0,
-                    attempt: None,
-                });
-            }
-            Action::Revoke => {
-                let own = &mut self.workers[worker];
-                let partition = &mut own.partition;
-                own.queue.retain(|it| {
-                    let keeps = it.attempt.is_some() || it.lease.is_valid(now);
-                    if !keeps {
-                        partition.returned(it.sequence);
-                    }
-                    keeps
-                });
-            }
-        }
-    }
-
-    /// The queue and the deliveries of a worker: one at a time for each repository, in
-    /// the order of the queue, again after a while where it fails.
-    fn attempt(&mut self, worker: usize) {
-        let (now, instant) = (self.now, self.instant(self.now));
-        let leases = self.rules.lease;
-        let Worker {
-            queue, partition, ..
-        } = &mut self.workers[worker];
-        let mut busy = BTreeSet::new();
-        let mut index = 0;
-        while index < queue.len() {
-            let queued = &mut queue[index];
-            let repository = queued.sequence % REPOSITORIES;
-            if let Some((at, succeeds)) = queued.attempt
-                && at <= now
-            {
-                if succeeds {
-                    partition.settled(instant, queued.sequence);
-                    queue.remove(index);
-                    continue;
-                }
-                queued.attempt = None;
-                queued.due = now + self.random.u64(10..1000);
-            }
-            if !busy.insert(repository) || queued.attempt.is_some() || now < queued.due {
-                index += 1;
-                continue;
-            }
-            if leases && !queued.lease.is_valid(instant) {
-                partition.returned(queued.sequence);
-                queue.remove(index);
-                busy.remove(&repository);
-                continue;
-            }
-            let succeeds = self.random.u8(..) > 40;
-            if succeeds {
-                self.received[usize::try_from(repository).unwrap()].push(queued.sequence);
-            }
-            queued.attempt = Some((now + self.random.u64(5..150), succeeds));
-            index += 1;
-        }
-    }
-}
-
-impl Server {
-    fn acknowledged(&self) -> u64 {
-        self.delivered - self.pending.len() as u64
-    }
-}
-
-impl Worker {
-    fn new(now: Instant, rules: Rules) -> Self {
-        let mut partition = Partition::new(Duration::from_millis(ACK_WAIT), rules.gate, now);
-        if !rules.lease {
-            partition.hold *= 1_000_000;
-        }
-        Self {
-            partition,
-            queue: Vec::new(),
-            inbox: VecDeque::new(),
-            outbox: VecDeque::new(),
-            stopped_until: 0,
-            idle: 0,
-        }
-    }
-
-    fn hear(&mut self, now: Instant, came: Instant, packet: ToWorker) {
-        match packet {
-            ToWorker::Deliver {
-                sequence,
-                number,
-                pin,
-            } => {
-                let delivered = Delivered {
-                    sequence,
-                    number,
-                    pin: Some(pin.to_string()),
-                    came,
-                    message: (),
-                };
-                self.partition.delivered(now, delivered, |_, ()| {});
-            }
-            ToWorker::Answer { asked, progress } => self.partition.answered(asked, progress),
-            ToWorker::Progressed { sequence, told } => self.partition.progressed(sequence, told),
-            ToWorker::Acknowledged(sequence) => self.partition.acknowledged(sequence),
-            ToWorker::LostPin => self.partition.lost_pin(),
-        }
     }
 }
 

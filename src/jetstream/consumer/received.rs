@@ -1,4 +1,4 @@
-//! A message that a worker holds: [`Held`].
+//! A message that a worker holds: [`Received`].
 
 use async_nats::{Message, Subject};
 
@@ -8,7 +8,7 @@ use crate::jetstream::subject::from_header;
 
 /// A message that a worker holds.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct Received {
     /// The subject to which the message is acknowledged.
     pub(super) reply: Subject,
     pub(super) content: Content,
@@ -25,7 +25,7 @@ pub(super) enum Content {
     Unreadable(SharedEvent, String),
 }
 
-impl Held {
+impl Received {
     pub(super) fn new(reply: Subject, message: &Message) -> Self {
         let content = match stored::from_bytes(&message.payload) {
             Ok(event) => Content::Event(event),
@@ -78,7 +78,7 @@ mod tests {
             description: None,
             length: 0,
         };
-        let held = Held::new("reply".into(), &message);
+        let held = Received::new("reply".into(), &message);
         let Content::Unreadable(event, error) = held.content else {
             panic!("it was read");
         };

@@ -1,5 +1,5 @@
 //! Removes events that every endpoint has, and notices events that the stream dropped by
-//! age: [`Upkeep`].
+//! age: [`Maintenance`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::subject;
 const MOST_ORPHANS: usize = 100;
 
 /// Looks after the stream on behalf of a worker.
-pub(super) struct Upkeep {
+pub(super) struct Maintenance {
     pub(super) stream: Stream,
     pub(super) prefix: String,
     /// Whether events that every endpoint has are kept until they are too old.
@@ -41,7 +41,7 @@ pub(super) struct Upkeep {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-impl Upkeep {
+impl Maintenance {
     /// Looks at the partitions of `own`, which this worker serves. `members` knows the
     /// endpoints that have workers.
     pub(super) async fn look(&mut self, own: &[u16], members: &Members) {
@@ -118,7 +118,7 @@ impl Upkeep {
                 endpoint,
                 "no worker delivers to this endpoint, and its consumers keep events in the stream \
                  until they are too old: start a worker for it, or remove it with \
-                 `JetStream::remove_endpoint`"
+                 `JetStream::remove_endpoint`, or `--remove-endpoint` of the example `worker`"
             );
         }
     }

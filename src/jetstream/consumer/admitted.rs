@@ -1,4 +1,4 @@
-//! The events of a stream that are with an endpoint's queue: [`Ledger`].
+//! The events of a stream that are with an endpoint's queue: [`AdmittedEvents`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,7 +35,7 @@ pub(super) struct Ended {
 /// Positions count the events in the order in which they are admitted, because the
 /// partitions of a stream have no order among them that a queue could follow. An event
 /// that comes back and is admitted again gets a new position.
-pub(crate) struct Ledger {
+pub(crate) struct AdmittedEvents {
     state: Mutex<State>,
     ended: UnboundedSender<Ended>,
     kept_in: String,
@@ -54,7 +54,7 @@ struct Admitted {
     lease: Lease,
 }
 
-impl Ledger {
+impl AdmittedEvents {
     pub(super) fn new(kept_in: String, ended: UnboundedSender<Ended>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
@@ -124,9 +124,9 @@ impl Ledger {
     }
 }
 
-impl fmt::Debug for Ledger {
+impl fmt::Debug for AdmittedEvents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger")
+        f.debug_struct("AdmittedEvents")
             .field("kept_in", &self.kept_in)
             .field("admitted", &self.state().admitted.len())
             .finish_non_exhaustive()

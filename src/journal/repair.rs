@@ -52,7 +52,7 @@ impl Batch<'_> {
     /// # Errors
     ///
     /// If the tree has another chunk in its place.
-    pub(super) fn mend(&mut self, first: u64) -> Result<(), JournalError> {
+    pub(super) fn repair(&mut self, first: u64) -> Result<(), JournalError> {
         let found = entry(self.index.range(first..=first)?.next())?;
         if found.as_ref().is_some_and(|(it, _)| *it != first) {
             return Err(JournalError::disordered());
@@ -75,7 +75,9 @@ impl Batch<'_> {
     /// damaged for each endpoint that has not settled them.
     pub(super) fn quarantine(&mut self, first: u64) -> Result<(), JournalError> {
         let mut damaged = self.txn().open_table(DAMAGED)?;
+        let mut bytes = 0;
         if let Some(value) = self.chunks.remove(first)? {
+            bytes = allocated(value.value().len());
             damaged.insert(first, value.value())?;
         }
         drop(damaged);
@@ -92,7 +94,11 @@ impl Batch<'_> {
                 *waiting = waiting.saturating_sub(left.into());
                 lost += u64::from(left);
             }
-            self.forget(row);
+            self.forget(row.count.into(), row.bytes);
+        } else {
+            // Nobody knows which events these were. Their endpoints find them missing when
+            // they have read all others.
+            self.forget(0, bytes);
         }
         self.state.damaged += lost;
         let message = "events of the journal are damaged and cannot be delivered";

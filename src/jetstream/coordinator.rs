@@ -1,4 +1,4 @@
-//! The task of a worker that concerns all of its endpoints: [`Roster`].
+//! The task of a worker that concerns all of its endpoints: [`Coordinator`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,24 +12,24 @@ use tokio::time::{Instant, interval, timeout};
 use super::balance::{Members, PRESENCE, Presence};
 use super::connection::is_connected;
 use super::consumer::Assignment;
-use super::upkeep::Upkeep;
+use super::maintenance::Maintenance;
 
 /// How long a worker listens for others before it serves partitions.
 const LISTEN: Duration = Duration::from_millis(1500);
 
-/// Keeps the list of workers, assigns the partitions, and does the upkeep of the stream.
-pub(super) struct Roster {
+/// Keeps the list of workers, assigns the partitions, and does the maintenance of the stream.
+pub(super) struct Coordinator {
     pub(super) client: Client,
     pub(super) subject: String,
     pub(super) heard: Subscriber,
     pub(super) partitions: u16,
     pub(super) members: Members,
     pub(super) assignment: watch::Sender<Assignment>,
-    pub(super) upkeep: Upkeep,
+    pub(super) maintenance: Maintenance,
     pub(super) every: Duration,
 }
 
-impl Roster {
+impl Coordinator {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let start = Instant::now();
         let mut presence = interval(PRESENCE);
@@ -57,8 +57,8 @@ impl Roster {
                 look = now + self.every;
                 let own = self.looked_after();
                 // Bounded: while it lasts, nobody hears of this worker.
-                let upkeep = self.upkeep.look(&own, &self.members);
-                if timeout(PRESENCE, upkeep).await.is_err() {
+                let maintenance = self.maintenance.look(&own, &self.members);
+                if timeout(PRESENCE, maintenance).await.is_err() {
                     // There is more to do.
                     look = now + 2 * PRESENCE;
                 }
@@ -99,7 +99,7 @@ impl Roster {
         });
     }
 
-    /// Returns the partitions whose upkeep this worker does: those that it serves for its
+    /// Returns the partitions whose maintenance this worker does: those that it serves for its
     /// first endpoint. Every partition has such a worker.
     fn looked_after(&self) -> Vec<u16> {
         let Some(first) = self.members.own().endpoints.first() else {
