@@ -177,7 +177,7 @@ pub(crate) fn made() -> [(&'static str, Made); 4] {
 pub(crate) struct Fixed {
     status: StatusCode,
     headers: HeaderMap,
-    frames: usize,
+    frames: Frames,
 }
 
 impl<B> Service<Request<B>> for Fixed
@@ -193,7 +193,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let mut response = Response::new(Frames(self.frames));
+        let mut response = Response::new(self.frames.clone());
         *response.status_mut() = self.status;
         response.headers_mut().clone_from(&self.headers);
         Box::pin(async {
@@ -204,8 +204,12 @@ where
     }
 }
 
-/// A body of so many frames.
-pub(crate) struct Frames(usize);
+/// A body of equal frames.
+#[derive(Clone)]
+pub(crate) struct Frames {
+    frame: Bytes,
+    left: usize,
+}
 
 const FRAME: &[u8] = &[b' '; 16 << 10];
 
@@ -217,27 +221,27 @@ impl Body for Frames {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let left = self.0.checked_sub(1);
+        let left = self.left.checked_sub(1);
         Poll::Ready(left.map(|left| {
-            self.0 = left;
-            Ok(Frame::data(Bytes::from_static(FRAME)))
+            self.left = left;
+            Ok(Frame::data(self.frame.clone()))
         }))
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact((FRAME.len() * self.0) as u64)
+        SizeHint::with_exact((self.frame.len() * self.left) as u64)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0 == 0
+        self.left == 0
     }
 }
 
 /// Requests beside those of [`made`], and how they are answered: without an event, and with
 /// one that costs more, or less.
-pub(crate) fn others() -> [(&'static str, Made, Fixed); 7] {
+pub(crate) fn others() -> [(&'static str, Made, Fixed); 8] {
     let blob = format!("/v2/library/debian/blobs/{DIGEST}");
-    let manifest = "/v2/library/debian/manifests/bookworm-slim";
+    let tag = "/v2/library/debian/manifests/bookworm-slim";
     let upload = "/v2/library/debian/blobs/uploads/6df24a34-0959-4923-81ca-14f09767db19";
     let request = |method, uri: &str| Made::new(method, uri, Vec::new());
     let mut patch = Made::new(Method::PATCH, upload, vec![b' '; 1 << 10]);
@@ -249,29 +253,33 @@ pub(crate) fn others() -> [(&'static str, Made, Fixed); 7] {
         let value = HeaderValue::from_static("one of the many proxies between");
         decorated.headers.insert(name.expect("a name"), value);
     }
-    let answer = |status, frames: usize| {
+    let answer_of = |status, frame: Bytes, frames: usize| {
         let mut headers = HeaderMap::new();
         let digest = HeaderValue::from_static(DIGEST);
         headers.insert("docker-content-digest", digest);
         if status == StatusCode::OK {
-            headers.insert(CONTENT_LENGTH, (FRAME.len() * frames.max(1)).into());
+            headers.insert(CONTENT_LENGTH, (frame.len() * frames.max(1)).into());
             let image = HeaderValue::from_static(media_types::OCI_MANIFEST);
             headers.insert(CONTENT_TYPE, image);
         }
         Fixed {
             status,
             headers,
-            frames,
+            frames: Frames {
+                frame,
+                left: frames,
+            },
         }
     };
+    let answer = |status, frames| answer_of(status, Bytes::from_static(FRAME), frames);
     let get = |uri| request(Method::GET, uri);
     [
         (
             "not-modified",
-            get(manifest),
+            get(tag),
             answer(StatusCode::NOT_MODIFIED, 0),
         ),
-        ("not-found", get(manifest), answer(StatusCode::NOT_FOUND, 1)),
+        ("not-found", get(tag), answer(StatusCode::NOT_FOUND, 1)),
         (
             "unauthorized",
             get(&blob),
@@ -279,8 +287,13 @@ pub(crate) fn others() -> [(&'static str, Made, Fixed); 7] {
         ),
         (
             "manifest-head",
-            request(Method::HEAD, manifest),
+            request(Method::HEAD, tag),
             answer(StatusCode::OK, 0),
+        ),
+        (
+            "manifest-pull",
+            get(tag),
+            answer_of(StatusCode::OK, manifest(8).into(), 1),
         ),
         ("blob-64-frames", get(&blob), answer(StatusCode::OK, 64)),
         ("blob-40-headers", decorated, answer(StatusCode::OK, 1)),

@@ -24,8 +24,9 @@ pub(super) struct Facts {
     pub(super) size: Option<u64>,
     pub(super) references: Option<ReferenceList>,
     /// The descriptor that the registry itself stated. It replaces all facts above
-    /// except the references.
-    pub(super) descriptor: Option<Descriptor>,
+    /// except the references. Boxed, because few registries state one and facts are moved
+    /// often.
+    pub(super) descriptor: Option<Box<Descriptor>>,
 }
 
 /// The media type of every blob, as in the reference.
@@ -35,7 +36,7 @@ impl Facts {
     /// Returns what the registry itself states.
     pub(super) fn stated(facts: Option<&ResponseFacts>) -> Self {
         Self {
-            descriptor: facts.and_then(|facts| facts.descriptor.clone()),
+            descriptor: facts.and_then(|facts| facts.descriptor.clone().map(Box::new)),
             references: facts.and_then(|facts| facts.references.clone()),
             ..Self::default()
         }
@@ -128,7 +129,7 @@ impl Facts {
         if self.digest.is_none() {
             self.digest = Some(sha256(content));
         }
-        let described = self.descriptor.as_ref();
+        let described = self.descriptor.as_deref();
         let media_type = described.map(|descriptor| &*descriptor.media_type);
         let media_type = media_type.or(self.media_type.as_deref());
         let read = Manifest::read(media_type, content, true);
@@ -170,7 +171,7 @@ impl Facts {
     }
 
     fn content<'a>(&'a self, media_type: Option<&'a str>) -> Content<'a> {
-        if let Some(descriptor) = &self.descriptor {
+        if let Some(descriptor) = self.descriptor.as_deref() {
             return descriptor.into();
         }
         for (fact, is_missing) in [
