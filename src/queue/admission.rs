@@ -112,6 +112,7 @@ impl Queue {
     }
 
     /// Adds the event to the queue, and wakes the reader after the lock is released.
+    #[inline]
     fn admit(&self, mut state: MutexGuard<'_, State>, write: Admission<'_>) {
         let wakes = state.admit(write.event.clone(), write.numbering, write.since);
         drop(state);

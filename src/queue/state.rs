@@ -60,6 +60,7 @@ impl State {
     /// told: it takes events as long as there are any that it has not looked at, or is
     /// told by something else that it may go on. Waking it costs more than all else that a
     /// write does, so a reader that waits for a number of events is woken by the last.
+    #[inline]
     pub(super) fn admit(
         &mut self,
         event: SharedEvent,

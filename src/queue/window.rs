@@ -126,6 +126,7 @@ impl Window {
 
     /// Gives a place to an event that is in memory only. Returns `None` if the event has to
     /// wait for those before it.
+    #[inline]
     pub(super) fn accept(
         &mut self,
         event: SharedEvent,

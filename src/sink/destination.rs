@@ -95,6 +95,7 @@ impl Destinations {
 }
 
 /// Offers an event. A panic is an error.
+#[inline]
 pub(super) fn offer(destination: &dyn Destination, offer: Offer<'_>) -> Acceptance {
     Acceptance::catching(|| destination.offer(offer))
 }
