@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::batch_settings::Batch;
 use crate::event::{Encoded, Encoding};
-use crate::queue::{Entry, Occupied, Queue};
+use crate::queue::{Entry, Occupied, Queue, Threshold};
 
 /// A batch that events are added to.
 #[derive(Debug)]
@@ -93,13 +93,18 @@ impl Forming {
         self.entries.is_empty()
     }
 
-    /// Returns how many more events fill the batch, if they are as large as those that it
-    /// has.
-    pub(super) fn lacks(&self, batch: &Batch) -> usize {
-        let events = batch.events.saturating_sub(self.entries.len());
-        let size = self.bytes / self.entries.len().max(1);
+    /// Returns how much more has to wait before the batch may be full. How many bytes that
+    /// is shows only when events are encoded, so it is less than what is likely to fill it.
+    pub(super) fn lacks(&self, batch: &Batch) -> Threshold {
         let left = batch.bytes.saturating_sub(self.bytes);
-        events.min(left.checked_div(size).unwrap_or(events)).max(1)
+        let left = match self.encoded.is_empty() {
+            true => left,
+            false => left / GROWTH,
+        };
+        Threshold {
+            events: batch.events.saturating_sub(self.entries.len()).max(1),
+            bytes: left.max(1),
+        }
     }
 
     /// Returns when the batch must be sent.
@@ -131,6 +136,10 @@ impl Forming {
         self.entries
     }
 }
+
+/// How many times larger than in memory nearly all events are at most when they are
+/// encoded.
+const GROWTH: usize = 4;
 
 /// Returns the bytes that an event counts in a batch.
 fn size(entry: &Entry, encoded: Option<&Encoded>) -> usize {

@@ -23,6 +23,9 @@ const PAUSE: u64 = ticks(Duration::from_millis(100));
 /// The pause before an event is published again while the stream is full.
 const PAUSE_WHILE_FULL: u64 = ticks(Duration::from_secs(1));
 
+/// The room for events that an empty outbox keeps.
+const KEPT_ROOM: usize = 64;
+
 /// Returns the ticks that take at least this long, although the first may be nearly over.
 const fn ticks(time: Duration) -> u64 {
     (time.as_millis() / TICK.as_millis()) as u64 + 1
@@ -143,6 +146,10 @@ impl Outbox {
         self.published = false;
         self.under_way = false;
         if let Some(Waiting { answer, room, .. }) = self.waiting.pop_front() {
+            // One partition after another may have had all events that fit into the sink.
+            if self.waiting.is_empty() {
+                self.waiting.shrink_to(KEPT_ROOM);
+            }
             // The room is freed before the answer is sent, because the writer may write
             // again as soon as it has the answer.
             drop(room);
@@ -243,6 +250,18 @@ mod tests {
         outbox.finish(Err(SinkError::closed()));
         assert!(outbox.is_empty());
         assert_eq!(outbox.need(u64::MAX), Need::Nothing);
+    }
+
+    #[test]
+    fn an_empty_outbox_does_not_keep_the_memory_of_many_events() {
+        let mut outbox = Outbox::new(7);
+        for _ in 0..1000 {
+            outbox.push(waiting().0);
+        }
+        for _ in 0..1000 {
+            outbox.finish(Ok(()));
+        }
+        assert!(outbox.waiting.capacity() <= 2 * KEPT_ROOM);
     }
 
     #[test]

@@ -110,8 +110,10 @@ impl JetStreamSink {
         if in_time {
             return 0;
         }
+        // Counted first: the publisher gives up its events as soon as it is told to.
+        let left = shared.waiting();
         shared.stop();
-        shared.waiting()
+        left
     }
 }
 

@@ -246,7 +246,7 @@ impl Snapshot {
     }
 
     /// Returns the entries of the index, from the chunk that has the event at a position, or
-    /// else the next chunk.
+    /// else the next chunk. Each is after the one before, or an error.
     pub(super) fn rows(
         &self,
         position: u64,
@@ -258,7 +258,8 @@ impl Snapshot {
             None => position,
         };
         let rows = self.index.range(from..)?;
-        Ok(rows.filter_map(|entry| batch::entry(Some(entry)).transpose()))
+        let rows = rows.filter_map(|entry| batch::entry(Some(entry)).transpose());
+        Ok(ascending(rows))
     }
 
     pub(super) fn chunk(&self, first: u64) -> Result<Result<Chunk, Damage>, JournalError> {
@@ -267,6 +268,21 @@ impl Snapshot {
             Chunk::decode(first, value.value())
         }))
     }
+}
+
+/// Makes an error of each entry that is not after the one before: a damaged tree may lead
+/// back to entries that have been read, again and again.
+fn ascending(
+    rows: impl Iterator<Item = Result<batch::Found, JournalError>>,
+) -> impl Iterator<Item = Result<batch::Found, JournalError>> {
+    let mut last = None;
+    rows.map(move |found| {
+        let (first, row) = found?;
+        match last.replace(first).is_some_and(|last| first <= last) {
+            true => Err(JournalError::disordered()),
+            false => Ok((first, row)),
+        }
+    })
 }
 
 fn page(database: &Database, read: &Read, settled: &HashSet<u64>) -> Result<Found, JournalError> {
@@ -287,13 +303,8 @@ fn page(database: &Database, read: &Read, settled: &HashSet<u64>) -> Result<Foun
             at_end: false,
         },
     };
-    let mut last = None;
     for (looked, found) in snapshot.rows(from)?.enumerate() {
         let (first, row) = found?;
-        // A damaged tree may lead back to rows that have been read, again and again.
-        if last.replace(first).is_some_and(|last| first <= last) {
-            return Err(JournalError::disordered());
-        }
         let damage = match row {
             Ok(_) if looked == MOST_ROWS => return Ok(Found::Page(filling.page)),
             Ok(row) if left_for(state, first, &row, read.endpoint).is_empty() => {
@@ -371,5 +382,29 @@ impl Filling<'_> {
         }
         self.page.next = row.end(first);
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_leads_back_to_what_was_read_is_damaged() {
+        for keys in [
+            &[3, 5, 9, 5, 9, 5][..],
+            &[3, 5, 9, 9, 9, 9],
+            &[7, 9, 11, 7, 9, 11],
+        ] {
+            let rows = keys
+                .iter()
+                .cycle()
+                .map(|it| Ok((*it, Err(Damage::Missing))));
+            let read: Result<Vec<_>, _> = ascending(rows.take(1000)).collect();
+            assert!(read.unwrap_err().is_damaged());
+            let rows = keys[..3].iter().map(|it| Ok((*it, Err(Damage::Missing))));
+            let read: Vec<_> = ascending(rows).map(|it| it.unwrap().0).collect();
+            assert_eq!(read, keys[..3]);
+        }
     }
 }

@@ -41,7 +41,7 @@ impl Queue {
     pub(crate) fn offer(&self, events: &[Stored]) {
         let now = Now::of(self.clock);
         let mut state = self.state();
-        let before = state.lanes.fresh();
+        let before = state.lanes.fresh().reaches(state.wakes_at);
         for stored in events {
             let state = &mut *state;
             let (window, memory) = (&mut state.window, memory_of(&stored.event));
@@ -63,8 +63,8 @@ impl Queue {
         }
         (state.accepted)(events.len());
         // If events stay in the store, the reader has to ask for them.
-        let crossed = before < state.wakes_at && state.lanes.fresh() >= state.wakes_at;
-        let wakes = crossed || state.window.is_behind();
+        let reached = !before && state.lanes.fresh().reaches(state.wakes_at);
+        let wakes = reached || state.window.is_behind();
         drop(state);
         self.wake(wakes);
     }
@@ -125,7 +125,7 @@ impl Queue {
         });
         // A refill waits until half of the window is free, so that a page is worth its
         // cost, unless the reader has nothing else to look at.
-        let idle = bounds.is_half_empty() || lanes.fresh() == 0;
+        let idle = bounds.is_half_empty() || lanes.fresh().is_empty();
         let fits = bounds.fits_window(window.lacks, window.in_memory);
         let asks = window.is_behind() && !window.asked && !window.over;
         if !asks || !idle || !fits || bounds.too_many_absent(lanes.absent()) {

@@ -11,7 +11,7 @@
 //! from memory and loaded again when their turn comes. A repository whose events fail for
 //! days then costs a handful of events, however many wait behind the first.
 
-use std::collections::{BTreeSet, HashMap, VecDeque, hash_map};
+use std::collections::{BTreeSet, HashMap, hash_map};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use tokio::time::Instant;
 
 use super::bounds::Bounds;
 use super::entry::{Entry, Place};
+use super::fresh::Fresh;
 use super::lane::{Lane, Loaded, Reloaded, Slot};
 use super::store::Position;
 
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    /// Events that the reader has not looked at yet, oldest first.
-    fresh: VecDeque<Entry>,
+    fresh: Fresh,
     /// Repositories that are busy or have events set aside.
     lanes: HashMap<Arc<str>, Lane>,
     /// Lanes with events, by the place of their first slot. Each is in exactly one index:
@@ -62,7 +62,7 @@ impl Aside {
 
 impl Lanes {
     pub(super) fn push(&mut self, entry: Entry) {
-        self.fresh.push_back(entry);
+        self.fresh.push(entry);
     }
 
     /// Removes and returns the next event whose repository is not busy. If a store
@@ -70,12 +70,12 @@ impl Lanes {
     pub(super) fn take(&mut self, bounds: &mut Bounds, can_reload: bool) -> Option<Entry> {
         loop {
             let ready = self.ready.first().map(|(place, _)| *place);
-            let fresh = self.fresh.front().map(|entry| entry.place);
+            let fresh = self.fresh.first().map(|entry| entry.place);
             if ready.is_some_and(|ready| fresh.is_none_or(|fresh| ready < fresh)) {
                 let (_, repository) = self.ready.pop_first()?;
                 return self.pop(&repository);
             }
-            let entry = self.fresh.pop_front()?;
+            let entry = self.fresh.pop()?;
             // Without a lane, no event of the repository is under way or set aside.
             if !self.lanes.contains_key(entry.repository()) {
                 return Some(entry);
@@ -213,7 +213,7 @@ impl Lanes {
     /// Returns the position up to which the reader has looked at events. Later events are
     /// not part of a rest, even if their position is below `read`.
     fn looked_at(&self, read: Position) -> Position {
-        match self.fresh.front() {
+        match self.fresh.first() {
             Some(entry) => entry.position().unwrap_or(entry.place.end),
             None => read,
         }
@@ -262,13 +262,7 @@ impl Lanes {
     /// Removes events that are in memory and not under way.
     pub(super) fn remove(&mut self, is_removed: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let mut removed = Vec::new();
-        let fresh = std::mem::take(&mut self.fresh);
-        for entry in fresh {
-            match is_removed(&entry) {
-                true => removed.push(entry),
-                false => self.fresh.push_back(entry),
-            }
-        }
+        self.fresh.remove(&is_removed, &mut removed);
         let from_lanes = removed.len();
         let repositories: Vec<_> = self.lanes.keys().cloned().collect();
         for repository in repositories {
@@ -291,7 +285,7 @@ impl Lanes {
             let lane = self.lanes.get(repository);
             matches!(lane.and_then(Lane::first), Some(Slot::Loaded(_)))
         };
-        let fresh = self.fresh.front().map(|entry| entry.place);
+        let fresh = self.fresh.first().map(|entry| entry.place);
         let (ready, held) = (self.ready.first(), self.held.iter().find(is_loaded));
         let aside = ready.into_iter().chain(held).min().cloned();
         match (fresh, aside) {
@@ -299,7 +293,7 @@ impl Lanes {
                 self.unindex(&aside.1);
                 self.pop(&aside.1)
             }
-            _ => self.fresh.pop_front(),
+            _ => self.fresh.pop(),
         }
     }
 
@@ -310,7 +304,7 @@ impl Lanes {
             let first = self.lanes.get(repository)?.first()?;
             Some((*place, first.since()))
         };
-        let fresh = self.fresh.front();
+        let fresh = self.fresh.first();
         let fronts = [
             fresh.map(|entry| (entry.place, entry.since())),
             aside(&self.ready),
@@ -321,9 +315,9 @@ impl Lanes {
         oldest.map(|(_, since)| since)
     }
 
-    /// Returns the number of events that the reader has not looked at.
-    pub(super) fn fresh(&self) -> usize {
-        self.fresh.len()
+    /// Returns the events that the reader has not looked at.
+    pub(super) fn fresh(&self) -> &Fresh {
+        &self.fresh
     }
 
     /// Returns the number of lanes that wait for their events.
@@ -334,8 +328,7 @@ impl Lanes {
     /// Removes all events in memory that are not under way and returns them in
     /// the order of acceptance.
     pub(super) fn drain(&mut self) -> Vec<Entry> {
-        // Converted without a copy, because there may be very many events.
-        let mut drained = Vec::from(std::mem::take(&mut self.fresh));
+        let mut drained = self.fresh.drain();
         let lanes = self.lanes.values_mut();
         drained.extend(lanes.flat_map(Lane::drain));
         for index in [&mut self.ready, &mut self.held, &mut self.absent] {

@@ -11,6 +11,7 @@
 //! | `store.rs` | the contract of a store |
 //! | `entry.rs`, `numbering.rs` | an accepted event with its place in the order; its number |
 //! | `bounds.rs`, `overflow.rs` | how much fits, and what happens when nothing does |
+//! | `fresh.rs` | the events that the reader has not looked at, and when it is woken |
 //! | `lane.rs`, `lanes.rs` | the events of one repository that are set aside; the order |
 //! | `window.rs` | how far the queue has read its store |
 //! | `waiting.rs` | writers that wait for room |
@@ -27,6 +28,7 @@ mod admission;
 mod bounds;
 mod entry;
 mod expire;
+mod fresh;
 mod hand_over;
 mod lane;
 mod lanes;
@@ -48,6 +50,7 @@ mod window;
 pub(crate) use self::admission::Admission;
 pub(crate) use self::bounds::{Limits, Refused};
 pub(crate) use self::entry::Entry;
+pub(crate) use self::fresh::Threshold;
 pub(crate) use self::numbering::Numbering;
 pub use self::overflow::Overflow;
 pub(crate) use self::queue::{Glance, Queue};

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::bounds::{Limits, Refused};
+use super::fresh::Threshold;
 use super::state::State;
 use super::store::Store;
 
@@ -146,18 +147,21 @@ impl Queue {
         self.store.as_ref().map(|store| store.kept_in())
     }
 
-    /// Returns what the reader has to know before it waits, and wakes it when this many
-    /// events wait that it has not looked at: at once, if so many wait already. If none
-    /// waits or is under way, the next one wakes it.
-    pub(crate) fn look(&self, wakes_at: usize) -> Glance {
+    /// Returns what the reader has to know before it waits, and wakes it when so much waits
+    /// that it has not looked at: at once, if that waits already. If no event waits or is
+    /// under way, the next one wakes it.
+    pub(crate) fn look(&self, wakes_at: Threshold) -> Glance {
         let mut state = self.state();
         let glance = Glance {
             closed: state.closed,
             events: state.size(),
             oldest: state.lanes.oldest(),
         };
-        state.wakes_at = if glance.events == 0 { 1 } else { wakes_at };
-        let wakes = state.lanes.fresh() >= state.wakes_at;
+        state.wakes_at = match glance.events {
+            0 => Threshold::NEXT,
+            _ => wakes_at,
+        };
+        let wakes = state.lanes.fresh().reaches(state.wakes_at);
         drop(state);
         self.wake(wakes);
         glance

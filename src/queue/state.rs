@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::bounds::{Bounds, Limits, Refused};
 use super::entry::memory_of;
+use super::fresh::Threshold;
 use super::lanes::Lanes;
 use super::numbering::{Numbering, Numbers};
 use super::waiting::Waiters;
@@ -19,8 +20,8 @@ pub(super) struct State {
     pub(super) numbers: Numbers,
     pub(super) waiters: Waiters,
     pub(super) closed: bool,
-    /// How many events that the reader has not looked at have to wait before it is woken.
-    pub(super) wakes_at: usize,
+    /// How much that the reader has not looked at has to wait before it is woken.
+    pub(super) wakes_at: Threshold,
     /// Called with the number of accepted events.
     pub(super) accepted: Box<dyn Fn(usize) + Send + Sync>,
 }
@@ -38,7 +39,7 @@ impl State {
             numbers: Numbers::new(has_store),
             waiters: Waiters::default(),
             closed: false,
-            wakes_at: 1,
+            wakes_at: Threshold::NEXT,
             accepted: Box::new(accepted),
         }
     }
@@ -59,7 +60,7 @@ impl State {
     /// Accepts an event that is in memory only. Returns whether the reader has to be
     /// told: it takes events as long as there are any that it has not looked at, or is
     /// told by something else that it may go on. Waking it costs more than all else that a
-    /// write does, so a reader that waits for a number of events is woken by the last.
+    /// write does, so a reader that waits for several events is woken by the last.
     #[inline]
     pub(super) fn admit(
         &mut self,
@@ -67,8 +68,9 @@ impl State {
         numbering: Numbering,
         since: Instant,
     ) -> bool {
-        let wakes = self.lanes.fresh() + 1 == self.wakes_at;
-        self.bounds.add(memory_of(&event));
+        let memory = memory_of(&event);
+        let wakes = self.lanes.fresh().reaches_with(memory, self.wakes_at);
+        self.bounds.add(memory);
         let number = self.numbers.take(numbering);
         if let Some(entry) = self.window.accept(event, number, since) {
             self.lanes.push(entry);

@@ -192,3 +192,19 @@ async fn a_full_batch_does_not_linger() {
         (vec![3, 3, 1], vec![0, 0, 3600])
     );
 }
+
+/// A batch is full by bytes too, also if its first event says little about the others.
+#[tokio::test(start_paused = true)]
+async fn a_batch_whose_events_get_larger_does_not_linger_once_it_is_full() {
+    let script = |_: usize, _: &[String]| Reply::Status(200);
+    let batch = Batch::of(1000).bytes(100_000).linger(HOUR);
+    let (notifier, log, _) = batches(batch, Backoff::new(), script);
+    write(&notifier, "a", 0).await;
+    sleep(SECOND).await;
+    for tag in 1..40 {
+        write(&notifier, &"b".repeat(5_000), tag).await;
+    }
+    sleep(SECOND).await;
+    // The small one and 18 of more than 5,000 bytes, and then 19 of these.
+    assert_eq!((sizes(&log), log.seconds()), (vec![19, 18], vec![1, 1]));
+}

@@ -13,7 +13,7 @@ use super::Worker;
 use super::in_flight::untried;
 use crate::endpoint::dead_letter::{Cause, DeadLetterWriter, LetterCounts, Reason};
 use crate::endpoint::running::Leftover;
-use crate::queue::{Abandoned, Queue};
+use crate::queue::{Abandoned, Queue, Threshold};
 
 /// How long the dead letters of all events that are left may take.
 pub(crate) const DEAD_LETTERS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,6 +78,6 @@ impl Worker {
         self.dead_letters
             .bury_all(queue, left, Reason::Shutdown, &cause, deadline, tell)
             .await;
-        self.refresh(&self.queue.look(1), Instant::now());
+        self.refresh(&self.queue.look(Threshold::NEXT), Instant::now());
     }
 }

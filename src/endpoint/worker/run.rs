@@ -8,7 +8,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Worker;
 use super::repoll::repolling;
-use crate::queue::Glance;
+use crate::queue::{Glance, Threshold};
 
 /// How often the metrics of waiting events are brought up to date.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -66,14 +66,14 @@ impl Worker {
         true
     }
 
-    /// Returns the number of new events for which the worker has something to do: all that
-    /// a batch lacks that lingers, and none while no attempt may begin.
-    fn lacks(&self, now: Instant) -> usize {
+    /// Returns how many new events give the worker something to do: as many as a batch
+    /// lacks that lingers, and none while no attempt may begin.
+    fn lacks(&self, now: Instant) -> Threshold {
         if !self.may_launch(now) {
-            return usize::MAX;
+            return Threshold::NEVER;
         }
         let forming = self.in_flight.forming.as_ref();
-        forming.map_or(1, |forming| forming.lacks(&self.batch))
+        forming.map_or(Threshold::NEXT, |forming| forming.lacks(&self.batch))
     }
 
     /// Returns when to look again if nothing happens.

@@ -296,11 +296,15 @@ fn without_a_store_the_queue_numbers_what_it_accepts() {
 fn a_reader_that_waits_for_several_events_is_woken_by_the_last() {
     let queue = queue(MANY);
     let is_woken = || queue.changed().now_or_never().is_some();
+    let look = |events| {
+        let bytes = usize::MAX;
+        queue.look(Threshold { events, bytes });
+    };
     assert!(!is_woken());
     queue.push(&event("a")).unwrap();
     let forming = queue.take();
     assert!(forming.is_some() && is_woken());
-    queue.look(3);
+    look(3);
     queue.push(&event("a")).unwrap();
     queue.push(&event("b")).unwrap();
     assert!(!is_woken());
@@ -309,18 +313,48 @@ fn a_reader_that_waits_for_several_events_is_woken_by_the_last() {
     queue.push(&event("d")).unwrap();
     assert!(!is_woken(), "it has been told");
     // What came before it waits counts.
-    queue.look(4);
+    look(4);
     assert!(is_woken());
-    queue.look(5);
+    look(5);
     assert!(!is_woken());
     queue.close();
     assert!(is_woken());
 }
 
 #[test]
+fn a_reader_that_waits_for_bytes_is_woken_by_the_event_that_brings_them() {
+    let queue = queue(MANY);
+    let is_woken = || queue.changed().now_or_never().is_some();
+    queue.push(&event("a")).unwrap();
+    assert!(queue.take().is_some() && is_woken());
+    let small = memory_of(&event("b"));
+    let look = |bytes| {
+        let events = usize::MAX;
+        queue.look(Threshold { events, bytes });
+    };
+    look(3 * small);
+    queue.push(&event("b")).unwrap();
+    queue.push(&event("c")).unwrap();
+    assert!(!is_woken());
+    queue.push(&event("d")).unwrap();
+    assert!(is_woken());
+    queue.push(&event("e")).unwrap();
+    assert!(!is_woken(), "it has been told");
+    look(4 * small);
+    assert!(is_woken());
+    // Events that it has taken no longer count.
+    while queue.take().is_some() {}
+    look(small + 1);
+    queue.push(&event("f")).unwrap();
+    assert!(!is_woken());
+    queue.push(&event_of("g", 1000)).unwrap();
+    assert!(is_woken());
+}
+
+#[test]
 fn a_reader_without_events_is_woken_by_the_next() {
     let queue = queue(MANY);
-    queue.look(usize::MAX);
+    queue.look(Threshold::NEVER);
     queue.push(&event("a")).unwrap();
     assert!(queue.changed().now_or_never().is_some());
 }
