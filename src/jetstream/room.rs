@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::Gauge;
 use tokio::sync::Notify;
 
+use crate::sink::SinkError;
+
 /// How much waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Load {
@@ -15,10 +17,17 @@ pub(super) struct Load {
 /// How much may wait, and how much does.
 pub(super) struct Bounds {
     most: Load,
-    now: Mutex<Load>,
+    now: Mutex<Now>,
     /// Notified when nothing waits any more.
     idle: Notify,
     gauge: Gauge,
+}
+
+#[derive(Default)]
+struct Now {
+    load: Load,
+    /// Whether no more events are taken.
+    closed: bool,
 }
 
 impl Bounds {
@@ -31,37 +40,58 @@ impl Bounds {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Load> {
+    fn lock(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn load(&self) -> Load {
-        *self.lock()
+        self.lock().load
     }
 
-    /// Whether an event that takes no memory would fit.
+    /// Takes no more events. Every event that was taken counts from here on until it gives
+    /// its room back.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    /// Whether an event that takes no memory would be taken.
     pub(super) fn has_room(&self) -> bool {
-        let now = self.load();
-        now.events < self.most.events && now.bytes < self.most.bytes
+        let now = self.lock();
+        let (load, most) = (now.load, self.most);
+        !now.closed && load.events < most.events && load.bytes < most.bytes
     }
 
-    /// Takes room for an event, if there is any.
-    pub(super) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Room> {
+    /// Takes room for an event.
+    pub(super) fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Room, SinkError> {
         let mut now = self.lock();
-        if now.events >= self.most.events || bytes > self.most.bytes.saturating_sub(now.bytes) {
-            return None;
+        if now.closed {
+            return Err(SinkError::closed());
         }
-        now.events += 1;
-        now.bytes += bytes;
-        self.show(&now);
+        if bytes > self.most.bytes {
+            let most = self.most.bytes;
+            let reason = format!(
+                "the event takes {bytes} bytes, and `queue_bytes` of JetStream allows {most}"
+            );
+            return Err(SinkError::permanent(reason));
+        }
+        let Load {
+            events,
+            bytes: used,
+        } = now.load;
+        if events >= self.most.events || bytes > self.most.bytes - used {
+            return Err(SinkError::full());
+        }
+        now.load.events += 1;
+        now.load.bytes += bytes;
+        self.show(now.load);
         drop(now);
         let bounds = self.clone();
-        Some(Room { bounds, bytes })
+        Ok(Room { bounds, bytes })
     }
 
     #[allow(clippy::cast_precision_loss, reason = "of far fewer events than 2^52")]
-    fn show(&self, now: &Load) {
-        self.gauge.set(now.events as f64);
+    fn show(&self, load: Load) {
+        self.gauge.set(load.events as f64);
     }
 
     /// Resolves when no event waits.
@@ -87,10 +117,10 @@ pub(super) struct Room {
 impl Drop for Room {
     fn drop(&mut self) {
         let mut now = self.bounds.lock();
-        now.events -= 1;
-        now.bytes -= self.bytes;
-        self.bounds.show(&now);
-        let is_idle = now.events == 0;
+        now.load.events -= 1;
+        now.load.bytes -= self.bytes;
+        self.bounds.show(now.load);
+        let is_idle = now.load.events == 0;
         drop(now);
         if is_idle {
             self.bounds.idle.notify_waiters();
@@ -112,10 +142,12 @@ mod tests {
     fn events_and_bytes_are_bounded_until_the_room_is_given_back() {
         let bounds = bounds(3, 10);
         let first = bounds.reserve(6).unwrap();
-        assert!(bounds.reserve(5).is_none());
+        let refused = |bytes| bounds.reserve(bytes).err().unwrap();
+        assert!(refused(5).is_full());
+        assert!(refused(11).is_permanent(), "there will never be room");
         let _second = bounds.reserve(2).unwrap();
         let _third = bounds.reserve(1).unwrap();
-        assert!(bounds.reserve(0).is_none());
+        assert!(refused(0).is_full());
         assert!(!bounds.has_room());
         drop(first);
         assert!(bounds.has_room());
@@ -124,6 +156,8 @@ mod tests {
             bytes: 3,
         };
         assert_eq!(bounds.load(), load);
+        bounds.close();
+        assert!(refused(0).is_closed() && !bounds.has_room());
     }
 
     #[tokio::test]

@@ -305,7 +305,8 @@ impl JetStream {
     }
 
     /// Sets the maximum number of bytes of memory that events occupy while they wait for
-    /// an acknowledgement. Defaults to 64 MiB.
+    /// an acknowledgement. An event that is larger than this is refused for good. Defaults
+    /// to 64 MiB.
     #[must_use]
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes;

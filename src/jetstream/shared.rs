@@ -1,6 +1,6 @@
 //! The state that the handles of a sink and its publisher share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_nats::Client;
@@ -18,7 +18,6 @@ pub(super) struct Shared {
     stream: String,
     bounds: Arc<Bounds>,
     metrics: SinkMetrics,
-    open: AtomicBool,
     failing: AtomicUsize,
     published: AtomicU64,
     duplicates: AtomicU64,
@@ -39,7 +38,6 @@ impl Shared {
             stream,
             bounds: Bounds::new(most, metrics.waiting.clone()),
             metrics,
-            open: AtomicBool::new(true),
             failing: AtomicUsize::new(0),
             published: AtomicU64::new(0),
             duplicates: AtomicU64::new(0),
@@ -53,12 +51,9 @@ impl Shared {
         &self.stream
     }
 
-    /// Takes room for an event, if there is any.
+    /// Takes room for an event.
     pub(super) fn reserve(&self, bytes: usize) -> Result<Room, SinkError> {
-        if !self.open.load(Ordering::Acquire) {
-            return Err(SinkError::closed());
-        }
-        self.bounds.reserve(bytes).ok_or_else(SinkError::full)
+        self.bounds.reserve(bytes)
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -71,15 +66,14 @@ impl Shared {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.open.load(Ordering::Acquire)
-            && self.failing.load(Ordering::Acquire) == 0
+        self.failing.load(Ordering::Acquire) == 0
             && self.bounds.has_room()
             && is_connected(&self.client)
     }
 
     /// Takes no more events.
     pub(super) fn close(&self) {
-        self.open.store(false, Ordering::Release);
+        self.bounds.close();
     }
 
     /// Tells the publisher to give up what waits.
