@@ -54,6 +54,12 @@ fi
 names="$*"
 paths=$("$binary" allocations)
 if [ -n "$names" ]; then
+    for name in $names; do
+        if ! grep -q "^$name " <<<"$paths"; then
+            echo "counts.sh: there is no path $name; the paths are in $expected" >&2
+            exit 1
+        fi
+    done
     paths=$(grep -xE "(${names// /|}) .*" <<<"$paths")
 fi
 counted=$(count <<<"$paths")

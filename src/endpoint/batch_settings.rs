@@ -48,6 +48,7 @@ impl Batch {
 
     /// Sets how long a batch that is not full waits for more events. Defaults to
     /// zero: a batch has the events that arrived while the last one was under way.
+    /// While the queue is full, a batch does not wait.
     #[must_use]
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;

@@ -99,6 +99,9 @@ impl Queue {
         let (ticket, answer) = state
             .waiters
             .add(write.event.clone(), write.numbering, write.since);
+        drop(state);
+        // A batch does not linger while a writer waits.
+        self.changed.notify_one();
         Ok(Some(Waiter::new(self.clone(), ticket, answer)))
     }
 

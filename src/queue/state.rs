@@ -60,7 +60,8 @@ impl State {
     /// Accepts an event that is in memory only. Returns whether the reader has to be
     /// told: it takes events as long as there are any that it has not looked at, or is
     /// told by something else that it may go on. Waking it costs more than all else that a
-    /// write does, so a reader that waits for several events is woken by the last.
+    /// write does, so a reader that waits for several events is woken by the last, or when
+    /// there is no room for more.
     #[inline]
     pub(super) fn admit(
         &mut self,
@@ -76,7 +77,7 @@ impl State {
             self.lanes.push(entry);
         }
         (self.accepted)(1);
-        wakes
+        wakes || !self.bounds.has_room()
     }
 
     /// Serves the writers that wait, in their order, as far as there is room. Returns

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tower_registry_notifications::dead_letter::{DeadLetterChannel, DeadLetters, Reason};
-use tower_registry_notifications::endpoint::{Backoff, Batch};
+use tower_registry_notifications::endpoint::{Backoff, Batch, Overflow};
 use tower_registry_notifications::sink::Sink as _;
 use tower_registry_notifications::{Endpoint, Notifier};
 
@@ -191,6 +191,56 @@ async fn a_full_batch_does_not_linger() {
         (sizes(&log), log.seconds()),
         (vec![3, 3, 1], vec![0, 0, 3600])
     );
+}
+
+/// A queue that is full gets no more events, so there is nothing to wait for: others would
+/// be rejected although the receiver works.
+#[tokio::test(start_paused = true)]
+async fn a_batch_does_not_linger_while_the_queue_is_full() {
+    let endpoint = || Endpoint::new("e", "http://receiver");
+    for (endpoint, expected) in [
+        (endpoint().queue_events(3), vec![3, 3]),
+        (
+            endpoint().queue_events(3).overflow(Overflow::Wait),
+            vec![3, 3],
+        ),
+        (
+            endpoint().queue_events(3).overflow(Overflow::DropOldest),
+            vec![3, 3],
+        ),
+        (endpoint().queue_bytes(2_000), vec![]),
+    ] {
+        let (client, log) = scripted(|_: usize, _: &[String]| Reply::Status(200));
+        let endpoint = endpoint.client(client).batch(Batch::of(100).linger(HOUR));
+        let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
+        for tag in 0..6 {
+            write(&notifier, "a", tag).await;
+            sleep(SECOND).await;
+        }
+        let sizes = sizes(&log);
+        match expected.is_empty() {
+            // How many fill it by bytes depends on what an event takes.
+            true => assert!(sizes.iter().sum::<usize>() > 1, "{sizes:?}"),
+            false => assert_eq!(sizes, expected),
+        }
+    }
+}
+
+/// An event that is too large for the room that is left waits only for a delivery.
+#[tokio::test(start_paused = true)]
+async fn a_batch_does_not_linger_while_a_writer_waits() {
+    let (client, log) = scripted(|_: usize, _: &[String]| Reply::Status(200));
+    let endpoint = Endpoint::new("e", "http://receiver")
+        .client(client)
+        .queue_bytes(20_000)
+        .overflow(Overflow::Wait)
+        .batch(Batch::of(100).linger(HOUR));
+    let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
+    write(&notifier, &"a".repeat(9_000), 0).await;
+    sleep(SECOND).await;
+    assert!(sizes(&log).is_empty());
+    write(&notifier, &"b".repeat(10_800), 1).await;
+    assert_eq!((sizes(&log), log.seconds()), (vec![1, 1], vec![1, 1]));
 }
 
 /// A batch is full by bytes too, also if its first event says little about the others.

@@ -59,15 +59,15 @@ impl Worker {
         }
     }
 
-    /// Forms a batch of the events that wait in the queue, if it is due. A closed queue
-    /// gets no more events, so its last batch does not linger.
+    /// Forms a batch of the events that wait in the queue, if it is due. A queue that is
+    /// closed or full gets no more events, so its batch does not linger.
     fn formed(&mut self, now: Instant) -> Option<u64> {
         // A sink gets the events themselves.
         let encoding = self.destination.is_none().then_some(&self.poster.encoding);
         let forming = &mut self.in_flight.forming;
         Forming::fill(forming, &self.queue, &self.batch, encoding);
         let due = forming.as_ref()?.due(&self.batch);
-        if due > now && !self.queue.is_closed() {
+        if due > now && self.queue.has_room() {
             return None;
         }
         let sealed = forming.take()?.seal(&self.queue);
