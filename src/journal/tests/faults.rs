@@ -458,6 +458,21 @@ fn a_file_that_may_not_grow_keeps_what_it_has() {
     assert!(journal.check().unwrap().is_intact());
 }
 
+/// Flips a bit in these entries of a table, behind the back of redb's own checksums.
+fn flip_entries(disk: &disk::Disk, table: &str, keys: &[u64]) {
+    let table: TableDefinition<'_, u64, &[u8]> = TableDefinition::new(table);
+    let database = redb::Builder::new().create_with_backend(disk.clone());
+    let txn = database.unwrap().begin_write().unwrap();
+    let mut entries = txn.open_table(table).unwrap();
+    for key in keys {
+        let mut value = entries.get(key).unwrap().unwrap().value().to_vec();
+        *value.last_mut().unwrap() ^= 1;
+        entries.insert(key, &*value).unwrap();
+    }
+    drop(entries);
+    txn.commit().unwrap();
+}
+
 #[test]
 fn a_damaged_entry_of_the_index_is_made_anew_and_a_damaged_chunk_is_counted() {
     // The entry of the oldest event is looked at, and made anew, with each commit.
@@ -466,20 +481,7 @@ fn a_damaged_entry_of_the_index_is_made_anew_and_a_damaged_chunk_is_counted() {
         let [a, b] = stage.ids[..] else { panic!() };
         let disk = stage.disk.clone();
         drop(stage);
-        let table: TableDefinition<'_, u64, &[u8]> = TableDefinition::new(name);
-        let database = redb::Builder::new()
-            .create_with_backend(disk.clone())
-            .unwrap();
-        let txn = database.begin_write().unwrap();
-        let mut entries = txn.open_table(table).unwrap();
-        for first in [1, 21, 35] {
-            let mut value = entries.get(first).unwrap().unwrap().value().to_vec();
-            *value.last_mut().unwrap() ^= 1;
-            entries.insert(first, &*value).unwrap();
-        }
-        drop(entries);
-        txn.commit().unwrap();
-        drop(database);
+        flip_entries(&disk, name, &[1, 21, 35]);
         let stage = Stage::on(disk, JournalOptions::default(), &["a", "b"]);
         let found = stage.journal.check().unwrap();
         assert_eq!((found.damaged, found.set_aside), (damaged, 0), "{found:?}");
@@ -529,17 +531,7 @@ fn a_chunk_that_is_damaged_with_its_entry_takes_no_space_for_ever() {
     let disk = stage.disk.clone();
     drop(stage);
     for name in ["index", "chunks"] {
-        let table: TableDefinition<'_, u64, &[u8]> = TableDefinition::new(name);
-        let database = redb::Builder::new()
-            .create_with_backend(disk.clone())
-            .unwrap();
-        let txn = database.begin_write().unwrap();
-        let mut entries = txn.open_table(table).unwrap();
-        let mut value = entries.get(35).unwrap().unwrap().value().to_vec();
-        *value.last_mut().unwrap() ^= 1;
-        entries.insert(35, &*value).unwrap();
-        drop(entries);
-        txn.commit().unwrap();
+        flip_entries(&disk, name, &[35]);
     }
     let stage = Stage::on(disk, JournalOptions::default(), &["a", "b"]);
     for id in ids {
