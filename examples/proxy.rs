@@ -23,6 +23,8 @@ mod nats;
 mod pace;
 #[path = "support/print.rs"]
 mod print;
+#[path = "common/prometheus.rs"]
+mod prometheus;
 #[path = "support/proxy.rs"]
 mod proxy;
 #[path = "support/proxy_options.rs"]
@@ -91,7 +93,10 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let address = listener.local_addr()?;
     // Before the notifier, whose counters go to the recorder that is installed then.
     let page = options.common.page.as_ref();
-    let mut admin = page.map(|_| Admin::new()).transpose()?;
+    let mut admin = match page {
+        Some(_) => Some(Admin::new().with_metrics(prometheus::record()?)),
+        None => None,
+    };
     let (notifier, deadline) = notifier(options)?;
     let notifier = notifier.or_source(SourceRecord::new(address.to_string()));
     let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;

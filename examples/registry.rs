@@ -19,6 +19,9 @@ mod nats;
 mod options;
 #[path = "support/print.rs"]
 mod print;
+#[cfg(feature = "prometheus")]
+#[path = "common/prometheus.rs"]
+mod prometheus;
 #[path = "support/registry.rs"]
 mod registry;
 #[path = "support/signal.rs"]
@@ -64,8 +67,12 @@ async fn run(options: Options) -> Result<(), BoxError> {
 
     let page = page(&options.common).await?;
     let page_address = reachable(page.local_addr()?);
+    let mut admin = Admin::new();
     // Before the notifier, whose counters go to the recorder that is installed then.
-    let mut admin = Admin::new()?;
+    #[cfg(feature = "prometheus")]
+    {
+        admin = admin.with_metrics(prometheus::record()?);
+    }
     let (sink, events) = ChannelSink::new(10_000);
     let notifier = notifier(address, &options).sink(sink);
     let notifier = journal::with_journal(notifier, options.common.journal.as_deref())?;
@@ -166,11 +173,15 @@ async fn page(options: &Common) -> Result<TcpListener, String> {
 /// Prints commands to try. They go to stderr, so that stdout has only events.
 fn welcome(address: SocketAddr, page: SocketAddr, options: &Options) {
     const BODY: &str = "hello";
+    let metrics = match cfg!(feature = "prometheus") {
+        true => " and /metrics",
+        false => "",
+    };
     let digest = image::digest(BODY.as_bytes());
     eprintln!(
         "\
 Registry on {address}, all in memory; demo/hello:latest is in it.
-Page     http://{page}/ shows events and endpoints; /metrics and /debug/notifications too.
+Page     http://{page}/ shows events and endpoints; also /debug/notifications{metrics}.
 
 Try, in another terminal:
 

@@ -16,6 +16,8 @@ mod flags;
 mod idle;
 #[path = "common/nats.rs"]
 mod nats;
+#[path = "common/prometheus.rs"]
+mod prometheus;
 #[path = "support/signal.rs"]
 mod signal;
 #[path = "common/start.rs"]
@@ -44,7 +46,10 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), BoxError> {
     // Before the worker, which counts for the recorder that is there.
-    let admin = options.page.as_ref().map(|_| Admin::new()).transpose()?;
+    let admin = match options.page {
+        Some(_) => Some(Admin::new().with_metrics(prometheus::record()?)),
+        None => None,
+    };
     let settings = options.nats.settings().ok_or("--nats URL is needed")?;
     if let Some(name) = &options.remove {
         let removed = settings.remove_endpoint(name).await.map_err(nats::told)?;

@@ -29,6 +29,8 @@ mod pace;
 #[allow(dead_code, reason = "what is printed is looked at, and not printed")]
 mod print;
 mod printed;
+#[path = "../../examples/common/prometheus.rs"]
+mod prometheus;
 mod protocols;
 #[path = "../../examples/support/proxy.rs"]
 mod proxy;

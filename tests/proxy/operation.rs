@@ -11,7 +11,7 @@ use tower_registry_notifications::{Endpoint, Notifier};
 use crate::flags::{self, Flags as _};
 use crate::proxy_options::Options;
 use crate::stage::*;
-use crate::{admin, serve, signal};
+use crate::{admin, prometheus, serve, signal};
 
 /// A proxy whose upstream has got a request and answers when it may.
 struct UnderWay {
@@ -100,7 +100,7 @@ async fn a_request_that_never_ends_is_abandoned() {
 
 #[tokio::test]
 async fn metrics_and_status_are_served() {
-    let mut admin = admin::Admin::new().unwrap();
+    let mut admin = admin::Admin::new().with_metrics(prometheus::record().unwrap());
     let refuse = async |_: Request<Incoming>| {
         let response = Response::builder().status(StatusCode::NO_CONTENT);
         response.body(full("")).unwrap()

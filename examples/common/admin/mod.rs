@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
@@ -24,7 +23,6 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -40,22 +38,11 @@ use self::letters::{Letters, Store, Which};
 /// The page with its script and style. Browsers load nothing else.
 const PAGE: &str = include_str!("page.html");
 
-/// How often the recorder aggregates histogram samples, so that they do not pile up if
-/// nothing scrapes `/metrics`.
-const UPKEEP: Duration = Duration::from_secs(5);
-
-/// Buckets of durations, in seconds. Deliveries take milliseconds, and events may wait for
-/// hours while a receiver is down.
-const SECONDS: [f64; 14] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0,
-];
-/// Buckets of batch sizes, in events.
-const EVENTS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1000.0];
-
 /// Collects what the page and `/metrics` show.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    metrics: PrometheusHandle,
+    /// Renders the metrics, if they are recorded.
+    metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
     feed: Feed,
     /// Whether the feed receives events. The worker has none.
     sees_events: bool,
@@ -87,25 +74,23 @@ impl fmt::Debug for Section {
 }
 
 impl Admin {
-    /// Installs a recorder for all metrics of the process. Call this before the notifier is
-    /// built: its counters are registered with the recorder that is installed at that time.
-    ///
-    /// # Errors
-    ///
-    /// If another recorder is installed already.
-    pub(crate) fn new() -> Result<Self, BuildError> {
-        record().map(Self::of)
-    }
-
-    /// Uses a recorder that is installed already.
-    pub(crate) fn of(metrics: PrometheusHandle) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            metrics,
+            metrics: None,
             feed: Feed::new(),
             sees_events: false,
             letters: Letters::default(),
             sections: Vec::new(),
         }
+    }
+
+    /// Serves what `metrics` renders under `/metrics`.
+    pub(crate) fn with_metrics(
+        mut self,
+        metrics: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.metrics = Some(Arc::new(metrics));
+        self
     }
 
     /// Adds the page to a notifier's sinks, and shows its dead letters like
@@ -145,8 +130,12 @@ impl Admin {
 
     fn router(self, notifier: Notifier, name: Option<&str>, writable: bool) -> Router {
         const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-        let recorded = self.metrics.clone();
-        let metrics = async move || ([(CONTENT_TYPE, TEXT)], recorded.render());
+        const NONE: &str = "no metrics are recorded: run the example with --features prometheus\n";
+        let rendered = self.metrics.clone();
+        let metrics = async move || match &rendered {
+            Some(render) => ([(CONTENT_TYPE, TEXT)], render()).into_response(),
+            None => (StatusCode::NOT_FOUND, NONE).into_response(),
+        };
         let guard = Guard {
             writable,
             name: name.map(str::to_owned),
@@ -176,28 +165,6 @@ impl Admin {
             // pushes what.
             .route("/metrics", get(metrics))
     }
-}
-
-/// Installs a recorder for all metrics of the process.
-///
-/// # Errors
-///
-/// If another recorder is installed already.
-pub(crate) fn record() -> Result<PrometheusHandle, BuildError> {
-    // Without buckets, these would be summaries, which cannot be aggregated across nodes.
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
-        .set_buckets_for_metric(Matcher::Suffix("_events".into()), &EVENTS)?
-        .install_recorder()?;
-    let recorder = handle.clone();
-    tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(UPKEEP);
-        loop {
-            ticks.tick().await;
-            recorder.run_upkeep();
-        }
-    });
-    Ok(handle)
 }
 
 /// Returns a Content-Security-Policy that allows the page's own script and style, by their

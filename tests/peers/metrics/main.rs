@@ -13,6 +13,8 @@ mod common;
 mod idle;
 #[path = "../../../examples/support/image.rs"]
 mod image;
+#[path = "../../../examples/common/prometheus.rs"]
+mod prometheus;
 #[path = "../../../examples/support/registry.rs"]
 mod registry;
 mod scrape;
@@ -142,7 +144,7 @@ async fn use_taciturn_registry(notifier: &Notifier) {
 
 #[tokio::test]
 async fn scraped_metrics_match_the_docs_and_the_status() {
-    let admin = admin::Admin::new().unwrap();
+    let admin = admin::Admin::new().with_metrics(prometheus::record().unwrap());
     let notifier = notifier().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

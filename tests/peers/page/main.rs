@@ -29,7 +29,6 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower_registry_notifications::endpoint::Backoff;
@@ -57,8 +56,7 @@ impl Stage {
     }
 
     async fn of(notifier: NotifierBuilder, writable: bool) -> Self {
-        let handle = PrometheusBuilder::new().build_recorder().handle();
-        let mut admin = Admin::of(handle);
+        let mut admin = Admin::new();
         let notifier = admin.watch(notifier).build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let page = listener.local_addr().unwrap();
@@ -556,7 +554,7 @@ async fn a_letter_of_a_journal_is_sent_once_however_often_it_is_asked_for() {
 /// What delivers events that others have accepted sees them nowhere but in a queue.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_a_worker_says_that_it_sees_no_events() {
-    let mut admin = Admin::of(PrometheusBuilder::new().build_recorder().handle());
+    let mut admin = Admin::new();
     let notifier = admin.keep_letters(notifier(vec![])).build().unwrap();
     let lag =
         || json!({ "stream": "events", "lag": [{ "endpoint": "ci", "partitions": [null, 3] }] });
