@@ -1,21 +1,11 @@
 //! A registry that checks credentials itself: auth runs inside the layer, and puts
 //! the actor into the response. `cargo run --example auth_inside`
 
-#[path = "common/causes.rs"]
-mod causes;
-#[path = "common/flags.rs"]
-mod flags;
-#[path = "support/keys.rs"]
-mod keys;
-#[path = "support/signal.rs"]
-mod signal;
-#[path = "common/start.rs"]
-mod start;
-
 use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
+use examples::{keys, signal, start};
 use tokio::net::TcpListener;
 use tower::{BoxError, Layer as _};
 use tower_registry_notifications::sink::ChannelSink;

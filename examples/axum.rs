@@ -1,15 +1,6 @@
 //! The layer in an axum application, inside an auth middleware that sets the actor.
 //! `cargo run --example axum --features axum-0-8`
 
-#[path = "common/causes.rs"]
-mod causes;
-#[path = "common/flags.rs"]
-mod flags;
-#[path = "support/signal.rs"]
-mod signal;
-#[path = "common/start.rs"]
-mod start;
-
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +10,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
+use examples::{signal, start};
 use http::{StatusCode, header};
 use tokio::net::TcpListener;
 use tower::{BoxError, Layer as _};

@@ -1,19 +1,11 @@
 //! The layer over a plain hyper server. `cargo run --example hyper`
 
-#[path = "common/causes.rs"]
-mod causes;
-#[path = "common/flags.rs"]
-mod flags;
-#[path = "support/signal.rs"]
-mod signal;
-#[path = "common/start.rs"]
-mod start;
-
 use std::convert::Infallible;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
+use examples::{signal, start};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};

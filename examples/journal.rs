@@ -6,21 +6,17 @@
 //!
 //! Stop the registry that uses the journal first.
 
-#[path = "common/causes.rs"]
-mod causes;
 #[path = "support/journal_options.rs"]
 mod journal_options;
 #[path = "support/journal_print.rs"]
 mod journal_print;
-#[path = "support/terminal.rs"]
-mod terminal;
 
 use std::process::ExitCode;
 
+use examples::causes::with_causes;
 use tower::BoxError;
 use tower_registry_notifications::journal::{Journal, JournalError};
 
-use crate::causes::with_causes;
 use crate::journal_options::{Command, Options};
 use crate::journal_print::Printer;
 

@@ -7,44 +7,20 @@
 //! To build your own proxy, start here: [`run`] puts the parts together,
 //! `support/proxy.rs` forwards requests, and `support/serve.rs` is the server.
 
-#[path = "common/admin/mod.rs"]
-mod admin;
-#[path = "common/causes.rs"]
-mod causes;
-#[path = "common/flags.rs"]
-mod flags;
-#[path = "common/idle.rs"]
-mod idle;
-#[path = "support/journal.rs"]
-mod journal;
-#[path = "common/nats.rs"]
-mod nats;
-#[path = "support/pace.rs"]
-mod pace;
-#[path = "support/print.rs"]
-mod print;
-#[path = "common/prometheus.rs"]
-mod prometheus;
-#[path = "support/proxy.rs"]
-mod proxy;
 #[path = "support/proxy_options.rs"]
 mod proxy_options;
-#[path = "support/serve.rs"]
-mod serve;
-#[path = "support/signal.rs"]
-mod signal;
-#[path = "common/start.rs"]
-mod start;
-#[path = "support/terminal.rs"]
-mod terminal;
-#[path = "support/tls.rs"]
-mod tls;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use examples::admin::Admin;
+use examples::proxy::{NoAnswer, Proxy, ProxySettings};
+use examples::serve::{Connections, Limits};
+use examples::signal::Signals;
+use examples::start::{listen, reachable};
+use examples::{journal, nats, print, prometheus, proxy, serve, start, tls};
 use http::header::HOST;
 use http::{Request, StatusCode};
 use http_body_util::Empty;
@@ -61,12 +37,7 @@ use tower_registry_notifications::{
     StatBody,
 };
 
-use crate::admin::Admin;
-use crate::proxy::{NoAnswer, Proxy, ProxySettings};
 use crate::proxy_options::Options;
-use crate::serve::{Connections, Limits};
-use crate::signal::Signals;
-use crate::start::{listen, reachable};
 
 /// How long requests, and after them deliveries, have to finish.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -94,7 +65,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     // Before the notifier, whose counters go to the recorder that is installed then.
     let page = options.common.page.as_ref();
     let mut admin = match page {
-        Some(_) => Some(Admin::new().with_metrics(prometheus::record()?)),
+        Some(_) => Some(Admin::default().with_metrics(prometheus::record()?)),
         None => None,
     };
     let (notifier, deadline) = notifier(options)?;

@@ -1,40 +1,19 @@
 //! A registry with notifications: `ferro-oci-server`, in memory, behind the layer.
 //! `cargo run --example registry -- --help`
 
-#[path = "common/admin/mod.rs"]
-mod admin;
-#[path = "common/causes.rs"]
-mod causes;
-#[path = "common/flags.rs"]
-mod flags;
-#[path = "common/idle.rs"]
-mod idle;
-#[path = "support/image.rs"]
-mod image;
-#[path = "support/journal.rs"]
-mod journal;
-#[path = "common/nats.rs"]
-mod nats;
 #[path = "support/options.rs"]
 mod options;
-#[path = "support/print.rs"]
-mod print;
-#[cfg(feature = "prometheus")]
-#[path = "common/prometheus.rs"]
-mod prometheus;
-#[path = "support/registry.rs"]
-mod registry;
-#[path = "support/signal.rs"]
-mod signal;
-#[path = "common/start.rs"]
-mod start;
-#[path = "support/terminal.rs"]
-mod terminal;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use examples::admin::Admin;
+use examples::flags::{Common, HostPort};
+use examples::image::Image;
+use examples::signal::Signals;
+use examples::start::{listen, reachable};
+use examples::{image, journal, nats, print, registry, start};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -42,12 +21,7 @@ use tower::BoxError;
 use tower_registry_notifications::sink::{ChannelSink, Sink as _};
 use tower_registry_notifications::{Endpoint, Notifier, NotifierBuilder, SourceRecord};
 
-use crate::admin::Admin;
-use crate::flags::{Common, HostPort};
-use crate::image::Image;
 use crate::options::Options;
-use crate::signal::Signals;
-use crate::start::{listen, reachable};
 
 /// How long running requests and deliveries may take at the end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -67,11 +41,11 @@ async fn run(options: Options) -> Result<(), BoxError> {
 
     let page = page(&options.common).await?;
     let page_address = reachable(page.local_addr()?);
-    let mut admin = Admin::new();
+    let mut admin = Admin::default();
     // Before the notifier, whose counters go to the recorder that is installed then.
     #[cfg(feature = "prometheus")]
     {
-        admin = admin.with_metrics(prometheus::record()?);
+        admin = admin.with_metrics(examples::prometheus::record()?);
     }
     let (sink, events) = ChannelSink::new(10_000);
     let notifier = notifier(address, &options).sink(sink);

@@ -3,27 +3,6 @@
 //!
 //! `alice` may do everything; `bob`, whose password is `reading`, may only pull.
 
-#[path = "common/causes.rs"]
-mod causes;
-#[path = "common/flags.rs"]
-mod flags;
-#[path = "support/image.rs"]
-#[allow(dead_code, reason = "the registry here begins with nothing in it")]
-mod image;
-#[path = "support/print.rs"]
-mod print;
-#[path = "support/registry.rs"]
-#[allow(dead_code, reason = "the registry here begins with nothing in it")]
-mod registry;
-#[path = "support/signal.rs"]
-mod signal;
-#[path = "common/start.rs"]
-mod start;
-#[path = "support/terminal.rs"]
-mod terminal;
-#[path = "support/token.rs"]
-mod token;
-
 use std::collections::HashMap;
 use std::future::pending;
 use std::net::SocketAddr;
@@ -31,12 +10,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
+use examples::token::{Tokens, User};
+use examples::{print, registry, signal, start, token};
 use tokio::net::TcpListener;
 use tower::BoxError;
 use tower_registry_notifications::sink::ChannelSink;
 use tower_registry_notifications::{Notifier, SourceRecord};
-
-use crate::token::{Tokens, User};
 
 #[tokio::main]
 async fn main() -> ExitCode {

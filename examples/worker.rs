@@ -6,35 +6,18 @@
 //!
 //! Start as many as you like: they share the work.
 
-#[path = "common/admin/mod.rs"]
-mod admin;
-#[path = "common/causes.rs"]
-mod causes;
-#[path = "common/flags.rs"]
-mod flags;
-#[path = "common/idle.rs"]
-mod idle;
-#[path = "common/nats.rs"]
-mod nats;
-#[path = "common/prometheus.rs"]
-mod prometheus;
-#[path = "support/signal.rs"]
-mod signal;
-#[path = "common/start.rs"]
-mod start;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use examples::admin::{Admin, Section};
+use examples::flags::{Flags, HostPort, Value};
+use examples::nats::Nats;
+use examples::start::{listen, reachable};
+use examples::{nats, prometheus, signal, start};
 use tower::BoxError;
 use tower_registry_notifications::jetstream::JetStreamWorker;
 use tower_registry_notifications::{Config, Endpoint, Notifier, NotifierBuilder};
-
-use crate::admin::{Admin, Section};
-use crate::flags::{Flags, HostPort, Value};
-use crate::nats::Nats;
-use crate::start::{listen, reachable};
 
 /// How long running attempts may take at the end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -47,7 +30,7 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> Result<(), BoxError> {
     // Before the worker, which counts for the recorder that is there.
     let admin = match options.page {
-        Some(_) => Some(Admin::new().with_metrics(prometheus::record()?)),
+        Some(_) => Some(Admin::default().with_metrics(prometheus::record()?)),
         None => None,
     };
     let settings = options.nats.settings().ok_or("--nats URL is needed")?;

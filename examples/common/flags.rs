@@ -1,7 +1,5 @@
 //! The command line of the examples.
 
-#![allow(dead_code, reason = "no example uses all of it")]
-
 use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
@@ -11,7 +9,7 @@ use std::time::Duration;
 use lexopt::{Arg, Parser};
 
 /// The options of one example.
-pub(crate) trait Flags: Default {
+pub trait Flags: Default {
     /// Returns the text of `--help`.
     fn help() -> String;
 
@@ -27,7 +25,7 @@ pub(crate) trait Flags: Default {
 
 /// Reads the arguments without the program's name. Returns `None` if they ask
 /// for help.
-pub(crate) fn parse<F: Flags>(
+pub fn parse<F: Flags>(
     arguments: impl IntoIterator<Item: Into<OsString>>,
 ) -> Result<Option<F>, String> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
@@ -82,13 +80,13 @@ fn shown(value: &str) -> &str {
 }
 
 /// The value of an option: `--name value` or `--name=value`.
-pub(crate) struct Value<'a> {
+pub struct Value<'a> {
     parser: &'a mut Parser,
     name: &'a str,
 }
 
 impl Value<'_> {
-    pub(crate) fn text(&mut self) -> Result<String, String> {
+    pub fn text(&mut self) -> Result<String, String> {
         let name = self.name;
         let missing = |_| format!("{name} needs a value");
         let value = self.parser.value().map_err(missing)?;
@@ -97,18 +95,18 @@ impl Value<'_> {
             .map_err(|_| format!("{name} needs UTF-8"))
     }
 
-    pub(crate) fn file(&mut self) -> Result<PathBuf, String> {
+    pub fn file(&mut self) -> Result<PathBuf, String> {
         self.text().map(PathBuf::from)
     }
 
     /// Returns a whole number of at least 1.
-    pub(crate) fn count(&mut self) -> Result<usize, String> {
+    pub fn count(&mut self) -> Result<usize, String> {
         let number = self.number(u64::MAX)?;
         Ok(usize::try_from(number).unwrap_or(usize::MAX))
     }
 
     /// Returns a whole number from 1 to `most`.
-    pub(crate) fn number(&mut self, most: u64) -> Result<u64, String> {
+    pub fn number(&mut self, most: u64) -> Result<u64, String> {
         let (text, name) = (self.text()?, self.name);
         let number = text.parse().ok();
         number
@@ -124,14 +122,14 @@ impl Value<'_> {
     }
 
     /// Returns a whole number of seconds, of at least 1.
-    pub(crate) fn seconds(&mut self) -> Result<Duration, String> {
+    pub fn seconds(&mut self) -> Result<Duration, String> {
         // Small enough that adding it to an `Instant` does not overflow.
         let seconds = self.number(u32::MAX.into());
         let seconds = seconds.map_err(|error| error.replace("a number", "a number of seconds"));
         seconds.map(Duration::from_secs)
     }
 
-    pub(crate) fn address(&mut self) -> Result<HostPort, String> {
+    pub fn address(&mut self) -> Result<HostPort, String> {
         let (text, name) = (self.text()?, self.name);
         HostPort::parse(&text).ok_or_else(|| {
             let text = shown(&text);
@@ -143,7 +141,7 @@ impl Value<'_> {
 /// An address to listen on: an IP address or a host name, and a port. Port 0 means any
 /// free port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HostPort(String);
+pub struct HostPort(String);
 
 impl HostPort {
     fn parse(text: &str) -> Option<Self> {
@@ -158,16 +156,16 @@ impl HostPort {
     }
 
     /// Returns the loopback address with `port`.
-    pub(crate) fn local(port: u16) -> Self {
+    pub fn local(port: u16) -> Self {
         Self(format!("127.0.0.1:{port}"))
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Returns the host if it is a name and not an IP address.
-    pub(crate) fn name(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&str> {
         let (host, _) = self.0.rsplit_once(':')?;
         let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
         (!is_address).then_some(host)
@@ -181,18 +179,18 @@ impl fmt::Display for HostPort {
 }
 
 /// The port that an example listens on by default.
-pub(crate) const LISTEN: u16 = 5000;
+pub const LISTEN: u16 = 5000;
 
 /// The options that the examples `registry` and `proxy` share: where they listen, where
 /// events go, and the page for operators.
 #[derive(Debug)]
-pub(crate) struct Common {
-    pub(crate) listen: HostPort,
-    pub(crate) endpoints: Vec<String>,
-    pub(crate) include_references: bool,
-    pub(crate) page: Option<HostPort>,
-    pub(crate) admin: bool,
-    pub(crate) journal: Option<PathBuf>,
+pub struct Common {
+    pub listen: HostPort,
+    pub endpoints: Vec<String>,
+    pub include_references: bool,
+    pub page: Option<HostPort>,
+    pub admin: bool,
+    pub journal: Option<PathBuf>,
 }
 
 impl Default for Common {
@@ -210,7 +208,7 @@ impl Default for Common {
 
 impl Common {
     /// Their lines in the text of `--help`.
-    pub(crate) const HELP: &str = "  \
+    pub const HELP: &str = "  \
   --listen HOST:PORT    Address to serve on (default: 127.0.0.1:5000)
   --endpoint URL        Post events to this URL; may be repeated
   --include-references  List the layers and manifests that a manifest refers to in its events
@@ -221,7 +219,7 @@ impl Common {
 ";
 
     /// As [`Flags::take`].
-    pub(crate) fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
+    pub fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
         match name {
             "--listen" => self.listen = value.address()?,
             "--endpoint" => self.endpoints.push(value.text()?),
@@ -237,7 +235,7 @@ impl Common {
 
 /// The options of an example that only listens.
 #[derive(Debug)]
-pub(crate) struct Listen(pub(crate) HostPort);
+pub struct Listen(pub HostPort);
 
 impl Default for Listen {
     fn default() -> Self {

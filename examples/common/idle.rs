@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 /// by the first bytes which version of HTTP it is, and it never ends a connection of
 /// HTTP/2 on which no request is made. Clients that say nothing would use up all
 /// connections. A transfer that goes on counts as it goes, however long it takes.
-pub(crate) struct Idle<T> {
+pub struct Idle<T> {
     stream: T,
     limit: Duration,
     /// Takes the place of `limit` once something was read.
@@ -26,7 +26,7 @@ pub(crate) struct Idle<T> {
 impl<T> Idle<T> {
     /// Ends `stream` if nothing is read in `first`, and then if nothing passes in
     /// `limit`.
-    pub(crate) fn new(stream: T, first: Duration, limit: Duration) -> Self {
+    pub fn new(stream: T, first: Duration, limit: Duration) -> Self {
         Self {
             stream,
             limit: first,

@@ -1,7 +1,5 @@
 //! The options of examples that pass events through NATS JetStream.
 
-#![allow(dead_code, reason = "no example uses all of it")]
-
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,18 +7,18 @@ use crate::flags::Value;
 
 /// What the user asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Nats {
+pub struct Nats {
     servers: Option<String>,
     credentials: Option<PathBuf>,
     partitions: Option<u16>,
     replicas: Option<usize>,
     max_bytes: Option<u64>,
-    pub(crate) ack_wait: Option<Duration>,
+    pub ack_wait: Option<Duration>,
 }
 
 impl Nats {
     /// Their lines in the text of `--help`.
-    pub(crate) const HELP: &str = "  \
+    pub const HELP: &str = "  \
   --nats URL            Send events through JetStream on these NATS servers, separated by
                         commas (needs --features jetstream)
   --nats-creds FILE     Credentials file for the NATS servers
@@ -30,7 +28,7 @@ impl Nats {
 ";
 
     /// As `Flags::take`.
-    pub(crate) fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
+    pub fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
         match name {
             "--nats" => self.servers = Some(value.text()?),
             "--nats-creds" => self.credentials = Some(value.file()?),
@@ -46,7 +44,7 @@ impl Nats {
     }
 
     /// As `Flags::check`: options that say nothing without the servers.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
         let alone = [
             ("--nats-creds", self.credentials.is_some()),
             ("--partitions", self.partitions.is_some()),
@@ -60,7 +58,7 @@ impl Nats {
     }
 
     /// Whether events pass through JetStream.
-    pub(crate) fn is_set(&self) -> bool {
+    pub fn is_set(&self) -> bool {
         self.servers.is_some()
     }
 }
@@ -80,7 +78,7 @@ mod enabled {
 
     impl Nats {
         /// The settings, if `--nats` was given.
-        pub(crate) fn settings(&self) -> Option<JetStream> {
+        pub fn settings(&self) -> Option<JetStream> {
             let mut settings = JetStream::new(self.servers.as_ref()?);
             if let Some(file) = &self.credentials {
                 settings = settings.credentials_file(file);
@@ -102,7 +100,7 @@ mod enabled {
 
         /// Adds a sink that writes to the stream, if `--nats` was given. With a journal,
         /// events wait there until JetStream has acknowledged them.
-        pub(crate) async fn add_to(
+        pub async fn add_to(
             &self,
             notifier: NotifierBuilder,
         ) -> Result<(NotifierBuilder, Option<JetStreamSink>), BoxError> {
@@ -119,19 +117,19 @@ mod enabled {
     }
 
     /// An error in one line, with its causes.
-    pub(crate) fn told(error: JetStreamError) -> BoxError {
+    pub fn told(error: JetStreamError) -> BoxError {
         with_causes(&error).into()
     }
 
     /// What the page shows of the stream, if `--nats` was given.
-    pub(crate) fn status(sink: &Option<JetStreamSink>) -> Option<Section> {
+    pub fn status(sink: &Option<JetStreamSink>) -> Option<Section> {
         let sink = sink.clone()?;
         let status = move || serde_json::json!(sink.status());
         Some(Section::new("jetstream", status))
     }
 
     /// Publishes what waits, and says what is left of it.
-    pub(crate) async fn finish(sink: Option<JetStreamSink>, deadline: std::time::Duration) {
+    pub async fn finish(sink: Option<JetStreamSink>, deadline: std::time::Duration) {
         if let Some(sink) = sink {
             match sink.shutdown(deadline).await {
                 0 => {}
@@ -151,7 +149,7 @@ mod enabled {
 
     impl Nats {
         /// Fails if `--nats` was given.
-        pub(crate) async fn add_to(
+        pub async fn add_to(
             &self,
             notifier: NotifierBuilder,
         ) -> Result<(NotifierBuilder, Option<()>), BoxError> {
@@ -163,16 +161,14 @@ mod enabled {
     }
 
     /// There is nothing to show.
-    pub(crate) fn status(_: &Option<()>) -> Option<Section> {
+    pub fn status(_: &Option<()>) -> Option<Section> {
         None
     }
 
     /// There is nothing to finish.
-    pub(crate) async fn finish(_: Option<()>, _: std::time::Duration) {}
+    pub async fn finish(_: Option<()>, _: std::time::Duration) {}
 }
 
 #[cfg(feature = "jetstream")]
-#[allow(unused_imports, reason = "only the worker needs it elsewhere")]
-pub(crate) use self::enabled::told;
-#[allow(unused_imports, reason = "the worker has no sink")]
-pub(crate) use self::enabled::{finish, status};
+pub use self::enabled::told;
+pub use self::enabled::{finish, status};

@@ -23,7 +23,7 @@ const EVENTS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1000.0];
 /// # Errors
 ///
 /// If another recorder is installed already.
-pub(crate) fn record() -> Result<impl Fn() -> String + Send + Sync + 'static, BuildError> {
+pub fn record() -> Result<impl Fn() -> String + Send + Sync + 'static, BuildError> {
     // Without buckets, these would be summaries, which cannot be aggregated across nodes.
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?

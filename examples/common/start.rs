@@ -1,7 +1,5 @@
 //! How the examples begin and end: options, the log, listening, errors.
 
-#![allow(dead_code, reason = "no example uses all of it")]
-
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -16,7 +14,7 @@ use crate::flags::{self, Flags, HostPort, Listen};
 ///
 /// Warnings of the crate, such as failed deliveries, are printed on stderr.
 /// `--help` prints its text, and an error is one line.
-pub(crate) async fn start<F, R>(program: &str, run: impl FnOnce(F) -> R) -> ExitCode
+pub async fn start<F, R>(program: &str, run: impl FnOnce(F) -> R) -> ExitCode
 where
     F: Flags,
     R: Future<Output = Result<(), BoxError>>,
@@ -27,7 +25,7 @@ where
 /// Runs an example whose only option is where to listen. `about` is the first line of its
 /// help, and `features` the Cargo arguments in front of `--example`. `hint` is what to try;
 /// `ADDRESS` in it is replaced by the address.
-pub(crate) async fn listening<R>(
+pub async fn listening<R>(
     program: &str,
     features: &str,
     about: &str,
@@ -85,7 +83,7 @@ fn print(text: &str) -> Result<(), BoxError> {
 }
 
 /// Listens on the address that `option` names.
-pub(crate) async fn listen(option: &str, address: &HostPort) -> Result<TcpListener, String> {
+pub async fn listen(option: &str, address: &HostPort) -> Result<TcpListener, String> {
     let listener = TcpListener::bind(address.as_str()).await;
     listener.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!(
@@ -98,7 +96,7 @@ pub(crate) async fn listen(option: &str, address: &HostPort) -> Result<TcpListen
 
 /// Returns the address under which clients on this machine reach a server that listens on
 /// `address`.
-pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

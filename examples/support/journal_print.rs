@@ -3,14 +3,13 @@
 use std::io::{self, Write as _};
 
 use chrono::{DateTime, Local};
+use examples::terminal::printable;
 use serde::Serialize;
 use tower::BoxError;
 use tower_registry_notifications::event::SharedEvent;
 use tower_registry_notifications::journal::{
     JournalCheck, JournalStatus, KeptLetter, WaitingEvent,
 };
-
-use crate::terminal::printable;
 
 /// Prints for people, or as JSON, one object a line.
 #[derive(Debug)]

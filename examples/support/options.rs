@@ -1,7 +1,7 @@
 //! The command line of the registry.
 
-use crate::flags::{Common, Flags, Value};
-use crate::nats::Nats;
+use examples::flags::{Common, Flags, Value};
+use examples::nats::Nats;
 
 /// What the user asked for.
 #[derive(Debug, Default)]

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use examples::flags::{Common, Flags, Value};
+use examples::nats::Nats;
 use tower_registry_notifications::Format;
-
-use crate::flags::{Common, Flags, Value};
-use crate::nats::Nats;
 
 /// What the user asked for.
 #[derive(Debug)]

@@ -5,10 +5,9 @@
 
 use std::path::PathBuf;
 
+use examples::tls;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio_rustls::TlsAcceptor;
-
-use crate::tls;
 
 /// A certificate for 127.0.0.1 that nobody but the test knows.
 pub(crate) struct Certificate {

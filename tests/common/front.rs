@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use examples::proxy::{Proxy, ProxySettings};
+use examples::serve::{self, Limits, Service};
 use http::Request;
 use http_body::Body;
 use tokio::net::TcpListener;
@@ -19,8 +21,6 @@ use tower_registry_notifications::layer::TrustedProxies;
 use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody, StatBody};
 
 use crate::certificate::Certificate;
-use crate::proxy::{Proxy, ProxySettings};
-use crate::serve::{self, Limits, Service};
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
@@ -102,7 +102,7 @@ impl Front {
             upstream.forward(request.map(|_| RequestBody::empty()))
         }));
         let service = layer.layer(service_fn(move |request| proxy.forward(request)));
-        let service = service.map_request(crate::proxy::end_to_end);
+        let service = service.map_request(examples::proxy::end_to_end);
         Self::serve(BoxCloneService::new(service), certificate).await
     }
 

@@ -37,7 +37,7 @@ impl TestClient {
     pub(crate) fn new(base: &str, authority: Option<&Path>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
-        let connector = crate::tls::connector(authority, tcp).unwrap();
+        let connector = examples::tls::connector(authority, tcp).unwrap();
         Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
             base: base.into(),

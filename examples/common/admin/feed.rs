@@ -50,8 +50,8 @@ struct Recent {
     last: u64,
 }
 
-impl Feed {
-    pub(crate) fn new() -> Self {
+impl Default for Feed {
+    fn default() -> Self {
         let start = SystemTime::now().duration_since(UNIX_EPOCH);
         Self(Arc::new(Inner {
             start: start.unwrap_or_default().as_micros(),
@@ -60,7 +60,9 @@ impl Feed {
             streams: AtomicUsize::new(0),
         }))
     }
+}
 
+impl Feed {
     fn recent(&self) -> MutexGuard<'_, Recent> {
         self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }

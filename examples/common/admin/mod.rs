@@ -1,8 +1,6 @@
 //! The operator's view: a page for browsers, `/metrics` for Prometheus, and the status as
 //! JSON under `/debug/notifications`.
 
-#![allow(dead_code, reason = "no example uses all of it")]
-
 mod feed;
 mod guard;
 #[cfg_attr(not(feature = "journal"), path = "no_journal.rs")]
@@ -39,8 +37,8 @@ use self::letters::{Letters, Store, Which};
 const PAGE: &str = include_str!("page.html");
 
 /// Collects what the page and `/metrics` show.
-#[derive(Clone)]
-pub(crate) struct Admin {
+#[derive(Clone, Default)]
+pub struct Admin {
     /// Renders the metrics, if they are recorded.
     metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
     feed: Feed,
@@ -52,16 +50,13 @@ pub(crate) struct Admin {
 
 /// A named part of the status that does not come from the notifier.
 #[derive(Clone)]
-pub(crate) struct Section {
+pub struct Section {
     name: &'static str,
     status: Arc<dyn Fn() -> Value + Send + Sync>,
 }
 
 impl Section {
-    pub(crate) fn new(
-        name: &'static str,
-        status: impl Fn() -> Value + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(name: &'static str, status: impl Fn() -> Value + Send + Sync + 'static) -> Self {
         let status = Arc::new(status);
         Self { name, status }
     }
@@ -74,40 +69,27 @@ impl fmt::Debug for Section {
 }
 
 impl Admin {
-    pub(crate) fn new() -> Self {
-        Self {
-            metrics: None,
-            feed: Feed::new(),
-            sees_events: false,
-            letters: Letters::default(),
-            sections: Vec::new(),
-        }
-    }
-
     /// Serves what `metrics` renders under `/metrics`.
-    pub(crate) fn with_metrics(
-        mut self,
-        metrics: impl Fn() -> String + Send + Sync + 'static,
-    ) -> Self {
+    pub fn with_metrics(mut self, metrics: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.metrics = Some(Arc::new(metrics));
         self
     }
 
     /// Adds the page to a notifier's sinks, and shows its dead letters like
     /// [`keep_letters`](Self::keep_letters).
-    pub(crate) fn watch(&mut self, notifier: NotifierBuilder) -> NotifierBuilder {
+    pub fn watch(&mut self, notifier: NotifierBuilder) -> NotifierBuilder {
         self.sees_events = true;
         self.keep_letters(notifier.sink(self.feed.clone()))
     }
 
     /// Shows the dead letters of endpoints without a dead-letter sink of their own. They are
     /// kept in the journal if there is one, and otherwise in memory.
-    pub(crate) fn keep_letters(&self, notifier: NotifierBuilder) -> NotifierBuilder {
+    pub fn keep_letters(&self, notifier: NotifierBuilder) -> NotifierBuilder {
         notifier.dead_letters(self.letters.clone())
     }
 
     /// Adds a section to the status.
-    pub(crate) fn show(&mut self, section: Section) {
+    pub fn show(&mut self, section: Section) {
         self.sections.push(section);
     }
 
@@ -117,7 +99,7 @@ impl Admin {
     /// address that only operators can reach. `name` is a host name, besides `localhost`,
     /// under which browsers may open the page. Dead letters can be sent again and purged
     /// only if `writable` is true.
-    pub(crate) fn serve(
+    pub fn serve(
         self,
         listener: TcpListener,
         notifier: Notifier,

@@ -18,21 +18,11 @@ mod content;
 mod front;
 #[path = "../../common/hang_up.rs"]
 mod hang_up;
-#[path = "../../../examples/common/idle.rs"]
-mod idle;
 mod odd;
-#[path = "../../../examples/support/pace.rs"]
-mod pace;
 mod programs;
-#[path = "../../../examples/support/proxy.rs"]
-mod proxy;
 #[path = "../../common/registry_client.rs"]
 mod registry_client;
-#[path = "../../../examples/support/serve.rs"]
-mod serve;
 mod table;
-#[path = "../../../examples/support/tls.rs"]
-mod tls;
 #[path = "../../common/upstream.rs"]
 mod upstream;
 

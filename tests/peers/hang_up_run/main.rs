@@ -23,20 +23,10 @@ mod content;
 mod front;
 #[path = "../../common/hang_up.rs"]
 mod hang_up;
-#[path = "../../../examples/common/idle.rs"]
-mod idle;
-#[path = "../../../examples/support/pace.rs"]
-mod pace;
-#[path = "../../../examples/support/proxy.rs"]
-mod proxy;
 #[path = "../../common/registry_client.rs"]
 mod registry_client;
-#[path = "../../../examples/support/serve.rs"]
-mod serve;
 #[path = "../../common/tally.rs"]
 mod tally;
-#[path = "../../../examples/support/tls.rs"]
-mod tls;
 #[path = "../../common/upstream.rs"]
 mod upstream;
 

@@ -11,6 +11,9 @@ use axum::extract::ConnectInfo;
 use axum::middleware::from_fn_with_state;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use examples::image::Image;
+use examples::token::{self, Tokens, User};
+use examples::{keys, registry};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -20,9 +23,7 @@ use tower_registry_notifications::event::{Action, Event};
 use tower_registry_notifications::sink::{ChannelSink, Events};
 use tower_registry_notifications::{NotificationLayer, Notifier};
 
-use crate::image::Image;
-use crate::token::{self, Tokens, User};
-use crate::{client, keys, registry};
+use crate::client;
 
 const SERVICE: &str = "registry.test:5000";
 const PEER: &str = "198.51.100.7:4711";

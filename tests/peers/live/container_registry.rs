@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use container_registry::ContainerRegistry;
+use examples::image::Image;
 use http::{Method, StatusCode};
 use sec::Secret;
 use tower_registry_notifications::event::Action;
 
 use crate::client::skopeo;
-use crate::image::Image;
 use crate::layout::write_layout;
 use crate::node::{Node, targets};
 use crate::tempdir;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use examples::image::{Content, Image};
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use tower_registry_notifications::event::Event;
 
-use crate::image::{Content, Image};
 use crate::node::Exchange;
 
 /// An event as a line, without what is new each time: ids, timestamp, source.

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
+use examples::image::{Content, Image};
 use serde_json::{Value, json};
-
-use crate::image::{Content, Image};
 
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 

@@ -13,37 +13,19 @@ mod certificate;
 mod client;
 mod container_registry;
 mod expect;
-#[path = "../../../examples/common/idle.rs"]
-mod idle;
-#[path = "../../../examples/support/image.rs"]
-mod image;
-#[path = "../../../examples/support/keys.rs"]
-mod keys;
 mod layout;
 mod node;
-#[path = "../../../examples/support/pace.rs"]
-mod pace;
-#[path = "../../../examples/support/proxy.rs"]
-mod proxy;
-#[path = "../../proxy/stage.rs"]
+#[path = "../proxy/stage.rs"]
 #[allow(dead_code, reason = "a part of it")]
 mod proxy_stage;
 mod receiver;
-#[path = "../../../examples/support/registry.rs"]
-mod registry;
 mod registry_testkit;
-#[path = "../../../examples/support/serve.rs"]
-mod serve;
-#[path = "../../../examples/support/tls.rs"]
-mod tls;
-#[path = "../../../examples/support/token.rs"]
-mod token;
 
+use examples::image::{Image, MANIFEST};
 use http::{Method, StatusCode};
 use tower_registry_notifications::event::Action;
 
 use crate::client::skopeo;
-use crate::image::{Image, MANIFEST};
 use crate::layout::{INDEX, write_layout};
 use crate::node::Node;
 

@@ -13,6 +13,8 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use examples::image::{Content, Image};
+use examples::registry;
 use ferro_oci_server::AppState;
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full};
@@ -25,9 +27,7 @@ use tower_registry_notifications::event::{Action, Event};
 use tower_registry_notifications::{Endpoint, Notifier, SourceRecord};
 
 use crate::expect::{Expected, line};
-use crate::image::{Content, Image};
 use crate::receiver::Receiver;
-use crate::registry;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
+use examples::image::{Image, MANIFEST};
 use http::{Method, Request, StatusCode};
 use registry_testkit::{RegistryConfig, RegistryServer};
 use tower_registry_notifications::sink::Events;
 
 use crate::client::skopeo;
-use crate::image::{Image, MANIFEST};
 use crate::layout::write_layout;
 use crate::proxy_stage::*;
 
@@ -50,8 +50,8 @@ async fn facts_missing_from_registry_testkit_come_from_stats() {
     let layout = format!("oci:{}:v1", folder.path().display());
     let app = format!("docker://{address}/app:v1");
     skopeo(&["copy", &layout, &app]).await;
-    let size = |it: &crate::image::Content| it.bytes.len() as u64;
-    let blob = |action, of: &crate::image::Content| {
+    let size = |it: &examples::image::Content| it.bytes.len() as u64;
+    let blob = |action, of: &examples::image::Content| {
         let octets = "application/octet-stream".to_owned();
         (action, String::new(), of.digest.clone(), octets, size(of))
     };

@@ -3,20 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
-#[path = "../../../examples/common/admin/mod.rs"]
-mod admin;
-#[path = "../../../examples/common/causes.rs"]
-mod causes;
 #[path = "../../common/mod.rs"]
 mod common;
-#[path = "../../../examples/common/idle.rs"]
-mod idle;
-#[path = "../../../examples/support/image.rs"]
-mod image;
-#[path = "../../../examples/common/prometheus.rs"]
-mod prometheus;
-#[path = "../../../examples/support/registry.rs"]
-mod registry;
 mod scrape;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::scripted::{Reply, event, scripted};
+use examples::image::{Image, MANIFEST};
+use examples::{admin, image, prometheus, registry};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
@@ -38,7 +28,6 @@ use tower_registry_notifications::endpoint::Backoff;
 use tower_registry_notifications::sink::{ChannelSink, Filter, Sink as _};
 use tower_registry_notifications::{Endpoint, NotificationLayer, Notifier, RequestBody};
 
-use crate::image::{Image, MANIFEST};
 use crate::scrape::Scrape;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -144,7 +133,7 @@ async fn use_taciturn_registry(notifier: &Notifier) {
 
 #[tokio::test]
 async fn scraped_metrics_match_the_docs_and_the_status() {
-    let admin = admin::Admin::new().with_metrics(prometheus::record().unwrap());
+    let admin = admin::Admin::default().with_metrics(prometheus::record().unwrap());
     let notifier = notifier().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

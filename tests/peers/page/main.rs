@@ -3,20 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
-#[path = "../../../examples/common/admin/mod.rs"]
-mod admin;
-#[path = "../../../examples/common/causes.rs"]
-mod causes;
 mod chromium;
 #[path = "../../common/mod.rs"]
 mod common;
-#[path = "../../../examples/common/idle.rs"]
-mod idle;
-#[path = "../../../examples/support/image.rs"]
-mod image;
 mod limits;
-#[path = "../../../examples/support/registry.rs"]
-mod registry;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -25,6 +15,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use examples::admin::{Admin, Section};
+use examples::image::{Image, MANIFEST};
+use examples::registry;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
@@ -37,9 +30,7 @@ use tower_registry_notifications::journal::Journal;
 use tower_registry_notifications::sink::Sink as _;
 use tower_registry_notifications::{Endpoint, Notifier, NotifierBuilder};
 
-use crate::admin::{Admin, Section};
 use crate::chromium::Chromium;
-use crate::image::{Image, MANIFEST};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -56,7 +47,7 @@ impl Stage {
     }
 
     async fn of(notifier: NotifierBuilder, writable: bool) -> Self {
-        let mut admin = Admin::new();
+        let mut admin = Admin::default();
         let notifier = admin.watch(notifier).build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let page = listener.local_addr().unwrap();
@@ -554,7 +545,7 @@ async fn a_letter_of_a_journal_is_sent_once_however_often_it_is_asked_for() {
 /// What delivers events that others have accepted sees them nowhere but in a queue.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_a_worker_says_that_it_sees_no_events() {
-    let mut admin = Admin::new();
+    let mut admin = Admin::default();
     let notifier = admin.keep_letters(notifier(vec![])).build().unwrap();
     let lag =
         || json!({ "stream": "events", "lag": [{ "endpoint": "ci", "partitions": [null, 3] }] });

@@ -21,23 +21,13 @@ mod common;
 mod content;
 #[path = "../../common/front.rs"]
 mod front;
-#[path = "../../../examples/common/idle.rs"]
-mod idle;
 mod mutation;
-#[path = "../../../examples/support/pace.rs"]
-mod pace;
-#[path = "../../../examples/support/proxy.rs"]
-mod proxy;
 #[path = "../../common/registry_client.rs"]
 mod registry_client;
 mod request;
-#[path = "../../../examples/support/serve.rs"]
-mod serve;
 mod stage;
 #[path = "../../common/tally.rs"]
 mod tally;
-#[path = "../../../examples/support/tls.rs"]
-mod tls;
 mod twin;
 #[path = "../../common/upstream.rs"]
 mod upstream;

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use examples::serve::REQUEST_HEADERS;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -10,7 +11,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::certificate::Certificate;
-use crate::serve::REQUEST_HEADERS;
 use crate::stage::*;
 
 /// `admin:guess`
@@ -80,7 +80,7 @@ async fn a_push_with_150_tags_passes_with_150_events() {
         let acceptor = tls.then(|| certificate.acceptor());
         let scheme = if tls { "https" } else { "http" };
         let upstream = format!("{scheme}://{}", upstream(acceptor, accept_tags).await);
-        let settings = crate::proxy::ProxySettings {
+        let settings = examples::proxy::ProxySettings {
             upstream_ca: Some(&certificate.certificate),
             ..settings(&upstream)
         };
@@ -178,7 +178,7 @@ fn headers_named_by_connection_are_removed_before_the_layer() {
         .header("authorization", GUESS)
         .header("connection", "close, Authorization")
         .header("x-end", "to end");
-    let request = crate::proxy::end_to_end(request.body(()).unwrap());
+    let request = examples::proxy::end_to_end(request.body(()).unwrap());
     assert_eq!(request.headers().len(), 1);
     assert_eq!(request.headers()["x-end"], "to end");
 }
@@ -193,7 +193,7 @@ async fn locations_lead_back_to_the_first_of_a_list_of_hosts() {
     })
     .await;
     let upstream = format!("http://{address}");
-    let settings = crate::proxy::ProxySettings {
+    let settings = examples::proxy::ProxySettings {
         trust_forwarded: true,
         ..settings(&upstream)
     };
@@ -262,7 +262,7 @@ async fn header_names_from_http_2_are_in_title_case() {
     };
     let upstream = upstream(Some(certificate.acceptor()), answer).await;
     let upstream = format!("https://{upstream}");
-    let settings = crate::proxy::ProxySettings {
+    let settings = examples::proxy::ProxySettings {
         upstream_ca: Some(&certificate.certificate),
         ..settings(&upstream)
     };

@@ -1,7 +1,5 @@
 //! The signals with which an operator ends the program.
 
-#![allow(dead_code, reason = "not every example waits for a second signal")]
-
 use std::io;
 
 #[cfg(unix)]
@@ -9,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// All Ctrl-C, and on Unix all SIGTERM, from the time when this is made, even if nothing
 /// waits for them then.
-pub(crate) struct Signals {
+pub struct Signals {
     #[cfg(unix)]
     interrupt: Signal,
     #[cfg(unix)]
@@ -17,7 +15,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         Ok(Self {
             #[cfg(unix)]
             interrupt: signal(SignalKind::interrupt())?,
@@ -27,7 +25,7 @@ impl Signals {
     }
 
     /// Resolves at the next signal.
-    pub(crate) async fn next(&mut self) {
+    pub async fn next(&mut self) {
         #[cfg(unix)]
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -41,7 +39,7 @@ impl Signals {
 }
 
 /// Resolves at the first signal.
-pub(crate) async fn interrupted() -> io::Result<()> {
+pub async fn interrupted() -> io::Result<()> {
     Signals::new()?.next().await;
     Ok(())
 }

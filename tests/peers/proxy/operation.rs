@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use examples::flags::{self, Flags as _};
+use examples::{admin, prometheus, serve, signal};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tower_registry_notifications::{Endpoint, Notifier};
 
-use crate::flags::{self, Flags as _};
 use crate::proxy_options::Options;
 use crate::stage::*;
-use crate::{admin, prometheus, serve, signal};
 
 /// A proxy whose upstream has got a request and answers when it may.
 struct UnderWay {
@@ -35,7 +35,7 @@ async fn under_way(stop: impl Future + Send + 'static, drain: Duration) -> Under
         }
     });
     let upstream = format!("http://{}", upstream.await);
-    let settings = crate::proxy::ProxySettings {
+    let settings = examples::proxy::ProxySettings {
         timeout: FOREVER,
         ..settings(&upstream)
     };
@@ -100,7 +100,7 @@ async fn a_request_that_never_ends_is_abandoned() {
 
 #[tokio::test]
 async fn metrics_and_status_are_served() {
-    let mut admin = admin::Admin::new().with_metrics(prometheus::record().unwrap());
+    let mut admin = admin::Admin::default().with_metrics(prometheus::record().unwrap());
     let refuse = async |_: Request<Incoming>| {
         let response = Response::builder().status(StatusCode::NO_CONTENT);
         response.body(full("")).unwrap()
@@ -249,7 +249,7 @@ fn secrets_in_wrong_options_are_not_shown() {
         "http://me:hush",
         "http://r/?key=hush",
     ] {
-        let error = crate::proxy::Proxy::<Incoming>::new(&settings(upstream)).err();
+        let error = examples::proxy::Proxy::<Incoming>::new(&settings(upstream)).err();
         let error = error.expect(upstream).to_string();
         assert!(
             error.starts_with("--upstream ") && !error.contains("hush"),
@@ -276,7 +276,7 @@ fn an_error_at_the_start_tells_its_causes_once() {
     let cause = Failed("no such file", None);
     let error = Failed("cannot be read", Some(cause.into()));
     let error = Failed("cannot start: cannot be read", Some(error.into()));
-    let text = crate::causes::with_causes(&error);
+    let text = examples::causes::with_causes(&error);
     assert_eq!(text, "cannot start: cannot be read: no such file");
 }
 
@@ -343,7 +343,7 @@ fn wrong_options_are_named() {
         "http://registry:99999",
         "http://registry:",
     ] {
-        let error = crate::proxy::Proxy::<Incoming>::new(&settings(upstream)).err();
+        let error = examples::proxy::Proxy::<Incoming>::new(&settings(upstream)).err();
         let error = error.expect(upstream).to_string();
         assert!(error.contains("--upstream needs"), "{error}");
     }

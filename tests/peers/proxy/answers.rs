@@ -228,7 +228,7 @@ async fn the_upstream_learns_the_client_s_address() {
     };
     let upstream = format!("http://{}", upstream(None, echo).await);
     for trust_forwarded in [false, true] {
-        let settings = crate::proxy::ProxySettings {
+        let settings = examples::proxy::ProxySettings {
             trust_forwarded,
             ..settings(&upstream)
         };

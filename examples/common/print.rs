@@ -11,12 +11,12 @@ use crate::terminal::printable;
 
 /// Prints each event until the sink of `events` is gone or nobody reads. After `end`, only
 /// those that have come by then.
-pub(crate) async fn print(events: Events, json: bool, end: impl Future) -> io::Result<()> {
+pub async fn print(events: Events, json: bool, end: impl Future) -> io::Result<()> {
     print_to(&mut io::stdout(), events, json, end).await
 }
 
 /// Does the same to any writer.
-pub(crate) async fn print_to(
+pub async fn print_to(
     out: &mut (impl Write + Send),
     mut events: Events,
     json: bool,

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 /// The progress of an exchange. An upload may take hours, so that there is no limit for
 /// all of it. But while the client has nothing more to send, or the upstream does not
 /// take it, the exchange waits for the upstream: that time is limited.
-pub(crate) struct Pace {
+pub struct Pace {
     start: Instant,
     /// Milliseconds from `start` to when the upstream's turn began.
     since: AtomicU64,
@@ -25,7 +25,7 @@ const CLIENTS_TURN: u64 = u64::MAX;
 
 impl Pace {
     /// Makes an exchange that begins now, with a connection to the upstream.
-    pub(crate) fn new() -> Arc<Self> {
+    pub fn new() -> Arc<Self> {
         Arc::new(Self {
             start: Instant::now(),
             since: AtomicU64::new(0),
@@ -48,7 +48,7 @@ impl Pace {
     /// Resolves when the upstream has used up `limit` in one turn. Returns whether the
     /// request has reached the upstream. If another turn has begun during the sleep, the
     /// sleep continues until its end.
-    pub(crate) async fn exceeded(&self, limit: Duration) -> bool {
+    pub async fn exceeded(&self, limit: Duration) -> bool {
         loop {
             let used = match self.since.load(Ordering::Relaxed) {
                 CLIENTS_TURN => 0,
@@ -68,13 +68,13 @@ impl Pace {
 /// The connection polls the body when it has room for more, and drops it when all was
 /// sent. This shows whose turn it is. Neither happens before the connection has taken the
 /// head of the request.
-pub(crate) struct Paced<B> {
+pub struct Paced<B> {
     inner: B,
     pace: Arc<Pace>,
 }
 
 impl<B> Paced<B> {
-    pub(crate) fn new(inner: B, pace: Arc<Pace>) -> Self {
+    pub fn new(inner: B, pace: Arc<Pace>) -> Self {
         Self { inner, pace }
     }
 }

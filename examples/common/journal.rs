@@ -7,7 +7,7 @@ use tower_registry_notifications::NotifierBuilder;
 
 /// Keeps the events in the journal at `path`.
 #[cfg(feature = "journal")]
-pub(crate) fn with_journal(
+pub fn with_journal(
     notifier: NotifierBuilder,
     path: Option<&Path>,
 ) -> Result<NotifierBuilder, BoxError> {
@@ -26,7 +26,7 @@ pub(crate) fn with_journal(
 
 /// Without the feature there is no journal.
 #[cfg(not(feature = "journal"))]
-pub(crate) fn with_journal(
+pub fn with_journal(
     notifier: NotifierBuilder,
     path: Option<&Path>,
 ) -> Result<NotifierBuilder, BoxError> {

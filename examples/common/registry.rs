@@ -12,7 +12,7 @@ use tower_registry_notifications::{NotificationLayer, Notifier};
 use crate::image::Image;
 
 /// A registry with nothing in it.
-pub(crate) fn empty() -> Arc<AppState> {
+pub fn empty() -> Arc<AppState> {
     AppState::new(
         Arc::new(InMemoryBlobStore::new()),
         Arc::new(InMemoryRegistryMeta::new()),
@@ -29,7 +29,7 @@ pub(crate) fn empty() -> Arc<AppState> {
 ///
 /// `ferro-oci-server` raises axum's limit for bodies (2 MiB) to 512 MiB; the
 /// layer sets none.
-pub(crate) fn with_notifications(inside: Router, notifier: Notifier) -> Router {
+pub fn with_notifications(inside: Router, notifier: Notifier) -> Router {
     let layer = NotificationLayer::new(notifier)
         .stat_with(inside.clone())
         .untag_lookup(true)
@@ -41,7 +41,7 @@ pub(crate) fn with_notifications(inside: Router, notifier: Notifier) -> Router {
 }
 
 /// Stores an image without a request, and so without an event.
-pub(crate) async fn seed(
+pub async fn seed(
     registry: &AppState,
     repository: &str,
     tag: &str,

@@ -17,7 +17,7 @@ use tower::BoxError;
 
 /// Serves TLS with a certificate (and what it was signed with, in this order)
 /// and its key. Clients choose between HTTP/2 and HTTP/1.1.
-pub(crate) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, BoxError> {
+pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, BoxError> {
     let chain = certificates(certificate)?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(|error| in_file(key, &error))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -30,7 +30,7 @@ pub(crate) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, Bo
 
 /// Connects to `http` and `https` URLs, by HTTP/2 to servers that offer it.
 /// Trusts the certificates in `authorities` only, or those of the system.
-pub(crate) fn connector(
+pub fn connector(
     authorities: Option<&Path>,
     tcp: HttpConnector,
 ) -> Result<HttpsConnector<HttpConnector>, BoxError> {

@@ -6,20 +6,20 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-pub(crate) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// Some bytes, and what an OCI descriptor says of them.
 #[derive(Clone, Debug)]
-pub(crate) struct Content {
-    pub(crate) media_type: &'static str,
-    pub(crate) digest: String,
-    pub(crate) bytes: Vec<u8>,
+pub struct Content {
+    pub media_type: &'static str,
+    pub digest: String,
+    pub bytes: Vec<u8>,
 }
 
 impl Content {
-    pub(crate) fn new(media_type: &'static str, bytes: Vec<u8>) -> Self {
+    pub fn new(media_type: &'static str, bytes: Vec<u8>) -> Self {
         let digest = digest(&bytes);
         Self {
             media_type,
@@ -28,7 +28,7 @@ impl Content {
         }
     }
 
-    pub(crate) fn descriptor(&self) -> Value {
+    pub fn descriptor(&self) -> Value {
         json!({
             "mediaType": self.media_type,
             "digest": self.digest,
@@ -39,15 +39,15 @@ impl Content {
 
 /// An image for Linux of one layer.
 #[derive(Clone, Debug)]
-pub(crate) struct Image {
-    pub(crate) config: Content,
-    pub(crate) layer: Content,
-    pub(crate) manifest: Content,
+pub struct Image {
+    pub config: Content,
+    pub layer: Content,
+    pub manifest: Content,
 }
 
 impl Image {
     /// An image whose only file, `name`, holds `content`.
-    pub(crate) fn new(architecture: &str, name: &str, content: &[u8]) -> io::Result<Self> {
+    pub fn new(architecture: &str, name: &str, content: &[u8]) -> io::Result<Self> {
         let tar = tar(name, content)?;
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(&tar)?;
@@ -74,7 +74,7 @@ impl Image {
 }
 
 /// The digest of some bytes, `sha256:…`.
-pub(crate) fn digest(bytes: &[u8]) -> String {
+pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(bytes))
 }
 

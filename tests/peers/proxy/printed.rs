@@ -2,10 +2,9 @@
 
 use std::future::{pending, ready};
 
+use examples::print;
 use tower_registry_notifications::event::{Action, Event};
 use tower_registry_notifications::sink::{ChannelSink, Sink as _};
-
-use crate::print;
 
 /// What is printed of an event whose texts clients have chosen.
 async fn printed(text: &str, json: bool) -> String {

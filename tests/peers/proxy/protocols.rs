@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
+use examples::proxy::ProxySettings;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio_rustls::TlsAcceptor;
 use tower_registry_notifications::sink::Events;
 
 use crate::certificate::Certificate;
-use crate::proxy::ProxySettings;
 use crate::stage::*;
 
 /// Says how it was asked.
@@ -147,8 +147,11 @@ fn files_that_are_no_certificates_are_named() {
         assert!(message.contains(file.to_str().unwrap()), "{message}");
     };
     let none = std::path::Path::new("/nowhere/cert.pem");
-    wrong(crate::tls::acceptor(none, &certificate.key), none);
-    wrong(crate::tls::acceptor(&certificate.certificate, none), none);
+    wrong(examples::tls::acceptor(none, &certificate.key), none);
+    wrong(
+        examples::tls::acceptor(&certificate.certificate, none),
+        none,
+    );
     let key = &certificate.key;
-    wrong(crate::tls::acceptor(key, key), key);
+    wrong(examples::tls::acceptor(key, key), key);
 }

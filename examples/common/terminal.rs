@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Escapes what a terminal would obey rather than show: clients choose the names and
 /// user agents in events. An escape is the same in a line and in JSON.
-pub(crate) fn printable(line: &str) -> Cow<'_, str> {
+pub fn printable(line: &str) -> Cow<'_, str> {
     // Also what makes a terminal write from right to left.
     let is_obeyed = |c: char| {
         c.is_control()

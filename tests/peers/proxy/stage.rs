@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use examples::proxy::{Proxy, ProxyBody, ProxySettings};
+use examples::{serve, tls};
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -21,8 +23,6 @@ use tower_registry_notifications::sink::{ChannelSink, Events};
 use tower_registry_notifications::{NotificationLayer, Notifier, RequestBody, StatBody};
 
 use crate::certificate::Certificate;
-use crate::proxy::{Proxy, ProxyBody, ProxySettings};
-use crate::{serve, tls};
 
 pub(crate) const DIGEST: &str =
     "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -94,7 +94,7 @@ pub(crate) fn service(
     let layer = NotificationLayer::new(notifier).https(settings.https);
     let layer = layer.stat_with(stat);
     let service = layer.layer(service_fn(move |request| proxy.forward(request)));
-    let service = service.map_request(crate::proxy::end_to_end);
+    let service = service.map_request(examples::proxy::end_to_end);
     (BoxCloneService::new(service), events)
 }
 

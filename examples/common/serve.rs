@@ -26,15 +26,15 @@ use tower_registry_notifications::layer::PeerAddr;
 use crate::idle::Idle;
 
 /// The service that answers the requests of all connections.
-pub(crate) type Service<R> = BoxCloneService<Request<Incoming>, Response<R>, Infallible>;
+pub type Service<R> = BoxCloneService<Request<Incoming>, Response<R>, Infallible>;
 
 /// Headers of a response. hyper's default of 100 is too few for a
 /// registry that names each of the tags that one push has set.
-pub(crate) const HEADERS: usize = 1024;
+pub const HEADERS: usize = 1024;
 /// Headers of a request. hyper makes room for all of them for each request.
-pub(crate) const REQUEST_HEADERS: usize = 256;
+pub const REQUEST_HEADERS: usize = 256;
 /// Bytes of them, together with the URL.
-pub(crate) const HEAD_BYTES: u32 = 256 << 10;
+pub const HEAD_BYTES: u32 = 256 << 10;
 
 /// How long a client may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -45,31 +45,29 @@ const LOG: Duration = Duration::from_secs(60);
 
 /// The limits of what clients can use.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Connections that are open at a time. Others wait to be accepted.
-    pub(crate) connections: usize,
+    pub connections: usize,
     /// How long a client may take for the head of a request. Over HTTP/1.1 that
     /// includes the time since the request before.
-    pub(crate) head: Duration,
+    pub head: Duration,
     /// How long a connection may be open without a byte in either direction.
-    pub(crate) idle: Duration,
+    pub idle: Duration,
 }
 
 /// The connections that are open when a server has stopped.
-#[allow(dead_code, reason = "not every test stops its server")]
-pub(crate) struct Connections(GracefulShutdown);
+pub struct Connections(GracefulShutdown);
 
-#[allow(dead_code, reason = "not every test stops its server")]
 impl Connections {
     /// Waits until each connection has finished its requests; false if some have not
     /// after `drain`.
-    pub(crate) async fn end(self, drain: Duration) -> bool {
+    pub async fn end(self, drain: Duration) -> bool {
         timeout(drain, self.0.shutdown()).await.is_ok()
     }
 }
 
 /// Serves until `stop` resolves.
-pub(crate) async fn serve<R>(
+pub async fn serve<R>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     service: Service<R>,

@@ -3,13 +3,13 @@
 
 use std::net::SocketAddr;
 
+use examples::proxy::{Proxy, ProxyBody};
 use http::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tower_registry_notifications::layer::ResponseFacts;
 
-use crate::proxy::{Proxy, ProxyBody};
 use crate::stage::*;
 
 const CHANGES: [Method; 4] = [Method::PUT, Method::POST, Method::PATCH, Method::DELETE];

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use examples::serve::{self, Limits};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -11,7 +12,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use crate::common::captured::Captured;
-use crate::serve::{self, Limits};
 use crate::stage::*;
 
 const HEAD: Duration = Duration::from_secs(60);
@@ -24,7 +24,7 @@ async fn limited(limits: Limits, delay: Duration) -> SocketAddr {
         Response::new(full("answer"))
     });
     let upstream = format!("http://{}", upstream.await);
-    let settings = crate::proxy::ProxySettings {
+    let settings = examples::proxy::ProxySettings {
         timeout: FOREVER,
         ..settings(&upstream)
     };

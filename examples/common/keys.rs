@@ -9,7 +9,7 @@ use http::{StatusCode, header};
 use tower_registry_notifications::event::ActorRecord;
 
 /// Stands for a registry: every manifest is there, but for those of others.
-pub(crate) fn registry() -> Router {
+pub fn registry() -> Router {
     Router::new()
         .route("/v2/{name}/manifests/{reference}", get(manifest))
         .layer(from_fn(check))

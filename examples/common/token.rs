@@ -32,14 +32,14 @@ const LIFETIME: Duration = Duration::from_secs(300);
 
 /// A user who may log in.
 #[derive(Clone, Debug)]
-pub(crate) struct User {
-    pub(crate) password: &'static str,
+pub struct User {
+    pub password: &'static str,
     /// What the user may do in every repository: `pull`, `push`, `delete`.
-    pub(crate) may: &'static [&'static str],
+    pub may: &'static [&'static str],
 }
 
 /// Issues tokens, and verifies them.
-pub(crate) struct Tokens {
+pub struct Tokens {
     /// Where clients get a token, `http://host:port/token`.
     realm: String,
     /// The name of the service that issues and accepts the tokens.
@@ -69,7 +69,7 @@ struct Access {
 
 impl Tokens {
     /// Makes a service with a new key.
-    pub(crate) fn new(
+    pub fn new(
         address: &str,
         users: HashMap<&'static str, User>,
     ) -> Result<Arc<Self>, getrandom::Error> {
@@ -96,7 +96,7 @@ impl Tokens {
 
     /// Returns a token for the actions that the client asks for and the user may do. It
     /// is valid from now on.
-    pub(crate) fn give(
+    pub fn give(
         &self,
         name: &str,
         user: &User,
@@ -229,7 +229,7 @@ fn needed(method: &Method, uri: &Uri) -> Option<Vec<Access>> {
 
 /// The middleware. It refuses a request without a token that allows it, and passes the
 /// actor to the services inside.
-pub(crate) async fn require(
+pub async fn require(
     State(tokens): State<Arc<Tokens>>,
     mut request: Request,
     next: Next,
@@ -251,7 +251,7 @@ pub(crate) async fn require(
 }
 
 /// The token service.
-pub(crate) fn service(tokens: Arc<Tokens>) -> Router {
+pub fn service(tokens: Arc<Tokens>) -> Router {
     Router::new().route("/token", get(token)).with_state(tokens)
 }
 

@@ -25,11 +25,10 @@ use crate::serve::{HEAD_BYTES, HEADERS};
 use crate::tls;
 
 /// A response body, which is streamed frame by frame at the pace of the slower side.
-pub(crate) type ProxyBody = UnsyncBoxBody<Bytes, hyper::Error>;
+pub type ProxyBody = UnsyncBoxBody<Bytes, hyper::Error>;
 
 /// The future of a response.
-pub(crate) type Forwarded =
-    Pin<Box<dyn Future<Output = Result<Response<ProxyBody>, Infallible>> + Send>>;
+pub type Forwarded = Pin<Box<dyn Future<Output = Result<Response<ProxyBody>, Infallible>> + Send>>;
 
 /// How long the upstream may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -41,24 +40,24 @@ const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The settings of a proxy, for clients and for the registry.
 #[derive(Clone, Debug)]
-pub(crate) struct ProxySettings<'a> {
+pub struct ProxySettings<'a> {
     /// The registry, `http://host:port` or `https://host:port`.
-    pub(crate) upstream: &'a str,
+    pub upstream: &'a str,
     /// The file with the root certificates for an `https` upstream, as PEM. Without it,
     /// those of the system are used.
-    pub(crate) upstream_ca: Option<&'a Path>,
+    pub upstream_ca: Option<&'a Path>,
     /// How long the upstream may take to respond once it has the request, and between
     /// two reads of a request body.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// Whether the proxy itself speaks TLS to clients.
-    pub(crate) https: bool,
+    pub https: bool,
     /// Whether the forwarding headers of requests are trusted, because a proxy in front of
     /// this one sets them.
-    pub(crate) trust_forwarded: bool,
+    pub trust_forwarded: bool,
 }
 
 /// Forwards requests to one upstream registry.
-pub(crate) struct Proxy<B> {
+pub struct Proxy<B> {
     client: Client<HttpsConnector<HttpConnector>, Paced<B>>,
     scheme: Scheme,
     upstream: Authority,
@@ -71,7 +70,7 @@ impl<B> Proxy<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    pub(crate) fn new(settings: &ProxySettings<'_>) -> Result<Self, BoxError> {
+    pub fn new(settings: &ProxySettings<'_>) -> Result<Self, BoxError> {
         let upstream = settings.upstream;
         if upstream.contains('@') {
             let message = "--upstream takes no user and password: those of clients pass through";
@@ -112,7 +111,7 @@ where
 
     /// Returns the upstream's response, or else 502 or 504 in the form of the
     /// distribution spec.
-    pub(crate) fn forward(&self, request: Request<B>) -> Forwarded {
+    pub fn forward(&self, request: Request<B>) -> Forwarded {
         let (mut parts, body) = request.into_parts();
         if let Err(error) = self.rewrite_request(&mut parts) {
             let refusal = refusal(StatusCode::BAD_REQUEST, "UNSUPPORTED", &error.to_string());
@@ -256,7 +255,7 @@ fn rewrite_location(
 /// Removes the headers that concern only the client's connection. It runs outside the
 /// layer, so that the layer sees the same headers as the upstream: if a client sends
 /// `Connection: Authorization`, neither gets its name.
-pub(crate) fn end_to_end<B>(mut request: Request<B>) -> Request<B> {
+pub fn end_to_end<B>(mut request: Request<B>) -> Request<B> {
     hop_by_hop(request.headers_mut());
     request
 }
@@ -273,7 +272,7 @@ fn lost(mut refusal: Response<ProxyBody>, may_have_acted: bool) -> Response<Prox
 
 /// Marks a response that is the proxy's own because the upstream gave none.
 #[derive(Clone)]
-pub(crate) struct NoAnswer;
+pub struct NoAnswer;
 
 /// Removes what concerns one connection only (RFC 9110, section 7.6.1).
 fn hop_by_hop(headers: &mut HeaderMap) {

@@ -1,1 +1,0 @@
-//! Empty: the examples are all that this package has.
