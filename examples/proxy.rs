@@ -5,7 +5,7 @@
 //! ```
 //!
 //! To build your own proxy, start here: [`run`] puts the parts together,
-//! `support/proxy.rs` forwards requests, and `support/serve.rs` is the server.
+//! `common/proxy.rs` forwards requests, and `common/serve.rs` is the server.
 
 #[path = "support/proxy_options.rs"]
 mod proxy_options;

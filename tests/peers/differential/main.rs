@@ -7,23 +7,23 @@
 #[allow(dead_code, reason = "what becomes of each is seen in the events")]
 mod attack;
 mod by_hand;
-#[path = "../../common/certificate.rs"]
+#[path = "../common/certificate.rs"]
 mod certificate;
 #[path = "../../common/mod.rs"]
 mod common;
 mod comparison;
-#[path = "../../common/content.rs"]
+#[path = "../common/content.rs"]
 mod content;
-#[path = "../../common/front.rs"]
+#[path = "../common/front.rs"]
 mod front;
-#[path = "../../common/hang_up.rs"]
+#[path = "../common/hang_up.rs"]
 mod hang_up;
 mod odd;
 mod programs;
-#[path = "../../common/registry_client.rs"]
+#[path = "../common/registry_client.rs"]
 mod registry_client;
 mod table;
-#[path = "../../common/upstream.rs"]
+#[path = "../common/upstream.rs"]
 mod upstream;
 
 use std::collections::BTreeMap;

@@ -11,23 +11,23 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod attack;
-#[path = "../../common/certificate.rs"]
+#[path = "../common/certificate.rs"]
 mod certificate;
 #[path = "../../common/collected.rs"]
 mod collected;
 #[path = "../../common/mod.rs"]
 mod common;
-#[path = "../../common/content.rs"]
+#[path = "../common/content.rs"]
 mod content;
-#[path = "../../common/front.rs"]
+#[path = "../common/front.rs"]
 mod front;
-#[path = "../../common/hang_up.rs"]
+#[path = "../common/hang_up.rs"]
 mod hang_up;
-#[path = "../../common/registry_client.rs"]
+#[path = "../common/registry_client.rs"]
 mod registry_client;
 #[path = "../../common/tally.rs"]
 mod tally;
-#[path = "../../common/upstream.rs"]
+#[path = "../common/upstream.rs"]
 mod upstream;
 
 use std::collections::BTreeSet;

@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod auth;
-#[path = "../../common/certificate.rs"]
+#[path = "../common/certificate.rs"]
 mod certificate;
 mod client;
 mod container_registry;

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use examples::admin::Admin;
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tower_registry_notifications::Notifier;
 
-use crate::{SECOND, Stage, request};
+use crate::{SECOND, Stage, request, send};
 
 /// Sends a request and returns the connection with the beginning of the response.
 async fn ask(stage: &Stage, head: &str) -> (TcpStream, String) {
@@ -164,6 +167,18 @@ async fn every_documented_path_is_served() {
         let got = request(&stage, Method::HEAD, path, &[]).await;
         assert_eq!(got.0, StatusCode::OK, "{path}");
     }
+}
+
+#[tokio::test]
+async fn without_a_recorder_metrics_say_what_is_missing() {
+    let notifier = Notifier::builder().build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    Admin::default().serve(listener, notifier, None, false);
+    let request = Request::get(format!("http://{address}/metrics"));
+    let (status, text) = send(request.body(Full::default()).unwrap()).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(text.contains("--features prometheus"), "{text}");
 }
 
 /// The stream of events that a page gets after this event, until `word` has come.

@@ -22,6 +22,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower_registry_notifications::endpoint::Backoff;
@@ -47,7 +48,8 @@ impl Stage {
     }
 
     async fn of(notifier: NotifierBuilder, writable: bool) -> Self {
-        let mut admin = Admin::default();
+        let recorder = PrometheusBuilder::new().build_recorder().handle();
+        let mut admin = Admin::default().with_metrics(move || recorder.render());
         let notifier = admin.watch(notifier).build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let page = listener.local_addr().unwrap();

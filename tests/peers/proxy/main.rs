@@ -5,7 +5,7 @@
 
 mod answers;
 mod bodies;
-#[path = "../../common/certificate.rs"]
+#[path = "../common/certificate.rs"]
 mod certificate;
 #[path = "../../common/mod.rs"]
 mod common;

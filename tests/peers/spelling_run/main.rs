@@ -11,25 +11,25 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
-#[path = "../../common/certificate.rs"]
+#[path = "../common/certificate.rs"]
 mod certificate;
 #[path = "../../common/collected.rs"]
 mod collected;
 #[path = "../../common/mod.rs"]
 mod common;
-#[path = "../../common/content.rs"]
+#[path = "../common/content.rs"]
 mod content;
-#[path = "../../common/front.rs"]
+#[path = "../common/front.rs"]
 mod front;
 mod mutation;
-#[path = "../../common/registry_client.rs"]
+#[path = "../common/registry_client.rs"]
 mod registry_client;
 mod request;
 mod stage;
 #[path = "../../common/tally.rs"]
 mod tally;
 mod twin;
-#[path = "../../common/upstream.rs"]
+#[path = "../common/upstream.rs"]
 mod upstream;
 
 use std::collections::{HashMap, HashSet};
