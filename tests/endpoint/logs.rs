@@ -13,11 +13,8 @@ use crate::common::captured::Captured;
 use crate::common::scripted::{Log, Reply, event, scripted};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
-
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
-
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
-
 pub(crate) const LOUD: [Level; 2] = [Level::WARN, Level::ERROR];
 
 pub(crate) fn endpoint(

@@ -42,7 +42,6 @@ async fn each_attempt_is_a_span() {
 }
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
 const OTHER: &str = "00-11111111111111111111111111111111-2222222222222222-00";
 
 /// Pulls with these traces, which are posted in batches of two.

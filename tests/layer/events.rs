@@ -91,7 +91,6 @@ async fn error_responses_make_no_events_whatever_they_name() {
 }
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
-
 const OCTETS: (&str, &str) = ("content-type", "application/octet-stream");
 
 #[tokio::test]

@@ -23,11 +23,8 @@ const BLOB: &str = "/v2/a/blobs/sha256:01";
 
 /// `me:secret`
 const BASIC: (&str, &str) = ("authorization", "Basic bWU6c2VjcmV0");
-
 const HOST: (&str, &str) = ("host", "registry:5000");
-
 const PLAIN: Set = |layer| layer;
-
 const ALL: Set = |layer| layer.trusted_proxies(TrustedProxies::all());
 
 const SOME: Set = |layer| {
