@@ -17,18 +17,20 @@ use tower_http::trace::TraceLayer;
 use tower_registry_notifications::sink::ChannelSink;
 use tower_registry_notifications::{NotificationLayer, Notifier};
 
-use self::common::requests::{Bare, Registry, call, made, silent};
+use self::common::requests::{EmptyRegistry, Registry, call, made, silent};
 
 /// Requests that make no event.
 fn requests(criterion: &mut Criterion) {
     let notifier = Notifier::builder().build().expect("a notifier");
-    let mut layered = NotificationLayer::new(notifier).layer(Bare);
-    let mut with_id = SetRequestIdLayer::x_request_id(MakeRequestUuid).layer(Bare);
-    let mut traced = TraceLayer::new_for_http().layer(Bare);
+    let mut layered = NotificationLayer::new(notifier).layer(EmptyRegistry);
+    let mut with_id = SetRequestIdLayer::x_request_id(MakeRequestUuid).layer(EmptyRegistry);
+    let mut traced = TraceLayer::new_for_http().layer(EmptyRegistry);
     for (name, path) in silent() {
         let uri: Uri = path.parse().expect("a URI");
         let mut group = criterion.benchmark_group(name);
-        group.bench_function("bare", |bencher| bencher.iter(|| call(&mut Bare, &uri)));
+        group.bench_function("bare", |bencher| {
+            bencher.iter(|| call(&mut EmptyRegistry, &uri))
+        });
         group.bench_function("layer", |bencher| bencher.iter(|| call(&mut layered, &uri)));
         group.bench_function("SetRequestId", |bencher| {
             bencher.iter(|| call(&mut with_id, &uri));

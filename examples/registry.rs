@@ -63,7 +63,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     registry::seed(&registry, "demo/hello", "latest", &hello).await?;
     let app = registry::with_notifications(ferro_oci_server::router(registry), notifier.clone());
 
-    welcome(address, page_address, &options);
+    print_addresses(address, page_address, &options);
     let (no_more, end) = oneshot::channel::<()>();
     let mut printer = tokio::spawn(print::print(events, options.json, end));
     let (stop, stopped) = oneshot::channel::<()>();
@@ -145,7 +145,7 @@ async fn page(options: &Common) -> Result<TcpListener, String> {
 }
 
 /// Prints commands to try. They go to stderr, so that stdout has only events.
-fn welcome(address: SocketAddr, page: SocketAddr, options: &Options) {
+fn print_addresses(address: SocketAddr, page: SocketAddr, options: &Options) {
     const BODY: &str = "hello";
     let metrics = match cfg!(feature = "prometheus") {
         true => " and /metrics",

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use examples::admin::{Admin, Section};
 use examples::flags::{Flags, HostPort, Value};
-use examples::nats::Nats;
+use examples::nats::NatsOptions;
 use examples::start::{listen, reachable};
 use examples::{nats, prometheus, signal, start};
 use tower::BoxError;
@@ -94,7 +94,7 @@ fn endpoints(options: &Options) -> Result<NotifierBuilder, BoxError> {
 /// The options of the command line.
 #[derive(Debug, Default)]
 struct Options {
-    nats: Nats,
+    nats: NatsOptions,
     config: Option<PathBuf>,
     endpoints: Vec<String>,
     page: Option<HostPort>,
@@ -122,7 +122,7 @@ Options:
   --admin               Whoever reaches the page may send dead letters again and purge them
   --help                Print this text
 ",
-            Nats::HELP
+            NatsOptions::HELP
         )
     }
 

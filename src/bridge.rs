@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::event::{
-    Action, Content, Descriptor, Draft, Kind, Manifest, Origin, ReferencesOf, RequestRecord,
+    Action, Content, Descriptor, Draft, DraftReferences, Kind, Manifest, Origin, RequestRecord,
     SourceRecord,
 };
 use crate::listener::Listener;
@@ -180,7 +180,7 @@ impl Bridge {
     /// so that all of it can be borrowed.
     pub(crate) fn emit(&self, mut draft: Draft<'_>) -> Acceptance {
         if !self.include_references {
-            draft.references = ReferencesOf::default();
+            draft.references = DraftReferences::default();
         }
         let event = draft.share(&self.origin, self.source.as_ref());
         self.sink.write(&event)
@@ -196,7 +196,7 @@ impl Bridge {
         self.emit(Draft {
             tag: tag.unwrap_or_default(),
             content: Content::from(&manifest.descriptor),
-            references: ReferencesOf::List(&manifest.references),
+            references: DraftReferences::List(&manifest.references),
             ..Draft::new(action, Kind::Manifest, repository)
         })
     }

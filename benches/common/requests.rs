@@ -18,9 +18,9 @@ use super::{DIGEST, long_name, manifest};
 
 /// Answers at once.
 #[derive(Clone)]
-pub(crate) struct Bare;
+pub(crate) struct EmptyRegistry;
 
-impl<B> Service<Request<B>> for Bare {
+impl<B> Service<Request<B>> for EmptyRegistry {
     type Response = Response<Empty<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -103,14 +103,14 @@ where
 
 /// A request that makes an event.
 #[derive(Clone)]
-pub(crate) struct Made {
+pub(crate) struct EventRequest {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 }
 
-impl Made {
+impl EventRequest {
     fn new(method: Method, uri: &str, body: Vec<u8>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("registry.example.com"));
@@ -154,33 +154,39 @@ impl Made {
 }
 
 /// Requests that make an event each.
-pub(crate) fn made() -> [(&'static str, Made); 4] {
+pub(crate) fn made() -> [(&'static str, EventRequest); 4] {
     let blob = format!("/v2/library/debian/blobs/{DIGEST}");
     let manifest_of = |name: &str| format!("/v2/{name}/manifests/bookworm-slim");
     let manifest_uri = manifest_of("library/debian");
     [
-        ("blob-pull", Made::new(Method::GET, &blob, Vec::new())),
-        ("blob-delete", Made::new(Method::DELETE, &blob, Vec::new())),
+        (
+            "blob-pull",
+            EventRequest::new(Method::GET, &blob, Vec::new()),
+        ),
+        (
+            "blob-delete",
+            EventRequest::new(Method::DELETE, &blob, Vec::new()),
+        ),
         (
             "manifest-push-8",
-            Made::new(Method::PUT, &manifest_uri, manifest(8)),
+            EventRequest::new(Method::PUT, &manifest_uri, manifest(8)),
         ),
         (
             "manifest-push-8-255",
-            Made::new(Method::PUT, &manifest_of(&long_name()), manifest(8)),
+            EventRequest::new(Method::PUT, &manifest_of(&long_name()), manifest(8)),
         ),
     ]
 }
 
 /// Answers every request in the same way.
 #[derive(Clone)]
-pub(crate) struct Fixed {
+pub(crate) struct FixedResponse {
     status: StatusCode,
     headers: HeaderMap,
     frames: Frames,
 }
 
-impl<B> Service<Request<B>> for Fixed
+impl<B> Service<Request<B>> for FixedResponse
 where
     B: Body<Data = Bytes> + Send + 'static,
 {
@@ -239,12 +245,12 @@ impl Body for Frames {
 
 /// Requests beside those of [`made`], and how they are answered: without an event, and with
 /// one that costs more, or less.
-pub(crate) fn others() -> [(&'static str, Made, Fixed); 8] {
+pub(crate) fn others() -> [(&'static str, EventRequest, FixedResponse); 8] {
     let blob = format!("/v2/library/debian/blobs/{DIGEST}");
     let tag = "/v2/library/debian/manifests/bookworm-slim";
     let upload = "/v2/library/debian/blobs/uploads/6df24a34-0959-4923-81ca-14f09767db19";
-    let request = |method, uri: &str| Made::new(method, uri, Vec::new());
-    let mut patch = Made::new(Method::PATCH, upload, vec![b' '; 1 << 10]);
+    let request = |method, uri: &str| EventRequest::new(method, uri, Vec::new());
+    let mut patch = EventRequest::new(Method::PATCH, upload, vec![b' '; 1 << 10]);
     let octets = HeaderValue::from_static("application/octet-stream");
     patch.headers.insert(CONTENT_TYPE, octets);
     let mut decorated = request(Method::GET, &blob);
@@ -262,7 +268,7 @@ pub(crate) fn others() -> [(&'static str, Made, Fixed); 8] {
             let image = HeaderValue::from_static(media_types::OCI_MANIFEST);
             headers.insert(CONTENT_TYPE, image);
         }
-        Fixed {
+        FixedResponse {
             status,
             headers,
             frames: Frames {

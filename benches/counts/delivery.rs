@@ -29,7 +29,7 @@ pub(crate) fn paths() -> Vec<Path> {
     for (name, batch) in [("single", 1), ("batch-100", BATCH)] {
         let delivered = Arc::new(Notify::new());
         let endpoint = Endpoint::new("e", "http://receiver").client(client(delivered.clone()));
-        let scene = Scene::new(endpoint.batch(Batch::of(batch)), delivered);
+        let scene = Setup::new(endpoint.batch(Batch::of(batch)), delivered);
         let event = event.clone();
         paths.push(Path::new(format!("delivery/{name}"), move || {
             scene.deliver(&event, batch)
@@ -37,7 +37,7 @@ pub(crate) fn paths() -> Vec<Path> {
     }
     let delivered = Arc::new(Notify::new());
     let endpoint = Endpoint::new("e", receiver(delivered.clone()));
-    let scene = Scene::new(endpoint, delivered);
+    let scene = Setup::new(endpoint, delivered);
     paths.push(Path::new("delivery/connection", move || {
         scene.deliver(&event, 1)
     }));
@@ -45,14 +45,14 @@ pub(crate) fn paths() -> Vec<Path> {
 }
 
 /// An endpoint, and what its receiver tells of each request.
-struct Scene {
+struct Setup {
     runtime: Runtime,
     sink: Arc<dyn Sink>,
     _notifier: Notifier,
     delivered: Arc<Notify>,
 }
 
-impl Scene {
+impl Setup {
     fn new(endpoint: Endpoint, delivered: Arc<Notify>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().expect("a runtime");

@@ -7,7 +7,7 @@ use tower_registry_notifications::sink::ChannelSink;
 use tower_registry_notifications::{NotificationLayer, Notifier};
 
 use super::Path;
-use super::common::requests::{Bare, Registry, call, made, others, silent};
+use super::common::requests::{EmptyRegistry, Registry, call, made, others, silent};
 
 pub(crate) fn paths() -> Vec<Path> {
     let mut paths = Vec::new();
@@ -16,16 +16,18 @@ pub(crate) fn paths() -> Vec<Path> {
         if name == "api-check" {
             let uri = uri.clone();
             let (other, third) = (uri.clone(), uri.clone());
-            paths.push(Path::new("request/bare", move || call(&mut Bare, &uri)));
-            let mut with_id = SetRequestIdLayer::x_request_id(MakeRequestUuid).layer(Bare);
+            paths.push(Path::new("request/bare", move || {
+                call(&mut EmptyRegistry, &uri)
+            }));
+            let mut with_id = SetRequestIdLayer::x_request_id(MakeRequestUuid).layer(EmptyRegistry);
             let run = move || call(&mut with_id, &other);
             paths.push(Path::new("neighbour/set-request-id", run));
-            let mut traced = TraceLayer::new_for_http().layer(Bare);
+            let mut traced = TraceLayer::new_for_http().layer(EmptyRegistry);
             let run = move || call(&mut traced, &third);
             paths.push(Path::new("neighbour/trace", run));
         }
         let notifier = Notifier::builder().build().expect("a notifier");
-        let mut layered = NotificationLayer::new(notifier).layer(Bare);
+        let mut layered = NotificationLayer::new(notifier).layer(EmptyRegistry);
         let run = move || call(&mut layered, &uri);
         paths.push(Path::new(format!("request/{name}"), run));
     }

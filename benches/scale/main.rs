@@ -124,14 +124,14 @@ fn table(wanted: &Wanted, title: &str, sizes: &[usize], size: impl Fn(usize) -> 
         title.to_lowercase()
     );
     for number in sizes {
-        let mut scene = Scene::new(size(*number));
+        let mut scene = Setup::new(size(*number));
         println!("| {number} | {:.2} |", scene.measure(wanted.rounds()));
     }
     println!();
 }
 
 /// Endpoints whose clients wait for their turn.
-struct Scene {
+struct Setup {
     runtime: Runtime,
     sink: Arc<dyn Sink>,
     /// Keeps the workers running.
@@ -144,7 +144,7 @@ struct Scene {
     size: Size,
 }
 
-impl Scene {
+impl Setup {
     fn new(size: Size) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");

@@ -7,7 +7,7 @@ use crate::flags::Value;
 
 /// What the user asked for.
 #[derive(Debug, Default)]
-pub struct Nats {
+pub struct NatsOptions {
     servers: Option<String>,
     credentials: Option<PathBuf>,
     partitions: Option<u16>,
@@ -16,7 +16,7 @@ pub struct Nats {
     pub ack_wait: Option<Duration>,
 }
 
-impl Nats {
+impl NatsOptions {
     /// Their lines in the text of `--help`.
     pub const HELP: &str = "  \
   --nats URL            Send events through JetStream on these NATS servers, separated by
@@ -69,14 +69,14 @@ mod enabled {
     use tower_registry_notifications::NotifierBuilder;
     use tower_registry_notifications::jetstream::{JetStream, JetStreamError, JetStreamSink};
 
-    use super::Nats;
+    use super::NatsOptions;
     use crate::admin::Section;
     use crate::causes::with_causes;
 
     /// The name of the stream in the journal.
     const ENDPOINT: &str = "stream";
 
-    impl Nats {
+    impl NatsOptions {
         /// The settings, if `--nats` was given.
         pub fn settings(&self) -> Option<JetStream> {
             let mut settings = JetStream::new(self.servers.as_ref()?);
@@ -144,10 +144,10 @@ mod enabled {
     use tower::BoxError;
     use tower_registry_notifications::NotifierBuilder;
 
-    use super::Nats;
+    use super::NatsOptions;
     use crate::admin::Section;
 
-    impl Nats {
+    impl NatsOptions {
         /// Fails if `--nats` was given.
         pub async fn add_to(
             &self,

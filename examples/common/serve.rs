@@ -78,7 +78,7 @@ where
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let connections = GracefulShutdown::new();
-    let mut door = Door::new(limits.connections);
+    let mut door = Acceptor::new(limits.connections);
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -103,13 +103,13 @@ where
 }
 
 /// Accepts connections up to a limit.
-struct Door {
+struct Acceptor {
     places: Arc<Semaphore>,
     limit: usize,
     logged: Option<Instant>,
 }
 
-impl Door {
+impl Acceptor {
     fn new(limit: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),

@@ -58,7 +58,7 @@ pub(crate) enum Command {
 
 /// The options, before it is known which command takes them.
 #[derive(Debug, Default)]
-struct Given {
+struct RawOptions {
     json: bool,
     endpoint: Option<String>,
     reason: Option<Reason>,
@@ -74,7 +74,7 @@ pub(crate) fn parse(
 ) -> Result<Option<Options>, String> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let mut parser = Parser::from_args(arguments);
-    let (mut words, mut given) = (Vec::new(), Given::default());
+    let (mut words, mut given) = (Vec::new(), RawOptions::default());
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(None),
@@ -110,7 +110,7 @@ fn text(parser: &mut Parser, name: &str) -> Result<String, String> {
     value.into_string().map_err(lossy)
 }
 
-impl Given {
+impl RawOptions {
     /// Refuses options that the command does not take. An option that is ignored may be a
     /// filter that the user relies on.
     fn only(&self, command: &str, taken: &[&str]) -> Result<(), String> {
@@ -185,7 +185,7 @@ fn time(text: &str) -> Result<SystemTime, String> {
     Ok(time.into())
 }
 
-fn command(words: &[String], given: Given) -> Result<Command, String> {
+fn command(words: &[String], given: RawOptions) -> Result<Command, String> {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let taken: &[_] = match words.first() {
         Some(&"list") => &["endpoint"],

@@ -1,13 +1,13 @@
 //! The command line of the registry.
 
 use examples::flags::{Common, Flags, Value};
-use examples::nats::Nats;
+use examples::nats::NatsOptions;
 
 /// What the user asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     pub(crate) common: Common,
-    pub(crate) nats: Nats,
+    pub(crate) nats: NatsOptions,
     pub(crate) json: bool,
 }
 
@@ -24,7 +24,7 @@ Without --page, the page is at http://127.0.0.1:5080/, or at another port if tha
 Options:
   --json                Print events as JSON, one on a line
 {}{}",
-            Nats::HELP,
+            NatsOptions::HELP,
             Common::HELP
         )
     }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use examples::flags::{Common, Flags, Value};
-use examples::nats::Nats;
+use examples::nats::NatsOptions;
 use tower_registry_notifications::Format;
 
 /// What the user asked for.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) common: Common,
-    pub(crate) nats: Nats,
+    pub(crate) nats: NatsOptions,
     pub(crate) upstream: String,
     pub(crate) upstream_ca: Option<PathBuf>,
     pub(crate) timeout: Duration,
@@ -75,7 +75,7 @@ Options:
                         headers of a proxy in front of this one
   --without-layer       Only forward requests, to measure the cost of the layer
 {}{}",
-            Nats::HELP,
+            NatsOptions::HELP,
             Common::HELP
         )
     }
@@ -140,7 +140,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             common: Common::default(),
-            nats: Nats::default(),
+            nats: NatsOptions::default(),
             upstream: String::new(),
             upstream_ca: None,
             timeout: Duration::from_secs(60),

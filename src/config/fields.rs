@@ -94,7 +94,7 @@ impl Fields {
         let instead = instead.and_then(|((variable, meant), parent)| {
             variable.instead(path, &format!("{parent}{meant}"))
         });
-        let instead = instead.or_else(|| place.named().and_then(Variable::meant));
+        let instead = instead.or_else(|| place.named().and_then(Variable::likely_variable));
         let hint = match (instead, meant) {
             (Some(variable), _) => format!("did you mean {variable}?"),
             (None, Some(meant)) => format!("did you mean {meant:?}?"),

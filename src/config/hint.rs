@@ -1,4 +1,4 @@
-//! Guesses which variable was meant by one whose name leads to no setting: [`meant`].
+//! Guesses which variable was meant by one whose name leads to no setting: [`likely_name`].
 
 use super::spelling::distance;
 
@@ -77,7 +77,7 @@ const NAMES: [&str; 67] = [
 /// Returns the name that was probably meant by `name`, both without the common beginning:
 /// one with the same letters (`SOURCE_PUBLIC_HOST`), one whose beginning was left out
 /// (`INCLUDEREFERENCES`), or one with a similar spelling. It has the numbers of `name`.
-pub(super) fn meant(name: &str) -> Option<String> {
+pub(super) fn likely_name(name: &str) -> Option<String> {
     let given = letters(name);
     if given.is_empty() || given.len() > 60 {
         return None;
@@ -177,7 +177,7 @@ mod tests {
             ("X", None),
             ("", None),
         ] {
-            assert_eq!(meant(name).as_deref(), right, "{name}");
+            assert_eq!(likely_name(name).as_deref(), right, "{name}");
         }
     }
 

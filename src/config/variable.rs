@@ -97,8 +97,8 @@ impl Variable {
     }
 
     /// Returns the variable that was probably meant by this one.
-    pub(super) fn meant(&self) -> Option<String> {
-        let meant = hint::meant(self.name.strip_prefix(PREFIX)?)?;
+    pub(super) fn likely_variable(&self) -> Option<String> {
+        let meant = hint::likely_name(self.name.strip_prefix(PREFIX)?)?;
         Some(self.assignment(&format!("{PREFIX}_{meant}")))
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::batch_settings::Batch;
 use crate::event::{Encoded, Encoding};
-use crate::queue::{Entry, Occupied, Queue, Threshold};
+use crate::queue::{BusyRepositories, Entry, Queue, Threshold};
 
 /// A batch that events are added to.
 #[derive(Debug)]
@@ -160,7 +160,7 @@ pub(super) fn after(start: Instant, wait: Duration) -> Instant {
 #[derive(Debug)]
 pub(super) struct SealedBatch {
     pub(super) parts: VecDeque<Part>,
-    pub(super) occupied: Occupied,
+    pub(super) occupied: BusyRepositories,
 }
 
 /// How a batch was halved.
@@ -215,7 +215,7 @@ impl SealedBatch {
         self.parts.iter().filter_map(Part::oldest).min()
     }
 
-    pub(super) fn into_entries(self) -> impl Iterator<Item = (Entry, Tried)> {
+    pub(super) fn into_entries(self) -> impl Iterator<Item = (Entry, AttemptHistory)> {
         self.parts.into_iter().flat_map(Part::into_entries)
     }
 }
@@ -233,7 +233,7 @@ pub(super) struct Part {
 
 /// How often and when an event was tried.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tried {
+pub(crate) struct AttemptHistory {
     pub(super) attempts: u32,
     pub(super) first: Option<SystemTime>,
     pub(super) last: Option<SystemTime>,
@@ -337,8 +337,8 @@ impl Part {
             .map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    pub(super) fn tried(&self) -> Tried {
-        Tried {
+    pub(super) fn history(&self) -> AttemptHistory {
+        AttemptHistory {
             attempts: self.attempts,
             first: self.first_attempt,
             last: self.last_attempt,
@@ -346,9 +346,9 @@ impl Part {
     }
 
     /// Returns its events, each with how often and when it was tried.
-    pub(super) fn into_entries(self) -> impl Iterator<Item = (Entry, Tried)> {
-        let tried = self.tried();
+    pub(super) fn into_entries(self) -> impl Iterator<Item = (Entry, AttemptHistory)> {
+        let history = self.history();
         let entries = self.entries.into_iter();
-        entries.map(move |entry| (entry, tried.clone()))
+        entries.map(move |entry| (entry, history.clone()))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::batch_settings::Batch;
 use super::dead_letter::DeadLetterSink;
 use super::delivery::ConnectionSettings;
-use super::own_client::{OwnClient, Wrap};
+use super::own_client::{CustomClient, Wrap};
 use super::retry::{Retry, RetryPolicy, StatusMeaning, Statuses};
 use crate::event::{Encoding, Format};
 use crate::queue::{Limits, Overflow};
@@ -92,7 +92,7 @@ pub struct Endpoint {
     pub(super) overflow: Overflow,
     pub(super) dead_letters: Option<Arc<dyn DeadLetterSink>>,
     pub(super) disabled: bool,
-    pub(super) client: Option<OwnClient>,
+    pub(super) client: Option<CustomClient>,
     pub(super) connection: ConnectionSettings,
     pub(super) layers: Vec<Wrap>,
     /// The sink that events are written to instead of being posted.

@@ -9,7 +9,7 @@ use tower::{BoxError, Layer, Service};
 
 use super::delivery::{Delivery, of_client};
 use super::endpoint::Endpoint;
-use super::own_client::OwnClient;
+use super::own_client::CustomClient;
 
 /// # Layers and client
 impl Endpoint {
@@ -62,7 +62,7 @@ impl Endpoint {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        self.client = Some(OwnClient::new(of_client(client)));
+        self.client = Some(CustomClient::new(of_client(client)));
         self
     }
 }

@@ -1,4 +1,4 @@
-//! A client in place of the HTTP client, and layers around it: [`OwnClient`], [`Wrap`].
+//! A client in place of the HTTP client, and layers around it: [`CustomClient`], [`Wrap`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,9 +10,9 @@ pub(super) type Wrap = Arc<dyn Fn(Delivery) -> Delivery + Send + Sync>;
 /// A client set with [`Endpoint::client`]. In a mutex, because clients need not be `Sync`,
 /// but endpoints are.
 #[derive(Clone)]
-pub(super) struct OwnClient(Arc<Mutex<Delivery>>);
+pub(super) struct CustomClient(Arc<Mutex<Delivery>>);
 
-impl OwnClient {
+impl CustomClient {
     pub(super) fn new(delivery: Delivery) -> Self {
         Self(Arc::new(Mutex::new(delivery)))
     }

@@ -12,7 +12,7 @@ use super::status::{Counts, EndpointState, EndpointStatus};
 use super::switch::Switch;
 use crate::event::{Format, SharedEvent};
 use crate::queue::{Admission, Numbering, Overflow, Position, Queue, Refused, Waiter};
-use crate::sink::{Acceptance, Destination, Filter, Offer, SinkError, Turn};
+use crate::sink::{Acceptance, Attempt, Destination, Filter, Offer, SinkError};
 
 /// The side of an endpoint that events are written to.
 pub(crate) struct Running {
@@ -139,12 +139,12 @@ impl Running {
     /// the filter wants and the format cannot carry.
     #[cfg(any(feature = "jetstream", feature = "journal"))]
     pub(crate) fn wants(&self, event: &SharedEvent) -> bool {
-        self.wants_in(event, Turn::First)
+        self.wants_in(event, Attempt::First)
     }
 
     /// The same for an event that may be offered several times. It counts in its first
     /// turn.
-    pub(crate) fn wants_in(&self, event: &SharedEvent, turn: Turn) -> bool {
+    pub(crate) fn wants_in(&self, event: &SharedEvent, turn: Attempt) -> bool {
         if !self.filter.wants(event) {
             return false;
         }
@@ -366,7 +366,7 @@ impl Destination for Running {
             numbering: Numbering::Next,
             since: offer.at,
         };
-        if offer.turn == Turn::Only {
+        if offer.turn == Attempt::Only {
             return self.accept(write);
         }
         match self.push(write) {

@@ -55,10 +55,10 @@ pub(crate) use self::format::{content_type, envelope, is_event_type, number_clou
 pub(crate) use self::go_json::push_lossy;
 pub use self::manifest::{MANIFEST_LIMIT, Manifest, ParseManifestError};
 pub use self::records::{ActorRecord, RequestRecord, SourceRecord};
-pub(crate) use self::shared::{Content, Draft, Encoded, Origin, ReferencesOf};
 pub use self::shared::{
-    DescriptorRef, Digest, Id, ReferenceList, References, SharedEvent, Spelled,
+    CompactText, DescriptorRef, Digest, Id, ReferenceList, References, SharedEvent,
 };
+pub(crate) use self::shared::{Content, Draft, DraftReferences, Encoded, Origin};
 pub use self::target::Target;
 pub(crate) use self::timestamp::optional as optional_timestamp;
 

@@ -53,7 +53,7 @@ impl Members {
 
     /// Records the message of a worker. Returns whether the worker was unknown: then it
     /// does not know this one either and must be answered.
-    pub(super) fn hear(&mut self, now: Instant, presence: Presence) -> bool {
+    pub(super) fn record(&mut self, now: Instant, presence: Presence) -> bool {
         let Presence {
             id,
             endpoints,
@@ -200,9 +200,9 @@ mod tests {
         let mut all: Vec<_> = NAMES.iter().map(|id| Members::new(presence(id))).collect();
         for members in &mut all {
             for id in NAMES {
-                let is_new = members.hear(now, presence(id));
+                let is_new = members.record(now, presence(id));
                 assert_eq!(is_new, id != members.own().id);
-                assert!(!members.hear(now, presence(id)));
+                assert!(!members.record(now, presence(id)));
             }
         }
         let owners = |all: &[Members]| {
@@ -223,7 +223,7 @@ mod tests {
         let later = now + GONE;
         for members in &mut all {
             NAMES[..4].iter().for_each(|id| {
-                members.hear(later, presence(id));
+                members.record(later, presence(id));
             });
             members.expire(later);
         }
@@ -232,7 +232,7 @@ mod tests {
         let gone = all.pop().unwrap();
         let leaves = true;
         for members in &mut all {
-            members.hear(
+            members.record(
                 later,
                 Presence {
                     leaves,
@@ -244,7 +244,7 @@ mod tests {
         // A worker with other endpoints has no part in these.
         let endpoints = vec!["other".into()];
         for members in &mut all {
-            members.hear(
+            members.record(
                 later,
                 Presence {
                     endpoints: endpoints.clone(),
@@ -265,7 +265,7 @@ mod tests {
         };
         let mut members = Members::new(presence(0));
         for id in 1..20_000 {
-            members.hear(now, presence(id));
+            members.record(now, presence(id));
         }
         assert_eq!(members.others.len(), MOST);
     }

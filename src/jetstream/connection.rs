@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{ErrorKind, JetStreamError};
-use super::patience::patiently;
+use super::patience::retry_until;
 use super::settings::{Auth, JetStream};
 use crate::redact::without_user_info;
 
@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Connects, within the time limit of the settings. A server that starts is waited for.
 pub(super) async fn connect(settings: &JetStream) -> Result<Client, JetStreamError> {
     let deadline = Instant::now() + settings.connect_timeout;
-    patiently(deadline, || attempt(settings, deadline)).await
+    retry_until(deadline, || attempt(settings, deadline)).await
 }
 
 async fn attempt(settings: &JetStream, deadline: Instant) -> Result<Client, JetStreamError> {
@@ -83,7 +83,7 @@ fn servers(settings: &JetStream) -> String {
 }
 
 async fn options(settings: &JetStream) -> Result<ConnectOptions, JetStreamError> {
-    let complaints = Complaints::default();
+    let errors = ErrorLog::default();
     let mut options = ConnectOptions::new()
         .name(concat!(
             "tower-registry-notifications ",
@@ -99,7 +99,7 @@ async fn options(settings: &JetStream) -> Result<ConnectOptions, JetStreamError>
             LOOK.saturating_mul(attempts).min(LONGEST_PAUSE)
         })
         .event_callback(move |event| {
-            complaints.log(&event);
+            errors.log(&event);
             async {}
         });
     options = match &settings.auth {
@@ -137,12 +137,12 @@ fn user_info(url: &str) -> Option<(String, String)> {
 
 /// What the server complained of last, and when.
 #[derive(Default)]
-struct Complaints(Mutex<Option<(String, Instant)>>);
+struct ErrorLog(Mutex<Option<(String, Instant)>>);
 
 /// A complaint that is repeated is logged again after this time.
 const REPEATED: Duration = Duration::from_secs(60);
 
-impl Complaints {
+impl ErrorLog {
     fn log(&self, event: &Event) {
         match event {
             Event::Connected => tracing::debug!("connected to NATS"),
@@ -202,12 +202,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_complaint_is_told_once_a_minute() {
-        let complaints = Complaints::default();
-        assert!(complaints.is_news("a"));
-        assert!(!complaints.is_news("a"));
-        assert!(complaints.is_news("b"));
+        let errors = ErrorLog::default();
+        assert!(errors.is_news("a"));
+        assert!(!errors.is_news("a"));
+        assert!(errors.is_news("b"));
         tokio::time::advance(REPEATED).await;
-        assert!(complaints.is_news("b"));
+        assert!(errors.is_news("b"));
     }
 
     #[test]

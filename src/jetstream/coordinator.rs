@@ -38,13 +38,13 @@ impl Coordinator {
             tokio::select! {
                 Some(message) = self.heard.next() => {
                     if let Ok(heard) = serde_json::from_slice(&message.payload)
-                        && self.members.hear(Instant::now(), heard)
+                        && self.members.record(Instant::now(), heard)
                     {
                         // The other worker has just started and does not know this one.
-                        self.tell(false).await;
+                        self.announce(false).await;
                     }
                 }
-                _ = presence.tick() => self.tell(false).await,
+                _ = presence.tick() => self.announce(false).await,
                 () = stopped(&mut stop) => break,
             }
             let now = Instant::now();
@@ -55,7 +55,7 @@ impl Coordinator {
             }
             if now >= look {
                 look = now + self.every;
-                let own = self.looked_after();
+                let own = self.maintained_partitions();
                 // Bounded: while it lasts, nobody hears of this worker.
                 let maintenance = self.maintenance.look(&own, &self.members);
                 if timeout(PRESENCE, maintenance).await.is_err() {
@@ -67,10 +67,10 @@ impl Coordinator {
         // The consumers give up their partitions. Other workers need not wait until this one
         // counts as gone.
         self.assignment.send_replace(None);
-        self.tell(true).await;
+        self.announce(true).await;
     }
 
-    async fn tell(&self, leaves: bool) {
+    async fn announce(&self, leaves: bool) {
         let own = self.members.own().clone();
         let presence = serde_json::to_vec(&Presence { leaves, ..own });
         if let Ok(presence) = presence
@@ -101,7 +101,7 @@ impl Coordinator {
 
     /// Returns the partitions whose maintenance this worker does: those that it serves for its
     /// first endpoint. Every partition has such a worker.
-    fn looked_after(&self) -> Vec<u16> {
+    fn maintained_partitions(&self) -> Vec<u16> {
         let Some(first) = self.members.own().endpoints.first() else {
             return Vec::new();
         };

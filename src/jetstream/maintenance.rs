@@ -65,7 +65,7 @@ impl Maintenance {
                         self.notice(consumer, &endpoint, &subject).await?;
                     }
                     Some((endpoint, _)) if !members.deliver_to(&endpoint) => {
-                        self.tell_of_orphan(endpoint);
+                        self.warn_of_orphan(endpoint);
                     }
                     _ => {}
                 }
@@ -112,7 +112,7 @@ impl Maintenance {
     }
 
     /// Tells, once, of an endpoint whose consumers have no worker.
-    fn tell_of_orphan(&mut self, endpoint: String) {
+    fn warn_of_orphan(&mut self, endpoint: String) {
         if self.orphans.len() < MOST_ORPHANS && self.orphans.insert(endpoint.clone()) {
             tracing::warn!(
                 endpoint,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::Subject;
 use tokio::sync::oneshot;
 
-use super::room::Room;
+use super::room::Reservation;
 use super::subject;
 use crate::event::{Action, Kind, SharedEvent};
 use crate::sink::SinkError;
@@ -35,7 +35,7 @@ const fn ticks(time: Duration) -> u64 {
 pub(super) struct Waiting {
     pub(super) event: SharedEvent,
     pub(super) answer: oneshot::Sender<Result<(), SinkError>>,
-    pub(super) room: Room,
+    pub(super) room: Reservation,
 }
 
 /// The events of one partition that wait, in their order. Only the first may be under way.

@@ -11,7 +11,7 @@ use super::error::{ErrorKind, JetStreamError};
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Repeats an attempt whose server cannot be reached, until `deadline`.
-pub(super) async fn patiently<T, F>(
+pub(super) async fn retry_until<T, F>(
     deadline: Instant,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, JetStreamError>

@@ -17,14 +17,14 @@ pub(super) struct Load {
 /// How much may wait, and how much does.
 pub(super) struct Bounds {
     most: Load,
-    now: Mutex<Now>,
+    now: Mutex<State>,
     /// Notified when nothing waits any more.
     idle: Notify,
     gauge: Gauge,
 }
 
 #[derive(Default)]
-struct Now {
+struct State {
     load: Load,
     /// Whether no more events are taken.
     closed: bool,
@@ -40,7 +40,7 @@ impl Bounds {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Now> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -62,7 +62,7 @@ impl Bounds {
     }
 
     /// Takes room for an event.
-    pub(super) fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Room, SinkError> {
+    pub(super) fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Reservation, SinkError> {
         let mut now = self.lock();
         if now.closed {
             return Err(SinkError::closed());
@@ -86,7 +86,7 @@ impl Bounds {
         self.show(now.load);
         drop(now);
         let bounds = self.clone();
-        Ok(Room { bounds, bytes })
+        Ok(Reservation { bounds, bytes })
     }
 
     #[allow(clippy::cast_precision_loss, reason = "of far fewer events than 2^52")]
@@ -109,12 +109,12 @@ impl Bounds {
 }
 
 /// The room that a waiting event takes, until it is dropped.
-pub(super) struct Room {
+pub(super) struct Reservation {
     bounds: Arc<Bounds>,
     bytes: usize,
 }
 
-impl Drop for Room {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let mut now = self.bounds.lock();
         now.load.events -= 1;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::connection::is_connected;
 use super::metrics::SinkMetrics;
-use super::room::{Bounds, Load, Room};
+use super::room::{Bounds, Load, Reservation};
 use super::settings::JetStream;
 use super::sink_status::JetStreamSinkStatus;
 use crate::sink::SinkError;
@@ -52,7 +52,7 @@ impl Shared {
     }
 
     /// Takes room for an event.
-    pub(super) fn reserve(&self, bytes: usize) -> Result<Room, SinkError> {
+    pub(super) fn reserve(&self, bytes: usize) -> Result<Reservation, SinkError> {
         self.bounds.reserve(bytes)
     }
 

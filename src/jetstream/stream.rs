@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::connection::is_at_least;
 use super::error::{ErrorKind, JetStreamError};
-use super::patience::{is_temporary, no_answer, patiently};
+use super::patience::{is_temporary, no_answer, retry_until};
 use super::settings::JetStream;
 use super::subject;
 
@@ -31,7 +31,7 @@ pub(super) async fn ensure(
 ) -> Result<String, JetStreamError> {
     let context = jetstream::new(client.clone());
     let deadline = Instant::now() + settings.connect_timeout;
-    patiently(deadline, || attempt(&context, settings)).await
+    retry_until(deadline, || attempt(&context, settings)).await
 }
 
 async fn attempt(context: &Context, settings: &JetStream) -> Result<String, JetStreamError> {

@@ -19,7 +19,7 @@ use super::consumer::{Assignment, Lag, Place, Prepared, Waits};
 use super::coordinator::Coordinator;
 use super::error::{ErrorKind, JetStreamError};
 use super::maintenance::Maintenance;
-use super::patience::{no_answer, patiently};
+use super::patience::{no_answer, retry_until};
 use super::settings::JetStream;
 use super::{metrics, stream};
 use crate::event::uuid_v7;
@@ -91,7 +91,7 @@ impl JetStream {
         let deadline = Instant::now() + settings.connect_timeout;
         let context = jetstream::new(client.clone());
         let find = || async { context.get_stream(&name).await.map_err(no_answer) };
-        let stream = patiently(deadline, find).await?;
+        let stream = retry_until(deadline, find).await?;
         metrics::register_worker();
         let start = Start {
             settings,

@@ -244,7 +244,7 @@ impl<'txn> Batch<'txn> {
     /// damaged too.
     pub(super) fn checked(
         &mut self,
-        found: Option<Found>,
+        found: Option<IndexEntry>,
     ) -> Result<Option<(u64, Row)>, JournalError> {
         match found {
             None => Ok(None),
@@ -281,17 +281,17 @@ pub(super) fn left_for<'a>(
     }
 }
 
-pub(super) type Found = (u64, Result<Row, Damage>);
+pub(super) type IndexEntry = (u64, Result<Row, Damage>);
 
-type Pair<'a> = (
+type RawEntry<'a> = (
     redb::AccessGuard<'a, u64>,
     redb::AccessGuard<'a, &'static [u8]>,
 );
 
 /// Reads an entry of the index.
 pub(super) fn entry(
-    entry: Option<Result<Pair<'_>, redb::StorageError>>,
-) -> Result<Option<Found>, JournalError> {
+    entry: Option<Result<RawEntry<'_>, redb::StorageError>>,
+) -> Result<Option<IndexEntry>, JournalError> {
     let Some((key, value)) = entry.transpose()? else {
         return Ok(None);
     };

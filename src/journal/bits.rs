@@ -2,7 +2,7 @@
 //!
 //! Nearly every set is full or empty, which takes one byte on disk and no allocation.
 
-use super::codec::{Damage, Input};
+use super::codec::{Damage, Decoder};
 
 /// Some of the events of a chunk, by their index in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Bits {
         }
     }
 
-    pub(super) fn read(input: &mut Input<'_>, count: u32) -> Result<Self, Damage> {
+    pub(super) fn read(input: &mut Decoder<'_>, count: u32) -> Result<Self, Damage> {
         match input.byte()? {
             NONE => Ok(Self::None),
             ALL => Ok(Self::All),
@@ -209,7 +209,7 @@ mod tests {
                 assert_eq!(bits.rank(index), before as u32);
                 let mut out = Vec::new();
                 bits.put(&mut out, count);
-                let mut input = Input(&out);
+                let mut input = Decoder(&out);
                 assert_eq!(Bits::read(&mut input, count), Ok(bits.clone()));
                 assert_eq!(input.end(), Ok(()));
                 assert!((0..count).all(|it| bits.has(it) == model[it as usize]));

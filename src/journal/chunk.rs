@@ -11,7 +11,7 @@
 use crate::event::{SharedEvent, stored};
 
 use super::bits::{Bits, EndpointId, Wanted};
-use super::codec::{self, Damage, Input, Table};
+use super::codec::{self, Damage, Decoder, Table};
 use super::entry::Number;
 
 const VERSION: u8 = 1;
@@ -81,7 +81,7 @@ impl Numbers {
         }
     }
 
-    fn read(input: &mut Input<'_>, count: u32) -> Result<Self, Damage> {
+    fn read(input: &mut Decoder<'_>, count: u32) -> Result<Self, Damage> {
         match input.number()? {
             0 => {
                 let numbers = (0..count).map(|_| input.number());
@@ -198,7 +198,7 @@ pub(super) struct Chunk {
 
 impl Chunk {
     pub(super) fn decode(first: u64, value: &[u8]) -> Result<Self, Damage> {
-        let mut input = Input(codec::unseal(Table::Chunks, first, value)?);
+        let mut input = Decoder(codec::unseal(Table::Chunks, first, value)?);
         if input.byte()? != VERSION {
             return Err(Damage::Content);
         }
@@ -233,7 +233,7 @@ impl Chunk {
 
     /// Returns the stored forms of its events, in order.
     pub(super) fn events(&self) -> impl Iterator<Item = Result<&[u8], Damage>> {
-        let mut input = Input(&self.events);
+        let mut input = Decoder(&self.events);
         (0..self.count).map(move |_| input.bytes())
     }
 

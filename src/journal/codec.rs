@@ -85,9 +85,9 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Reads what [`put`] and [`put_bytes`] have written.
-pub(super) struct Input<'a>(pub(super) &'a [u8]);
+pub(super) struct Decoder<'a>(pub(super) &'a [u8]);
 
-impl<'a> Input<'a> {
+impl<'a> Decoder<'a> {
     pub(super) fn byte(&mut self) -> Result<u8, Damage> {
         let (first, rest) = self.0.split_first().ok_or(Damage::Short)?;
         self.0 = rest;
@@ -173,7 +173,7 @@ const LZ4: u8 = 1;
 const BEST_RATIO: usize = 255;
 
 /// Reads to the end of `input` what [`put_compressed`] has written.
-pub(super) fn decompressed(mut input: Input<'_>) -> Result<Vec<u8>, Damage> {
+pub(super) fn decompressed(mut input: Decoder<'_>) -> Result<Vec<u8>, Damage> {
     match input.byte()? {
         PLAIN => Ok(input.0.to_vec()),
         LZ4 => {
@@ -202,13 +202,13 @@ mod tests {
         for number in numbers.chain([u64::MAX]) {
             let mut out = Vec::new();
             put(&mut out, number);
-            let mut input = Input(&out);
+            let mut input = Decoder(&out);
             assert_eq!(input.number(), Ok(number));
             assert_eq!(input.end(), Ok(()));
-            assert_eq!(Input(&out[..out.len() - 1]).number(), Err(Damage::Short));
+            assert_eq!(Decoder(&out[..out.len() - 1]).number(), Err(Damage::Short));
         }
-        assert_eq!(Input(&[0xff; 10]).number(), Err(Damage::Content));
-        assert_eq!(Input(&[0xff; 20]).number(), Err(Damage::Content));
+        assert_eq!(Decoder(&[0xff; 10]).number(), Err(Damage::Content));
+        assert_eq!(Decoder(&[0xff; 20]).number(), Err(Damage::Content));
     }
 
     #[test]
@@ -232,11 +232,11 @@ mod tests {
             let mut out = Vec::new();
             put_compressed(&mut out, &raw);
             assert_eq!(out.len() < raw.len(), fewer);
-            assert_eq!(decompressed(Input(&out)), Ok(raw));
+            assert_eq!(decompressed(Decoder(&out)), Ok(raw));
         }
         let mut empty = Vec::new();
         put_compressed(&mut empty, &[]);
-        assert_eq!(decompressed(Input(&empty)), Ok(Vec::new()));
+        assert_eq!(decompressed(Decoder(&empty)), Ok(Vec::new()));
     }
 
     #[test]
@@ -244,8 +244,8 @@ mod tests {
         let mut out = vec![LZ4];
         put(&mut out, 1 << 40);
         out.push(0);
-        assert_eq!(decompressed(Input(&out)), Err(Damage::Content));
-        assert_eq!(decompressed(Input(&[9, 9])), Err(Damage::Content));
-        assert_eq!(decompressed(Input(&[])), Err(Damage::Short));
+        assert_eq!(decompressed(Decoder(&out)), Err(Damage::Content));
+        assert_eq!(decompressed(Decoder(&[9, 9])), Err(Damage::Content));
+        assert_eq!(decompressed(Decoder(&[])), Err(Damage::Short));
     }
 }

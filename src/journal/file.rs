@@ -28,7 +28,7 @@ pub(super) fn opener(path: PathBuf, cache: usize) -> Opener {
         if known && length == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it was emptied").into());
         }
-        let backend = Measured::new(file, length)?;
+        let backend = LengthChecked::new(file, length)?;
         let least = backend.length.clone();
         let database = database(backend, cache, mode)?;
         if length == 0 {
@@ -95,12 +95,12 @@ fn watch(path: PathBuf, ours: Metadata, length: Arc<AtomicU64>) -> Watch {
 /// what is written later would make the file as long as before, with a hole in it, and
 /// reads that are served from the cache would not fail either.
 #[derive(Debug)]
-struct Measured {
+struct LengthChecked {
     file: FileBackend,
     length: Arc<AtomicU64>,
 }
 
-impl Measured {
+impl LengthChecked {
     fn new(file: File, length: u64) -> Result<Self, JournalError> {
         Ok(Self {
             file: FileBackend::new(file)?,
@@ -109,7 +109,7 @@ impl Measured {
     }
 }
 
-impl StorageBackend for Measured {
+impl StorageBackend for LengthChecked {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }

@@ -15,7 +15,7 @@ use super::error::JournalError;
 use super::file;
 use super::inbox::{Append, Letter, Refused};
 use super::options::JournalOptions;
-use super::reader::{Most, Page, Read, Reader};
+use super::reader::{Page, PageLimits, ReadRequest, Reader};
 use super::shared::{Attachment, Shared};
 use super::storage::Opener;
 use super::writer::{Inbox, Writer};
@@ -171,10 +171,10 @@ impl Journal {
         &self,
         endpoint: EndpointId,
         from: u64,
-        most: Most,
+        most: PageLimits,
         reply: impl FnOnce(Result<Page, JournalError>) + Send + 'static,
     ) {
-        self.0.reader.push(Read {
+        self.0.reader.push(ReadRequest {
             endpoint,
             from,
             most,

@@ -67,7 +67,7 @@ impl LetterFilter {
         endpoint.is_none() && reason.is_none() && before.is_none() && since.is_none()
     }
 
-    pub(super) fn wants(&self, head: &Head<'_>) -> bool {
+    pub(super) fn wants(&self, head: &LetterHead<'_>) -> bool {
         let is_before = |time| head.kept < time;
         self.endpoint.as_ref().is_none_or(|it| it == head.endpoint)
             && self.reason.is_none_or(|it| it.as_str() == head.reason)
@@ -78,7 +78,7 @@ impl LetterFilter {
 
 /// The part of a letter that filters read. It stands before the letter, which then need not
 /// be decompressed.
-pub(super) struct Head<'a> {
+pub(super) struct LetterHead<'a> {
     pub(super) kept: SystemTime,
     pub(super) reason: &'a str,
     pub(super) endpoint: &'a str,

@@ -20,12 +20,12 @@ use crate::dead_letter::{DeadLetter, DeadLetterSink};
 use crate::sink::{Acceptance, SinkError};
 
 use super::batch::{Batch, LETTERS};
-use super::codec::{self, Damage, Input, Table};
+use super::codec::{self, Damage, Decoder, Table};
 use super::entry::Entry;
 use super::error::{ErrorKind, JournalError, guarded};
 use super::inbox::{Letter, Refused};
 use super::journal::Journal;
-use super::letter_filter::{Head, LetterFilter};
+use super::letter_filter::{LetterFilter, LetterHead};
 
 const VERSION: u8 = 1;
 
@@ -56,13 +56,13 @@ fn encode(id: u64, now: u64, letter: &DeadLetter) -> Result<Vec<u8>, JournalErro
     Ok(codec::seal(Table::Letters, id, out))
 }
 
-fn head(id: u64, value: &[u8]) -> Result<(Head<'_>, Input<'_>), Damage> {
-    let mut input = Input(codec::unseal(Table::Letters, id, value)?);
+fn head(id: u64, value: &[u8]) -> Result<(LetterHead<'_>, Decoder<'_>), Damage> {
+    let mut input = Decoder(codec::unseal(Table::Letters, id, value)?);
     if input.byte()? != VERSION {
         return Err(Damage::Content);
     }
     let kept = Duration::from_millis(input.number()?);
-    let head = Head {
+    let head = LetterHead {
         kept: SystemTime::UNIX_EPOCH
             .checked_add(kept)
             .ok_or(Damage::Content)?,
@@ -241,8 +241,8 @@ impl Journal {
             for letter in letters.by_ref().take(PAGE) {
                 match letter {
                     Ok(letter) => page.push(letter),
-                    Err(Unread { id: None, error }) => return Err(error),
-                    Err(Unread {
+                    Err(LetterReadError { id: None, error }) => return Err(error),
+                    Err(LetterReadError {
                         id: Some(id),
                         error,
                     }) => {
@@ -275,7 +275,7 @@ impl Journal {
                     page.next = Some(id);
                     break;
                 }
-                let letter = decode(id, value.value(), filter).map_err(|damage| Unread {
+                let letter = decode(id, value.value(), filter).map_err(|damage| LetterReadError {
                     id: Some(id),
                     error: JournalError::letter(id, damage),
                 });
@@ -287,7 +287,7 @@ impl Journal {
 }
 
 /// Why a letter was not read.
-struct Unread {
+struct LetterReadError {
     /// The letter that is damaged. `None` if the journal cannot be read.
     id: Option<u64>,
     error: JournalError,
@@ -295,7 +295,7 @@ struct Unread {
 
 #[derive(Default)]
 struct LetterPage {
-    letters: VecDeque<Result<KeptLetter, Unread>>,
+    letters: VecDeque<Result<KeptLetter, LetterReadError>>,
     next: Option<u64>,
 }
 
@@ -303,7 +303,7 @@ struct Pages {
     journal: Journal,
     filter: LetterFilter,
     next: Option<u64>,
-    page: VecDeque<Result<KeptLetter, Unread>>,
+    page: VecDeque<Result<KeptLetter, LetterReadError>>,
 }
 
 impl Pages {
@@ -318,7 +318,7 @@ impl Pages {
 }
 
 impl Iterator for Pages {
-    type Item = Result<KeptLetter, Unread>;
+    type Item = Result<KeptLetter, LetterReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -327,7 +327,7 @@ impl Iterator for Pages {
             }
             match self.journal.letter_page(&self.filter, self.next.take()?) {
                 Ok(page) => (self.page, self.next) = (page.letters, page.next),
-                Err(error) => return Some(Err(Unread { id: None, error })),
+                Err(error) => return Some(Err(LetterReadError { id: None, error })),
             }
         }
     }

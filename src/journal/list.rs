@@ -11,11 +11,11 @@ use super::bits::EndpointId;
 use super::consumer::Stored;
 use super::error::{ErrorKind, JournalError};
 use super::journal::Journal;
-use super::reader::{Most, Page};
+use super::reader::{Page, PageLimits};
 use crate::event::SharedEvent;
 
 /// How much is read at once.
-const PAGE: Most = Most {
+const PAGE: PageLimits = PageLimits {
     events: 256,
     bytes: 4 << 20,
 };

@@ -193,7 +193,7 @@ pub use self::letters::KeptLetter;
 pub use self::list::WaitingEvent;
 pub use self::operate::ReplayFrom;
 pub use self::options::JournalOptions;
-pub(crate) use self::reader::{Most, Page};
+pub(crate) use self::reader::{Page, PageLimits};
 pub(crate) use self::shared::Attachment;
 pub use self::status::{JournalEndpoint, JournalStatus};
 

@@ -54,7 +54,7 @@ impl Journal {
             .named(endpoint)
             .ok_or_else(|| no_endpoint(endpoint))?
             .id;
-        let mut from = Begin::of(from);
+        let mut from = ReplayStart::of(from);
         let (mut next, end) = (0, state.next);
         let mut sent = 0;
         while next < end {
@@ -66,11 +66,11 @@ impl Journal {
             self.run(move |writer| writer.store(&entries, |_| Ok(())))?;
         }
         match from {
-            Begin::Id(id) => {
+            ReplayStart::Id(id) => {
                 let message = format!("no event {id:?} is kept in the journal");
                 Err(JournalError::new(ErrorKind::NotFound, message))
             }
-            Begin::Time(_) => Ok(sent),
+            ReplayStart::Time(_) => Ok(sent),
         }
     }
 
@@ -143,12 +143,12 @@ fn no_endpoint(name: &str) -> JournalError {
 
 /// The condition for the first event of a replay. An id is replaced by `Time(0)` when the
 /// event was found.
-enum Begin {
+enum ReplayStart {
     Time(u64),
     Id(String),
 }
 
-impl Begin {
+impl ReplayStart {
     fn of(from: &ReplayFrom) -> Self {
         match from {
             ReplayFrom::Oldest => Self::Time(0),
@@ -171,7 +171,7 @@ impl Begin {
     }
 }
 
-struct Again {
+struct ReplayPage {
     events: Vec<Entry>,
     /// The next chunk begins here or later.
     least: u64,
@@ -183,9 +183,9 @@ fn settled_by(
     snapshot: &Snapshot,
     endpoint: EndpointId,
     positions: std::ops::Range<u64>,
-    from: &mut Begin,
-) -> Result<Again, JournalError> {
-    let mut page = Again {
+    from: &mut ReplayStart,
+) -> Result<ReplayPage, JournalError> {
+    let mut page = ReplayPage {
         events: Vec::new(),
         least: 0,
         next: positions.end,
@@ -202,7 +202,7 @@ fn settled_by(
             page.next = first;
             break;
         }
-        if matches!(from, Begin::Time(time) if row.newest < *time) {
+        if matches!(from, ReplayStart::Time(time) if row.newest < *time) {
             continue;
         }
         let chunk = snapshot.chunk(first)??;
@@ -247,7 +247,7 @@ fn remove_some(
         let message = "a notifier delivers to the endpoint";
         return Err(JournalError::new(ErrorKind::Invalid, message));
     }
-    let rows = writer.write(0, |batch| left_rows(batch, endpoint, next))?;
+    let rows = writer.write(0, |batch| unsettled_rows(batch, endpoint, next))?;
     let mut entries = Vec::new();
     if let Some(to) = to {
         // Moved events get no number: theirs were numbers of the other endpoint, and the
@@ -279,17 +279,17 @@ fn is_free(shared: &Shared, endpoint: EndpointId) -> bool {
     !shared.is_attached() || shared.is_orphan(endpoint)
 }
 
-struct LeftRows {
+struct UnsettledRows {
     found: Vec<(u64, Row, Vec<SharedEvent>)>,
     next: Option<u64>,
 }
 
 /// Returns some chunks with events that an endpoint has not settled, and these events.
-fn left_rows(
+fn unsettled_rows(
     batch: &mut Batch<'_>,
     endpoint: EndpointId,
     mut next: u64,
-) -> Result<LeftRows, JournalError> {
+) -> Result<UnsettledRows, JournalError> {
     let mut found = Vec::new();
     // What begins at the position may have been packed into a chunk since.
     if let Some((first, _)) = batch.row_at(next)? {
@@ -297,7 +297,7 @@ fn left_rows(
     }
     while let Some((first, row)) = batch.row_from(next)? {
         if found.len() == CHUNKS {
-            return Ok(LeftRows {
+            return Ok(UnsettledRows {
                 found,
                 next: Some(first),
             });
@@ -312,5 +312,5 @@ fn left_rows(
             found.push((first, row, events.collect()));
         }
     }
-    Ok(LeftRows { found, next: None })
+    Ok(UnsettledRows { found, next: None })
 }

@@ -31,7 +31,7 @@ const REPAIRS: u32 = 2;
 
 /// The limits of a page. One event is returned whatever its size.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Most {
+pub(crate) struct PageLimits {
     pub(crate) events: usize,
     /// As [`SharedEvent::memory`](crate::event::SharedEvent::memory) counts them.
     pub(crate) bytes: usize,
@@ -48,10 +48,10 @@ pub(crate) struct Page {
     pub(crate) at_end: bool,
 }
 
-pub(super) struct Read {
+pub(super) struct ReadRequest {
     pub(super) endpoint: EndpointId,
     pub(super) from: u64,
-    pub(super) most: Most,
+    pub(super) most: PageLimits,
     pub(super) reply: Answer<Page>,
     /// The chunk that was repaired last for this read, and how often.
     pub(super) repaired: (u64, u32),
@@ -59,23 +59,23 @@ pub(super) struct Read {
 
 /// Reads that wait.
 #[derive(Default)]
-struct Reads {
+struct PendingReads {
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct Waiting {
-    reads: VecDeque<Read>,
+    reads: VecDeque<ReadRequest>,
     closed: bool,
 }
 
-impl Reads {
+impl PendingReads {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, read: Read) {
+    fn push(&self, read: ReadRequest) {
         let mut waiting = self.waiting();
         if waiting.closed {
             drop(waiting);
@@ -98,12 +98,12 @@ impl Reads {
     }
 
     #[cfg(test)]
-    fn pop(&self) -> Option<Read> {
+    fn pop(&self) -> Option<ReadRequest> {
         self.waiting().reads.pop_front()
     }
 
     /// Waits for a read. `None` when the journal is closed.
-    fn next(&self) -> Option<Read> {
+    fn next(&self) -> Option<ReadRequest> {
         let mut waiting = self.waiting();
         loop {
             if waiting.closed {
@@ -123,7 +123,7 @@ impl Reads {
 pub(super) struct Reader {
     shared: Arc<Shared>,
     inbox: Arc<Inbox>,
-    reads: Arc<Reads>,
+    reads: Arc<PendingReads>,
 }
 
 impl Reader {
@@ -135,7 +135,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn push(&self, read: Read) {
+    pub(super) fn push(&self, read: ReadRequest) {
         self.reads.push(read);
     }
 
@@ -178,7 +178,7 @@ impl Reader {
         read
     }
 
-    fn serve(&self, read: Read) {
+    fn serve(&self, read: ReadRequest) {
         // The settled events are read before the snapshot. An event whose settling is
         // committed in between is then left out by both. In the other order it could be in
         // neither, and be delivered again.
@@ -186,8 +186,8 @@ impl Reader {
         let found = self.shared.database();
         let found = found.and_then(|database| guarded(|| page(database.get()?, &read, &settled)));
         match self.watched(found) {
-            Ok(Found::Page(page)) => (read.reply)(Ok(page)),
-            Ok(Found::Damage(first, damage)) => self.repair(read, first, damage),
+            Ok(ReadResult::Page(page)) => (read.reply)(Ok(page)),
+            Ok(ReadResult::Damage(first, damage)) => self.repair(read, first, damage),
             Err(error) => (read.reply)(Err(error)),
         }
     }
@@ -195,7 +195,7 @@ impl Reader {
     /// Lets the writer repair the damage or set the chunk aside, and reads again. If the
     /// damage is still there after that, the writer does not see what the reader sees: the
     /// tree that has led to it is damaged.
-    fn repair(&self, mut read: Read, first: u64, damage: Damage) {
+    fn repair(&self, mut read: ReadRequest, first: u64, damage: Damage) {
         read.repaired = match read.repaired {
             (before, times) if before == first => (first, times + 1),
             _ => (first, 1),
@@ -219,7 +219,7 @@ impl Reader {
     }
 }
 
-enum Found {
+enum ReadResult {
     Page(Page),
     /// The chunk that begins here, or its entry in the index, is damaged.
     Damage(u64, Damage),
@@ -250,7 +250,7 @@ impl Snapshot {
     pub(super) fn rows(
         &self,
         position: u64,
-    ) -> Result<impl Iterator<Item = Result<batch::Found, JournalError>>, JournalError> {
+    ) -> Result<impl Iterator<Item = Result<batch::IndexEntry, JournalError>>, JournalError> {
         let before = batch::entry(self.index.range(..=position)?.next_back())?;
         let from = match before {
             Some((first, Ok(row))) if row.end(first) <= position => position,
@@ -273,8 +273,8 @@ impl Snapshot {
 /// Makes an error of each entry that is not after the one before: a damaged tree may lead
 /// back to entries that have been read, again and again.
 fn ascending(
-    rows: impl Iterator<Item = Result<batch::Found, JournalError>>,
-) -> impl Iterator<Item = Result<batch::Found, JournalError>> {
+    rows: impl Iterator<Item = Result<batch::IndexEntry, JournalError>>,
+) -> impl Iterator<Item = Result<batch::IndexEntry, JournalError>> {
     let mut last = None;
     rows.map(move |found| {
         let (first, row) = found?;
@@ -285,14 +285,18 @@ fn ascending(
     })
 }
 
-fn page(database: &Database, read: &Read, settled: &HashSet<u64>) -> Result<Found, JournalError> {
+fn page(
+    database: &Database,
+    read: &ReadRequest,
+    settled: &HashSet<u64>,
+) -> Result<ReadResult, JournalError> {
     let snapshot = Snapshot::of(database)?;
     let state = &snapshot.state;
     let endpoint = state.endpoint(read.endpoint);
     let endpoint =
         endpoint.ok_or_else(|| JournalError::new(ErrorKind::NotFound, "no such endpoint"))?;
     let from = read.from.max(endpoint.cursor);
-    let mut filling = Filling {
+    let mut builder = PageBuilder {
         read,
         from,
         settled,
@@ -306,15 +310,15 @@ fn page(database: &Database, read: &Read, settled: &HashSet<u64>) -> Result<Foun
     for (looked, found) in snapshot.rows(from)?.enumerate() {
         let (first, row) = found?;
         let damage = match row {
-            Ok(_) if looked == MOST_ROWS => return Ok(Found::Page(filling.page)),
+            Ok(_) if looked == MOST_ROWS => return Ok(ReadResult::Page(builder.page)),
             Ok(row) if left_for(state, first, &row, read.endpoint).is_empty() => {
-                filling.page.next = row.end(first);
+                builder.page.next = row.end(first);
                 continue;
             }
             Ok(row) => match snapshot.chunk(first)? {
-                Ok(chunk) => match filling.take(state, first, &row, &chunk) {
+                Ok(chunk) => match builder.take(state, first, &row, &chunk) {
                     Ok(true) => continue,
-                    Ok(false) => return Ok(Found::Page(filling.page)),
+                    Ok(false) => return Ok(ReadResult::Page(builder.page)),
                     Err(damage) => damage,
                 },
                 Err(damage) => damage,
@@ -322,25 +326,25 @@ fn page(database: &Database, read: &Read, settled: &HashSet<u64>) -> Result<Foun
             Err(damage) => damage,
         };
         // Events that were read before the damage are returned first.
-        return Ok(match filling.page.events.is_empty() {
-            true => Found::Damage(first, damage),
-            false => Found::Page(filling.page),
+        return Ok(match builder.page.events.is_empty() {
+            true => ReadResult::Damage(first, damage),
+            false => ReadResult::Page(builder.page),
         });
     }
-    filling.page.next = from.max(state.next);
-    filling.page.at_end = true;
-    Ok(Found::Page(filling.page))
+    builder.page.next = from.max(state.next);
+    builder.page.at_end = true;
+    Ok(ReadResult::Page(builder.page))
 }
 
-struct Filling<'a> {
-    read: &'a Read,
+struct PageBuilder<'a> {
+    read: &'a ReadRequest,
     from: u64,
     settled: &'a HashSet<u64>,
     bytes: usize,
     page: Page,
 }
 
-impl Filling<'_> {
+impl PageBuilder<'_> {
     /// Takes the events of a chunk that are not settled. Returns `false` if the page is
     /// full.
     fn take(
@@ -364,7 +368,7 @@ impl Filling<'_> {
             }
             let event = chunk::event(bytes)?;
             let memory = event.memory();
-            let Most { events, bytes } = self.read.most;
+            let PageLimits { events, bytes } = self.read.most;
             let room = self.page.events.len() < events && self.bytes + memory <= bytes;
             if !room && !self.page.events.is_empty() {
                 self.page.next = position;

@@ -7,7 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::bits::{Bits, EndpointId};
-use super::codec::{self, Damage, Input, Table};
+use super::codec::{self, Damage, Decoder, Table};
 
 const VERSION: u8 = 1;
 
@@ -46,7 +46,7 @@ impl Row {
     }
 
     pub(super) fn decode(first: u64, value: &[u8]) -> Result<Self, Damage> {
-        let mut input = Input(codec::unseal(Table::Index, first, value)?);
+        let mut input = Decoder(codec::unseal(Table::Index, first, value)?);
         if input.byte()? != VERSION {
             return Err(Damage::Content);
         }

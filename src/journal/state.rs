@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::bits::EndpointId;
 use super::chunk;
-use super::codec::{self, Damage, Input, Table};
+use super::codec::{self, Damage, Decoder, Table};
 use super::error::{ErrorKind, JournalError};
 
 /// The version of the file's format. A later one may have other tables.
@@ -135,7 +135,7 @@ impl State {
     ///
     /// If the state is damaged or of a later format.
     pub(super) fn decode(value: &[u8]) -> Result<Self, JournalError> {
-        let mut input = Input(codec::unseal(Table::State, KEY, value)?);
+        let mut input = Decoder(codec::unseal(Table::State, KEY, value)?);
         let format = input.number()?;
         if format != FORMAT {
             let message = format!("has format {format}, this release reads {FORMAT}");
@@ -144,7 +144,7 @@ impl State {
         Ok(Self::read(&mut input)?)
     }
 
-    fn read(input: &mut Input<'_>) -> Result<Self, Damage> {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, Damage> {
         let mut state = Self {
             next: input.number()?,
             chunks: input.number()?,

@@ -58,7 +58,7 @@ impl<T> Future for Detachable<T> {
             return Poll::Pending;
         };
         // Counts only if unwinding drops it; otherwise it is forgotten below.
-        let panics = CountPanic;
+        let panics = PanicGuard;
         // The work is outside `self` during the poll. If the poll panics, unwinding
         // drops it here and `drop` finds nothing to detach: a future that has
         // panicked must not be polled again.
@@ -83,9 +83,9 @@ impl<T> Drop for Detachable<T> {
 
 /// Counts a request whose future panics: the registry may have acted before the
 /// panic.
-struct CountPanic;
+struct PanicGuard;
 
-impl Drop for CountPanic {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
         crate::metrics::unknown_outcome();
     }

@@ -16,7 +16,7 @@ use super::origin::{EndToEnd, RequestOrigin, Single};
 use super::route::{self, Operation, Reference, Route};
 use super::settings::Settings;
 use super::stat::StatClient;
-use super::stat_service::Internal;
+use super::stat_service::StatMarker;
 use super::tap::SharedTap;
 use super::uploads::{Chunk, PatchWatch};
 use crate::event::MANIFEST_LIMIT;
@@ -54,7 +54,7 @@ impl Interest {
             }
         };
         // A stat makes no event, whichever layer sent it.
-        let is_own = request.extensions().get::<Internal>().is_some();
+        let is_own = request.extensions().get::<StatMarker>().is_some();
         Some(interest).filter(|_| !is_own)
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::headers;
 use super::memory::Memory;
 use super::response_facts::ResponseFacts;
-use crate::event::{Content, Descriptor, Manifest, ReferenceList, ReferencesOf, media_types};
+use crate::event::{Content, Descriptor, DraftReferences, Manifest, ReferenceList, media_types};
 use crate::metrics::missing_fact;
 
 /// The facts known so far about a blob or manifest. One that is `None` is not known.
@@ -192,9 +192,9 @@ impl Facts {
     }
 
     /// Returns the references, or none if they are not known.
-    pub(super) fn references(&self) -> ReferencesOf<'_> {
+    pub(super) fn references(&self) -> DraftReferences<'_> {
         let references = self.references.as_ref();
-        references.map(ReferencesOf::List).unwrap_or_default()
+        references.map(DraftReferences::List).unwrap_or_default()
     }
 }
 

@@ -21,11 +21,11 @@ const CAPACITY: usize = 32 << 10;
 #[derive(Debug)]
 pub(super) struct Sizes {
     keys: Keys,
-    remembered: Mutex<Remembered>,
+    remembered: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct Remembered {
+struct State {
     known: Generations<u64>,
     claimed: Generations<Claim>,
 }
@@ -54,7 +54,7 @@ impl Default for Sizes {
     fn default() -> Self {
         Self {
             keys: Keys::default(),
-            remembered: Mutex::new(Remembered {
+            remembered: Mutex::new(State {
                 known: Generations::new(CAPACITY),
                 claimed: Generations::new(CAPACITY),
             }),
@@ -63,7 +63,7 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    fn lock(&self) -> MutexGuard<'_, Remembered> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.remembered
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -20,7 +20,7 @@ use super::headers;
 use super::origin::{EndToEnd, Single};
 use super::route::{name_in_path, segment};
 use super::settings::Settings;
-use super::stat_service::{Internal, StatBody, StatResponse, StatService};
+use super::stat_service::{StatBody, StatMarker, StatResponse, StatService};
 use super::tap::BodyTap;
 use crate::event::{MANIFEST_LIMIT, media_types};
 
@@ -117,7 +117,7 @@ impl StatClient {
         *request.version_mut() = self.version;
         *request.headers_mut() = self.headers();
         *request.extensions_mut() = self.extensions.clone();
-        request.extensions_mut().insert(Internal);
+        request.extensions_mut().insert(StatMarker);
         // The registry may have acted already, and then there must be an event,
         // even if this panics.
         let service = self.service.clone();

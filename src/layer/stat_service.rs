@@ -16,7 +16,7 @@ use tower::{BoxError, Service, ServiceExt as _};
 /// A request extension that marks a stat, so that no layer takes it for a client's
 /// request.
 #[derive(Clone, Copy)]
-pub(super) struct Internal;
+pub(super) struct StatMarker;
 
 /// The empty body of the requests that the layer itself sends; see
 /// [`stat_with`](crate::NotificationLayer::stat_with).

@@ -29,11 +29,11 @@ const CAPACITY: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Uploads {
     keys: Keys,
-    remembered: Mutex<Remembered>,
+    remembered: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct Remembered {
+struct State {
     progress: Generations<Progress>,
     /// The number of requests that have continued an upload so far.
     requests: u64,
@@ -51,7 +51,7 @@ impl Default for Uploads {
     fn default() -> Self {
         Self {
             keys: Keys::default(),
-            remembered: Mutex::new(Remembered {
+            remembered: Mutex::new(State {
                 progress: Generations::new(CAPACITY),
                 requests: 0,
             }),
@@ -60,7 +60,7 @@ impl Default for Uploads {
 }
 
 impl Uploads {
-    fn lock(&self) -> MutexGuard<'_, Remembered> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.remembered
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -135,7 +135,7 @@ impl Uploads {
     }
 
     /// Records a chunk that the registry has accepted.
-    fn passed(&self, prefix: &str, counted: Option<&Counted>, headers: &HeaderMap) {
+    fn passed(&self, prefix: &str, counted: Option<&CountedChunk>, headers: &HeaderMap) {
         let location = location(headers);
         let next = location.as_ref().or(counted.map(|it| &it.uri));
         let Some(next) = next else {
@@ -174,10 +174,10 @@ pub(super) struct Chunk {
 /// A PATCH. It makes no event, and is observed for its bytes alone.
 pub(super) struct PatchWatch {
     /// `None` if it adds to an upload whose count is not known.
-    counted: Option<Counted>,
+    counted: Option<CountedChunk>,
 }
 
-struct Counted {
+struct CountedChunk {
     uri: Uri,
     chunk: Chunk,
     tap: SharedTap,
@@ -186,7 +186,7 @@ struct Counted {
 impl PatchWatch {
     pub(super) fn new(uploads: &Uploads, prefix: &str, uri: &Uri, headers: &HeaderMap) -> Self {
         let chunk = uploads.take(prefix, uri, headers);
-        let counted = chunk.map(|chunk| Counted {
+        let counted = chunk.map(|chunk| CountedChunk {
             uri: uri.clone(),
             chunk,
             tap: SharedTap::new(0),
@@ -437,7 +437,7 @@ mod tests {
             let first = PatchWatch::new(&uploads, "/v2/", &uri.parse().unwrap(), &none);
             add(first.tap(), "0123");
             if closes {
-                let Counted { chunk, tap, .. } = first.counted.unwrap();
+                let CountedChunk { chunk, tap, .. } = first.counted.unwrap();
                 patch(&uploads, uri, &none, &none, "x");
                 assert_eq!(uploads.end(&chunk, &tap), None);
                 continue;

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::journal::{Journal, Journaled, Starting};
+use super::journal::{AttachedJournal, Journal, Starting};
 use super::notifier::{Inner, Notifier};
 use crate::endpoint::dead_letter::DeadLetterSink;
 use crate::endpoint::{Checked, Endpoint, EndpointContext, Running};
@@ -277,7 +277,7 @@ impl NotifierBuilder {
 /// The parts of a notifier after its endpoints were started.
 struct StartedEndpoints {
     endpoints: Vec<Arc<Running>>,
-    journal: Option<Journaled>,
+    journal: Option<AttachedJournal>,
     tasks: Vec<JoinHandle<()>>,
 }
 

@@ -29,16 +29,16 @@ impl Starting {
         self,
         _: &[Arc<Running>],
         _: &SourceRecord,
-    ) -> Result<Journaled, BuildError> {
+    ) -> Result<AttachedJournal, BuildError> {
         match self.0 {}
     }
 }
 
 /// A journal under the queues.
 #[derive(Clone)]
-pub(super) struct Journaled(Infallible);
+pub(super) struct AttachedJournal(Infallible);
 
-impl Journaled {
+impl AttachedJournal {
     pub(super) fn destination(&self) -> Arc<dyn Destination> {
         match self.0 {}
     }

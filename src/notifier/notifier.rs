@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::journal::Journaled;
+use super::journal::AttachedJournal;
 use super::{NotifierBuilder, NotifierStatus};
 use crate::bridge::Bridge;
 use crate::endpoint::Running;
@@ -151,7 +151,7 @@ pub(super) struct Inner {
     pub(super) started_at: SystemTime,
     pub(super) endpoints: Vec<Arc<Running>>,
     /// The journal between the sinks and the endpoints' queues, if there is one.
-    pub(super) journal: Option<Journaled>,
+    pub(super) journal: Option<AttachedJournal>,
     pub(super) tasks: Mutex<Vec<JoinHandle<()>>>,
     pub(super) in_flight: InFlight,
 }

@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::journal::Journaled;
+use super::journal::AttachedJournal;
 use super::notifier::Notifier;
 use crate::endpoint::DEAD_LETTERS_TIMEOUT;
 use crate::shutdown::ShutdownReport;
@@ -85,7 +85,7 @@ impl Notifier {
         }
         let accounts = endpoints.iter().map(|it| (it.name(), it.account()));
         let mut report = ShutdownReport::of(accounts, unfinished, self.0.totals.unaccepted());
-        if let Some(error) = self.0.journal.as_ref().and_then(Journaled::error) {
+        if let Some(error) = self.0.journal.as_ref().and_then(AttachedJournal::error) {
             report.place_fails(&error);
         }
         report

@@ -1,6 +1,6 @@
 //! How much a queue may hold: [`Limits`], and what counts against them.
 
-use super::store::Room;
+use super::store::PageLimits;
 
 /// The bounds of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +108,8 @@ impl Bounds {
     }
 
     /// Returns how much more a store may hand over.
-    pub(super) fn room(&self) -> Room {
-        Room {
+    pub(super) fn room(&self) -> PageLimits {
+        PageLimits {
             events: self.window.saturating_sub(self.events),
             bytes: self.limits.bytes - self.bytes_capped(),
         }

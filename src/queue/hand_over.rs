@@ -9,15 +9,15 @@ use std::sync::Arc;
 use super::entry::{Entry, Now, memory_of};
 use super::lane::Loaded;
 use super::queue::Queue;
-use super::store::{Asker, Page, Position, Refill, Reload, Room, Store, Stored};
+use super::store::{AnswerReceiver, Page, PageLimits, Position, Refill, Reload, Store, Stored};
 
 /// The largest number of events of one repository that are loaded at a time.
 const RELOAD: usize = 256;
 
 /// A question to the store.
 enum Question {
-    Refill(Position, Room),
-    Reload(Arc<str>, Range<Position>, Room),
+    Refill(Position, PageLimits),
+    Reload(Arc<str>, Range<Position>, PageLimits),
 }
 
 /// The calls of a store to its queue.
@@ -106,7 +106,7 @@ impl Queue {
         let state = &mut *state;
         let (window, bounds, lanes) = (&mut state.window, &state.bounds, &state.lanes);
         let room = bounds.room();
-        let most = Room {
+        let most = PageLimits {
             events: room.events.max(1),
             bytes: room.bytes.max(1),
         };
@@ -121,7 +121,7 @@ impl Queue {
         let reload = wanted.map(|(repository, range)| {
             window.reloading = Some((repository.clone(), range.start));
             let events = most.events.min(RELOAD);
-            Question::Reload(repository, range, Room { events, ..most })
+            Question::Reload(repository, range, PageLimits { events, ..most })
         });
         // A refill waits until half of the window is free, so that a page is worth its
         // cost, unless the reader has nothing else to look at.
@@ -144,7 +144,7 @@ impl Queue {
     }
 }
 
-impl Asker for Queue {
+impl AnswerReceiver for Queue {
     fn refilled(&self, page: Option<Page>) {
         let now = Now::of(self.clock);
         let mut guard = self.state();

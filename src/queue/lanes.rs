@@ -34,7 +34,7 @@ pub(super) struct Lanes {
     ready: Index,
     held: Index,
     absent: Index,
-    aside: Aside,
+    aside_totals: AsideTotals,
     /// Number of events in lanes that only the store has.
     resting: usize,
 }
@@ -43,12 +43,12 @@ type Index = BTreeSet<(Place, Arc<str>)>;
 
 /// The number and bytes of events in memory that are set aside.
 #[derive(Debug, Default)]
-struct Aside {
+struct AsideTotals {
     events: usize,
     bytes: usize,
 }
 
-impl Aside {
+impl AsideTotals {
     fn add(&mut self, entry: &Entry) {
         self.events += 1;
         self.bytes += entry.memory();
@@ -93,11 +93,11 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(&repository) else {
             return;
         };
-        let (events, bytes) = (self.aside.events, self.aside.bytes);
+        let (events, bytes) = (self.aside_totals.events, self.aside_totals.bytes);
         let crowded = bounds.too_many_aside(events, bytes);
-        self.aside.add(&entry);
+        self.aside_totals.add(&entry);
         if let Some(evicted) = lane.push(entry, can_reload, crowded) {
-            self.aside.remove(&evicted);
+            self.aside_totals.remove(&evicted);
             bounds.remove(evicted.memory());
             self.resting += 1;
         }
@@ -113,7 +113,7 @@ impl Lanes {
     fn pop(&mut self, repository: &Arc<str>) -> Option<Entry> {
         let entry = self.lanes.get_mut(repository)?.pop();
         self.index_or_remove(repository);
-        self.aside.remove(entry.as_ref()?);
+        self.aside_totals.remove(entry.as_ref()?);
         entry
     }
 
@@ -157,7 +157,7 @@ impl Lanes {
     pub(super) fn put_back(&mut self, entry: Entry) {
         let repository: Arc<str> = entry.repository().into();
         self.unindex(&repository);
-        self.aside.add(&entry);
+        self.aside_totals.add(&entry);
         let lane = self.lanes.entry(repository.clone()).or_default();
         lane.push_front(entry);
         self.index(&repository);
@@ -205,14 +205,14 @@ impl Lanes {
     pub(super) fn wanted(&self, read: Position) -> Option<(Arc<str>, Range<Position>)> {
         let (_, repository) = self.absent.first()?;
         match self.lanes.get(repository)?.first()? {
-            Slot::Rest(rest) => Some((repository.clone(), rest.range(self.looked_at(read)))),
+            Slot::Rest(rest) => Some((repository.clone(), rest.range(self.read_up_to(read)))),
             Slot::Loaded(_) => None,
         }
     }
 
     /// Returns the position up to which the reader has looked at events. Later events are
     /// not part of a rest, even if their position is below `read`.
-    fn looked_at(&self, read: Position) -> Position {
+    fn read_up_to(&self, read: Position) -> Position {
         match self.fresh.first() {
             Some(entry) => entry.position().unwrap_or(entry.place.end),
             None => read,
@@ -226,16 +226,16 @@ impl Lanes {
         loaded: Loaded,
         read: Position,
     ) -> Option<Reloaded> {
-        let looked_at = self.looked_at(read);
+        let read_up_to = self.read_up_to(read);
         let events = loaded.entries.len();
         let bytes: usize = loaded.entries.iter().map(Entry::memory).sum();
         self.unindex(repository);
         let lane = self.lanes.get_mut(repository);
-        let reloaded = lane.and_then(|lane| lane.reload(loaded, looked_at));
+        let reloaded = lane.and_then(|lane| lane.reload(loaded, read_up_to));
         self.index_or_remove(repository);
         self.resting -= reloaded?.fewer;
-        self.aside.events += events;
-        self.aside.bytes += bytes;
+        self.aside_totals.events += events;
+        self.aside_totals.bytes += bytes;
         reloaded
     }
 
@@ -247,9 +247,9 @@ impl Lanes {
         position: Position,
         read: Position,
     ) -> Option<bool> {
-        let looked_at = self.looked_at(read);
+        let read_up_to = self.read_up_to(read);
         let lane = self.lanes.get_mut(repository)?;
-        let counted = lane.end_resting(position, looked_at)?;
+        let counted = lane.end_resting(position, read_up_to)?;
         self.resting -= usize::from(counted);
         Some(counted)
     }
@@ -275,7 +275,7 @@ impl Lanes {
         // Events of the line do not count as set aside.
         removed[from_lanes..]
             .iter()
-            .for_each(|entry| self.aside.remove(entry));
+            .for_each(|entry| self.aside_totals.remove(entry));
         removed
     }
 
@@ -334,7 +334,7 @@ impl Lanes {
         for index in [&mut self.ready, &mut self.held, &mut self.absent] {
             index.clear();
         }
-        self.aside = Aside::default();
+        self.aside_totals = AsideTotals::default();
         self.resting = 0;
         drained.sort_by_key(|entry| entry.place);
         drained
@@ -342,7 +342,7 @@ impl Lanes {
 
     #[cfg(test)]
     pub(super) fn is_clear(&self) -> bool {
-        let aside = (self.aside.events, self.aside.bytes);
+        let aside = (self.aside_totals.events, self.aside_totals.bytes);
         let empty = self.lanes.is_empty() && self.fresh.is_empty();
         empty && aside == (0, 0) && self.resting == 0
     }

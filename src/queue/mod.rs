@@ -53,14 +53,14 @@ pub(crate) use self::entry::Entry;
 pub(crate) use self::fresh::Threshold;
 pub(crate) use self::numbering::Numbering;
 pub use self::overflow::Overflow;
-pub(crate) use self::queue::{Glance, Queue};
-pub(crate) use self::reader::{Abandoned, Occupied};
+pub(crate) use self::queue::{Queue, QueueSnapshot};
+pub(crate) use self::reader::{Abandoned, BusyRepositories};
 pub(crate) use self::store::Position;
 #[cfg_attr(
     not(test),
     allow(unused_imports, reason = "without stores, nobody hands over events")
 )]
-pub(crate) use self::store::{Page, Refill, Reload, Room, Store, Stored};
+pub(crate) use self::store::{Page, PageLimits, Refill, Reload, Store, Stored};
 pub(crate) use self::waiter::Waiter;
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(crate) struct Queue {
 }
 
 /// A queue at one moment, as its reader sees it.
-pub(crate) struct Glance {
+pub(crate) struct QueueSnapshot {
     /// Whether no write is accepted any more.
     pub(crate) closed: bool,
     /// Number of events that wait or are under way.
@@ -150,21 +150,21 @@ impl Queue {
     /// Returns what the reader has to know before it waits, and wakes it when so much waits
     /// that it has not looked at: at once, if that waits already. If no event waits or is
     /// under way, the next one wakes it.
-    pub(crate) fn look(&self, wakes_at: Threshold) -> Glance {
+    pub(crate) fn watch(&self, wakes_at: Threshold) -> QueueSnapshot {
         let mut state = self.state();
-        let glance = Glance {
+        let snapshot = QueueSnapshot {
             closed: state.closed,
             events: state.size(),
             oldest: state.lanes.oldest(),
         };
-        state.wakes_at = match glance.events {
+        state.wakes_at = match snapshot.events {
             0 => Threshold::NEXT,
             _ => wakes_at,
         };
         let wakes = state.lanes.fresh().reaches(state.wakes_at);
         drop(state);
         self.wake(wakes);
-        glance
+        snapshot
     }
 
     /// Wakes the reader if it has to be told of an event.

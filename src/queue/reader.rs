@@ -14,9 +14,9 @@ use super::store::Position;
 /// The repositories of a batch that is under way.
 #[derive(Debug, Default)]
 #[must_use = "the repositories stay busy until they are released"]
-pub(crate) struct Occupied(Vec<Arc<str>>);
+pub(crate) struct BusyRepositories(Vec<Arc<str>>);
 
-impl Occupied {
+impl BusyRepositories {
     /// Splits off the repositories for which `other` is true.
     pub(crate) fn split_off(&mut self, other: impl Fn(&str) -> bool) -> Self {
         let all = std::mem::take(&mut self.0);
@@ -71,17 +71,17 @@ impl Queue {
     }
 
     /// Makes the repositories of a batch busy until they are released.
-    pub(crate) fn occupy(&self, entries: &[Entry]) -> Occupied {
+    pub(crate) fn occupy(&self, entries: &[Entry]) -> BusyRepositories {
         let mut state = self.state();
         let mut occupied = Vec::with_capacity(1);
         for entry in entries {
             occupied.extend(state.lanes.occupy(entry.repository()));
         }
-        Occupied(occupied)
+        BusyRepositories(occupied)
     }
 
     /// Ends that the repositories of a batch are busy.
-    pub(crate) fn release(&self, occupied: Occupied) {
+    pub(crate) fn release(&self, occupied: BusyRepositories) {
         let mut state = self.state();
         occupied.0.into_iter().for_each(|it| state.lanes.free(it));
     }

@@ -92,7 +92,7 @@ pub(crate) struct Stored {
 /// The largest answer that is asked for. The first event is always part of it, whatever
 /// its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
+pub(crate) struct PageLimits {
     pub(crate) events: usize,
     /// In memory, as [`SharedEvent::memory`] counts.
     pub(crate) bytes: usize,
@@ -110,12 +110,12 @@ pub(crate) struct Page {
 /// Holds the events of one queue. The [module docs](self) are its contract.
 pub(crate) trait Store: fmt::Debug + Send + Sync {
     /// Passes the events from a position on to `reply`, as many as exist and `most` allows.
-    fn refill(&self, from: Position, most: Room, reply: Refill);
+    fn refill(&self, from: Position, most: PageLimits, reply: Refill);
 
     /// Passes the events of one repository to `reply` whose positions are in
     /// `range`, as many as exist and `most` allows. An answer may be empty and only continue
     /// at a later position.
-    fn reload(&self, repository: &str, range: Range<Position>, most: Room, reply: Reload);
+    fn reload(&self, repository: &str, range: Range<Position>, most: PageLimits, reply: Reload);
 
     /// Whether the store answers [`reload`](Self::reload).
     fn can_reload(&self) -> bool {
@@ -158,7 +158,7 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
 }
 
 /// What takes the answers of a store: its queue.
-pub(super) trait Asker: fmt::Debug + Send + Sync {
+pub(super) trait AnswerReceiver: fmt::Debug + Send + Sync {
     /// Takes the answer to [`Store::refill`]. `None` if the store has dropped the
     /// question.
     fn refilled(&self, page: Option<Page>);
@@ -169,14 +169,14 @@ pub(super) trait Asker: fmt::Debug + Send + Sync {
 
 /// Takes the answer to [`Store::refill`].
 #[derive(Debug)]
-pub(crate) struct Refill(Option<Arc<dyn Asker>>);
+pub(crate) struct Refill(Option<Arc<dyn AnswerReceiver>>);
 
 #[cfg_attr(
     not(test),
     allow(dead_code, reason = "without stores, nobody hands over events")
 )]
 impl Refill {
-    pub(super) fn new(asker: Arc<dyn Asker>) -> Self {
+    pub(super) fn new(asker: Arc<dyn AnswerReceiver>) -> Self {
         Self(Some(asker))
     }
 
@@ -198,14 +198,14 @@ impl Drop for Refill {
 
 /// Takes the answer to [`Store::reload`].
 #[derive(Debug)]
-pub(crate) struct Reload(Option<Arc<dyn Asker>>);
+pub(crate) struct Reload(Option<Arc<dyn AnswerReceiver>>);
 
 #[cfg_attr(
     not(test),
     allow(dead_code, reason = "without stores, nobody hands over events")
 )]
 impl Reload {
-    pub(super) fn new(asker: Arc<dyn Asker>) -> Self {
+    pub(super) fn new(asker: Arc<dyn AnswerReceiver>) -> Self {
         Self(Some(asker))
     }
 

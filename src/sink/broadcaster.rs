@@ -73,18 +73,18 @@ mod tests {
     use crate::event::{Action, Event};
     use crate::sink::{ChannelSink, SinkError};
 
-    struct Fails(fn() -> SinkError);
+    struct FailingSink(fn() -> SinkError);
 
-    impl Sink for Fails {
+    impl Sink for FailingSink {
         fn write(&self, _: &SharedEvent) -> Acceptance {
             let error = self.0;
             Acceptance::pending(async move { Err(error()) })
         }
     }
 
-    struct Panics;
+    struct PanickingSink;
 
-    impl Sink for Panics {
+    impl Sink for PanickingSink {
         fn write(&self, _: &SharedEvent) -> Acceptance {
             panic!("at once")
         }
@@ -102,9 +102,9 @@ mod tests {
     async fn a_sink_that_fails_or_panics_harms_no_other() {
         let (sink, mut events) = ChannelSink::new(1);
         let broadcaster = Broadcaster::new([
-            Arc::new(Fails(SinkError::closed)) as Arc<dyn Sink>,
-            Arc::new(Fails(|| panic!("later"))),
-            Arc::new(Panics),
+            Arc::new(FailingSink(SinkError::closed)) as Arc<dyn Sink>,
+            Arc::new(FailingSink(|| panic!("later"))),
+            Arc::new(PanickingSink),
             Arc::new(sink),
         ]);
         let event = SharedEvent::from(Event::new(Action::Pull));

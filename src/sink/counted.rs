@@ -75,18 +75,18 @@ impl<S: Sink> Counted<S> {
 
 /// A write that is not decided. If it is dropped, it is unknown whether the event was
 /// accepted, and it counts as not accepted.
-struct Undecided {
+struct PendingWrite {
     totals: Totals,
     accepted: bool,
 }
 
-impl Undecided {
+impl PendingWrite {
     fn decide(&mut self, accepted: bool) {
         self.accepted = accepted;
     }
 }
 
-impl Drop for Undecided {
+impl Drop for PendingWrite {
     fn drop(&mut self) {
         if !self.accepted {
             self.totals.add_unaccepted();
@@ -105,7 +105,7 @@ impl<S: Sink> Sink for Counted<S> {
                 Acceptance::ready(answer)
             }
             Err(write) => {
-                let mut undecided = Undecided {
+                let mut undecided = PendingWrite {
                     totals: self.totals.clone(),
                     accepted: false,
                 };

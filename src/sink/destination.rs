@@ -12,14 +12,14 @@ use crate::event::SharedEvent;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offer<'a> {
     pub(crate) event: &'a SharedEvent,
-    pub(crate) turn: Turn,
+    pub(crate) turn: Attempt,
     /// When it is offered. The clock is read once for all destinations.
     pub(crate) at: Instant,
 }
 
 impl<'a> Offer<'a> {
     /// An offer that is made now.
-    pub(crate) fn now(event: &'a SharedEvent, turn: Turn) -> Self {
+    pub(crate) fn now(event: &'a SharedEvent, turn: Attempt) -> Self {
         let at = Instant::now();
         Self { event, turn, at }
     }
@@ -27,7 +27,7 @@ impl<'a> Offer<'a> {
 
 /// Which of the offers of an event it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Attempt {
     /// A write, which is not repeated. It may wait for room, and if the event is not
     /// accepted, it becomes a dead letter where there are any.
     Only,
@@ -38,7 +38,7 @@ pub(crate) enum Turn {
     Last,
 }
 
-impl Turn {
+impl Attempt {
     /// Whether the event was not offered before.
     pub(crate) fn is_first(self) -> bool {
         matches!(self, Self::Only | Self::First)
@@ -102,7 +102,7 @@ pub(super) fn offer(destination: &dyn Destination, offer: Offer<'_>) -> Acceptan
 
 impl Sink for Destinations {
     fn write(&self, event: &SharedEvent) -> Acceptance {
-        let once = Offer::now(event, Turn::Only);
+        let once = Offer::now(event, Attempt::Only);
         Acceptance::all(self.iter().map(|it| offer(&**it, once)))
     }
 

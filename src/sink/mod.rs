@@ -26,7 +26,7 @@ pub use self::acceptance::Acceptance;
 pub use self::broadcaster::Broadcaster;
 pub use self::channel::{ChannelSink, Events};
 pub(crate) use self::counted::{Counted, Totals};
-pub(crate) use self::destination::{Destination, Destinations, Offer, Plain, Turn};
+pub(crate) use self::destination::{Attempt, Destination, Destinations, Offer, Plain};
 pub use self::error::SinkError;
 pub use self::filter::Filter;
 pub(crate) use self::retrying::RetryingSink;

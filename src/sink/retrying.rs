@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::destination::{Destination, Destinations, Offer, Turn, offer};
+use super::destination::{Attempt, Destination, Destinations, Offer, offer};
 use super::{Acceptance, Sink};
 use crate::event::SharedEvent;
 
@@ -34,7 +34,7 @@ impl RetryingSink {
 
 impl Sink for RetryingSink {
     fn write(&self, event: &SharedEvent) -> Acceptance {
-        let once = Offer::now(event, Turn::First);
+        let once = Offer::now(event, Attempt::First);
         let deadline = once.at + self.limit;
         let write = |destination: &Arc<dyn Destination>| {
             // A destination that accepts at once, as nearly all do, needs no future.
@@ -76,11 +76,11 @@ fn retry(
                 if !error.is_closed() {
                     tokio::time::sleep_until(deadline).await;
                 }
-                return again(Turn::Last).await;
+                return again(Attempt::Last).await;
             }
             tokio::time::sleep_until(next).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            answer = again(Turn::Again).await;
+            answer = again(Attempt::Again).await;
         }
         answer
     })
@@ -96,12 +96,12 @@ mod tests {
     use crate::sink::destination::Plain;
 
     /// Accepts the event in its n-th attempt.
-    struct Accepts {
+    struct AcceptsLater {
         at: usize,
         attempts: AtomicUsize,
     }
 
-    impl Sink for Accepts {
+    impl Sink for AcceptsLater {
         fn write(&self, _: &SharedEvent) -> Acceptance {
             match self.attempts.fetch_add(1, Ordering::Relaxed) + 1 >= self.at {
                 true => Acceptance::accepted(),
@@ -114,16 +114,16 @@ mod tests {
     async fn each_sink_is_tried_until_it_accepts_and_no_longer_than_the_limit() {
         let sink = |at| {
             let attempts = AtomicUsize::new(0);
-            Arc::new(Accepts { at, attempts })
+            Arc::new(AcceptsLater { at, attempts })
         };
         let destination =
-            |sink: &Arc<Accepts>| -> Arc<dyn Destination> { Arc::new(Plain(sink.clone())) };
+            |sink: &Arc<AcceptsLater>| -> Arc<dyn Destination> { Arc::new(Plain(sink.clone())) };
         let (first, fifth, never) = (sink(1), sink(5), sink(usize::MAX));
         let sinks = Destinations::new([destination(&first), destination(&fifth)]);
         let limit = Duration::from_secs(60);
         let event = SharedEvent::from(Event::new(Action::Delete));
         RetryingSink::new(sinks, limit).write(&event).await.unwrap();
-        let attempts = |sink: &Accepts| sink.attempts.load(Ordering::Relaxed);
+        let attempts = |sink: &AcceptsLater| sink.attempts.load(Ordering::Relaxed);
         assert_eq!((attempts(&first), attempts(&fifth)), (1, 5));
 
         let began = Instant::now();
@@ -134,9 +134,9 @@ mod tests {
         assert!((5..30).contains(&attempts(&never)));
     }
 
-    struct Panics;
+    struct PanickingSink;
 
-    impl Sink for Panics {
+    impl Sink for PanickingSink {
         fn write(&self, _: &SharedEvent) -> Acceptance {
             panic!("in a write")
         }
@@ -148,11 +148,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_sink_that_panics_keeps_no_event_from_the_others() {
-        let accepts = Arc::new(Accepts {
+        let accepts = Arc::new(AcceptsLater {
             at: 1,
             attempts: AtomicUsize::new(0),
         });
-        let sinks: [Arc<dyn Sink>; 2] = [Arc::new(Panics), accepts.clone()];
+        let sinks: [Arc<dyn Sink>; 2] = [Arc::new(PanickingSink), accepts.clone()];
         let sinks = sinks.map(|sink| Arc::new(Plain(sink)) as Arc<dyn Destination>);
         let event = SharedEvent::from(Event::new(Action::Delete));
         let retrying = RetryingSink::new(Destinations::new(sinks), Duration::from_secs(60));

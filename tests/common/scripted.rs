@@ -29,7 +29,7 @@ pub(crate) enum Reply {
 
 /// A request that the receiver got.
 #[derive(Clone, Debug)]
-pub(crate) struct Got {
+pub(crate) struct PostedRequest {
     /// Seconds and more since the receiver was made.
     pub(crate) at: Duration,
     pub(crate) headers: HeaderMap,
@@ -43,7 +43,7 @@ pub(crate) struct Log(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    got: Vec<Got>,
+    got: Vec<PostedRequest>,
     accepted: Vec<String>,
     under_way: HashSet<String>,
     requests: usize,
@@ -51,7 +51,7 @@ struct State {
 }
 
 impl Log {
-    pub(crate) fn got(&self) -> Vec<Got> {
+    pub(crate) fn got(&self) -> Vec<PostedRequest> {
         self.0.lock().unwrap().got.clone()
     }
 
@@ -117,7 +117,7 @@ impl UnderWay {
         }
         state.requests += 1;
         state.most = state.most.max(state.requests);
-        state.got.push(Got {
+        state.got.push(PostedRequest {
             at: start.elapsed(),
             headers: request.headers().clone(),
             events: events.clone(),

@@ -9,7 +9,7 @@ use tower_registry_notifications::event::Event;
 
 /// An event as far as it tells what happened to what.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Happening {
+pub(crate) struct Occurrence {
     /// Of the request, from its user agent.
     pub(crate) number: usize,
     pub(crate) action: &'static str,
@@ -21,7 +21,7 @@ pub(crate) struct Happening {
     pub(crate) from: String,
 }
 
-impl Happening {
+impl Occurrence {
     /// Of a request whose user agent is `agent` and a number.
     pub(crate) fn of(event: &Event, agent: &str) -> Self {
         let number = event.request.user_agent.strip_prefix(agent).unwrap();
@@ -40,12 +40,12 @@ impl Happening {
 /// How often each side told of each happening: what is true, and what the layer
 /// said.
 #[derive(Default)]
-pub(crate) struct Tally(BTreeMap<Happening, [usize; 2]>);
+pub(crate) struct Tally(BTreeMap<Occurrence, [usize; 2]>);
 
 impl Tally {
     pub(crate) fn new(
-        truth: impl IntoIterator<Item = Happening>,
-        told: impl IntoIterator<Item = Happening>,
+        truth: impl IntoIterator<Item = Occurrence>,
+        told: impl IntoIterator<Item = Occurrence>,
     ) -> Self {
         let mut tally = Self::default();
         for happening in truth {

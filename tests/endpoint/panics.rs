@@ -30,9 +30,9 @@ async fn a_client_that_panics_is_an_error_of_the_attempt() {
 }
 
 /// Panics at once, or later.
-struct Panics(bool);
+struct PanickingSink(bool);
 
-impl DeadLetterSink for Panics {
+impl DeadLetterSink for PanickingSink {
     fn bury(&self, _: &Arc<DeadLetter>) -> Acceptance {
         match self.0 {
             true => panic!("at once"),
@@ -55,7 +55,7 @@ async fn a_panicking_dead_letter_sink_loses_letters_only() {
             .queue_events(3)
             .queue_bytes(usize::MAX)
             .overflow(Overflow::RejectNewest)
-            .dead_letters(Panics(at_once));
+            .dead_letters(PanickingSink(at_once));
         let notifier = Notifier::builder().endpoint(endpoint).build().unwrap();
         for tag in 0..3 {
             notifier.sink().write(&event("a", tag)).await.unwrap();

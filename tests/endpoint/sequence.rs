@@ -11,7 +11,7 @@ use tower_registry_notifications::event::{Action, Event, SharedEvent};
 use tower_registry_notifications::sink::{Filter, Sink as _};
 use tower_registry_notifications::{Endpoint, Format, Notifier, SourceRecord};
 
-use crate::common::scripted::{Got, Log, Reply, scripted};
+use crate::common::scripted::{Log, PostedRequest, Reply, scripted};
 use crate::common::{Received, receiver};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -125,7 +125,7 @@ async fn other_formats_have_them_in_headers() {
 }
 
 /// The numbers in a request, with the event that each belongs to.
-fn numbered(got: &Got) -> BTreeMap<u64, String> {
+fn numbered(got: &PostedRequest) -> BTreeMap<u64, String> {
     let Some(numbers) = got.headers.get("notification-sequence") else {
         panic!("{:?}", got.headers);
     };

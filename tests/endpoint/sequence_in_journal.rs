@@ -10,7 +10,7 @@ use tower_registry_notifications::journal::{Journal, LetterFilter, ReplayFrom};
 use tower_registry_notifications::sink::Sink as _;
 use tower_registry_notifications::{Endpoint, Notifier, SourceRecord};
 
-use crate::common::scripted::{Got, Reply, scripted};
+use crate::common::scripted::{PostedRequest, Reply, scripted};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -43,8 +43,8 @@ async fn life(
     let patience = if is_down { Duration::ZERO } else { MINUTE };
     let report = notifier.shutdown(patience).await;
     assert_eq!(report.is_drained(), !is_down, "{report}");
-    let header = |got: &Got, name: &str| got.headers[name].to_str().unwrap().to_owned();
-    let told = |got: &Got| {
+    let header = |got: &PostedRequest, name: &str| got.headers[name].to_str().unwrap().to_owned();
+    let told = |got: &PostedRequest| {
         let [event] = &got.events[..] else {
             panic!("{got:?}");
         };

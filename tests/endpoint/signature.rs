@@ -12,7 +12,7 @@ use tower_registry_notifications::event::Envelope;
 use tower_registry_notifications::sink::Sink as _;
 use tower_registry_notifications::{Endpoint, Notifier};
 
-use crate::common::scripted::{Got, Reply, event, scripted};
+use crate::common::scripted::{PostedRequest, Reply, event, scripted};
 use crate::common::{Received, receiver};
 
 const OLD: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -30,7 +30,7 @@ async fn notifier(endpoint: Endpoint, events: usize) -> Notifier {
     notifier
 }
 
-fn id(got: &Got) -> String {
+fn id(got: &PostedRequest) -> String {
     got.headers["webhook-id"].to_str().unwrap().to_owned()
 }
 

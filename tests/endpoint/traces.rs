@@ -12,7 +12,7 @@ use tower_registry_notifications::{NotificationLayer, RequestBody};
 use tracing::Level;
 
 use crate::common::captured::Captured;
-use crate::common::scripted::{Got, Reply};
+use crate::common::scripted::{PostedRequest, Reply};
 use crate::logs::{DAY, SECOND, endpoint, notifier, write};
 
 #[tokio::test(start_paused = true)]
@@ -45,7 +45,7 @@ const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const OTHER: &str = "00-11111111111111111111111111111111-2222222222222222-00";
 
 /// Pulls with these traces, which are posted in batches of two.
-async fn pulled(traces: &[Option<&str>]) -> Vec<Got> {
+async fn pulled(traces: &[Option<&str>]) -> Vec<PostedRequest> {
     let (endpoint, log) = endpoint(|n, _| Reply::Status(if n == 0 { 500 } else { 200 }));
     let notifier = notifier(endpoint.batch(Batch::of(2).linger(SECOND)));
     let registry = service_fn(|_: Request<RequestBody<Full<Bytes>>>| async {

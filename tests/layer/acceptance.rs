@@ -22,9 +22,9 @@ use crate::stage::{
 
 /// Accepts or refuses an event when the test says so.
 #[derive(Clone, Default)]
-struct Slow(Arc<Mutex<Vec<oneshot::Sender<bool>>>>);
+struct DecidedSink(Arc<Mutex<Vec<oneshot::Sender<bool>>>>);
 
-impl Sink for Slow {
+impl Sink for DecidedSink {
     fn write(&self, _: &SharedEvent) -> Acceptance {
         let (sender, answer) = oneshot::channel();
         self.0.lock().unwrap().push(sender);
@@ -37,7 +37,7 @@ impl Sink for Slow {
     }
 }
 
-impl Slow {
+impl DecidedSink {
     fn answer(&self, accepted: bool) {
         let sender = self.0.lock().unwrap().remove(0);
         sender.send(accepted).unwrap();
@@ -46,7 +46,7 @@ impl Slow {
 
 #[tokio::test]
 async fn the_last_byte_waits_for_the_sink() {
-    let sink = Slow::default();
+    let sink = DecidedSink::default();
     let notifier = Notifier::builder().sink(sink.clone()).build().unwrap();
     let registry = service_fn(async |_: Incoming| {
         let body = frames(["ab", "cd"]);
@@ -75,7 +75,7 @@ async fn the_last_byte_waits_for_the_sink() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_hangs_holds_a_response_for_five_seconds() {
-    let sink = Slow::default();
+    let sink = DecidedSink::default();
     let notifier = Notifier::builder().sink(sink.clone()).build().unwrap();
     let registry = service_fn(async |_: Incoming| Ok::<_, BoxError>(response(202, &[], full(""))));
     for (fail_closed, status) in [(false, 202), (true, 503)] {
@@ -98,13 +98,13 @@ async fn a_sink_that_hangs_holds_a_response_for_five_seconds() {
 
 /// Accepts an event if it is open, and says so.
 #[derive(Clone, Default)]
-struct Valve {
+struct SwitchedSink {
     open: Arc<AtomicBool>,
     ready: Arc<AtomicBool>,
     accepted: Arc<Mutex<Vec<SharedEvent>>>,
 }
 
-impl Sink for Valve {
+impl Sink for SwitchedSink {
     fn write(&self, event: &SharedEvent) -> Acceptance {
         if !self.open.load(Ordering::Relaxed) {
             return Acceptance::failed(SinkError::full());
@@ -126,8 +126,8 @@ const MUTATIONS_ELSEWHERE: [(&str, &str); 3] = [
 
 #[tokio::test(start_paused = true)]
 async fn fail_closed_refuses_before_the_registry_acts() {
-    let valve = Valve::default();
-    let notifier = Notifier::builder().sink(valve.clone()).build().unwrap();
+    let sink = SwitchedSink::default();
+    let notifier = Notifier::builder().sink(sink.clone()).build().unwrap();
     let committed = Arc::new(Mutex::new(Vec::new()));
     let layer = NotificationLayer::new(notifier).fail_closed(true);
     let service = layer.layer(slow_registry(committed.clone()));
@@ -154,9 +154,9 @@ async fn fail_closed_refuses_before_the_registry_acts() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_fails_after_the_registry_has_acted_is_tried_again() {
-    let valve = Valve::default();
-    valve.ready.store(true, Ordering::Relaxed);
-    let notifier = Notifier::builder().sink(valve.clone()).build().unwrap();
+    let sink = SwitchedSink::default();
+    sink.ready.store(true, Ordering::Relaxed);
+    let notifier = Notifier::builder().sink(sink.clone()).build().unwrap();
     let layer = NotificationLayer::new(notifier.clone()).fail_closed(true);
     let service = layer.layer(slow_registry(Arc::default()));
     let began = tokio::time::Instant::now();
@@ -166,16 +166,16 @@ async fn an_event_that_fails_after_the_registry_has_acted_is_tried_again() {
         .unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(began.elapsed().as_secs(), 5);
-    assert!(valve.accepted.lock().unwrap().is_empty());
+    assert!(sink.accepted.lock().unwrap().is_empty());
     tokio::time::sleep(Duration::from_secs(60)).await;
-    valve.open.store(true, Ordering::Relaxed);
+    sink.open.store(true, Ordering::Relaxed);
     assert!(
         notifier
             .shutdown(Duration::from_secs(60))
             .await
             .is_drained()
     );
-    let accepted = valve.accepted.lock().unwrap();
+    let accepted = sink.accepted.lock().unwrap();
     assert_eq!(accepted.len(), 1);
     assert_eq!(accepted[0].action(), Action::Delete);
 }
@@ -202,7 +202,7 @@ async fn a_push_that_nothing_attributes_is_refused_with_fail_closed() {
 
 #[tokio::test]
 async fn a_refused_head_has_no_body() {
-    let sink = Slow::default();
+    let sink = DecidedSink::default();
     let notifier = Notifier::builder().sink(sink.clone()).build().unwrap();
     let registry = service_fn(async |_: Incoming| {
         Ok::<_, BoxError>(response(200, &[("content-length", "4")], full("")))

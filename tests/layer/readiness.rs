@@ -15,13 +15,13 @@ const DIGEST: &str = "sha256:01";
 /// A registry that panics if it is called without having been ready. A clone is
 /// not ready, whatever its original is.
 #[derive(Default)]
-struct Strict {
+struct StrictRegistry {
     ready: bool,
     /// Method and path of every request.
     got: Arc<Mutex<Vec<String>>>,
 }
 
-impl Clone for Strict {
+impl Clone for StrictRegistry {
     fn clone(&self) -> Self {
         Self {
             ready: false,
@@ -30,7 +30,7 @@ impl Clone for Strict {
     }
 }
 
-impl<B> Service<Request<B>> for Strict {
+impl<B> Service<Request<B>> for StrictRegistry {
     type Response = Response<Body>;
     type Error = BoxError;
     type Future = Ready<Result<Response<Body>, BoxError>>;
@@ -63,7 +63,7 @@ impl<B> Service<Request<B>> for Strict {
 
 #[tokio::test]
 async fn the_service_that_is_ready_serves_the_client() {
-    let registry = Strict::default();
+    let registry = StrictRegistry::default();
     let (notifier, mut events) = notifier();
     let mut service = NotificationLayer::new(notifier)
         .untag_lookup(true)

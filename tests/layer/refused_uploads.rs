@@ -14,12 +14,12 @@ use crate::stage::{Body, OTHER, full, request, response};
 
 /// Says whether it is ready, and keeps the sizes of the events.
 #[derive(Clone, Default)]
-struct Switched {
+struct SwitchedSink {
     ready: Arc<AtomicBool>,
     sizes: Arc<Mutex<Vec<u64>>>,
 }
 
-impl Sink for Switched {
+impl Sink for SwitchedSink {
     fn write(&self, event: &SharedEvent) -> Acceptance {
         self.sizes.lock().unwrap().push(event.length());
         Acceptance::accepted()
@@ -32,7 +32,7 @@ impl Sink for Switched {
 
 #[tokio::test]
 async fn the_second_attempt_to_end_an_upload_has_its_size() {
-    let sink = Switched::default();
+    let sink = SwitchedSink::default();
     let notifier = Notifier::builder().sink(sink.clone()).build().unwrap();
     let registry = service_fn(async |request: Request<RequestBody<Body>>| {
         let (parts, body) = request.into_parts();

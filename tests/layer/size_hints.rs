@@ -20,12 +20,12 @@ use crate::stage::{Body, full, request};
 
 /// A body that announces what is left, and `more` beyond as possible.
 #[derive(Clone)]
-struct Announced {
+struct SizedBody {
     frames: VecDeque<&'static str>,
     more: Option<u64>,
 }
 
-impl http_body::Body for Announced {
+impl http_body::Body for SizedBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -53,9 +53,9 @@ impl http_body::Body for Announced {
 }
 
 /// Takes an event once the test says so.
-struct Slow(std::sync::Mutex<Option<mpsc::Receiver<()>>>);
+struct DecidedSink(std::sync::Mutex<Option<mpsc::Receiver<()>>>);
 
-impl Sink for Slow {
+impl Sink for DecidedSink {
     fn write(&self, _: &SharedEvent) -> Acceptance {
         let mut go_on = self.0.lock().unwrap().take().unwrap();
         Acceptance::pending(async move {
@@ -74,12 +74,12 @@ fn hint(body: &impl http_body::Body) -> (u64, Option<u64>) {
 async fn a_held_frame_counts_in_the_size_hint() {
     let cases = [Some(0), Some(5), None].into_iter();
     for (more, declared) in cases.flat_map(|more| [(more, false), (more, true)]) {
-        let announced = Announced {
+        let announced = SizedBody {
             frames: ["first", "second!", "the last one"].into(),
             more,
         };
         let (accept, accepted) = mpsc::channel(1);
-        let sink = Slow(Some(accepted).into_iter().next().into());
+        let sink = DecidedSink(Some(accepted).into_iter().next().into());
         let notifier = Notifier::builder().sink(sink).build().unwrap();
         let bare = announced.clone();
         let registry = service_fn(move |_: http::Request<RequestBody<Body>>| {

@@ -12,9 +12,9 @@ use tower_registry_notifications::{NotificationLayer, Notifier};
 
 /// Answers at once, with nothing on the heap.
 #[derive(Clone)]
-struct Bare;
+struct EmptyRegistry;
 
-impl<B> Service<Request<B>> for Bare {
+impl<B> Service<Request<B>> for EmptyRegistry {
     type Response = Response<Empty<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -46,7 +46,10 @@ fn requests_that_make_no_event_do_not_allocate() {
     let layer = NotificationLayer::new(notifier);
     let count = |method: Method, path: &str| {
         let request = Request::builder().method(method).uri(path);
-        allocations(layer.layer(Bare), request.body(Empty::new()).unwrap())
+        allocations(
+            layer.layer(EmptyRegistry),
+            request.body(Empty::new()).unwrap(),
+        )
     };
     for (method, path) in [
         (Method::GET, "/v2/"),
@@ -73,7 +76,7 @@ fn requests_that_make_no_event_do_not_allocate() {
     // The counter counts: an event is not free.
     assert!(count(Method::GET, "/v2/library/debian/manifests/1") > 0);
     assert_eq!(
-        allocations(Bare, Request::new(Empty::new())),
+        allocations(EmptyRegistry, Request::new(Empty::new())),
         0,
         "the bare service"
     );

@@ -54,13 +54,13 @@ const HMAC: &str = "pepper ünd salz-4711";
 const CLIENT: &str = "hush-password-of-the-client";
 
 /// All secrets there are, those of files among them.
-pub(crate) struct Vault {
+pub(crate) struct AllSecrets {
     pub(crate) certificate: String,
     pub(crate) key: String,
     pub(crate) secrets: Secrets,
 }
 
-impl Vault {
+impl AllSecrets {
     fn new() -> Self {
         let made = rcgen::generate_simple_self_signed(["receiver".to_owned()]).unwrap();
         let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
@@ -128,9 +128,9 @@ impl Vault {
 
 /// Everything that is said, with a name for each thing.
 #[derive(Default)]
-struct Said(Vec<(String, String)>);
+struct Output(Vec<(String, String)>);
 
-impl Said {
+impl Output {
     fn says(&mut self, what: &str, text: impl Into<String>) {
         self.0.push((what.into(), text.into()));
     }
@@ -176,7 +176,7 @@ async fn no_secret_appears_whatever_the_receivers_do() {
     let captured = Captured::everywhere();
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let (vault, mut said) = (Vault::new(), Said::default());
+    let (vault, mut said) = (AllSecrets::new(), Output::default());
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("letters");
@@ -251,7 +251,7 @@ async fn no_secret_appears_whatever_the_receivers_do() {
 
 #[tokio::test]
 async fn no_secret_appears_in_messages_of_a_wrong_configuration() {
-    let vault = Vault::new();
+    let vault = AllSecrets::new();
     let mistakes = mistakes::all(&vault);
     assert!(mistakes.len() > 30);
     for (number, endpoint) in mistakes.into_iter().enumerate() {
@@ -270,7 +270,7 @@ async fn no_secret_appears_in_messages_of_a_wrong_configuration() {
 /// The same name twice is only seen by the notifier.
 #[tokio::test]
 async fn no_secret_appears_when_two_endpoints_share_a_name() {
-    let vault = Vault::new();
+    let vault = AllSecrets::new();
     let endpoint = || vault.endpoint("twice", "http://receiver", true);
     let built = Notifier::builder()
         .endpoint(endpoint())
@@ -282,7 +282,7 @@ async fn no_secret_appears_when_two_endpoints_share_a_name() {
 
 #[tokio::test]
 async fn the_receivers_received_the_secrets() {
-    let vault = Vault::new();
+    let vault = AllSecrets::new();
     let receivers = Receivers::start().await;
     let mut builder = Notifier::builder();
     for endpoint in receivers.endpoints(&vault) {

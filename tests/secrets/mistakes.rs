@@ -11,9 +11,9 @@ use tower_registry_notifications::Endpoint;
 use tower_registry_notifications::endpoint::{AddressPolicy, Backoff, Batch, Breaker};
 use tower_registry_notifications::sink::Filter;
 
-use crate::{API_KEY, BEARER, HMAC, PASSWORD, SIGNING, USER_INFO, Vault};
+use crate::{API_KEY, AllSecrets, BEARER, HMAC, PASSWORD, SIGNING, USER_INFO};
 
-pub(crate) fn all(vault: &Vault) -> Vec<Endpoint> {
+pub(crate) fn all(vault: &AllSecrets) -> Vec<Endpoint> {
     let mut all = urls();
     all.extend(settings(vault));
     all.extend(in_the_wrong_place(vault));
@@ -41,7 +41,7 @@ fn urls() -> Vec<Endpoint> {
     urls.map(|url| Endpoint::new("url", url)).into()
 }
 
-fn settings(vault: &Vault) -> Vec<Endpoint> {
+fn settings(vault: &AllSecrets) -> Vec<Endpoint> {
     let none = Duration::ZERO;
     let https = || vault.endpoint("settings", "https://127.0.0.1/", true);
     let private = AddressPolicy::deny_private;
@@ -77,7 +77,7 @@ fn settings(vault: &Vault) -> Vec<Endpoint> {
     ]
 }
 
-fn in_the_wrong_place(vault: &Vault) -> Vec<Endpoint> {
+fn in_the_wrong_place(vault: &AllSecrets) -> Vec<Endpoint> {
     let endpoint = || vault.endpoint("places", "https://receiver/", true);
     vec![
         endpoint().header(format!("Bearer {BEARER}"), "authorization"),
@@ -98,7 +98,7 @@ fn in_the_wrong_place(vault: &Vault) -> Vec<Endpoint> {
     ]
 }
 
-fn files(vault: &Vault) -> Vec<Endpoint> {
+fn files(vault: &AllSecrets) -> Vec<Endpoint> {
     let (certificate, key) = (vault.certificate.as_str(), vault.key.as_str());
     let endpoint = || Endpoint::new("files", "https://receiver/");
     let broken = key.replacen('\n', "\n!", 1);

@@ -22,7 +22,7 @@ use tower::{BoxError, service_fn};
 use tower_registry_notifications::endpoint::EndpointState;
 use tower_registry_notifications::{Endpoint, NotifierStatus};
 
-use crate::Vault;
+use crate::AllSecrets;
 
 /// What a receiver makes of a request's headers.
 type Answer = fn(&HeaderMap) -> (u16, Vec<u8>);
@@ -120,7 +120,7 @@ impl Receivers {
     }
 
     /// Endpoints with each of them, with and without Basic credentials.
-    pub(crate) fn endpoints(&self, vault: &Vault) -> Vec<Endpoint> {
+    pub(crate) fn endpoints(&self, vault: &AllSecrets) -> Vec<Endpoint> {
         let mut endpoints = Vec::new();
         for basic in [true, false] {
             for (name, address) in &self.addresses {

@@ -81,7 +81,7 @@ impl Feed {
     /// Streams the latest events and all that follow. With a `Last-Event-ID`, which browsers
     /// send when they reconnect, the stream continues after that event.
     pub(crate) fn stream(&self, headers: &HeaderMap) -> Response {
-        let Some(slot) = Slot::take(self) else {
+        let Some(slot) = StreamPermit::take(self) else {
             let message = "too many pages are open";
             // Connections are limited too, so do not keep this one.
             let close = [(CONNECTION, "close")];
@@ -102,7 +102,7 @@ impl Feed {
     fn messages(
         &self,
         after: Option<u64>,
-        slot: Slot,
+        slot: StreamPermit,
     ) -> impl Stream<Item = Result<Message, Infallible>> + use<> {
         let reader = Reader {
             newest: self.0.newest.subscribe(),
@@ -157,7 +157,7 @@ struct Reader {
     after: u64,
     tells_gaps: bool,
     chunk: VecDeque<(u64, Arc<str>)>,
-    _slot: Slot,
+    _slot: StreamPermit,
 }
 
 impl Reader {
@@ -188,9 +188,9 @@ impl Reader {
 }
 
 /// A permit for one open stream, which is returned when it is dropped.
-struct Slot(Feed);
+struct StreamPermit(Feed);
 
-impl Slot {
+impl StreamPermit {
     fn take(feed: &Feed) -> Option<Self> {
         let slot = Self(feed.clone());
         let open = feed.0.streams.fetch_add(1, Ordering::Relaxed);
@@ -199,7 +199,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.0.0.streams.fetch_sub(1, Ordering::Relaxed);
     }

@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use tower_registry_notifications::Notifier;
 use tower_registry_notifications::journal::{Journal, LetterFilter};
 
-use super::letters::{SHOWN, Shown, Which, row};
+use super::letters::{LetterRows, SHOWN, Selection, row};
 use crate::causes::with_causes;
 
 /// The dead letters of a notifier's journal.
@@ -28,11 +28,11 @@ impl JournalLetters {
         })
     }
 
-    pub(super) async fn shown(&self) -> Shown {
+    pub(super) async fn shown(&self) -> LetterRows {
         let shown = self.blocking(|journal| {
-            let mut shown = Shown {
+            let mut shown = LetterRows {
                 total: journal.status().dead_letters,
-                ..Shown::default()
+                ..LetterRows::default()
             };
             for letter in journal.dead_letters(&LetterFilter::new()).take(SHOWN) {
                 match letter {
@@ -42,9 +42,9 @@ impl JournalLetters {
             }
             Ok(shown)
         });
-        shown.await.unwrap_or_else(|error| Shown {
+        shown.await.unwrap_or_else(|error| LetterRows {
             error: Some(error),
-            ..Shown::default()
+            ..LetterRows::default()
         })
     }
 
@@ -58,7 +58,7 @@ impl JournalLetters {
     pub(super) async fn send_again(
         &self,
         notifier: &Notifier,
-        which: Which,
+        which: Selection,
     ) -> Result<u64, String> {
         let _alone = self.sending.lock().await;
         let endpoints = notifier.status().endpoints.into_iter();
@@ -82,7 +82,7 @@ impl JournalLetters {
         .await
     }
 
-    pub(super) async fn purge(&self, which: Which) -> Result<u64, String> {
+    pub(super) async fn purge(&self, which: Selection) -> Result<u64, String> {
         self.blocking(move |journal| {
             let purged = journal.purge_letters(&filter(which));
             purged.map_err(|error| with_causes(&error))
@@ -101,9 +101,9 @@ impl JournalLetters {
     }
 }
 
-fn filter(which: Which) -> LetterFilter {
+fn filter(which: Selection) -> LetterFilter {
     match which {
-        Which::All => LetterFilter::new(),
-        Which::One(id) => LetterFilter::new().id(id),
+        Selection::All => LetterFilter::new(),
+        Selection::One(id) => LetterFilter::new().id(id),
     }
 }

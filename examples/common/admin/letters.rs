@@ -19,7 +19,7 @@ pub(super) const SHOWN: usize = 500;
 
 /// Selects letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum Selection {
     All,
     /// The letter with this id.
     One(u64),
@@ -27,7 +27,7 @@ pub(super) enum Which {
 
 /// What the page shows of the letters.
 #[derive(Debug, Default)]
-pub(super) struct Shown {
+pub(super) struct LetterRows {
     /// At most [`SHOWN`], the oldest first, so that rows do not move when letters are added.
     pub(super) letters: Vec<Value>,
     /// Number of all letters.
@@ -44,7 +44,7 @@ pub(super) enum Store {
 }
 
 impl Store {
-    pub(super) async fn shown(&self) -> Shown {
+    pub(super) async fn shown(&self) -> LetterRows {
         match self {
             Self::Memory(letters) => letters.shown(),
             Self::Journal(letters) => letters.shown().await,
@@ -55,7 +55,7 @@ impl Store {
     pub(super) async fn send_again(
         &self,
         notifier: &Notifier,
-        which: Which,
+        which: Selection,
     ) -> Result<u64, String> {
         match self {
             Self::Memory(letters) => letters.send_again(notifier, which).await,
@@ -64,7 +64,7 @@ impl Store {
     }
 
     /// Removes letters. Returns their number.
-    pub(super) async fn purge(&self, which: Which) -> Result<u64, String> {
+    pub(super) async fn purge(&self, which: Selection) -> Result<u64, String> {
         match self {
             Self::Memory(letters) => Ok(letters.purge(which)),
             Self::Journal(letters) => letters.purge(which).await,
@@ -101,24 +101,24 @@ impl Letters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shown(&self) -> Shown {
+    fn shown(&self) -> LetterRows {
         let letters = self.kept().letters.clone();
         let shown = letters.iter().take(SHOWN);
-        Shown {
+        LetterRows {
             letters: shown.map(|(id, letter)| row(*id, letter)).collect(),
             total: letters.len() as u64,
             error: None,
         }
     }
 
-    fn ids(&self, which: Which) -> Vec<u64> {
+    fn ids(&self, which: Selection) -> Vec<u64> {
         match which {
-            Which::All => self.kept().letters.keys().copied().collect(),
-            Which::One(id) => vec![id],
+            Selection::All => self.kept().letters.keys().copied().collect(),
+            Selection::One(id) => vec![id],
         }
     }
 
-    fn purge(&self, which: Which) -> u64 {
+    fn purge(&self, which: Selection) -> u64 {
         let ids = self.ids(which);
         let mut kept = self.kept();
         let removed = ids.iter().filter_map(|id| kept.letters.remove(id));
@@ -126,7 +126,7 @@ impl Letters {
     }
 
     /// Ends at the first letter that is not accepted.
-    async fn send_again(&self, notifier: &Notifier, which: Which) -> Result<u64, String> {
+    async fn send_again(&self, notifier: &Notifier, which: Selection) -> Result<u64, String> {
         let mut sent = 0;
         for id in self.ids(which) {
             let is_sent = self.send_one_again(notifier, id).await;

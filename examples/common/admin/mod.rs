@@ -31,7 +31,7 @@ use tower_registry_notifications::{Notifier, NotifierBuilder, NotifierStatus};
 use self::feed::Feed;
 use self::guard::Guard;
 use self::journal::JournalLetters;
-use self::letters::{Letters, Store, Which};
+use self::letters::{Letters, Selection, Store};
 
 /// The page with its script and style. Browsers load nothing else.
 const PAGE: &str = include_str!("page.html");
@@ -218,7 +218,7 @@ async fn one_letter(
     State(shared): State<Shared>,
     Path((id, what)): Path<(u64, String)>,
 ) -> Response {
-    match shared.act(Which::One(id), &what).await {
+    match shared.act(Selection::One(id), &what).await {
         Some(Ok(0)) => (StatusCode::NOT_FOUND, "this letter is gone").into_response(),
         acted => response(acted),
     }
@@ -226,7 +226,7 @@ async fn one_letter(
 
 /// Sends or purges all letters that exist now.
 async fn all_letters(State(shared): State<Shared>, Path(what): Path<String>) -> Response {
-    response(shared.act(Which::All, &what).await)
+    response(shared.act(Selection::All, &what).await)
 }
 
 async fn enable(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
@@ -249,7 +249,7 @@ fn response(acted: Option<Result<u64, String>>) -> Response {
 impl Shared {
     /// Sends letters again or purges them, and returns their number. Returns `None` if `what`
     /// is neither `send` nor `purge`.
-    async fn act(&self, which: Which, what: &str) -> Option<Result<u64, String>> {
+    async fn act(&self, which: Selection, what: &str) -> Option<Result<u64, String>> {
         match what {
             "send" => {
                 let sent = self.letters.send_again(&self.notifier, which).await;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use tower_registry_notifications::Notifier;
 
-use super::letters::{Shown, Which};
+use super::letters::{LetterRows, Selection};
 
 #[derive(Clone, Debug)]
 pub(crate) struct JournalLetters(Infallible);
@@ -14,15 +14,15 @@ impl JournalLetters {
         None
     }
 
-    pub(super) async fn shown(&self) -> Shown {
+    pub(super) async fn shown(&self) -> LetterRows {
         match self.0 {}
     }
 
-    pub(super) async fn send_again(&self, _: &Notifier, _: Which) -> Result<u64, String> {
+    pub(super) async fn send_again(&self, _: &Notifier, _: Selection) -> Result<u64, String> {
         match self.0 {}
     }
 
-    pub(super) async fn purge(&self, _: Which) -> Result<u64, String> {
+    pub(super) async fn purge(&self, _: Selection) -> Result<u64, String> {
         match self.0 {}
     }
 }

@@ -211,7 +211,7 @@ impl Shared {
 
     /// Writes until no letter waits.
     fn write_all(&self) {
-        let mut ends = ThreadEnds {
+        let mut ends = ThreadGuard {
             shared: self,
             told: false,
         };
@@ -239,12 +239,12 @@ impl Shared {
 
 /// Lets another thread start if this one panics. The letters that wait are dropped,
 /// which fails their writes.
-struct ThreadEnds<'a> {
+struct ThreadGuard<'a> {
     shared: &'a Shared,
     told: bool,
 }
 
-impl Drop for ThreadEnds<'_> {
+impl Drop for ThreadGuard<'_> {
     fn drop(&mut self) {
         if !self.told {
             let mut jobs = self.shared.jobs();

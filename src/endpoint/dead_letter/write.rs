@@ -93,12 +93,12 @@ impl Drop for PendingLetter {
 }
 
 /// A letter that was offered to the sink.
-pub(super) enum Offered {
+pub(super) enum OfferedLetter {
     Decided(LetterOutcome),
     Pending(PendingLetter, Acceptance),
 }
 
-impl Offered {
+impl OfferedLetter {
     /// Resolves when the sink has answered, it is too `late`, or the writer was
     /// `closed`.
     pub(super) async fn outcome(
@@ -141,10 +141,10 @@ impl LetterWrite {
         Self(State::Decided(outcome))
     }
 
-    pub(super) fn new(offered: Offered) -> Self {
+    pub(super) fn new(offered: OfferedLetter) -> Self {
         let (runtime, mut closed) = match &offered {
-            Offered::Decided(outcome) => return Self::decided(*outcome),
-            Offered::Pending(pending, _) => {
+            OfferedLetter::Decided(outcome) => return Self::decided(*outcome),
+            OfferedLetter::Pending(pending, _) => {
                 let shared = &pending.shared;
                 (shared.runtime.clone(), shared.closed.subscribe())
             }

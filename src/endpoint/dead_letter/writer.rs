@@ -8,9 +8,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::outcome::{LetterCounts, LetterOutcome, Shared, after_timeout};
-use super::write::{LetterWrite, Offered, PendingLetter};
+use super::write::{LetterWrite, OfferedLetter, PendingLetter};
 use super::{DeadLetter, DeadLetterSink, Reason};
-use crate::endpoint::batch::Tried;
+use crate::endpoint::batch::AttemptHistory;
 use crate::endpoint::status::Counts;
 use crate::event::SharedEvent;
 use crate::queue::{Entry, Queue};
@@ -67,23 +67,23 @@ impl DeadLetterWriter {
             let pending = PendingLetter::new(self.shared.clone(), event, reason, true);
             return LetterWrite::decided(pending.lost("too many dead letters wait for their sink"));
         }
-        let (cause, tried) = (Cause::default(), Tried::default());
-        LetterWrite::new(self.offer(event, number, reason, (&cause, &tried), true))
+        let (cause, history) = (Cause::default(), AttemptHistory::default());
+        LetterWrite::new(self.offer(event, number, reason, (&cause, &history), true))
     }
 
     /// Makes a dead letter of an event that no queue has, for a reason of its own.
     #[cfg(feature = "jetstream")]
     pub(crate) fn reject(self: &Arc<Self>, event: &SharedEvent, error: String) -> LetterWrite {
         let answer = String::new();
-        let (cause, tried) = (Cause { error, answer }, Tried::default());
-        LetterWrite::new(self.offer(event, None, Reason::Rejected, (&cause, &tried), true))
+        let (cause, history) = (Cause { error, answer }, AttemptHistory::default());
+        LetterWrite::new(self.offer(event, None, Reason::Rejected, (&cause, &history), true))
     }
 
     /// Makes a dead letter of an event that the queue had accepted.
     pub(crate) fn bury(self: &Arc<Self>, entry: &Entry, reason: Reason) -> LetterWrite {
-        let (cause, tried) = (Cause::default(), Tried::default());
+        let (cause, history) = (Cause::default(), AttemptHistory::default());
         let (event, number) = (&entry.event, entry.number());
-        LetterWrite::new(self.offer(event, number, reason, (&cause, &tried), false))
+        LetterWrite::new(self.offer(event, number, reason, (&cause, &history), false))
     }
 
     /// Makes dead letters of events that were taken from `queue`, in order, and
@@ -95,7 +95,7 @@ impl DeadLetterWriter {
     pub(crate) async fn bury_all(
         self: &Arc<Self>,
         queue: &Queue,
-        entries: impl IntoIterator<Item = (Entry, Tried)>,
+        entries: impl IntoIterator<Item = (Entry, AttemptHistory)>,
         reason: Reason,
         cause: &Cause,
         deadline: Option<Instant>,
@@ -113,10 +113,10 @@ impl DeadLetterWriter {
                 self.lose(rest, reason, why);
                 return tell(LetterCounts::lost(rest));
             }
-            let offer = |(entry, tried): (Entry, Tried)| {
+            let offer = |(entry, history): (Entry, AttemptHistory)| {
                 queue.forget(&entry);
                 let (event, number) = (&entry.event, entry.number());
-                let offered = self.offer(event, number, reason, (cause, &tried), false);
+                let offered = self.offer(event, number, reason, (cause, &history), false);
                 (entry.position(), offered)
             };
             let offered: Vec<_> = entries.by_ref().take(concurrency).map(offer).collect();
@@ -147,15 +147,17 @@ impl DeadLetterWriter {
         event: &SharedEvent,
         number: Option<NonZeroU64>,
         reason: Reason,
-        (cause, tried): (&Cause, &Tried),
+        (cause, history): (&Cause, &AttemptHistory),
         refused: bool,
-    ) -> Offered {
+    ) -> OfferedLetter {
         let pending = PendingLetter::new(self.shared.clone(), event, reason, refused);
         let error = Some(&*cause.error).filter(|error| !error.is_empty());
         let Some(sink) = &self.sink else {
             // One log line instead of two: it says that the event is lost, and why it
             // was given up.
-            return Offered::Decided(pending.lost_after(error, "there is no sink of dead letters"));
+            return OfferedLetter::Decided(
+                pending.lost_after(error, "there is no sink of dead letters"),
+            );
         };
         if self.shared.counts.gives_up() {
             let (endpoint, reason) = (&*self.shared.endpoint, reason.as_str());
@@ -174,14 +176,14 @@ impl DeadLetterWriter {
             number,
             error: error.map(str::to_owned),
             answer: cause.answer.clone(),
-            attempts: tried.attempts,
-            first_attempt: tried.first,
-            last_attempt: tried.last,
+            attempts: history.attempts,
+            first_attempt: history.first,
+            last_attempt: history.last,
             event: event.clone(),
         });
         match Acceptance::catching(|| sink.bury(&letter)).answer() {
-            Ok(answer) => Offered::Decided(pending.answered(answer)),
-            Err(write) => Offered::Pending(pending, write),
+            Ok(answer) => OfferedLetter::Decided(pending.answered(answer)),
+            Err(write) => OfferedLetter::Pending(pending, write),
         }
     }
 

@@ -95,11 +95,11 @@ impl AddressPolicy {
     }
 
     /// Refuses a URL whose host is a denied address, for which no resolver is asked.
-    pub(super) fn check(&self, url: &Uri) -> Result<(), Denied> {
+    pub(super) fn check(&self, url: &Uri) -> Result<(), AddressDenied> {
         let host = url.host().unwrap_or_default();
         let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
         match bare.unwrap_or(host).parse() {
-            Ok(address) if !self.allows(address) => Err(Denied(host.into())),
+            Ok(address) if !self.allows(address) => Err(AddressDenied(host.into())),
             _ => Ok(()),
         }
     }
@@ -107,15 +107,15 @@ impl AddressPolicy {
 
 /// A host without any address that the policy allows.
 #[derive(Debug)]
-pub(super) struct Denied(pub(super) String);
+pub(super) struct AddressDenied(pub(super) String);
 
-impl fmt::Display for Denied {
+impl fmt::Display for AddressDenied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the address policy denies {}", self.0)
     }
 }
 
-impl std::error::Error for Denied {}
+impl std::error::Error for AddressDenied {}
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u32) -> Network {
     Network::new(Ipv4Addr::new(a, b, c, d).to_ipv6_mapped(), 96 + prefix)

@@ -17,7 +17,7 @@ use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::{BoxError, Service};
 
-use super::address::Denied;
+use super::address::AddressDenied;
 use super::connections::Connections;
 use super::connector::{allowed, checked, encrypted, plain, within};
 use super::proxies::{Proxies, routed};
@@ -81,7 +81,7 @@ where
     }
     let limit = limit.min(timeout);
     let addresses = Arc::new(settings.addresses.clone());
-    mistakes.take(addresses.check(url).map_err(|Denied(host)| {
+    mistakes.take(addresses.check(url).map_err(|AddressDenied(host)| {
         let remedy = "it denies this address of the URL: allow its network, or post elsewhere";
         BuildError::new(&format!("{of}address policy"), host, remedy)
     }));
@@ -137,7 +137,7 @@ fn check_proxy(
         settings
             .addresses
             .check(proxy.url())
-            .map_err(|Denied(host)| {
+            .map_err(|AddressDenied(host)| {
                 let remedy = "it denies the proxy that HTTP_PROXY or HTTPS_PROXY names: \
                               allow its network, or use no proxy for this endpoint";
                 BuildError::new(&format!("{of}address policy"), host, remedy)

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tower::{BoxError, Service, ServiceExt as _};
 
-use super::http1::{Held, Unanswered};
+use super::http1::{OwnedConnection, Unanswered};
 use super::http2;
 use super::idle::{Idle, Next, Shared};
 use super::origin::Origin;
@@ -94,7 +94,7 @@ where
 
     async fn exchange_1(
         &self,
-        held: Box<Held<T>>,
+        held: Box<OwnedConnection<T>>,
         request: Request<Full<Bytes>>,
         deadline: Option<Instant>,
     ) -> Result<Response<Bytes>, Unanswered> {
@@ -132,7 +132,7 @@ where
             let sender = http2::open(stream).await?;
             return Ok(Next::Http2(self.idle.share(origin, sender)));
         }
-        let held = Held::open(stream, origin, self.idle.watcher()).await?;
+        let held = OwnedConnection::open(stream, origin, self.idle.watcher()).await?;
         Ok(Next::Http1(held))
     }
 }

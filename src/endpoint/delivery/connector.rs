@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower::{BoxError, Service, ServiceExt as _, service_fn};
 
-use super::address::{AddressPolicy, Denied};
+use super::address::{AddressDenied, AddressPolicy};
 use super::proxies::{Route, Stream};
 use super::status_line::Watched;
 use super::tls;
@@ -59,7 +59,7 @@ where
             let (allowed, denied): (Vec<_>, Vec<_>) =
                 found.partition(|address| addresses.allows(address.ip()));
             if allowed.is_empty() && !denied.is_empty() {
-                return Err(Denied(host).into());
+                return Err(AddressDenied(host).into());
             }
             Ok(allowed.into_iter())
         }

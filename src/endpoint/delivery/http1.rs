@@ -1,4 +1,4 @@
-//! A connection of HTTP/1.1 without a task of its own: [`Held`].
+//! A connection of HTTP/1.1 without a task of its own: [`OwnedConnection`].
 //!
 //! The task that sends a request polls the connection until the response is there, so
 //! that a delivery costs no switch between tasks or threads.
@@ -29,7 +29,7 @@ use super::status_line::{StatusLine, Watched};
 pub(super) const HEAD: usize = 64 << 10;
 
 /// A connection that no other task polls. Dropping it closes it.
-pub(super) struct Held<T>
+pub(super) struct OwnedConnection<T>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -39,7 +39,7 @@ where
     /// Whether requests name the whole URL.
     is_proxied: bool,
     status: StatusLine,
-    woken: Arc<Woken>,
+    woken: Arc<IdleWaker>,
 }
 
 /// A request without a response.
@@ -49,7 +49,7 @@ pub(super) enum Unanswered {
     Failed(hyper::Error),
 }
 
-impl<T> Held<T>
+impl<T> OwnedConnection<T>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -75,7 +75,7 @@ where
             .allow_obsolete_multiline_headers_in_responses(true)
             .handshake(stream)
             .await?;
-        let woken = Woken {
+        let woken = IdleWaker {
             woken: AtomicBool::new(true),
             watcher,
         };
@@ -198,12 +198,12 @@ async fn drive<R>(
 
 /// The waker of an idle connection: notes that the connection must be polled, and wakes
 /// the task that polls idle connections.
-struct Woken {
+struct IdleWaker {
     woken: AtomicBool,
     watcher: Arc<AtomicWaker>,
 }
 
-impl Wake for Woken {
+impl Wake for IdleWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

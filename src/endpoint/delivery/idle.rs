@@ -13,7 +13,7 @@ use hyper::client::conn::http2::SendRequest;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::http1::Held;
+use super::http1::OwnedConnection;
 use super::origin::Origin;
 
 /// How long an idle connection stays open.
@@ -52,7 +52,7 @@ struct Waiting<T>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    held: Box<Held<T>>,
+    held: Box<OwnedConnection<T>>,
     /// When it became idle, or `None` until the first poll: most connections are taken
     /// again before, and reading the clock for each would be wasted.
     since: Option<Instant>,
@@ -73,7 +73,7 @@ pub(super) enum Next<T>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    Http1(Box<Held<T>>),
+    Http1(Box<OwnedConnection<T>>),
     Http2(Shared),
 }
 
@@ -116,7 +116,7 @@ where
     }
 
     /// Keeps a connection for the next request.
-    pub(super) fn put(&self, held: Box<Held<T>>) {
+    pub(super) fn put(&self, held: Box<OwnedConnection<T>>) {
         self.state().waiting.push(Waiting { held, since: None });
     }
 

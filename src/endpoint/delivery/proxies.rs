@@ -184,7 +184,7 @@ where
             let is_proxied = proxy.passes_on(&url);
             let stream = through(tcp, tls, &proxy, url).await.map_err(|cause| {
                 let proxy = proxy.shown();
-                BoxError::from(ThroughProxy { proxy, cause })
+                BoxError::from(ProxyFailure { proxy, cause })
             })?;
             Ok(Route { stream, is_proxied })
         }
@@ -251,18 +251,18 @@ fn with_port(url: &Uri, port: u16) -> Result<Uri, BoxError> {
 /// An error of a connection through a proxy. It names the proxy, because the operator may
 /// not know that the variable is set.
 #[derive(Debug)]
-struct ThroughProxy {
+struct ProxyFailure {
     proxy: String,
     cause: BoxError,
 }
 
-impl fmt::Display for ThroughProxy {
+impl fmt::Display for ProxyFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "through the proxy {}", self.proxy)
     }
 }
 
-impl std::error::Error for ThroughProxy {
+impl std::error::Error for ProxyFailure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&*self.cause)
     }

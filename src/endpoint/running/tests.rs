@@ -6,13 +6,13 @@ use crate::sink::Filter;
 
 /// Writes an event.
 fn write(running: &Running, event: &SharedEvent) -> Acceptance {
-    running.offer(Offer::now(event, Turn::Only))
+    running.offer(Offer::now(event, Attempt::Only))
 }
 
 /// Offers an event that will be offered again.
 fn try_accept(running: &Running, event: &SharedEvent) -> Result<(), SinkError> {
     running
-        .offer(Offer::now(event, Turn::First))
+        .offer(Offer::now(event, Attempt::First))
         .answer()
         .unwrap()
 }
@@ -58,7 +58,7 @@ async fn an_event_offered_repeatedly_becomes_one_letter() {
     let status = running.status();
     assert_eq!((status.events, status.dead_letters), (2, 0));
     assert!(letters.try_recv().is_none());
-    let refused = running.offer(Offer::now(&third, Turn::Last)).await;
+    let refused = running.offer(Offer::now(&third, Attempt::Last)).await;
     assert!(refused.unwrap_err().is_full());
     let status = running.status();
     assert_eq!((status.events, status.dead_letters, status.lost), (3, 1, 0));
@@ -76,7 +76,7 @@ async fn the_filter_counts_for_offers_and_refusals_too() {
     let unwanted = event("b");
     try_accept(&running, &unwanted).unwrap();
     running
-        .offer(Offer::now(&unwanted, Turn::Last))
+        .offer(Offer::now(&unwanted, Attempt::Last))
         .await
         .unwrap();
     assert_eq!(running.status().events, 0);

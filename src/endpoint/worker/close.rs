@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
 use super::Worker;
-use super::in_flight::untried;
+use super::in_flight::never_attempted;
 use crate::endpoint::dead_letter::{Cause, DeadLetterWriter, LetterCounts, Reason};
 use crate::endpoint::running::Leftover;
 use crate::queue::{Abandoned, Queue, Threshold};
@@ -21,13 +21,13 @@ pub(crate) const DEAD_LETTERS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Closes the queue when the worker ends, however it ends: nobody may write to a
 /// queue that nobody reads. Events that the worker could not account for, because it
 /// was aborted or its runtime has ended, are lost.
-pub(super) struct Closing {
+pub(super) struct CloseGuard {
     queue: Arc<Queue>,
     dead_letters: Arc<DeadLetterWriter>,
     leftover: Arc<Mutex<Leftover>>,
 }
 
-impl Drop for Closing {
+impl Drop for CloseGuard {
     fn drop(&mut self) {
         self.queue.close();
         let Abandoned { stored, lost } = self.queue.abandon();
@@ -37,7 +37,7 @@ impl Drop for Closing {
     }
 }
 
-impl Closing {
+impl CloseGuard {
     fn account(&self, stored: usize, letters: LetterCounts) {
         let mut leftover = self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
         leftover.stored += stored;
@@ -48,8 +48,8 @@ impl Closing {
 
 impl Worker {
     /// Returns the guard that accounts for what a worker leaves behind.
-    pub(super) fn closing(&self) -> Closing {
-        Closing {
+    pub(super) fn closing(&self) -> CloseGuard {
+        CloseGuard {
             queue: self.queue.clone(),
             dead_letters: self.dead_letters.clone(),
             leftover: self.leftover.clone(),
@@ -58,7 +58,7 @@ impl Worker {
 
     /// Accounts for the events that are left, oldest first. Attempts under way are
     /// cancelled: the receiver may or may not have their events.
-    pub(super) async fn abandon(mut self, closing: &Closing) {
+    pub(super) async fn abandon(mut self, closing: &CloseGuard) {
         let deadline = Instant::now() + DEAD_LETTERS_TIMEOUT;
         self.in_flight.attempts.clear();
         // Letters that are being written are awaited first, within the deadline. Their
@@ -69,7 +69,7 @@ impl Worker {
             self.in_flight.advance(id, &self.queue, Instant::now());
         }
         let ours = std::mem::take(&mut self.in_flight).into_entries();
-        let queued = self.queue.drain().into_iter().map(untried);
+        let queued = self.queue.drain().into_iter().map(never_attempted);
         let (left, cause) = (ours.into_iter().chain(queued), Cause::default());
         // A store that outlives the process keeps its events as they are.
         let left = left.filter(|(entry, _)| !entry.is_stored());
@@ -78,6 +78,6 @@ impl Worker {
         self.dead_letters
             .bury_all(queue, left, Reason::Shutdown, &cause, deadline, tell)
             .await;
-        self.refresh(&self.queue.look(Threshold::NEXT), Instant::now());
+        self.refresh(&self.queue.watch(Threshold::NEXT), Instant::now());
     }
 }

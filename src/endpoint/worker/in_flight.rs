@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::gate::Gate;
-use crate::endpoint::batch::{Forming, Halves, Part, SealedBatch, Tried};
+use crate::endpoint::batch::{AttemptHistory, Forming, Halves, Part, SealedBatch};
 use crate::endpoint::delivery::Outcome;
 use crate::queue::{Entry, Queue};
 
@@ -29,7 +29,7 @@ pub(in crate::endpoint) struct InFlight {
     next_turn: u64,
     /// All batches by the time of acceptance of their oldest event.
     ages: BTreeSet<(Instant, u64)>,
-    pub(super) attempts: FuturesUnordered<Boxed<Attempted>>,
+    pub(super) attempts: FuturesUnordered<Boxed<FinishedAttempt>>,
     /// Batches whose first part is becoming dead letters.
     pub(super) letter_writes: FuturesUnordered<Boxed<u64>>,
     next_id: u64,
@@ -66,7 +66,7 @@ impl Hasher for IdHasher {
 }
 
 /// An attempt that has ended.
-pub(super) struct Attempted {
+pub(super) struct FinishedAttempt {
     pub(super) id: u64,
     /// The epoch of the gate when it began.
     pub(super) epoch: u64,
@@ -205,18 +205,18 @@ impl InFlight {
     }
 
     /// Returns all events that are not becoming dead letters, oldest batch first.
-    pub(super) fn into_entries(self) -> Vec<(Entry, Tried)> {
+    pub(super) fn into_entries(self) -> Vec<(Entry, AttemptHistory)> {
         let mut batches: Vec<_> = self.batches.into_iter().collect();
         batches.sort_by_key(|(id, _)| *id);
         let sealed = batches.into_iter();
         let sealed = sealed.flat_map(|(_, batch)| batch.sealed.into_entries());
         let forming = self.forming.map(Forming::into_entries);
         let forming = forming.into_iter().flatten();
-        sealed.chain(forming.map(untried)).collect()
+        sealed.chain(forming.map(never_attempted)).collect()
     }
 }
 
 /// Pairs an event with the account of no attempts.
-pub(super) fn untried(entry: Entry) -> (Entry, Tried) {
-    (entry, Tried::default())
+pub(super) fn never_attempted(entry: Entry) -> (Entry, AttemptHistory) {
+    (entry, AttemptHistory::default())
 }

@@ -9,14 +9,14 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::Worker;
-use super::in_flight::Attempted;
+use super::in_flight::FinishedAttempt;
 use crate::endpoint::dead_letter::Cause;
 use crate::endpoint::delivery::{Outcome, status_text};
 use crate::endpoint::retry::Verdict;
 use crate::endpoint::status::Failure;
 
 /// An attempt that has failed, with or without a response.
-struct Failed {
+struct FailedAttempt {
     id: u64,
     epoch: u64,
     status: Option<StatusCode>,
@@ -26,8 +26,8 @@ struct Failed {
 }
 
 impl Worker {
-    pub(super) fn judge(&mut self, attempted: Attempted) {
-        let Attempted {
+    pub(super) fn judge(&mut self, attempted: FinishedAttempt) {
+        let FinishedAttempt {
             id,
             epoch,
             took,
@@ -47,7 +47,7 @@ impl Worker {
                 answer,
             } => {
                 let error = status_text(status);
-                self.failed(Failed {
+                self.failed(FailedAttempt {
                     id,
                     epoch,
                     status: Some(status),
@@ -58,7 +58,7 @@ impl Worker {
             }
             Outcome::Failed(error) => {
                 let answer = String::new();
-                self.failed(Failed {
+                self.failed(FailedAttempt {
                     id,
                     epoch,
                     status: None,
@@ -70,7 +70,7 @@ impl Worker {
         }
     }
 
-    fn failed(&mut self, mut failed: Failed) {
+    fn failed(&mut self, mut failed: FailedAttempt) {
         let (id, status, location) = (failed.id, failed.status, failed.location.take());
         self.counts.failed(status, &failed.cause.error);
         let verdict = status.map_or(Verdict::Retry, |status| self.retry.judge(status));
@@ -104,8 +104,8 @@ impl Worker {
 
     /// Retries, rejects or keeps the part, as the verdict says. Returns when the next
     /// attempt is due, if there is one.
-    fn carry_out(&mut self, verdict: Verdict, failed: Failed) -> Option<Instant> {
-        let Failed {
+    fn carry_out(&mut self, verdict: Verdict, failed: FailedAttempt) -> Option<Instant> {
+        let FailedAttempt {
             id, epoch, cause, ..
         } = failed;
         match verdict {

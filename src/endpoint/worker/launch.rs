@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Worker;
-use super::in_flight::{Attempted, Boxed};
+use super::in_flight::{Boxed, FinishedAttempt};
 use crate::endpoint::batch::{Forming, Part};
 use crate::endpoint::dead_letter::Cause;
 use crate::endpoint::delivery::Outcome;
@@ -109,7 +109,7 @@ impl Worker {
             // events at this time share them.
             drop(encoded);
             let ended = Instant::now();
-            Attempted {
+            FinishedAttempt {
                 id,
                 epoch,
                 took: ended - now,

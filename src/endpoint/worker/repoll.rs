@@ -21,7 +21,7 @@ use futures_util::task::AtomicWaker;
 /// have their turn.
 pub(super) async fn repolling<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let wakes = Arc::new(Wakes::default());
+    let wakes = Arc::new(PollWaker::default());
     let waker = Waker::from(wakes.clone());
     std::future::poll_fn(move |outer| {
         wakes.task.register(outer.waker());
@@ -61,12 +61,12 @@ const POLLING: u8 = 1;
 const WOKEN: u8 = 2;
 
 #[derive(Default)]
-struct Wakes {
+struct PollWaker {
     state: AtomicU8,
     task: AtomicWaker,
 }
 
-impl Wake for Wakes {
+impl Wake for PollWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -87,9 +87,9 @@ mod tests {
 
     /// Counts how often a task is woken.
     #[derive(Default)]
-    struct Task(AtomicUsize);
+    struct CountingWaker(AtomicUsize);
 
-    impl Wake for Task {
+    impl Wake for CountingWaker {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_future_that_wakes_itself_wakes_no_task() {
-        let task = Arc::new(Task::default());
+        let task = Arc::new(CountingWaker::default());
         let waker = Waker::from(task.clone());
         let mut polls = 0;
         let mut future = pin!(repolling(poll_fn(|cx| {
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_wake_between_polls_wakes_the_task_once() {
-        let task = Arc::new(Task::default());
+        let task = Arc::new(CountingWaker::default());
         let waker = Waker::from(task.clone());
         let mut inner = None;
         let mut polls = 0;
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_future_that_always_wakes_itself_lets_others_have_their_turn() {
-        let task = Arc::new(Task::default());
+        let task = Arc::new(CountingWaker::default());
         let waker = Waker::from(task.clone());
         let mut polls = 0;
         let mut future = Box::pin(repolling(poll_fn(|cx| {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Worker;
 use super::repoll::repolling;
-use crate::queue::{Glance, Threshold};
+use crate::queue::{QueueSnapshot, Threshold};
 
 /// How often the metrics of waiting events are brought up to date.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -35,10 +35,10 @@ impl Worker {
         self.launch(now);
         // Both at one moment: no write is accepted by a closed queue, so if it is done it
         // stays done.
-        let glance = self.queue.look(self.lacks(now));
-        self.refresh(&glance, now);
-        let closed = glance.closed;
-        let done = glance.events == 0 && self.in_flight.letter_writes.is_empty();
+        let snapshot = self.queue.watch(self.lacks(now));
+        self.refresh(&snapshot, now);
+        let closed = snapshot.closed;
+        let done = snapshot.events == 0 && self.in_flight.letter_writes.is_empty();
         let off = self.switch.is_off();
         if self.switch.is_stopped() || (closed && (done || off)) {
             return false;
@@ -92,10 +92,10 @@ impl Worker {
         next.map_or(now + REFRESH, |next| next.min(now + REFRESH))
     }
 
-    pub(super) fn refresh(&self, glance: &Glance, now: Instant) {
+    pub(super) fn refresh(&self, snapshot: &QueueSnapshot, now: Instant) {
         let (ours, next_due) = (self.in_flight.oldest(), self.in_flight.next_due());
         self.counts
-            .pending(glance.events, ours, glance.oldest, next_due, now);
+            .pending(snapshot.events, ours, snapshot.oldest, next_due, now);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::fragment::{Fragment, fragment};
 use super::json::{Digits, Json, Place, key};
 use super::wire::{Frame, Scope, Wire};
-use crate::event::shared::{Padded, Part, UrlParts};
+use crate::event::shared::{PaddedWord, Part, UrlParts};
 use crate::event::{
     DescriptorRef, Digest, Format, Id, References, SharedEvent, media_types, timestamp,
 };
@@ -87,7 +87,7 @@ pub(super) fn fields(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
 /// escaping.
 pub(super) fn id(json: &mut Json<'_>, key: &'static Fragment, id: &Id<'_>) {
     json.put(key);
-    match id.spelled() {
+    match id.as_ascii() {
         Some(uuid) => json.fixed(uuid),
         None => json.value(id),
     }
@@ -109,7 +109,7 @@ fn target(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
         json.put(fragment!(r#"","target":{"#));
         v1(json, &content, &digest, &size);
     }
-    rare(json, &content, format, true);
+    rare_fields(json, &content, format, true);
     match parts.number(Part::Length).unwrap_or(content.size()) {
         0 => {}
         length if length == content.size() => {
@@ -150,7 +150,7 @@ fn target(json: &mut Json<'_>, event: &SharedEvent, format: Format) {
 
 fn references_v2(json: &mut Json<'_>, references: References<'_>) {
     // A known media type, and where what is before a digest with it is.
-    let mut latest: Option<(&Padded, [Place; 2])> = None;
+    let mut latest: Option<(&PaddedWord, [Place; 2])> = None;
     for (number, reference) in references.enumerate() {
         let media_type = reference.known_media_type();
         // Most layers have the media type of the one before.
@@ -174,7 +174,7 @@ fn references_v2(json: &mut Json<'_>, references: References<'_>) {
         let (digest, is_plain) = reference.reference_digest();
         json.reference_digest(digest, is_plain);
         json.number(key!("size"), reference.size());
-        rare(json, &reference, Format::V2, true);
+        rare_fields(json, &reference, Format::V2, true);
     }
     json.end_object();
 }
@@ -184,7 +184,7 @@ fn references_v1(json: &mut Json<'_>, references: References<'_>, with_platform:
         json.put(fragment!(r#"",{"#));
         let size = Digits::of(reference.size());
         v1(json, &reference, &reference.digest(), &size);
-        rare(json, &reference, Format::V1, with_platform);
+        rare_fields(json, &reference, Format::V1, with_platform);
         json.end_object();
     }
 }
@@ -215,8 +215,13 @@ fn v1(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>, digest: &Digest<'_>, 
 
 /// Writes the fields that few descriptors have.
 #[inline(always)]
-fn rare(json: &mut Json<'_>, descriptor: &DescriptorRef<'_>, format: Format, v1_platform: bool) {
-    if let Some(rare) = descriptor.rare() {
+fn rare_fields(
+    json: &mut Json<'_>,
+    descriptor: &DescriptorRef<'_>,
+    format: Format,
+    v1_platform: bool,
+) {
+    if let Some(rare) = descriptor.rare_fields() {
         write_rare(json, &rare, format, v1_platform);
     }
 }

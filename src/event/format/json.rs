@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::fragment::{Fragment, LONG, ROWS, SHORT, fragment};
 use crate::event::Digest;
 use crate::event::escape::{escaped, escaped_in, may_need_escaping};
-use crate::event::shared::Padded;
+use crate::event::shared::PaddedWord;
 
 /// A JSON text that is being written.
 ///
@@ -281,7 +281,7 @@ impl<'a> Json<'a> {
 
     /// Appends a known word.
     #[inline(always)]
-    pub(super) fn word(&mut self, word: &Padded) {
+    pub(super) fn word(&mut self, word: &PaddedWord) {
         let length = self.out.len() + word.length;
         self.out.extend_from_slice(&word.bytes);
         self.out.truncate(length);
@@ -300,7 +300,7 @@ impl<'a> Json<'a> {
     /// Appends a digest within a string.
     #[inline(always)]
     pub(super) fn digest(&mut self, digest: &Digest<'_>) {
-        match digest.spelled() {
+        match digest.as_ascii() {
             Some(sha256) => self.fixed(sha256),
             None => self.value(digest),
         }

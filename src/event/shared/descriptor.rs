@@ -11,7 +11,7 @@ use super::digest;
 use super::digest::Digest;
 use super::header::Part;
 use super::parts::Parts;
-use super::word::{Padded, Word};
+use super::word::{PaddedWord, Word};
 use crate::event::{Descriptor, Platform, media_types};
 
 /// A descriptor in a [`SharedEvent`](super::SharedEvent): that of its target, or
@@ -36,7 +36,7 @@ impl<'a> DescriptorRef<'a> {
 
     /// Returns the media type if it is a known one, which needs no escaping.
     #[inline(always)]
-    pub(in crate::event) fn known_media_type(&self) -> Option<&'static Padded> {
+    pub(in crate::event) fn known_media_type(&self) -> Option<&'static PaddedWord> {
         (self.word != Word::OTHER).then(|| self.word.padded())
     }
 
@@ -59,8 +59,8 @@ impl<'a> DescriptorRef<'a> {
 
     /// Returns the descriptor if it has fields that few descriptors have.
     #[inline]
-    pub(in crate::event) fn rare(&self) -> Option<Self> {
-        let parts = self.parts.rare();
+    pub(in crate::event) fn rare_fields(&self) -> Option<Self> {
+        let parts = self.parts.rare_fields();
         (!parts.is_empty()).then_some(Self { parts, ..*self })
     }
 

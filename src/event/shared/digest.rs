@@ -1,11 +1,11 @@
 //! Digests of SHA-256, kept as bits.
 
+use super::compact_text::CompactText;
 use super::hex;
-use super::spelled::Spelled;
 
 /// Digest of content, `algorithm:encoded`, or an empty text. Events keep those of SHA-256
 /// as 256 bits.
-pub type Digest<'a> = Spelled<'a, LENGTH>;
+pub type Digest<'a> = CompactText<'a, LENGTH>;
 
 /// Bytes of `sha256:` and 64 digits.
 pub(super) const LENGTH: usize = PREFIX.len() + 64;
@@ -31,13 +31,13 @@ pub(super) fn bits(text: &str) -> Bits {
 /// Returns the digest of these bits, or `text` if there are none.
 pub(super) fn of<'a>(bits: &Bits, text: &'a str) -> Digest<'a> {
     if *bits == NO_BITS {
-        return Digest::text(text);
+        return Digest::from_text(text);
     }
-    let mut spelled = [0; LENGTH];
-    let (prefix, digits) = spelled.split_at_mut(PREFIX.len());
+    let mut text = [0; LENGTH];
+    let (prefix, digits) = text.split_at_mut(PREFIX.len());
     prefix.copy_from_slice(PREFIX);
-    digits.copy_from_slice(hex::spell(bits).as_flattened());
-    Digest::ascii(spelled)
+    digits.copy_from_slice(hex::hex_digits(bits).as_flattened());
+    Digest::from_ascii(text)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::encoded::Encodings;
 use super::header::Part;
 use super::id::{self, new_bits};
-use super::text::{FIELDS, Field, Measure, ORIGIN_FIELDS, Out};
+use super::text::{FIELDS, Field, Measure, ORIGIN_FIELDS, TextWriter};
 use super::word::Word;
 use super::{Inner, Origin, ReferenceList, SharedEvent, Url, digest};
 use crate::event::timestamp::since_1970;
@@ -23,7 +23,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) tag: &'a str,
     /// What was pushed, pulled or mounted. A deletion has nothing but the digest.
     pub(crate) content: Content<'a>,
-    pub(crate) references: ReferencesOf<'a>,
+    pub(crate) references: DraftReferences<'a>,
 }
 
 /// Describes a piece of content, borrowed.
@@ -49,18 +49,18 @@ impl<'a> From<&'a Descriptor> for Content<'a> {
 
 /// References in one of their two forms.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum ReferencesOf<'a> {
+pub(crate) enum DraftReferences<'a> {
     Descriptors(&'a [Descriptor]),
     List(&'a ReferenceList),
 }
 
-impl Default for ReferencesOf<'_> {
+impl Default for DraftReferences<'_> {
     fn default() -> Self {
         Self::Descriptors(&[])
     }
 }
 
-impl<'a> From<&'a ReferenceList> for ReferencesOf<'a> {
+impl<'a> From<&'a ReferenceList> for DraftReferences<'a> {
     fn from(list: &'a ReferenceList) -> Self {
         Self::List(list)
     }
@@ -75,7 +75,7 @@ impl<'a> Draft<'a> {
             from_repository: "",
             tag: "",
             content: Content::default(),
-            references: ReferencesOf::default(),
+            references: DraftReferences::default(),
         }
     }
 
@@ -162,7 +162,7 @@ impl<'a> Draft<'a> {
 
     fn write(
         &self,
-        out: &mut impl Out,
+        out: &mut impl TextWriter,
         origin: &Origin,
         stamp: &Stamp<'_>,
         media_type: Word,
@@ -190,13 +190,13 @@ impl<'a> Draft<'a> {
         }
         out.media_type(media_type, content.media_type);
         if let Some(descriptor) = content.rest {
-            out.rare(descriptor);
+            out.rare_fields(descriptor);
         }
         match self.references {
-            ReferencesOf::Descriptors(references) => {
+            DraftReferences::Descriptors(references) => {
                 references.iter().for_each(|it| out.reference(it));
             }
-            ReferencesOf::List(list) => {
+            DraftReferences::List(list) => {
                 out.text(list.text());
             }
         }
@@ -243,7 +243,7 @@ impl SharedEvent {
             from_repository: &target.from_repository,
             tag: &target.tag,
             content: Content::from(&target.descriptor),
-            references: ReferencesOf::Descriptors(&target.references),
+            references: DraftReferences::Descriptors(&target.references),
         };
         let id = id::bits(&event.id);
         let source = Some(source).filter(|it| *it != SourceRecord::default());

@@ -3,7 +3,7 @@
 
 /// Returns the two lower-case digits of each byte.
 #[inline(always)]
-pub(super) fn spell<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
+pub(super) fn hex_digits<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
     let mut digits = [[0; 2]; N];
     for (pair, byte) in digits.iter_mut().zip(bytes) {
         let byte = u16::from(*byte);
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn every_byte_is_spelled_and_read_as_usual() {
         for byte in 0..=u8::MAX {
-            let digits = spell(&[byte]);
+            let digits = hex_digits(&[byte]);
             assert_eq!(digits.as_flattened(), format!("{byte:02x}").as_bytes());
             assert_eq!(read(&digits), Some([byte]));
             let lower = byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');

@@ -1,11 +1,11 @@
 //! Ids of events and requests, as 16 bytes if they are UUIDs.
 
+use super::compact_text::CompactText;
 use super::hex;
-use super::spelled::Spelled;
 use crate::event::uuid_v7;
 
 /// Id of an event or of a request. Events keep ids that are UUIDs as 128 bits.
-pub type Id<'a> = Spelled<'a, LENGTH>;
+pub type Id<'a> = CompactText<'a, LENGTH>;
 
 /// Bytes of a UUID in its usual spelling.
 pub(super) const LENGTH: usize = uuid::fmt::Hyphenated::LENGTH;
@@ -41,27 +41,27 @@ const DIGITS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 
 /// The two digits of each byte.
 const SPELLED: [[u8; 2]; 256] = {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut spelled = [[0; 2]; 256];
+    let mut text = [[0; 2]; 256];
     let mut byte = 0;
     while byte < 256 {
-        spelled[byte] = [HEX[byte >> 4], HEX[byte & 15]];
+        text[byte] = [HEX[byte >> 4], HEX[byte & 15]];
         byte += 1;
     }
-    spelled
+    text
 };
 
 /// Returns the id of these bits, or `text` if there are none.
 pub(super) fn of(bits: Bits, text: &str) -> Id<'_> {
     if bits == NO_BITS {
-        return Id::text(text);
+        return Id::from_text(text);
     }
-    let mut spelled = [b'-'; LENGTH];
+    let mut text = [b'-'; LENGTH];
     for (byte, at) in bits.into_iter().zip(DIGITS) {
         let [high, low] = SPELLED[usize::from(byte)];
-        spelled[at] = high;
-        spelled[at + 1] = low;
+        text[at] = high;
+        text[at + 1] = low;
     }
-    Id::ascii(spelled)
+    Id::from_ascii(text)
 }
 
 /// Returns the bits of a new UUIDv7 of this time.

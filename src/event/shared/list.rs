@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::parts::Parts;
-use super::text::Out;
+use super::text::TextWriter;
 use super::word::Word;
 use super::{DescriptorRef, References};
 use crate::event::Descriptor;
@@ -57,7 +57,7 @@ impl ReferenceList {
             list.0
                 .reference_of(word, media_type, digest, size, reference.is_plain);
             if let Some(details) = &reference.details {
-                list.0.details(details);
+                list.0.rare_fields(&**details);
             }
         }
         list

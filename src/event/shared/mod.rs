@@ -5,6 +5,7 @@
 //! encoded. Fields that few events have take space only in those. See [`text`] for the
 //! layout.
 
+mod compact_text;
 mod descriptor;
 mod digest;
 mod draft;
@@ -16,16 +17,16 @@ mod list;
 mod origin;
 mod owned;
 mod parts;
-mod spelled;
 mod text;
 mod word;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use self::compact_text::CompactText;
 pub use self::descriptor::{DescriptorRef, References};
 pub use self::digest::Digest;
-pub(crate) use self::draft::{Content, Draft, ReferencesOf};
+pub(crate) use self::draft::{Content, Draft, DraftReferences};
 pub(crate) use self::encoded::Encoded;
 use self::encoded::Encodings;
 pub(in crate::event) use self::header::Part;
@@ -33,9 +34,8 @@ pub use self::id::Id;
 pub use self::list::ReferenceList;
 pub(crate) use self::origin::Origin;
 use self::parts::Parts;
-pub use self::spelled::Spelled;
 use self::text::{FIELDS, Field};
-pub(in crate::event) use self::word::Padded;
+pub(in crate::event) use self::word::PaddedWord;
 use self::word::Word;
 use super::{Action, Kind, SourceRecord, timestamp};
 

@@ -30,7 +30,7 @@ impl<'a> Parts<'a> {
 
     /// Returns the parts that begin with the first field that few descriptors have. Such
     /// fields come last.
-    pub(super) fn rare(mut self) -> Self {
+    pub(super) fn rare_fields(mut self) -> Self {
         const OTHERS: [u8; 8] = [
             Part::Id as u8,
             Part::RequestId as u8,

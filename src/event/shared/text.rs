@@ -10,6 +10,9 @@
 //! No character of a header needs escaping in JSON, so that the text as a whole can be
 //! searched for those that do.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -50,7 +53,7 @@ pub(super) const LIMIT: usize = if cfg!(test) {
 
 /// Receives texts. Everything is written twice: first to a [`Measure`], then to a
 /// [`String`] of exactly that size.
-pub(super) trait Out {
+pub(super) trait TextWriter {
     /// Returns the number of bytes of text so far.
     fn length(&self) -> usize;
     fn append(&mut self, text: &str);
@@ -105,47 +108,26 @@ pub(super) trait Out {
     }
 
     /// Appends the fields that few descriptors have, in the order of the wire.
-    fn rare(&mut self, descriptor: &Descriptor) {
-        for url in &descriptor.urls {
-            self.part(Part::Url, url);
+    fn rare_fields<'a, T: AsRef<str> + 'a>(&mut self, fields: impl Into<RareFields<'a, T>>) {
+        let fields = fields.into();
+        for url in fields.urls {
+            self.part(Part::Url, url.as_ref());
         }
-        for (name, value) in &descriptor.annotations {
-            self.part(Part::AnnotationName, name);
-            self.part(Part::AnnotationValue, value);
+        for (name, value) in fields.annotations {
+            self.part(Part::AnnotationName, name.as_ref());
+            self.part(Part::AnnotationValue, value.as_ref());
         }
-        self.data(&descriptor.data);
-        if let Some(platform) = &descriptor.platform {
-            self.part(Part::Architecture, &platform.architecture);
-            self.part_unless_empty(Part::Os, &platform.os);
-            self.part_unless_empty(Part::OsVersion, &platform.os_version);
-            for feature in &platform.os_features {
-                self.part(Part::OsFeature, feature);
+        self.data(fields.data);
+        if let Some(platform) = fields.platform {
+            self.part(Part::Architecture, platform.architecture.as_ref());
+            self.part_unless_empty(Part::Os, platform.os.as_ref());
+            self.part_unless_empty(Part::OsVersion, platform.os_version.as_ref());
+            for feature in platform.os_features {
+                self.part(Part::OsFeature, feature.as_ref());
             }
-            self.part_unless_empty(Part::Variant, &platform.variant);
+            self.part_unless_empty(Part::Variant, platform.variant.as_ref());
         }
-        self.part_unless_empty(Part::ArtifactType, &descriptor.artifact_type);
-    }
-
-    /// The same of a reference in a manifest that was read.
-    fn details(&mut self, details: &Details<'_>) {
-        for url in details.urls.as_slice() {
-            self.part(Part::Url, url);
-        }
-        for (name, value) in &details.annotations {
-            self.part(Part::AnnotationName, name);
-            self.part(Part::AnnotationValue, value);
-        }
-        self.data(details.data.as_slice());
-        if let Some(platform) = &details.platform {
-            self.part(Part::Architecture, &platform.architecture);
-            self.part_unless_empty(Part::Os, &platform.os);
-            self.part_unless_empty(Part::OsVersion, &platform.os_version);
-            for feature in platform.os_features.as_slice() {
-                self.part(Part::OsFeature, feature);
-            }
-            self.part_unless_empty(Part::Variant, &platform.variant);
-        }
-        self.part_unless_empty(Part::ArtifactType, &details.artifact_type);
+        self.part_unless_empty(Part::ArtifactType, fields.artifact_type.as_ref());
     }
 
     fn data(&mut self, data: &[u8]) {
@@ -191,7 +173,61 @@ pub(super) trait Out {
             ..
         } = descriptor;
         self.plain_reference(media_type, digest, *size);
-        self.rare(descriptor);
+        self.rare_fields(descriptor);
+    }
+}
+
+/// The fields that few descriptors have. `T` is the text of a [`Descriptor`], or that of a
+/// reference in a manifest that was read.
+pub(super) struct RareFields<'a, T> {
+    urls: &'a [T],
+    annotations: &'a BTreeMap<T, T>,
+    data: &'a [u8],
+    platform: Option<PlatformFields<'a, T>>,
+    artifact_type: &'a T,
+}
+
+struct PlatformFields<'a, T> {
+    architecture: &'a T,
+    os: &'a T,
+    os_version: &'a T,
+    os_features: &'a [T],
+    variant: &'a T,
+}
+
+impl<'a> From<&'a Descriptor> for RareFields<'a, String> {
+    fn from(descriptor: &'a Descriptor) -> Self {
+        Self {
+            urls: &descriptor.urls,
+            annotations: &descriptor.annotations,
+            data: &descriptor.data,
+            platform: descriptor.platform.as_ref().map(|platform| PlatformFields {
+                architecture: &platform.architecture,
+                os: &platform.os,
+                os_version: &platform.os_version,
+                os_features: &platform.os_features,
+                variant: &platform.variant,
+            }),
+            artifact_type: &descriptor.artifact_type,
+        }
+    }
+}
+
+impl<'a, 'm> From<&'a Details<'m>> for RareFields<'a, Cow<'m, str>> {
+    fn from(details: &'a Details<'m>) -> Self {
+        Self {
+            urls: details.urls.as_slice(),
+            annotations: &details.annotations,
+            data: details.data.as_slice(),
+            platform: details.platform.as_ref().map(|platform| PlatformFields {
+                architecture: &platform.architecture,
+                os: &platform.os,
+                os_version: &platform.os_version,
+                os_features: platform.os_features.as_slice(),
+                variant: &platform.variant,
+            }),
+            artifact_type: &details.artifact_type,
+        }
     }
 }
 
@@ -199,7 +235,7 @@ pub(super) trait Out {
 #[derive(Debug, Default)]
 pub(super) struct Measure(pub(super) usize);
 
-impl Out for Measure {
+impl TextWriter for Measure {
     fn length(&self) -> usize {
         self.0
     }
@@ -217,7 +253,7 @@ impl Out for Measure {
     }
 }
 
-impl Out for String {
+impl TextWriter for String {
     fn length(&self) -> usize {
         self.len()
     }

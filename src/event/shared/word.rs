@@ -29,7 +29,7 @@ const MOST: u8 = b'~' - FIRST;
 
 /// A known word with bytes behind it, so that it can be copied in one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::event) struct Padded {
+pub(in crate::event) struct PaddedWord {
     pub(in crate::event) bytes: [u8; PADDED],
     pub(in crate::event) length: usize,
 }
@@ -37,7 +37,7 @@ pub(in crate::event) struct Padded {
 /// Bytes of the longest word, or more.
 const PADDED: usize = 64;
 
-impl Padded {
+impl PaddedWord {
     const fn new(word: &str) -> Self {
         let word = word.as_bytes();
         let mut bytes = [b' '; PADDED];
@@ -114,12 +114,12 @@ words! { of_media_type, media_type:
 impl Word {
     /// Returns the media type, or an empty text for [`Word::OTHER`].
     #[inline(always)]
-    pub(super) fn padded(self) -> &'static Padded {
-        static MEDIA_TYPES: [Padded; MOST as usize + 1] = {
-            let mut words = [Padded::new(""); MOST as usize + 1];
+    pub(super) fn padded(self) -> &'static PaddedWord {
+        static MEDIA_TYPES: [PaddedWord; MOST as usize + 1] = {
+            let mut words = [PaddedWord::new(""); MOST as usize + 1];
             let mut number = 0;
             while number < MOST {
-                words[number as usize] = Padded::new(Word(number).media_type());
+                words[number as usize] = PaddedWord::new(Word(number).media_type());
                 number += 1;
             }
             words

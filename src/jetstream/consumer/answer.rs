@@ -18,7 +18,7 @@ pub(super) fn status_of(
         return;
     }
     match status {
-        StatusCode::IDLE_HEARTBEAT => slot.poll.lives(now),
+        StatusCode::IDLE_HEARTBEAT => slot.poll.note_alive(now),
         StatusCode::PIN_ID_MISMATCH => {
             slot.partition.lost_pin();
             slot.poll.ended();

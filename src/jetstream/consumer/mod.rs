@@ -40,7 +40,7 @@ use self::store::LentEvents;
 pub(crate) use self::wire::{consumer_name, endpoint_of};
 use super::connection::is_at_least;
 use super::error::{ErrorKind, JetStreamError};
-use super::patience::patiently;
+use super::patience::retry_until;
 use crate::endpoint::Running;
 use crate::queue::Store;
 
@@ -124,7 +124,7 @@ async fn slots(place: &Place<'_>, endpoint: &str) -> Result<(Vec<Slot>, bool), J
     let mut pins = None;
     for partition in 0..place.partitions {
         let attempt = || ensure::ensure(place, (endpoint, partition));
-        let pinned = patiently(place.deadline, attempt).await?;
+        let pinned = retry_until(place.deadline, attempt).await?;
         if *pins.get_or_insert(pinned) != pinned {
             let message = format!(
                 "some consumers of the endpoint {endpoint:?} are pinned and some are not: \

@@ -68,13 +68,13 @@ impl Poll {
     }
 
     /// Notes that the request has brought an event.
-    pub(super) fn brought(&mut self, now: Instant) {
+    pub(super) fn note_event(&mut self, now: Instant) {
         self.left = self.left.saturating_sub(1);
-        self.lives(now);
+        self.note_alive(now);
     }
 
     /// Notes that the server still has the request.
-    pub(super) fn lives(&mut self, now: Instant) {
+    pub(super) fn note_alive(&mut self, now: Instant) {
         self.heard = now;
         (self.failing, self.told) = (None, false);
     }
@@ -107,13 +107,13 @@ mod tests {
         assert!(!poll.is_due(now));
         for _ in 0..BATCH {
             assert!(!poll.is_due(now));
-            poll.brought(now);
+            poll.note_event(now);
         }
         assert!(poll.is_due(now), "it has brought all that it may");
         poll.asked(now);
         for _ in 0..2 {
             now += HEARTBEAT;
-            poll.lives(now);
+            poll.note_alive(now);
             assert!(!poll.is_due(now));
         }
         now += HEARTBEAT;

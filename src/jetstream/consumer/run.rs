@@ -22,7 +22,7 @@ use super::clock::Clock;
 use super::lag::Lag;
 use super::partition::{Action, Delivered};
 use super::received::{Content, Received};
-use super::slot::{Departure, Phase, Slot};
+use super::slot::{Phase, ReleaseStep, Slot};
 use super::wire::{self, Address, Question};
 use crate::endpoint::Running;
 use crate::jetstream::connection::is_connected;
@@ -79,8 +79,8 @@ impl Consumer {
                 message = self.subscriber.next() => {
                     let Some(message) = message else { return };
                     let came = clock.wakes(Instant::now());
-                    self.hear(came, message);
-                    all_read = self.hear_more(came);
+                    self.receive(came, message);
+                    all_read = self.receive_arrived(came);
                 }
                 Some(ended) = self.ended.recv() => {
                     self.end(ended);
@@ -103,10 +103,10 @@ impl Consumer {
     }
 
     /// Reads the messages that have arrived already. Returns whether none is left.
-    fn hear_more(&mut self, came: Instant) -> bool {
+    fn receive_arrived(&mut self, came: Instant) -> bool {
         for _ in 0..ROW {
             match self.subscriber.next().now_or_never() {
-                Some(Some(message)) => self.hear(came, message),
+                Some(Some(message)) => self.receive(came, message),
                 _ => return true,
             }
         }
@@ -130,7 +130,7 @@ impl Consumer {
         assignment.is_some()
     }
 
-    fn hear(&mut self, came: Instant, message: Message) {
+    fn receive(&mut self, came: Instant, message: Message) {
         let now = Instant::now();
         if let Some((number, question)) = Question::read(&message.subject, &self.inbox) {
             if let Some(slot) = self.slots.get_mut(number) {
@@ -155,7 +155,7 @@ impl Consumer {
             return;
         };
         slot.touched = true;
-        slot.poll.brought(now);
+        slot.poll.note_event(now);
         slot.left = address.left;
         // The partition is being given up. The server delivers the message to another
         // worker when its wait is over.
@@ -247,7 +247,7 @@ impl Consumer {
                 }
             }
             self.ask_lag(number, now).await;
-            self.depart(number, now).await;
+            self.release(number, now).await;
             self.poll(number, now).await;
         }
         // One call for all partitions wakes the endpoint's worker once.
@@ -295,19 +295,19 @@ impl Consumer {
     }
 
     /// Takes the next step of giving up a partition.
-    async fn depart(&mut self, number: usize, now: Instant) {
+    async fn release(&mut self, number: usize, now: Instant) {
         let Some(slot) = self.slots.get_mut(number) else {
             return;
         };
-        match slot.departure(now, self.pins) {
-            Departure::Wait => {}
-            Departure::Unpin => {
+        match slot.release_step(now, self.pins) {
+            ReleaseStep::Wait => {}
+            ReleaseStep::Unpin => {
                 let subject = format!("$JS.API.CONSUMER.UNPIN.{}.{}", self.stream, slot.consumer);
                 let group = format!(r#"{{"group":"{}"}}"#, wire::GROUP);
                 self.publish(subject, number, Question::Unpin, group.into())
                     .await;
             }
-            Departure::Abandon => {
+            ReleaseStep::Abandon => {
                 // Given back only after the pin: otherwise the server would deliver the
                 // messages to this worker again.
                 for held in slot.abandon(now) {

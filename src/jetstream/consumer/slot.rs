@@ -41,7 +41,7 @@ const UNPIN: Duration = Duration::from_secs(2);
 
 /// What is next for a partition that is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Departure {
+pub(super) enum ReleaseStep {
     Wait,
     Unpin,
     /// Give back what is held.
@@ -81,16 +81,16 @@ impl Slot {
         }
     }
 
-    pub(super) fn departure(&mut self, now: Instant, pins: bool) -> Departure {
+    pub(super) fn release_step(&mut self, now: Instant, pins: bool) -> ReleaseStep {
         match self.phase {
-            Phase::Leaving if !self.partition.has_left(now) => Departure::Wait,
+            Phase::Leaving if !self.partition.has_left(now) => ReleaseStep::Wait,
             Phase::Leaving if pins && self.partition.pin().is_some() => {
                 self.phase = Phase::Unpinning { since: now };
-                Departure::Unpin
+                ReleaseStep::Unpin
             }
-            Phase::Leaving => Departure::Abandon,
-            Phase::Unpinning { since } if now >= since + UNPIN => Departure::Abandon,
-            Phase::Away | Phase::Serving | Phase::Unpinning { .. } => Departure::Wait,
+            Phase::Leaving => ReleaseStep::Abandon,
+            Phase::Unpinning { since } if now >= since + UNPIN => ReleaseStep::Abandon,
+            Phase::Away | Phase::Serving | Phase::Unpinning { .. } => ReleaseStep::Wait,
         }
     }
 

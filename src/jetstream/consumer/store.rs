@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::admitted::{AdmittedEvents, End};
-use crate::queue::{Position, Refill, Reload, Room, Store};
+use crate::queue::{PageLimits, Position, Refill, Reload, Store};
 
 /// The store of a worker's queue. It lends what a consumer holds, which is bounded by
 /// the number of events that the server has under way. The queue has all of it and never
@@ -13,9 +13,9 @@ use crate::queue::{Position, Refill, Reload, Room, Store};
 pub(super) struct LentEvents(pub(super) Arc<AdmittedEvents>);
 
 impl Store for LentEvents {
-    fn refill(&self, _: Position, _: Room, _: Refill) {}
+    fn refill(&self, _: Position, _: PageLimits, _: Refill) {}
 
-    fn reload(&self, _: &str, _: Range<Position>, _: Room, _: Reload) {}
+    fn reload(&self, _: &str, _: Range<Position>, _: PageLimits, _: Reload) {}
 
     fn can_reload(&self) -> bool {
         false

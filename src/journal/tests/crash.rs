@@ -13,7 +13,7 @@ const ENDPOINTS: [&str; 3] = ["a", "b", "c"];
 
 /// What is known of an event at an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum Expectation {
     /// It has to be there.
     Waits,
     /// It is settled when the journal says so.
@@ -30,7 +30,7 @@ struct Written {
     wanted: Vec<EndpointId>,
     /// `None` if the journal said that it could not store it, or said nothing.
     position: Option<u64>,
-    fates: HashMap<EndpointId, Fate>,
+    expectations: HashMap<EndpointId, Expectation>,
 }
 
 type Answers = Arc<Mutex<Vec<(usize, Option<u64>)>>>;
@@ -133,12 +133,12 @@ impl Run {
             self.journal()
                 .append(event.clone(), set, Number::Next, done)
                 .unwrap();
-            let fates = wanted.iter().map(|id| (*id, Fate::Waits)).collect();
+            let expectations = wanted.iter().map(|id| (*id, Expectation::Waits)).collect();
             self.written.push(Written {
                 event,
                 wanted,
                 position: None,
-                fates,
+                expectations,
             });
         }
     }
@@ -154,9 +154,9 @@ impl Run {
             let endpoint = self.ids[self.random.usize(0..self.ids.len())];
             if let Some(position) = self.written[index].position {
                 self.journal().settle(endpoint, position);
-                let fate = self.written[index].fates.get_mut(&endpoint);
-                if let Some(fate) = fate.filter(|it| **it != Fate::Settled) {
-                    *fate = Fate::Unsure;
+                let expectation = self.written[index].expectations.get_mut(&endpoint);
+                if let Some(expectation) = expectation.filter(|it| **it != Expectation::Settled) {
+                    *expectation = Expectation::Unsure;
                 }
             }
         }
@@ -195,17 +195,24 @@ impl Run {
         // An error that a read has met may have to be noticed first.
         let flushed = futures_util::FutureExt::now_or_never(&mut flush);
         if matches!(flushed, Some(Ok(()))) {
-            for fate in self.fates().filter(|it| **it == Fate::Unsure) {
-                *fate = Fate::Settled;
+            for expectation in self.expectations().filter(|it| **it == Expectation::Unsure) {
+                *expectation = Expectation::Settled;
             }
         }
     }
 
-    fn fates(&mut self) -> impl Iterator<Item = &mut Fate> {
-        self.written.iter_mut().flat_map(|it| it.fates.values_mut())
+    fn expectations(&mut self) -> impl Iterator<Item = &mut Expectation> {
+        self.written
+            .iter_mut()
+            .flat_map(|it| it.expectations.values_mut())
     }
 
-    fn read(&mut self, endpoint: EndpointId, from: u64, most: Most) -> Result<Page, JournalError> {
+    fn read(
+        &mut self,
+        endpoint: EndpointId,
+        from: u64,
+        most: PageLimits,
+    ) -> Result<Page, JournalError> {
         let (sender, answer) = mpsc::channel();
         let reply = move |page| sender.send(page).unwrap();
         self.journal().read(endpoint, from, most, reply);
@@ -215,7 +222,7 @@ impl Run {
 
     fn read_some(&mut self) {
         let endpoint = self.ids[self.random.usize(0..self.ids.len())];
-        let most = Most {
+        let most = PageLimits {
             events: self.random.usize(1..8),
             bytes: usize::MAX,
         };
@@ -245,7 +252,7 @@ impl Run {
             let written = written.expect("an event that nobody has written");
             assert!(written.event == stored.event);
             assert!(written.wanted.contains(&endpoint));
-            assert_ne!(written.fates[&endpoint], Fate::Settled);
+            assert_ne!(written.expectations[&endpoint], Expectation::Settled);
             if let Some(position) = written.position {
                 assert_eq!(position, stored.position);
             }
@@ -272,8 +279,8 @@ impl Run {
 
     fn forget_unanswered(&mut self) {
         self.answers.lock().unwrap().clear();
-        for fate in self.fates().filter(|it| **it == Fate::Unsure) {
-            *fate = Fate::Either;
+        for expectation in self.expectations().filter(|it| **it == Expectation::Unsure) {
+            *expectation = Expectation::Either;
         }
     }
 
@@ -284,7 +291,7 @@ impl Run {
             let mut events = Vec::new();
             let mut from = 0;
             loop {
-                let most = Most {
+                let most = PageLimits {
                     events: 5,
                     bytes: usize::MAX,
                 };
@@ -301,7 +308,7 @@ impl Run {
             let found: BTreeMap<_, _> = events.iter().map(|it| (it.position, it)).collect();
             assert_eq!(found.len(), events.len(), "an event came twice");
             for written in &self.written {
-                let waits = written.fates.get(&endpoint) == Some(&Fate::Waits);
+                let waits = written.expectations.get(&endpoint) == Some(&Expectation::Waits);
                 if let Some(position) = written.position.filter(|_| waits) {
                     assert!(found.contains_key(&position), "event {position} is lost");
                 }

@@ -25,14 +25,14 @@ struct Content {
     calls: u64,
     /// The number of the call from which on calls fail, and how many do.
     failing: Option<(u64, u64)>,
-    how: How,
+    how: FailureMode,
     /// Syncs do nothing.
     lies: bool,
 }
 
 /// How calls fail.
 #[derive(Clone, Copy, Debug, Default)]
-enum How {
+enum FailureMode {
     #[default]
     Error,
     Full,
@@ -66,9 +66,9 @@ impl Content {
         self.calls += 1;
         match self.failing {
             Some((first, many)) if (first..first + many).contains(&self.calls) => match self.how {
-                How::Error => Err(io::Error::other("injected")),
-                How::Full => Err(io::ErrorKind::StorageFull.into()),
-                How::Panic => panic!("injected"),
+                FailureMode::Error => Err(io::Error::other("injected")),
+                FailureMode::Full => Err(io::ErrorKind::StorageFull.into()),
+                FailureMode::Panic => panic!("injected"),
             },
             _ => Ok(()),
         }
@@ -109,19 +109,19 @@ impl Disk {
     pub(super) fn fail_after(&self, calls: u64, many: u64) {
         let mut content = self.content();
         content.failing = Some((content.calls + calls + 1, many));
-        content.how = How::Error;
+        content.how = FailureMode::Error;
     }
 
     /// Lets one call panic.
     pub(super) fn panic_after(&self, calls: u64) {
         self.fail_after(calls, 1);
-        self.content().how = How::Panic;
+        self.content().how = FailureMode::Panic;
     }
 
     /// Lets all calls fail for want of space that may need any.
     pub(super) fn fill(&self) {
         self.fail_after(0, u64::MAX / 2);
-        self.content().how = How::Full;
+        self.content().how = FailureMode::Full;
     }
 
     pub(super) fn work(&self) {

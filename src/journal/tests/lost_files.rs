@@ -10,9 +10,9 @@ use crate::error::with_causes;
 /// place is not taken for it.
 #[test]
 fn a_file_that_is_removed_or_replaced_takes_no_events() {
-    type Harm = fn(&Path);
-    let removed: Harm = |path| fs::remove_file(path).unwrap();
-    let replaced: Harm = |path| {
+    type Change = fn(&Path);
+    let removed: Change = |path| fs::remove_file(path).unwrap();
+    let replaced: Change = |path| {
         let other = path.with_extension("other");
         drop(Journal::open(&other).unwrap());
         fs::rename(other, path).unwrap();

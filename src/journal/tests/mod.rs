@@ -207,7 +207,7 @@ fn attach(names: &[&str]) -> Vec<Attach> {
     names.iter().map(attach).collect()
 }
 
-const ALL: Most = Most {
+const ALL: PageLimits = PageLimits {
     events: 100_000,
     bytes: usize::MAX,
 };

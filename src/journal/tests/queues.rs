@@ -63,7 +63,7 @@ fn a_page_is_bounded_in_events_and_bytes() {
     ] {
         let (sender, answer) = mpsc::channel();
         let reply = move |page: Result<Page, _>| sender.send(page.unwrap()).unwrap();
-        let most = Most {
+        let most = PageLimits {
             events: most.0,
             bytes: most.1,
         };

@@ -66,7 +66,7 @@ impl Starting {
         self,
         endpoints: &[Arc<Running>],
         source: &SourceRecord,
-    ) -> Result<Journaled, BuildError> {
+    ) -> Result<AttachedJournal, BuildError> {
         let start = self.journal.start_of_new();
         let attached = endpoints.iter().map(|endpoint| Attach {
             name: endpoint.name().into(),
@@ -83,7 +83,7 @@ impl Starting {
         // The handle is weak, so that metrics do not keep the journal in use.
         let watched = sink.downgrade();
         metrics::watch(move || watched.status());
-        Ok(Journaled {
+        Ok(AttachedJournal {
             journal: self.journal,
             attachment: Arc::new(attachment),
             sink,
@@ -94,13 +94,13 @@ impl Starting {
 /// A journal under the queues. Another notifier may use it after the last clone was
 /// dropped, or after [`finish`](Self::finish).
 #[derive(Clone)]
-pub(super) struct Journaled {
+pub(super) struct AttachedJournal {
     journal: Journal,
     attachment: Arc<Attachment>,
     sink: JournalSink,
 }
 
-impl Journaled {
+impl AttachedJournal {
     /// Returns what writes to all endpoints that want an event.
     pub(super) fn destination(&self) -> Arc<dyn Destination> {
         Arc::new(self.sink.clone())

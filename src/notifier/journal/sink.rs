@@ -11,7 +11,7 @@ use crate::endpoint::Running;
 use crate::event::{Action, SharedEvent};
 use crate::journal::{EndpointId, Journal, JournalError, JournalStatus, Number, Refused, Wanted};
 use crate::queue;
-use crate::sink::{Acceptance, Destination, Offer, SinkError, Turn};
+use crate::sink::{Acceptance, Attempt, Destination, Offer, SinkError};
 
 /// Writes each event once, for all endpoints that want it. A write is accepted
 /// when its event is on disk and the queues know of it.
@@ -87,7 +87,7 @@ impl JournalSink {
 
     /// Returns the endpoints that want an event. Filters are evaluated here and nowhere
     /// else, so that the answer is stored with the event.
-    fn wanted(&self, event: &SharedEvent, turn: Turn) -> Wanted {
+    fn wanted(&self, event: &SharedEvent, turn: Attempt) -> Wanted {
         let endpoints = self.0.endpoints.iter();
         let wanted = endpoints.filter(|(_, endpoint)| endpoint.wants_in(event, turn));
         wanted.map(|(id, _)| *id).collect()

@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::store_state::StoreState;
-use crate::journal::{self, EndpointId, Journal, Most};
-use crate::queue::{Page, Position, Refill, Reload, Room, Store, Stored};
+use crate::journal::{self, EndpointId, Journal};
+use crate::queue::{Page, PageLimits, Position, Refill, Reload, Store, Stored};
 
 /// How much is read at once: enough that the cost of a call does not matter, and little
 /// enough that a page does not burden the memory.
-const PAGE: Room = Room {
+const PAGE: PageLimits = PageLimits {
     events: 1_000,
     bytes: 4 << 20,
 };
@@ -57,7 +57,7 @@ impl Reader {
 }
 
 impl Store for JournalStore {
-    fn refill(&self, from: Position, most: Room, reply: Refill) {
+    fn refill(&self, from: Position, most: PageLimits, reply: Refill) {
         // Without an id the journal is not attached yet. The queue asks again when the
         // events of the journal are announced.
         let Some(id) = self.state.id() else { return };
@@ -75,7 +75,7 @@ impl Store for JournalStore {
         self.journal.read(id, from.0, limited(most), answer);
     }
 
-    fn reload(&self, repository: &str, range: Range<Position>, most: Room, reply: Reload) {
+    fn reload(&self, repository: &str, range: Range<Position>, most: PageLimits, reply: Reload) {
         let Some(id) = self.state.id() else { return };
         let search = Search {
             reader: self.reader(),
@@ -85,7 +85,7 @@ impl Store for JournalStore {
             most,
             reply,
         };
-        search.go_on(range.start);
+        search.read_page(range.start);
     }
 
     fn settle(&self, position: Position) {
@@ -118,23 +118,23 @@ struct Search {
     id: EndpointId,
     repository: Box<str>,
     end: Position,
-    most: Room,
+    most: PageLimits,
     reply: Reload,
 }
 
 impl Search {
     /// Reads one page after another, until there is an event.
-    fn go_on(self, from: Position) {
+    fn read_page(self, from: Position) {
         let (journal, id) = (self.reader.journal.clone(), self.id);
         let answer = move |page: Result<journal::Page, _>| {
             if let Ok(page) = page {
-                self.look_at(page);
+                self.search_page(page);
             }
         };
         journal.read(id, from.0, limited(PAGE), answer);
     }
 
-    fn look_at(self, page: journal::Page) {
+    fn search_page(self, page: journal::Page) {
         let next = match page.at_end {
             true => self.end,
             false => Position(page.next).min(self.end),
@@ -146,7 +146,7 @@ impl Search {
         let events = events.into_iter().filter(is_wanted).map(stored);
         let mut events: Vec<_> = events.collect();
         if events.is_empty() && next < self.end {
-            return self.go_on(next);
+            return self.read_page(next);
         }
         let next = match events.get(self.most.events.max(1)) {
             Some(first_left) => first_left.position,
@@ -157,8 +157,8 @@ impl Search {
     }
 }
 
-fn limited(most: Room) -> Most {
-    Most {
+fn limited(most: PageLimits) -> journal::PageLimits {
+    journal::PageLimits {
         events: most.events.min(PAGE.events),
         bytes: most.bytes.min(PAGE.bytes),
     }

@@ -18,13 +18,13 @@ pub(super) struct StoreState {
     id: OnceLock<EndpointId>,
     /// Not kept alive: it has the store, and the store has this.
     endpoint: OnceLock<Weak<Running>>,
-    lost: Mutex<Lost>,
+    lost: Mutex<LostLetters>,
 }
 
 /// Events whose dead letters were lost, which was counted and logged. They stay in the
 /// journal and are delivered again after a restart, unless their space is needed before.
 #[derive(Debug, Default)]
-struct Lost {
+struct LostLetters {
     positions: BTreeSet<Position>,
     /// The journal's limits have ended all events below this position.
     expired: Position,
@@ -59,7 +59,7 @@ impl StoreState {
         taken.map(|it| Position(it.position)).collect()
     }
 
-    fn lost(&self) -> MutexGuard<'_, Lost> {
+    fn lost(&self) -> MutexGuard<'_, LostLetters> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

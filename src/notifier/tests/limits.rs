@@ -19,9 +19,9 @@ const MOST: u64 = 40_000;
 const WRITTEN: u64 = 400;
 
 /// Keeps no letter.
-struct Broken;
+struct FailingSink;
 
-impl DeadLetterSink for Broken {
+impl DeadLetterSink for FailingSink {
     fn bury(&self, _: &Arc<DeadLetter>) -> Acceptance {
         Acceptance::failed(SinkError::full())
     }
@@ -53,7 +53,7 @@ async fn events_whose_letters_are_lost_leave_the_journal_when_their_space_is_nee
     // rejected them.
     for answer in [503, 400] {
         let receiver = Receiver::answering(answer);
-        let endpoint = receiver.endpoint().dead_letters(Broken);
+        let endpoint = receiver.endpoint().dead_letters(FailingSink);
         let (_, status) = overfill(&receiver, endpoint).await;
         assert!(status.lost > WRITTEN / 2, "{status:#?}");
         assert_eq!(status.lost, status.dead_letters);

@@ -15,7 +15,7 @@ use crate::endpoint::EndpointStatus;
 use crate::event::{Action, Event, Format, SharedEvent};
 use crate::journal::tests::SimulatedDisk;
 use crate::journal::{Journal, JournalOptions, KeptLetter, LetterFilter};
-use crate::sink::{Acceptance, Destination, Filter, Offer, Sink, SinkError, Turn};
+use crate::sink::{Acceptance, Attempt, Destination, Filter, Offer, Sink, SinkError};
 use crate::{Endpoint, Notifier, NotifierBuilder};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -119,7 +119,7 @@ async fn an_offer_fails_until_the_disk_takes_it_and_the_last_one_goes_into_memor
     let sink = destination(&notifier);
     disk.fail_after(0, u64::MAX / 2);
     let push = event(Action::Push, "a");
-    for turn in [Turn::First, Turn::Again] {
+    for turn in [Attempt::First, Attempt::Again] {
         let offer = sink.offer(Offer::now(&push, turn));
         journal.turn();
         offer.now_or_never().unwrap().unwrap_err();
@@ -128,7 +128,7 @@ async fn an_offer_fails_until_the_disk_takes_it_and_the_last_one_goes_into_memor
             (0, 0)
         );
     }
-    let offer = sink.offer(Offer::now(&push, Turn::Last));
+    let offer = sink.offer(Offer::now(&push, Attempt::Last));
     journal.turn();
     offer.now_or_never().unwrap().unwrap();
     assert_eq!(
@@ -136,7 +136,7 @@ async fn an_offer_fails_until_the_disk_takes_it_and_the_last_one_goes_into_memor
         (1, 1)
     );
     // An offer that nobody waits for any more is not repeated.
-    drop(sink.offer(Offer::now(&push, Turn::Again)));
+    drop(sink.offer(Offer::now(&push, Attempt::Again)));
     journal.turn();
     assert_eq!(
         (status(&notifier).events, notifier.status().not_durable),
@@ -184,7 +184,7 @@ async fn a_closed_journal_refuses_events_as_a_queue_does() {
     notifier.0.journal.as_ref().unwrap().close();
     assert!(!notifier.is_ready());
     let push = event(Action::Push, "b");
-    let offer = destination(&notifier).offer(Offer::now(&push, Turn::Again));
+    let offer = destination(&notifier).offer(Offer::now(&push, Attempt::Again));
     let refused = offer.now_or_never().unwrap();
     assert!(refused.unwrap_err().is_closed());
     assert!(letters.try_recv().is_none());
@@ -244,9 +244,9 @@ async fn a_shutdown_does_not_wait_for_events_that_damage_took() {
 }
 
 /// A sink of dead letters that keeps them when it is told to.
-struct Slow(tokio::sync::watch::Receiver<bool>);
+struct SlowSink(tokio::sync::watch::Receiver<bool>);
 
-impl DeadLetterSink for Slow {
+impl DeadLetterSink for SlowSink {
     fn bury(&self, _: &Arc<DeadLetter>) -> Acceptance {
         let mut kept = self.0.clone();
         Acceptance::pending(async move {
@@ -260,7 +260,7 @@ impl DeadLetterSink for Slow {
 async fn an_event_stays_in_the_journal_until_its_dead_letter_is_kept() {
     let journal = SimulatedDisk::default().open().unwrap();
     let (keep, kept) = tokio::sync::watch::channel(false);
-    let notifier = build(&journal, endpoint("e", 400).dead_letters(Slow(kept)));
+    let notifier = build(&journal, endpoint("e", 400).dead_letters(SlowSink(kept)));
     let working = work(&journal);
     notifier.write(&event(Action::Push, "a")).await.unwrap();
     let in_journal = || notifier.status().journal.unwrap().events;
@@ -312,7 +312,7 @@ async fn a_shutdown_counts_events_of_failed_writes_that_are_on_disk() {
         }
         disk.fail_after(call, 1000);
         let push = event(Action::Push, "e");
-        let offer = destination(&notifier).offer(Offer::now(&push, Turn::Again));
+        let offer = destination(&notifier).offer(Offer::now(&push, Attempt::Again));
         let failed = offer.await.is_err();
         disk.work();
         sleep(SECOND).await;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fastrand::Rng;
 
-use super::shelf::Shelf;
+use super::store::TestStore;
 use super::*;
 
 const SEEDS: u64 = 1_000;
@@ -16,7 +16,7 @@ const SEEDS: u64 = 1_000;
 /// Everything around a queue, and what has come of it so far.
 struct Run {
     random: Rng,
-    shelf: Shelf,
+    store: TestStore,
     queue: Arc<Queue>,
     limits: Limits,
     /// The bytes of an event, and of one that is larger than some of the limits.
@@ -27,7 +27,7 @@ struct Run {
     /// Stored by writes that failed, so that they are never offered.
     landed: BTreeSet<String>,
     /// What the reader has, each with its repository busy.
-    under_way: Vec<(Entry, Occupied)>,
+    under_way: Vec<(Entry, BusyRepositories)>,
     /// What has expired, and is not settled yet.
     expiring: Vec<Entry>,
     /// Ids of each repository in the order of acceptance, and as they came.
@@ -50,24 +50,24 @@ impl Run {
             events: random.usize(1..40),
             bytes: random.choice([one, 7 * one, 1 << 30]).unwrap(),
         };
-        let shelf = Shelf::default().pages_of(random.usize(1..9));
-        let shelf = match random.u8(0..5) {
-            0 => shelf.without_reload(),
-            _ => shelf,
+        let store = TestStore::default().pages_of(random.usize(1..9));
+        let store = match random.u8(0..5) {
+            0 => store.without_reload(),
+            _ => store,
         };
         let (mut accepted, mut earlier) = (BTreeMap::<_, Vec<_>>::new(), 0);
         for _ in 0..random.choice([0, 30]).unwrap() {
             let event = event(&format!("r{}", random.u8(0..4)));
             let ids = accepted.entry(event.repository().to_owned()).or_default();
             ids.push(id(&event));
-            drop(shelf.store(event));
+            drop(store.store(event));
             earlier += 1;
         }
-        let queue = shelf.queue(limits);
-        queue.announce(earlier, shelf.end());
+        let queue = store.queue(limits);
+        queue.announce(earlier, store.end());
         Self {
             random,
-            shelf,
+            store,
             queue,
             limits,
             one,
@@ -91,18 +91,18 @@ impl Run {
             16..24 => self.take(),
             24..30 => self.end(),
             30..32 => self.write_to_memory(),
-            32..34 => drop(self.shelf.answer(self.random.u8(0..4) > 0)),
+            32..34 => drop(self.store.answer(self.random.u8(0..4) > 0)),
             34 => self.fail_to_write(),
             35 => self.expire(),
             36 => self.damage(),
-            _ => drop(self.shelf.answer(true)),
+            _ => drop(self.store.answer(true)),
         }
         let (events, bytes) = self.queue.size();
         let came: usize = self.came.values().map(Vec::len).sum();
         let ended = came - self.under_way.len() + self.expired.len() - self.expiring.len();
         // What is stored and not offered may have come already.
         let stored = self.unoffered.len() + self.landed.len();
-        assert!(events + ended + self.shelf.told().1 <= self.written + stored);
+        assert!(events + ended + self.store.told().1 <= self.written + stored);
         // The last event that finds room, one of a reload, and one that is larger
         // than the bound are taken without room; expired ones whatever the bound.
         let expiring: usize = self.expiring.iter().map(Entry::memory).sum();
@@ -123,7 +123,7 @@ impl Run {
             _ => event(&repository),
         };
         self.note(&event);
-        let stored = self.shelf.store(event.clone());
+        let stored = self.store.store(event.clone());
         if offered {
             self.unoffered.push_back(stored);
         }
@@ -163,15 +163,15 @@ impl Run {
         }
         for _ in 0..self.random.usize(0..4) {
             self.take();
-            self.shelf.answer(true);
+            self.store.answer(true);
         }
-        self.queue.recover(self.shelf.end());
+        self.queue.recover(self.store.end());
     }
 
     /// The oldest events become dead letters.
     fn expire(&mut self) {
         self.offer_all();
-        let mut events = self.shelf.events();
+        let mut events = self.store.events();
         events.truncate(self.random.usize(0..=events.len().min(8)));
         let expired = self.queue.expire(events);
         self.expired.extend(expired.iter().map(|it| id(&it.event)));
@@ -181,9 +181,9 @@ impl Run {
     /// The store loses an event, which the queue may have in memory.
     fn damage(&mut self) {
         self.offer_all();
-        let events = self.shelf.events();
+        let events = self.store.events();
         if let Some(stored) = self.random.choice(&events) {
-            self.shelf.damage(stored.position);
+            self.store.damage(stored.position);
             self.damaged.insert(id(&stored.event));
         }
     }
@@ -232,7 +232,7 @@ impl Run {
             let entry = self.queue.take();
             let goes_on = entry.is_some();
             entry.into_iter().for_each(|it| self.queue.put_back(it));
-            if !goes_on && !self.shelf.answer(true) && self.queue.size().0 == 0 {
+            if !goes_on && !self.store.answer(true) && self.queue.size().0 == 0 {
                 break;
             }
             rounds += 1;
@@ -254,12 +254,12 @@ impl Run {
             let came = self.came.get(repository);
             assert_eq!(came.cloned().unwrap_or_default(), ids);
         }
-        assert_eq!((self.queue.size(), self.shelf.waiting()), ((0, 0), 0));
+        assert_eq!((self.queue.size(), self.store.waiting()), ((0, 0), 0));
         assert!(self.queue.state().lanes.is_clear());
         // Nobody knows of an event that was never offered and is lost, unless it was
         // read before.
         let unknown = lost.iter().filter(|it| self.landed.contains(**it)).count();
-        let (accepted, missing) = self.shelf.told();
+        let (accepted, missing) = self.store.told();
         assert!((lost.len() - unknown..=lost.len()).contains(&missing));
         assert_eq!(accepted - missing, all.len() - lost.len());
     }

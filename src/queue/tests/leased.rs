@@ -9,7 +9,7 @@ use super::*;
 
 /// Lends all events but those that it has revoked.
 #[derive(Clone, Debug, Default)]
-struct Lender(Arc<Mutex<State>>);
+struct LendingStore(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -18,7 +18,7 @@ struct State {
     ends: Vec<(u64, &'static str)>,
 }
 
-impl Lender {
+impl LendingStore {
     fn end(&self, position: Position, end: &'static str) {
         self.0.lock().unwrap().ends.push((position.0, end));
     }
@@ -33,12 +33,12 @@ impl Lender {
     }
 }
 
-impl Store for Lender {
-    fn refill(&self, _: Position, _: Room, _: Refill) {
+impl Store for LendingStore {
+    fn refill(&self, _: Position, _: PageLimits, _: Refill) {
         panic!("everything is lent");
     }
 
-    fn reload(&self, _: &str, _: Range<Position>, _: Room, _: Reload) {
+    fn reload(&self, _: &str, _: Range<Position>, _: PageLimits, _: Reload) {
         panic!("everything is in memory");
     }
 
@@ -81,8 +81,8 @@ fn stored(position: u64, repository: &str) -> Stored {
     }
 }
 
-fn lent(limits: Limits) -> (Lender, Arc<Queue>) {
-    let lender = Lender::default();
+fn lent(limits: Limits) -> (LendingStore, Arc<Queue>) {
+    let lender = LendingStore::default();
     let queue = Queue::over(lender.clone(), limits, SystemTime::now, |_| {}, |_| {});
     (lender, queue)
 }

@@ -8,7 +8,7 @@ use crate::event::{Action, Event, SharedEvent, SourceRecord};
 
 mod hand_over;
 mod leased;
-mod shelf;
+mod store;
 mod window;
 mod window_failing;
 mod window_losses;
@@ -298,7 +298,7 @@ fn a_reader_that_waits_for_several_events_is_woken_by_the_last() {
     let is_woken = || queue.changed().now_or_never().is_some();
     let look = |events| {
         let bytes = usize::MAX;
-        queue.look(Threshold { events, bytes });
+        queue.watch(Threshold { events, bytes });
     };
     assert!(!is_woken());
     queue.push(&event("a")).unwrap();
@@ -330,7 +330,7 @@ fn a_reader_that_waits_for_bytes_is_woken_by_the_event_that_brings_them() {
     let small = memory_of(&event("b"));
     let look = |bytes| {
         let events = usize::MAX;
-        queue.look(Threshold { events, bytes });
+        queue.watch(Threshold { events, bytes });
     };
     look(3 * small);
     queue.push(&event("b")).unwrap();
@@ -354,7 +354,7 @@ fn a_reader_that_waits_for_bytes_is_woken_by_the_event_that_brings_them() {
 #[test]
 fn a_reader_without_events_is_woken_by_the_next() {
     let queue = queue(MANY);
-    queue.look(Threshold::NEVER);
+    queue.watch(Threshold::NEVER);
     queue.push(&event("a")).unwrap();
     assert!(queue.changed().now_or_never().is_some());
 }

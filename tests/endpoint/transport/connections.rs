@@ -127,7 +127,7 @@ async fn a_half_dead_connection_of_http_2_is_replaced_after_a_timeout() {
 
 #[tokio::test]
 async fn a_connection_that_was_closed_while_idle_costs_no_failure() {
-    let mut receiver = Receiver::new(Conduct::Close).await;
+    let mut receiver = Receiver::new(Behaviour::Close).await;
     let notifier = notifier(endpoint(receiver.url("http")));
     let mut peers = Vec::new();
     for _ in 0..20 {
@@ -147,7 +147,7 @@ async fn a_connection_that_was_closed_while_idle_costs_no_failure() {
 
 #[tokio::test]
 async fn a_connection_that_is_closed_while_it_is_used_loses_nothing() {
-    let mut receiver = Receiver::new(Conduct::Close).await;
+    let mut receiver = Receiver::new(Behaviour::Close).await;
     let notifier = notifier(endpoint(receiver.url("http")));
     let written = write(&notifier, 50).await;
     assert!(notifier.shutdown(MINUTE).await.is_drained());
@@ -161,7 +161,7 @@ async fn a_connection_that_is_closed_while_it_is_used_loses_nothing() {
 #[tokio::test]
 async fn names_are_denied_by_what_they_resolve_to() {
     let deny = AddressPolicy::deny_private;
-    let mut receiver = Receiver::new(Conduct::Http(Answer::default())).await;
+    let mut receiver = Receiver::new(Behaviour::Http(Answer::default())).await;
     let port = receiver.port;
     for host in ["localhost", "127.1", "0x7f.1", "2130706433"] {
         let url = format!("http://{host}:{port}/");

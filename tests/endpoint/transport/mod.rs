@@ -97,7 +97,7 @@ struct Answer(usize, usize);
 
 /// What a receiver does with a connection.
 #[derive(Clone)]
-enum Conduct {
+enum Behaviour {
     Http(Answer),
     Tls(Arc<ServerConfig>, Answer),
     /// Answers a request with these bytes, and over and over with those.
@@ -108,7 +108,7 @@ enum Conduct {
 
 /// What a receiver saw of a request.
 #[derive(Debug)]
-struct Seen {
+struct SeenRequest {
     id: String,
     peer: SocketAddr,
     version: Version,
@@ -118,14 +118,14 @@ struct Seen {
 
 struct Receiver {
     port: u16,
-    conduct: watch::Sender<Conduct>,
-    seen: mpsc::UnboundedReceiver<Seen>,
+    conduct: watch::Sender<Behaviour>,
+    seen: mpsc::UnboundedReceiver<SeenRequest>,
     /// Peers whose connections came to their end.
     ended: mpsc::UnboundedReceiver<SocketAddr>,
 }
 
 impl Receiver {
-    async fn new(conduct: Conduct) -> Self {
+    async fn new(conduct: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (sender, seen) = mpsc::unbounded_channel();
@@ -150,7 +150,7 @@ impl Receiver {
     }
 
     /// The next requests.
-    async fn next(&mut self, n: usize) -> Vec<Seen> {
+    async fn next(&mut self, n: usize) -> Vec<SeenRequest> {
         let mut seen = Vec::new();
         while seen.len() < n {
             let next = tokio::time::timeout(MINUTE, self.seen.recv());
@@ -162,27 +162,27 @@ impl Receiver {
 
 async fn connection(
     mut stream: TcpStream,
-    conduct: Conduct,
-    sender: mpsc::UnboundedSender<Seen>,
+    conduct: Behaviour,
+    sender: mpsc::UnboundedSender<SeenRequest>,
     ends: mpsc::UnboundedSender<SocketAddr>,
 ) {
     let peer = stream.peer_addr().unwrap();
     match conduct {
-        Conduct::Http(answer) => serve(stream, peer, false, answer, sender).await,
-        Conduct::Tls(config, answer) => {
+        Behaviour::Http(answer) => serve(stream, peer, false, answer, sender).await,
+        Behaviour::Tls(config, answer) => {
             let acceptor = tokio_rustls::TlsAcceptor::from(config);
             if let Ok(stream) = acceptor.accept(stream).await {
                 let identified = stream.get_ref().1.peer_certificates().is_some();
                 serve(stream, peer, identified, answer, sender).await;
             }
         }
-        Conduct::Raw(once, ever) => {
+        Behaviour::Raw(once, ever) => {
             let mut some = [0; 1024];
             let _ = stream.read(&mut some).await;
             let _ = stream.write_all(&once).await;
             while !ever.is_empty() && stream.write_all(&ever).await.is_ok() {}
         }
-        Conduct::Close => {
+        Behaviour::Close => {
             let (body, version) = (read(&mut stream).await, Version::HTTP_11);
             let _ = sender.send(seen(&body, peer, version, false));
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
@@ -195,9 +195,9 @@ async fn connection(
     let _ = ends.send(peer);
 }
 
-fn seen(body: &[u8], peer: SocketAddr, version: Version, identified: bool) -> Seen {
+fn seen(body: &[u8], peer: SocketAddr, version: Version, identified: bool) -> SeenRequest {
     let envelope: Envelope = serde_json::from_slice(body).unwrap();
-    Seen {
+    SeenRequest {
         id: envelope.events[0].id.clone(),
         peer,
         version,
@@ -224,7 +224,7 @@ async fn serve(
     peer: SocketAddr,
     identified: bool,
     Answer(header, body): Answer,
-    sender: mpsc::UnboundedSender<Seen>,
+    sender: mpsc::UnboundedSender<SeenRequest>,
 ) {
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
         let sender = sender.clone();

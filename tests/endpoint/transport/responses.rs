@@ -14,8 +14,9 @@ use super::*;
 async fn a_broken_receiver_is_an_error_of_the_attempt_and_loses_nothing() {
     let (right, wrong) = (Authority::new("right"), Authority::new("wrong"));
     let good = right.issue("localhost", 4000);
-    let tls = |issued: &Issued| Conduct::Tls(issued.server(None, "h2"), Answer::default());
-    let raw = |once: &str, ever: &str| Conduct::Raw(once.to_owned().into(), ever.to_owned().into());
+    let tls = |issued: &Issued| Behaviour::Tls(issued.server(None, "h2"), Answer::default());
+    let raw =
+        |once: &str, ever: &str| Behaviour::Raw(once.to_owned().into(), ever.to_owned().into());
     for (scheme, broken, words) in [
         (
             "https",
@@ -34,7 +35,7 @@ async fn a_broken_receiver_is_an_error_of_the_attempt_and_loses_nothing() {
         ),
         (
             "https",
-            Conduct::Tls(good.server(Some(&wrong), "h2"), Answer::default()),
+            Behaviour::Tls(good.server(Some(&wrong), "h2"), Answer::default()),
             &["CertificateRequired", "reset", "closed"],
         ),
         (
@@ -67,7 +68,7 @@ async fn a_broken_receiver_is_an_error_of_the_attempt_and_loses_nothing() {
     ] {
         let mut receiver = Receiver::new(broken).await;
         let mut endpoint = endpoint(receiver.url(scheme));
-        let mut repaired = Conduct::Http(Answer::default());
+        let mut repaired = Behaviour::Http(Answer::default());
         if scheme == "https" {
             endpoint = endpoint.root_certificates(right.pem()).system_roots(false);
             repaired = tls(&good);
@@ -135,7 +136,7 @@ async fn the_status_of_a_malformed_response_decides() {
             ),
             ("HTTP/1.1 400 Bad Request\r\n", (0, 3, 3)),
         ] {
-            let raw = Conduct::Raw(format!("{line}{once}").into(), ever.clone().into());
+            let raw = Behaviour::Raw(format!("{line}{once}").into(), ever.clone().into());
             let receiver = Receiver::new(raw).await;
             let notifier = notifier(endpoint(receiver.url("http")).retry(Backoff::new()));
             write(&notifier, 3).await;
@@ -163,7 +164,7 @@ async fn the_status_of_a_malformed_response_decides() {
 async fn the_fields_beside_a_malformed_one_are_read() {
     for line in ["no field", "bad\u{1}name: x", ": x", "x : y\r\n folded"] {
         let head = format!("HTTP/1.1 503 No\r\n{line}\r\nretry-after: 60\r\n");
-        let raw = Conduct::Raw(
+        let raw = Behaviour::Raw(
             format!("{head}content-length: 0\r\n\r\n").into(),
             Bytes::new(),
         );
@@ -180,7 +181,7 @@ async fn the_fields_beside_a_malformed_one_are_read() {
 #[tokio::test]
 async fn only_a_long_response_body_costs_the_connection() {
     for (length, connections) in [(0, 1), (1, 1), (60 << 10, 1), (4 << 20, 5)] {
-        let mut receiver = Receiver::new(Conduct::Http(Answer(0, length))).await;
+        let mut receiver = Receiver::new(Behaviour::Http(Answer(0, length))).await;
         let notifier = notifier(endpoint(receiver.url("http")));
         write(&notifier, 5).await;
         assert!(notifier.shutdown(MINUTE).await.is_drained());
@@ -196,7 +197,7 @@ async fn headers_over_http_2_are_bounded_too() {
     let authority = Authority::new("private");
     let config = authority.issue("localhost", 4000).server(None, "h2");
     for (length, taken) in [(60_000, true), (200 << 10, false)] {
-        let conduct = Conduct::Tls(config.clone(), Answer(length, 0));
+        let conduct = Behaviour::Tls(config.clone(), Answer(length, 0));
         let mut receiver = Receiver::new(conduct).await;
         let endpoint = endpoint(receiver.url("https")).root_certificates(authority.pem());
         let notifier = notifier(endpoint);
@@ -209,7 +210,7 @@ async fn headers_over_http_2_are_bounded_too() {
 
 #[tokio::test]
 async fn endless_informational_responses_time_out() {
-    let raw = Conduct::Raw(Bytes::new(), Bytes::from("HTTP/1.1 100 Continue\r\n\r\n"));
+    let raw = Behaviour::Raw(Bytes::new(), Bytes::from("HTTP/1.1 100 Continue\r\n\r\n"));
     let mut receiver = Receiver::new(raw).await;
     let endpoint = endpoint(receiver.url("http")).timeout(Duration::from_millis(200));
     let notifier = notifier(endpoint);
@@ -218,7 +219,7 @@ async fn endless_informational_responses_time_out() {
     assert_eq!(failing.last_error.unwrap(), "no response within 200ms");
     receiver
         .conduct
-        .send_replace(Conduct::Http(Answer::default()));
+        .send_replace(Behaviour::Http(Answer::default()));
     assert_eq!(receiver.next(1).await[0].id, written[0]);
 }
 
@@ -227,7 +228,7 @@ async fn a_response_with_a_broken_body_is_not_retried() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
     // Broken off, and never ending.
     for (body, ever) in [("some", ""), ("", "more")] {
-        let raw = Conduct::Raw(format!("{head}{body}").into(), ever.to_owned().into());
+        let raw = Behaviour::Raw(format!("{head}{body}").into(), ever.to_owned().into());
         let receiver = Receiver::new(raw).await;
         let notifier = notifier(endpoint(receiver.url("http")));
         write(&notifier, 3).await;

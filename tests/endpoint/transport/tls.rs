@@ -23,7 +23,7 @@ async fn private_authority_and_mutual_tls_on_one_connection_of_either_version() 
     for (protocol, version) in [("http/1.1", Version::HTTP_11), ("h2", Version::HTTP_2)] {
         for identified in [true, false] {
             let config = server.server(identified.then_some(&clients), protocol);
-            let mut receiver = Receiver::new(Conduct::Tls(config, Answer::default())).await;
+            let mut receiver = Receiver::new(Behaviour::Tls(config, Answer::default())).await;
             let mut endpoint = endpoint(receiver.url("https"))
                 .root_certificates(other.clone())
                 .root_certificates(servers.pem())
@@ -64,7 +64,7 @@ async fn a_self_signed_certificate_is_trusted_when_it_is_given() {
         let certificate = params.self_signed(&key).unwrap();
         let pem = certificate.pem();
         let config = Issued { certificate, key }.server(None, "h2");
-        let mut receiver = Receiver::new(Conduct::Tls(config, Answer::default())).await;
+        let mut receiver = Receiver::new(Behaviour::Tls(config, Answer::default())).await;
         let notifier = notifier(endpoint(receiver.url("https")).root_certificates(pem));
         write(&notifier, 1).await;
         receiver.next(1).await;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tower_registry_notifications::layer::PeerAddr;
 
-use super::{ALL, HOST, PLAIN, SOME, assert_url, head, made};
+use super::{ALL, HOST, PLAIN, SOME, assert_url, event_of, head};
 use crate::stage::Set;
 
 #[test]
@@ -16,10 +16,10 @@ fn an_unknown_peer_is_not_a_trusted_proxy() {
         ("x-forwarded-host", "evil.example"),
         ("x-request-id", "forged"),
     ];
-    let made = made(SOME, head(&headers));
-    assert_url(&made, "http://registry:5000", &[]);
-    assert_eq!(made.event.request.addr, "");
-    assert_ne!(made.event.request.id, "forged");
+    let event_of = event_of(SOME, head(&headers));
+    assert_url(&event_of, "http://registry:5000", &[]);
+    assert_eq!(event_of.event.request.addr, "");
+    assert_ne!(event_of.event.request.id, "forged");
 }
 
 #[test]
@@ -33,28 +33,28 @@ fn ipv4_mapped_peers_are_written_as_ipv4() {
         let peer: SocketAddr = peer.parse().unwrap();
         let mut request = head(&[HOST]);
         request.extensions_mut().insert(PeerAddr(peer));
-        assert_eq!(made(PLAIN, request).event.request.addr, addr);
+        assert_eq!(event_of(PLAIN, request).event.request.addr, addr);
         #[cfg(feature = "axum-0-8")]
         {
             let mut request = head(&[HOST]);
             let info = axum::extract::ConnectInfo(peer);
             request.extensions_mut().insert(info);
-            assert_eq!(made(PLAIN, request).event.request.addr, addr);
+            assert_eq!(event_of(PLAIN, request).event.request.addr, addr);
             let mut request = head(&[HOST]);
             let mock = axum::extract::connect_info::MockConnectInfo(peer);
             request.extensions_mut().insert(mock);
-            assert_eq!(made(PLAIN, request).event.request.addr, addr);
+            assert_eq!(event_of(PLAIN, request).event.request.addr, addr);
         }
     }
     let closure: Set = |layer| layer.peer_addr(|_| Some(MAPPED.parse().unwrap()));
     assert_eq!(
-        made(closure, head(&[HOST])).event.request.addr,
+        event_of(closure, head(&[HOST])).event.request.addr,
         "10.0.0.1:5"
     );
     // So it is one of the proxies' networks, and so is what it forwards.
     let trusted: Set = |layer| SOME(layer).peer_addr(|_| Some(MAPPED.parse().unwrap()));
     let forwarded = head(&[HOST, ("x-forwarded-for", "::ffff:192.0.2.1")]);
-    assert_eq!(made(trusted, forwarded).event.request.addr, "192.0.2.1");
+    assert_eq!(event_of(trusted, forwarded).event.request.addr, "192.0.2.1");
 }
 
 #[test]
@@ -75,9 +75,12 @@ fn malformed_address_lists_leave_the_peer_s_address() {
         let mut request = head(&[HOST, (name, value)]);
         let peer: SocketAddr = "10.0.0.1:5".parse().unwrap();
         request.extensions_mut().insert(PeerAddr(peer));
-        let made = made(SOME, request);
-        assert_eq!(made.event.request.addr, "10.0.0.1:5", "{name}: {value:.20}");
+        let event_of = event_of(SOME, request);
+        assert_eq!(
+            event_of.event.request.addr, "10.0.0.1:5",
+            "{name}: {value:.20}"
+        );
     }
     let twice = head(&[HOST, ("x-real-ip", "7.7.7.7"), ("x-real-ip", "8.8.8.8")]);
-    assert_eq!(made(ALL, twice).event.request.addr, "");
+    assert_eq!(event_of(ALL, twice).event.request.addr, "");
 }

@@ -3,7 +3,7 @@
 use http::HeaderValue;
 use tower_registry_notifications::layer::TrustedProxies;
 
-use super::{ALL, HOST, PLAIN, head, made};
+use super::{ALL, HOST, PLAIN, event_of, head};
 use crate::stage::Set;
 
 #[test]
@@ -20,7 +20,7 @@ fn malformed_request_ids_are_replaced() {
     ] {
         let mut headers = vec![HOST];
         headers.extend(odd.iter().map(|id| ("x-request-id", *id)));
-        let id = &made(ALL, head(&headers)).event.request.id;
+        let id = &event_of(ALL, head(&headers)).event.request.id;
         assert!(id.len() == 36 && !odd.contains(&&**id), "{id:.50}");
     }
     let named = head(&[
@@ -28,9 +28,9 @@ fn malformed_request_ids_are_replaced() {
         ("x-request-id", "id-1"),
         ("connection", "x-request-id"),
     ]);
-    assert_ne!(made(ALL, named).event.request.id, "id-1");
+    assert_ne!(event_of(ALL, named).event.request.id, "id-1");
     let sane = head(&[HOST, ("x-request-id", "id-1")]);
-    assert_eq!(made(ALL, sane).event.request.id, "id-1");
+    assert_eq!(event_of(ALL, sane).event.request.id, "id-1");
 }
 
 #[test]
@@ -43,10 +43,10 @@ fn the_request_id_of_a_closure_counts_first_unless_it_is_empty_or_too_long() {
     let long = "x".repeat(129);
     for (own, id) in [("own-1", "own-1"), ("", "sent"), (&*long, "sent")] {
         let request = head(&[HOST, ("x-request-id", "sent"), ("x-own", own)]);
-        assert_eq!(made(by_header, request).event.request.id, id);
+        assert_eq!(event_of(by_header, request).event.request.id, id);
     }
     let request = head(&[HOST, ("x-request-id", "sent")]);
-    assert_eq!(made(by_header, request).event.request.id, "sent");
+    assert_eq!(event_of(by_header, request).event.request.id, "sent");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn invalid_trace_parents_are_omitted() {
     ] {
         let mut headers = vec![HOST];
         headers.extend(given.iter().map(|it| ("traceparent", *it)));
-        let event = made(PLAIN, head(&headers)).event;
+        let event = event_of(PLAIN, head(&headers)).event;
         assert_eq!(event.request.trace_parent, kept);
     }
 }
@@ -82,13 +82,13 @@ fn user_agents_are_bounded_and_read_as_in_go() {
     ] {
         let mut headers = vec![HOST];
         headers.extend(given.iter().map(|it| ("user-agent", *it)));
-        let made = made(PLAIN, head(&headers));
-        assert_eq!(made.event.request.user_agent, kept);
-        assert_eq!(made.missing, missing);
+        let event_of = event_of(PLAIN, head(&headers));
+        assert_eq!(event_of.event.request.user_agent, kept);
+        assert_eq!(event_of.missing, missing);
     }
     let mut request = head(&[HOST]);
     let invalid = HeaderValue::from_bytes(b"a\xff\xc3b").unwrap();
     request.headers_mut().insert("user-agent", invalid);
-    let agent = &made(PLAIN, request).event.request.user_agent;
+    let agent = &event_of(PLAIN, request).event.request.user_agent;
     assert_eq!(agent, "a\u{fffd}\u{fffd}b");
 }

@@ -41,14 +41,14 @@ fn head(headers: &[(&'static str, &str)]) -> Request<Full<Bytes>> {
 }
 
 /// What one request makes.
-struct Made {
+struct EventOf {
     event: Event,
     /// The facts that were counted as missing.
     missing: Vec<String>,
 }
 
 /// The event of a request to a registry that answers `answer`, and what it lacks.
-fn made_by(set: Set, answer: Response<()>, request: Request<Full<Bytes>>) -> Made {
+fn event_by(set: Set, answer: Response<()>, request: Request<Full<Bytes>>) -> EventOf {
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
     let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -74,17 +74,17 @@ fn made_by(set: Set, answer: Response<()>, request: Request<Full<Bytes>>) -> Mad
     let mut missing: Vec<_> = facts.lines().filter_map(fact).collect();
     missing.retain(|fact| !["media_type", "size"].contains(&&**fact));
     missing.sort();
-    Made { event, missing }
+    EventOf { event, missing }
 }
 
-fn made(set: Set, request: Request<Full<Bytes>>) -> Made {
-    made_by(set, Response::new(()), request)
+fn event_of(set: Set, request: Request<Full<Bytes>>) -> EventOf {
+    event_by(set, Response::new(()), request)
 }
 
 #[track_caller]
-fn assert_url(made: &Made, base: &str, missing: &[&str]) {
-    assert_eq!(made.event.target.url, format!("{base}{BLOB}"));
-    assert_eq!(made.missing, missing);
+fn assert_url(event_of: &EventOf, base: &str, missing: &[&str]) {
+    assert_eq!(event_of.event.target.url, format!("{base}{BLOB}"));
+    assert_eq!(event_of.missing, missing);
 }
 
 /// A refused request has no event, so that it lacks nothing.

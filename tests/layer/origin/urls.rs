@@ -6,7 +6,7 @@ use http::Uri;
 use http::uri::{PathAndQuery, Scheme};
 use tower_registry_notifications::layer::PeerAddr;
 
-use super::{ALL, BLOB, HOST, PLAIN, SOME, assert_url, head, made};
+use super::{ALL, BLOB, HOST, PLAIN, SOME, assert_url, event_of, head};
 use crate::stage::Set;
 
 fn uri(scheme: &str, authority: &str) -> Uri {
@@ -29,10 +29,10 @@ fn a_scheme_other_than_http_and_https_makes_a_relative_url() {
         let mut request = head(&[]);
         *request.uri_mut() = uri(scheme, "r");
         let missing: &[_] = if base.is_empty() { &["base_url"] } else { &[] };
-        let plain = made(PLAIN, request.clone());
+        let plain = event_of(PLAIN, request.clone());
         assert_url(&plain, base, missing);
         assert_eq!(plain.event.request.host, "r");
-        assert_url(&made(https, request), "https://r", &[]);
+        assert_url(&event_of(https, request), "https://r", &[]);
     }
 }
 
@@ -41,15 +41,15 @@ fn without_a_host_a_url_is_relative() {
     let mut request = head(&[]);
     *request.version_mut() = http::Version::HTTP_10;
     for request in [request, head(&[("host", "")])] {
-        let made = made(PLAIN, request);
-        assert_url(&made, "", &["base_url", "host"]);
-        assert_eq!(made.event.request.host, "");
+        let event_of = event_of(PLAIN, request);
+        assert_url(&event_of, "", &["base_url", "host"]);
+        assert_eq!(event_of.event.request.host, "");
     }
     // Below a prefix, the relative URL is below it too.
     let prefix: Set = |layer| layer.prefix("/m/v2");
     let mut request = head(&[]);
     *request.uri_mut() = "/m/v2/a/blobs/sha256:01".parse().unwrap();
-    assert_url(&made(prefix, request), "/m", &["base_url", "host"]);
+    assert_url(&event_of(prefix, request), "/m", &["base_url", "host"]);
 }
 
 #[test]
@@ -68,20 +68,20 @@ fn hosts_with_invalid_characters_are_in_no_event() {
         "r\u{e9}",
         &long,
     ] {
-        let made = made(PLAIN, head(&[("host", host)]));
-        assert_url(&made, "", &["base_url", "host"]);
-        assert_eq!(made.event.request.host, "");
+        let event_of = event_of(PLAIN, head(&[("host", host)]));
+        assert_url(&event_of, "", &["base_url", "host"]);
+        assert_eq!(event_of.event.request.host, "");
     }
     // What Go takes as a host is what was asked for, but makes no URL.
     for host in ["'r'", "a,b", "r:", "r:99999", "[r]", "[::1", "r%20"] {
-        let made = made(PLAIN, head(&[("host", host)]));
-        assert_url(&made, "", &["base_url"]);
-        assert_eq!(made.event.request.host, host);
+        let event_of = event_of(PLAIN, head(&[("host", host)]));
+        assert_url(&event_of, "", &["base_url"]);
+        assert_eq!(event_of.event.request.host, host);
     }
     for host in ["[::1]:5000", "10.0.0.1", "reg_1.example.com:443"] {
-        let made = made(PLAIN, head(&[("host", host)]));
-        assert_url(&made, &format!("http://{host}"), &[]);
-        assert_eq!(made.event.request.host, host);
+        let event_of = event_of(PLAIN, head(&[("host", host)]));
+        assert_url(&event_of, &format!("http://{host}"), &[]);
+        assert_eq!(event_of.event.request.host, host);
     }
 }
 
@@ -92,14 +92,14 @@ fn several_host_headers_make_no_host() {
         head(&[HOST, HOST]),
         head(&[HOST, ("connection", "host")]),
     ] {
-        assert_url(&made(PLAIN, request), "", &["base_url", "host"]);
+        assert_url(&event_of(PLAIN, request), "", &["base_url", "host"]);
     }
     // An absolute target makes the header meaningless; a password is dropped.
     let mut request = head(&[HOST, ("host", "other")]);
     *request.uri_mut() = uri("https", "me:secret@r:1");
-    let made = made(PLAIN, request);
-    assert_url(&made, "https://r:1", &[]);
-    assert_eq!(made.event.request.host, "r:1");
+    let event_of = event_of(PLAIN, request);
+    assert_url(&event_of, "https://r:1", &[]);
+    assert_eq!(event_of.event.request.host, "r:1");
 }
 
 #[test]
@@ -144,14 +144,14 @@ fn hosts_and_schemes_that_trusted_proxies_forward_are_valid_or_left_out() {
         ("forwarded", &format!("host={long}"), ""),
         ("forwarded", &"for=x,".repeat(1000), ""),
     ] {
-        let made_all = made(ALL, head(&[HOST, (name, value)]));
+        let event_of_all = event_of(ALL, head(&[HOST, (name, value)]));
         let missing: &[_] = if base.is_empty() { &["base_url"] } else { &[] };
-        assert_url(&made_all, base, missing);
-        assert_eq!(made_all.event.request.host, "registry:5000");
+        assert_url(&event_of_all, base, missing);
+        assert_eq!(event_of_all.event.request.host, "registry:5000");
         // Nobody else is trusted, nor anybody that `Connection` names.
-        assert_url(&made(PLAIN, head(&[HOST, (name, value)])), own, &[]);
+        assert_url(&event_of(PLAIN, head(&[HOST, (name, value)])), own, &[]);
         let hop = head(&[HOST, (name, value), ("connection", name)]);
-        assert_url(&made(ALL, hop), own, &[]);
+        assert_url(&event_of(ALL, hop), own, &[]);
     }
 }
 
@@ -169,10 +169,10 @@ fn forwarded_counts_before_x_forwarded_host() {
     ] {
         let mut headers = vec![HOST, x, proto];
         headers.extend(forwarded.iter().map(|it| ("forwarded", *it)));
-        assert_url(&made(ALL, head(&headers)), base, &[]);
+        assert_url(&event_of(ALL, head(&headers)), base, &[]);
     }
     assert_url(
-        &made(ALL, head(&[HOST, x, proto])),
+        &event_of(ALL, head(&[HOST, x, proto])),
         "https://x.example",
         &[],
     );
@@ -188,7 +188,7 @@ fn elements_before_that_of_a_trusted_proxy_are_not_believed() {
     let mut request = head(&[HOST, forged, ours]);
     let peer: SocketAddr = "10.0.0.1:5".parse().unwrap();
     request.extensions_mut().insert(PeerAddr(peer));
-    let made = made(SOME, request);
-    assert_url(&made, "http://r.example", &[]);
-    assert_eq!(made.event.request.addr, "7.7.7.7");
+    let event_of = event_of(SOME, request);
+    assert_url(&event_of, "http://r.example", &[]);
+    assert_eq!(event_of.event.request.addr, "7.7.7.7");
 }

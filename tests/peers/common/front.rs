@@ -25,7 +25,7 @@ use crate::certificate::Certificate;
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 /// A server that ends with the test, or when it is stopped.
-pub(crate) struct Front {
+pub(crate) struct TestServer {
     pub(crate) port: u16,
     stop: oneshot::Sender<()>,
     served: JoinHandle<bool>,
@@ -33,7 +33,7 @@ pub(crate) struct Front {
 
 /// How the proxy and its layer are set up.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Wiring<'a> {
+pub(crate) struct ProxySetup<'a> {
     /// For TLS on both sides.
     pub(crate) certificate: Option<&'a Certificate>,
     /// Whether the forwarding headers of clients are trusted.
@@ -42,7 +42,7 @@ pub(crate) struct Wiring<'a> {
     pub(crate) untag_lookup: bool,
 }
 
-impl Front {
+impl TestServer {
     /// Serves `service`, over TLS if there is a certificate.
     pub(crate) async fn serve<R>(service: Service<R>, certificate: Option<&Certificate>) -> Self
     where
@@ -69,8 +69,8 @@ impl Front {
     }
 
     /// The proxy with the layer.
-    pub(crate) async fn proxy(upstream: &str, notifier: Notifier, wiring: Wiring<'_>) -> Self {
-        let Wiring {
+    pub(crate) async fn proxy(upstream: &str, notifier: Notifier, wiring: ProxySetup<'_>) -> Self {
+        let ProxySetup {
             certificate,
             trust_forwarded,
             untag_lookup,

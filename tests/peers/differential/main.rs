@@ -37,7 +37,7 @@ use tower_registry_notifications::{Endpoint, Format, Notifier, SourceRecord};
 
 use crate::certificate::Certificate;
 use crate::comparison::Comparison;
-use crate::front::{Front, MINUTE, Wiring, is_layer};
+use crate::front::{MINUTE, ProxySetup, TestServer, is_layer};
 use crate::hang_up::Sender;
 use crate::registry_client::TestClient;
 use crate::upstream::{Logged, Setup, Upstream};
@@ -101,12 +101,12 @@ async fn both_say_the_same(scenario: Scenario<'_>) {
         .endpoint(endpoint.format(Format::V1).timeout(MINUTE))
         .build()
         .unwrap();
-    let wiring = Wiring {
+    let wiring = ProxySetup {
         certificate: scenario.certificate,
         untag_lookup: true,
-        ..Wiring::default()
+        ..ProxySetup::default()
     };
-    let front = Front::proxy(&upstream.url, notifier.clone(), wiring).await;
+    let front = TestServer::proxy(&upstream.url, notifier.clone(), wiring).await;
     let port = front.port;
     let scheme = scenario.certificate.map_or("http", |_| "https");
     let base = format!("{scheme}://127.0.0.1:{port}");
@@ -186,11 +186,11 @@ async fn hang_up(port: u16) {
 
 /// What a proxy in front says of clients counts where it is trusted.
 async fn behind_another_proxy(upstream: &Upstream, notifier: &Notifier, client: &TestClient) {
-    let wiring = Wiring {
+    let wiring = ProxySetup {
         trust_forwarded: true,
-        ..Wiring::default()
+        ..ProxySetup::default()
     };
-    let front = Front::proxy(&upstream.url, notifier.clone(), wiring).await;
+    let front = TestServer::proxy(&upstream.url, notifier.clone(), wiring).await;
     let client = client.at(front.port).named(comparison::FORWARDED);
     odd::forwarded(&client).await;
     drop(client);

@@ -42,9 +42,9 @@ use tower_registry_notifications::{Endpoint, Format, Notifier, SourceRecord};
 use crate::attack::{AGENT, Attack, CLIENTS, KINDS};
 use crate::collected::Collected;
 use crate::content::{INDEX, with_token};
-use crate::front::{Front, MINUTE, Wiring};
+use crate::front::{MINUTE, ProxySetup, TestServer};
 use crate::hang_up::{MANNERS, Sender};
-use crate::tally::{Happening, Tally};
+use crate::tally::{Occurrence, Tally};
 use crate::upstream::{Setup, Upstream};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -66,7 +66,7 @@ async fn every_change_has_its_event_when_clients_hang_up() {
         .endpoint(endpoint.format(Format::V1).timeout(MINUTE))
         .build()
         .unwrap();
-    let front = Front::proxy(&upstream.url, notifier.clone(), Wiring::default()).await;
+    let front = TestServer::proxy(&upstream.url, notifier.clone(), ProxySetup::default()).await;
     let direct = upstream.port();
 
     let attacks = attack::prepare(direct, count as usize).await;
@@ -79,7 +79,7 @@ async fn every_change_has_its_event_when_clients_hang_up() {
 
     let happenings = |told: &Collected| {
         let events = told.by(AGENT).into_iter();
-        events.map(|event| Happening::of(&event, AGENT))
+        events.map(|event| Occurrence::of(&event, AGENT))
     };
     let tally = Tally::new(happenings(&registry_told), happenings(&proxy_told));
     let [acted, told] = tally.numbers();

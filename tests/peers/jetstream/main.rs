@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
-mod cable;
 mod contents;
 mod endpoints;
 #[path = "../example.rs"]
@@ -12,6 +11,7 @@ mod failover;
 mod program;
 mod publisher;
 mod receiver;
+mod relay;
 mod server;
 mod soak;
 mod stalls;

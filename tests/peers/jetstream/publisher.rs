@@ -11,8 +11,8 @@ use tower_registry_notifications::jetstream::{JetStream, JetStreamSink, JetStrea
 use tower_registry_notifications::sink::Sink as _;
 use tower_registry_notifications::{NotificationLayer, Notifier};
 
-use crate::cable::Cable;
 use crate::contents::{check, context, event, read};
+use crate::relay::Relay;
 use crate::server::{Server, Version};
 
 const STREAM: [&str; 2] = ["REGISTRY_NOTIFICATIONS_16", "REGISTRY_NOTIFICATIONS"];
@@ -38,8 +38,8 @@ async fn every_event_is_stored_once_and_in_order_whatever_fails() {
     const REPOSITORIES: usize = 40;
     for (version, stream) in Version::ALL.into_iter().zip(STREAM) {
         let mut server = Server::start(version);
-        let cable = Cable::to(server.port()).await;
-        let sink = JetStream::new(cable.url()).sink().await.unwrap();
+        let relay = Relay::to(server.port()).await;
+        let sink = JetStream::new(relay.url()).sink().await.unwrap();
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let writers: Vec<_> = (0..REPOSITORIES)
             .map(|number| {
@@ -66,12 +66,12 @@ async fn every_event_is_stored_once_and_in_order_whatever_fails() {
             until(&sink, |it| it.published > before + 500).await;
             match round % 3 {
                 0 => server.restart(),
-                1 => cable.interrupt(),
+                1 => relay.interrupt(),
                 _ => {
                     // Stored, but not acknowledged.
-                    cable.mute();
+                    relay.mute();
                     sleep(Duration::from_millis(random.u64(1..50))).await;
-                    cable.interrupt();
+                    relay.interrupt();
                 }
             }
         }
@@ -240,10 +240,10 @@ async fn an_id_is_stored_twice_only_beyond_the_duplicate_window() {
     for (version, stream) in Version::ALL.into_iter().zip(STREAM) {
         for (window, copies) in [(long, 1), (short, 2)] {
             let server = Server::start(version);
-            let cable = Cable::to(server.port()).await;
-            let settings = JetStream::new(cable.url()).duplicate_window(window);
+            let relay = Relay::to(server.port()).await;
+            let settings = JetStream::new(relay.url()).duplicate_window(window);
             let sink = settings.sink().await.unwrap();
-            cable.mute();
+            relay.mute();
             let write = sink.write(&event("a", 0));
             let mut messages = 0;
             while messages == 0 {
@@ -251,9 +251,9 @@ async fn an_id_is_stored_twice_only_beyond_the_duplicate_window() {
                 let found = context.get_stream(stream).await.unwrap();
                 messages = found.cached_info().state.messages;
             }
-            cable.cut();
+            relay.cut();
             sleep(short * 2).await;
-            cable.interrupt();
+            relay.interrupt();
             write.await.unwrap();
             let stored = read(&server.url(), stream).await;
             assert_eq!(stored.len(), copies, "{version:?} {window:?}");

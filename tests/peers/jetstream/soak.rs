@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep};
 use tower_registry_notifications::jetstream::JetStream;
 use tower_registry_notifications::sink::Sink as _;
 
-use crate::cable::Cable;
 use crate::contents::{context, event};
 use crate::program::Program;
 use crate::receiver::Receiver;
+use crate::relay::Relay;
 use crate::server::{Server, Version};
 use crate::worker::SECOND;
 
@@ -175,9 +175,9 @@ async fn soak(version: Version, size: Size) {
     } = size;
     let mut stage = Stage::new(version).await;
     let total = repositories * events;
-    let cable = Cable::to(stage.server.port()).await;
+    let relay = Relay::to(stage.server.port()).await;
     let direct = stage.settings(&stage.server.url());
-    let through = stage.settings(&cable.url());
+    let through = stage.settings(&relay.url());
     // It makes the stream.
     direct.sink().await.unwrap();
     stage.start_worker();
@@ -198,7 +198,7 @@ async fn soak(version: Version, size: Size) {
         while registries.iter().map(|(_, it)| *it.borrow()).sum::<usize>() < due {
             sleep(SECOND / 100).await;
         }
-        causes.push(fail(&mut stage, &cable, fault, &mut random).await);
+        causes.push(fail(&mut stage, &relay, fault, &mut random).await);
     }
     stage.receivers[1].refuse(false);
     for (registry, _) in registries {
@@ -217,7 +217,7 @@ async fn soak(version: Version, size: Size) {
 }
 
 /// Lets something fail, and says what.
-async fn fail(stage: &mut Stage, cable: &Cable, fault: usize, random: &mut Rng) -> &'static str {
+async fn fail(stage: &mut Stage, relay: &Relay, fault: usize, random: &mut Rng) -> &'static str {
     let worker = random.usize(0..stage.workers.len());
     match fault % 7 {
         0 => {
@@ -243,9 +243,9 @@ async fn fail(stage: &mut Stage, cable: &Cable, fault: usize, random: &mut Rng) 
         }
         4 => {
             stage.receivers[1].refuse(false);
-            cable.cut();
+            relay.cut();
             sleep(SECOND).await;
-            cable.interrupt();
+            relay.interrupt();
             "a registry is cut off"
         }
         5 => {

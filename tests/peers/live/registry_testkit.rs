@@ -14,9 +14,9 @@ use crate::layout::write_layout;
 use crate::proxy_stage::*;
 
 /// What happened to what; the size is that of the event.
-type Told = (&'static str, String, String, String, u64);
+type Reported = (&'static str, String, String, String, u64);
 
-async fn told(events: &mut Events) -> Vec<Told> {
+async fn told(events: &mut Events) -> Vec<Reported> {
     let mut told: Vec<_> = std::iter::from_fn(|| events.try_recv())
         .map(|event| {
             let event = event.to_event();

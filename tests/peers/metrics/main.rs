@@ -122,9 +122,10 @@ async fn use_registry(notifier: &Notifier) {
 
 /// A pull from a registry that tells nothing of it: one event.
 async fn use_taciturn_registry(notifier: &Notifier) {
-    type Asked = Request<RequestBody<Full<Bytes>>>;
-    let taciturn =
-        service_fn(async |_: Asked| Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
+    type Requests = Request<RequestBody<Full<Bytes>>>;
+    let taciturn = service_fn(async |_: Requests| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
     let layer = NotificationLayer::new(notifier.clone());
     let request = Request::head("/v2/app/manifests/v1").body(Full::default());
     let answer = layer.layer(taciturn).oneshot(request.unwrap()).await;

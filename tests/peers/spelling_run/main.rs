@@ -22,13 +22,13 @@ mod content;
 #[path = "../common/front.rs"]
 mod front;
 mod mutation;
+mod parameter_routes;
 #[path = "../common/registry_client.rs"]
 mod registry_client;
 mod request;
 mod stage;
 #[path = "../../common/tally.rs"]
 mod tally;
-mod twin;
 #[path = "../common/upstream.rs"]
 mod upstream;
 
@@ -52,12 +52,12 @@ use tower_registry_notifications::NotificationLayer;
 use crate::collected::Collected;
 use crate::common::raw::{RawConnection, RawRequest};
 use crate::content::with_token;
-use crate::front::{Front, MINUTE, Wiring};
+use crate::front::{MINUTE, ProxySetup, TestServer};
+use crate::parameter_routes::{Named, ParameterRoutes};
 use crate::registry_client::TestClient;
 use crate::request::{AGENT, Traits};
 use crate::stage::{Notified, Outcome, Run};
-use crate::tally::Happening;
-use crate::twin::{Named, Twin};
+use crate::tally::Occurrence;
 use crate::upstream::{Setup, Upstream};
 
 /// A part of the requests to all four registries.
@@ -77,8 +77,8 @@ async fn no_spelling_evades_at_docker_registry() {
     })
     .await;
     let notified = Notified::default();
-    let wiring = Wiring::default();
-    let front = Front::proxy(&upstream.url, notified.notifier(), wiring).await;
+    let wiring = ProxySetup::default();
+    let front = TestServer::proxy(&upstream.url, notified.notifier(), wiring).await;
     let traits = Traits {
         repository: "team/app",
         deletes: true,
@@ -101,7 +101,7 @@ async fn no_spelling_evades_at_docker_registry() {
     end.await
         .expect("the registry does not tell of its requests");
     let truth = told_by_registry.by(AGENT).into_iter();
-    let truth = truth.map(|event| Happening::of(&event, AGENT)).collect();
+    let truth = truth.map(|event| Occurrence::of(&event, AGENT)).collect();
     let client = TestClient::new(&upstream.url, None);
     let access_log = upstream.requests(0, &client).await;
     let truth = outcome.without_deliberate_differences(truth, &access_log);
@@ -118,10 +118,10 @@ async fn no_spelling_evades_at_ferro() {
         })),
     );
     let router = ferro_oci_server::router(registry.clone());
-    let bare = Front::serve(BoxCloneService::new(router.clone()), None).await;
+    let bare = TestServer::serve(BoxCloneService::new(router.clone()), None).await;
     let notified = Notified::default();
     let layer = NotificationLayer::new(notified.notifier());
-    let front = Front::serve(BoxCloneService::new(layer.layer(router)), None).await;
+    let front = TestServer::serve(BoxCloneService::new(layer.layer(router)), None).await;
     let traits = Traits {
         repository: "team/app",
         deletes: true,
@@ -129,14 +129,14 @@ async fn no_spelling_evades_at_ferro() {
     };
     let run = Run::start("ferro-oci-server", bare.port, front, traits);
     let outcome = run.send(requests(1)).await;
-    let truth = outcome.truth(&Twin::ferro()).await;
+    let truth = outcome.truth(&ParameterRoutes::ferro()).await;
     assert_ferro_holds(&registry, &outcome, &truth).await;
     outcome.compare(truth, &notified);
 }
 
 /// Every push of a manifest must be in the registry, and every tag in it must
 /// be of a push; what was deleted must be gone, and nothing else.
-async fn assert_ferro_holds(registry: &AppState, outcome: &Outcome, truth: &[Happening]) {
+async fn assert_ferro_holds(registry: &AppState, outcome: &Outcome, truth: &[Occurrence]) {
     let registry = &registry.registry;
     let manifests: HashMap<_, _> = outcome.manifests().collect();
     let of = |action| truth.iter().filter(move |it| it.action == action);
@@ -189,10 +189,10 @@ async fn no_spelling_evades_at_container_registry() {
         .build()
         .unwrap();
     let router = registry.make_router();
-    let bare = Front::serve(BoxCloneService::new(router.clone()), None).await;
+    let bare = TestServer::serve(BoxCloneService::new(router.clone()), None).await;
     let notified = Notified::default();
     let layer = NotificationLayer::new(notified.notifier());
-    let front = Front::serve(BoxCloneService::new(layer.layer(router)), None).await;
+    let front = TestServer::serve(BoxCloneService::new(layer.layer(router)), None).await;
     let traits = Traits {
         repository: "team/app",
         images: true,
@@ -201,7 +201,7 @@ async fn no_spelling_evades_at_container_registry() {
     let run = Run::start("container-registry", bare.port, front, traits);
     let prepared = async || std::mem::take(&mut *uploaded.0.lock().unwrap());
     let outcome = run.send_after(requests(1), prepared).await;
-    let truth = outcome.truth(&Twin::container_registry()).await;
+    let truth = outcome.truth(&ParameterRoutes::container_registry()).await;
 
     assert_uploaded(&uploaded, &outcome, &truth).await;
     outcome.compare(truth, &notified);
@@ -210,7 +210,7 @@ async fn no_spelling_evades_at_container_registry() {
 /// What the registry's hook was told of must be what was answered. A tag that
 /// fits into no header makes the registry panic after it has stored the
 /// manifest: the request is not answered.
-async fn assert_uploaded(uploaded: &Uploaded, outcome: &Outcome, truth: &[Happening]) {
+async fn assert_uploaded(uploaded: &Uploaded, outcome: &Outcome, truth: &[Occurrence]) {
     let manifests: HashSet<_> = outcome.manifests().map(|(digest, _)| digest).collect();
     let pushes = truth.iter().filter(|it| it.action == "push");
     let pushes = pushes.filter(|it| manifests.contains(&*it.digest));
@@ -222,7 +222,7 @@ async fn assert_uploaded(uploaded: &Uploaded, outcome: &Outcome, truth: &[Happen
         .collect();
     let mut unanswered = HashSet::new();
     for target in outcome.unanswered() {
-        let named = Twin::container_registry().named(target).await;
+        let named = ParameterRoutes::container_registry().named(target).await;
         if let Some(Named::Manifest {
             repository,
             reference,
@@ -251,8 +251,8 @@ fn is_digest(manifest: &str) -> bool {
 async fn no_spelling_evades_at_registry_testkit() {
     let registry = RegistryServer::new(RegistryConfig::memory()).await.unwrap();
     let notified = Notified::default();
-    let wiring = Wiring::default();
-    let front = Front::proxy(&registry.url(), notified.notifier(), wiring).await;
+    let wiring = ProxySetup::default();
+    let front = TestServer::proxy(&registry.url(), notified.notifier(), wiring).await;
     let traits = Traits {
         repository: "app",
         one_segment: true,
@@ -260,7 +260,7 @@ async fn no_spelling_evades_at_registry_testkit() {
     };
     let run = Run::start("registry-testkit", registry.port(), front, traits);
     let outcome = run.send(requests(2)).await;
-    let truth = outcome.truth(&Twin::registry_testkit()).await;
+    let truth = outcome.truth(&ParameterRoutes::registry_testkit()).await;
 
     // What was pushed is there by its digest.
     let manifests: HashSet<_> = outcome.manifests().map(|(digest, _)| digest).collect();

@@ -11,11 +11,11 @@ use tower_registry_notifications::sink::{ChannelSink, Events};
 use crate::common::raw::{RawConnection, RawRequest, RawResponse};
 use crate::common::setting;
 use crate::content::digest;
-use crate::front::{Front, is_own};
+use crate::front::{TestServer, is_own};
 use crate::mutation::mutate;
+use crate::parameter_routes::{Named, ParameterRoutes};
 use crate::request::{AGENT, Numbered, Traits, numbered};
-use crate::tally::{Happening, Tally};
-use crate::twin::{Named, Twin};
+use crate::tally::{Occurrence, Tally};
 use crate::upstream::{Logged, deliberate_difference};
 
 /// Connections at a time.
@@ -38,21 +38,21 @@ impl Notified {
         Notifier::builder().sink(sink).build().unwrap()
     }
 
-    fn happenings(&self) -> Vec<Happening> {
+    fn happenings(&self) -> Vec<Occurrence> {
         let mut events = self.0.lock().unwrap().take().unwrap();
         let events = std::iter::from_fn(|| events.try_recv()).map(|event| event.to_event());
         let check = |event: &tower_registry_notifications::event::Event| {
             assert!(!is_own(event), "the layer told of its own requests");
         };
         let events = events.inspect(check);
-        events.map(|event| Happening::of(&event, AGENT)).collect()
+        events.map(|event| Occurrence::of(&event, AGENT)).collect()
     }
 }
 
 pub(crate) struct Run {
     registry: &'static str,
     direct: u16,
-    front: Front,
+    front: TestServer,
     traits: Traits,
 }
 
@@ -71,7 +71,12 @@ pub(crate) struct Outcome {
 
 impl Run {
     /// `direct` is the registry's own port.
-    pub(crate) fn start(registry: &'static str, direct: u16, front: Front, traits: Traits) -> Self {
+    pub(crate) fn start(
+        registry: &'static str,
+        direct: u16,
+        front: TestServer,
+        traits: Traits,
+    ) -> Self {
         Self {
             registry,
             direct,
@@ -173,7 +178,7 @@ impl Outcome {
 
     /// What the answers say that happened, to what the registry's router reads
     /// in the path.
-    pub(crate) async fn truth(&self, twin: &Twin) -> Vec<Happening> {
+    pub(crate) async fn truth(&self, parameter_routes: &ParameterRoutes) -> Vec<Occurrence> {
         let mut truth = Vec::new();
         for exchange in self.exchanges.values() {
             let Some(answer) = &exchange.answer else {
@@ -183,7 +188,7 @@ impl Outcome {
                 continue;
             }
             let target = &exchange.sent.request.target;
-            if let Some(named) = twin.named(target).await {
+            if let Some(named) = parameter_routes.named(target).await {
                 truth.extend(exchange.happening(answer, named));
             }
         }
@@ -195,9 +200,9 @@ impl Outcome {
     /// each request, also where the answer broke off.
     pub(crate) fn without_deliberate_differences(
         &mut self,
-        mut truth: Vec<Happening>,
+        mut truth: Vec<Occurrence>,
         access_log: &[Logged],
-    ) -> Vec<Happening> {
+    ) -> Vec<Occurrence> {
         let number = |it: &Logged| it.agent.strip_prefix(AGENT)?.parse().ok();
         let statuses = access_log
             .iter()
@@ -215,7 +220,7 @@ impl Outcome {
     }
 
     /// Prints what came of it; nothing may be missing or wrong.
-    pub(crate) fn compare(self, truth: Vec<Happening>, notified: &Notified) {
+    pub(crate) fn compare(self, truth: Vec<Occurrence>, notified: &Notified) {
         let mut told = notified.happenings();
         let mut truth = truth;
         let omitted = self.settle_omissions(&mut truth, &mut told);
@@ -247,8 +252,8 @@ impl Outcome {
     /// reads them: an encoded slash separates segments for some. The source of
     /// a mount is left out where query and form disagree. Takes such pairs out
     /// of both sides; how many there were.
-    fn settle_omissions(&self, truth: &mut Vec<Happening>, told: &mut Vec<Happening>) -> usize {
-        let mut by_number: HashMap<usize, Vec<Happening>> = HashMap::new();
+    fn settle_omissions(&self, truth: &mut Vec<Occurrence>, told: &mut Vec<Occurrence>) -> usize {
+        let mut by_number: HashMap<usize, Vec<Occurrence>> = HashMap::new();
         for happening in truth.drain(..) {
             let same_request = by_number.entry(happening.number).or_default();
             same_request.push(happening);
@@ -272,7 +277,7 @@ impl Outcome {
 
 /// Whether the event tells of what is true but for what it must leave out. Query
 /// and form may disagree where both name a source.
-fn omits(event: &Happening, truth: &Happening, request: &RawRequest) -> bool {
+fn omits(event: &Occurrence, truth: &Occurrence, request: &RawRequest) -> bool {
     let has_encoded_slash = request.target.to_lowercase().contains("%2f");
     let form = String::from_utf8_lossy(&request.body);
     let may_disagree = request.target.contains("from=") && form.contains("from");
@@ -305,7 +310,7 @@ impl fmt::Display for Exchange {
 
 impl Exchange {
     /// What an answer of success means.
-    fn happening(&self, answer: &RawResponse, named: Named) -> Option<Happening> {
+    fn happening(&self, answer: &RawResponse, named: Named) -> Option<Occurrence> {
         let (method, status) = (&*self.sent.request.method, answer.status);
         let said = answer.header("docker-content-digest").map(str::to_owned);
         let is_pull = matches!(method, "GET" | "HEAD") && matches!(status, 200 | 203 | 206);
@@ -343,7 +348,7 @@ impl Exchange {
                 _ => return None,
             },
         };
-        Some(Happening {
+        Some(Occurrence {
             number: self.sent.number,
             action,
             repository,

@@ -122,13 +122,13 @@ mod tests {
     use super::*;
 
     /// A disk with room for so many more bytes, or whose sync fails.
-    struct Small {
+    struct SmallDisk {
         content: Vec<u8>,
         room: usize,
         syncs: bool,
     }
 
-    impl Disk for Small {
+    impl Disk for SmallDisk {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             if self.room == 0 {
                 return Err(io::ErrorKind::StorageFull.into());
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_full_disk_leaves_no_partial_line() {
         for room in 0..=LINES.len() {
-            let mut disk = Small {
+            let mut disk = SmallDisk {
                 content: b"zero\n".to_vec(),
                 room,
                 syncs: true,
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn lines_that_cannot_be_synced_are_not_kept() {
-        let mut disk = Small {
+        let mut disk = SmallDisk {
             content: Vec::new(),
             room: 100,
             syncs: false,

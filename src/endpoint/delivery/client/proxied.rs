@@ -32,9 +32,9 @@ const CREDENTIALS: &str = "Basic bWU6aHVzaA==";
 type Log = Arc<Mutex<Vec<String>>>;
 
 /// A certificate as `openssl req -x509` makes it, and its key.
-struct Own(rcgen::Certificate, KeyPair);
+struct SelfSigned(rcgen::Certificate, KeyPair);
 
-impl Own {
+impl SelfSigned {
     fn new(name: &str) -> Self {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -182,7 +182,7 @@ async fn post(client: &Transport, url: &str) -> Result<StatusCode, String> {
     Ok(response.status())
 }
 
-fn trusting(certificates: &[&Own]) -> ConnectionSettings {
+fn trusting(certificates: &[&SelfSigned]) -> ConnectionSettings {
     let certificates = certificates.iter().map(|it| it.0.pem().into_bytes());
     ConnectionSettings {
         root_certificates: certificates.collect(),
@@ -206,7 +206,7 @@ async fn a_proxy_passes_on_what_has_the_whole_url() {
 #[tokio::test]
 async fn a_receiver_over_tls_is_reached_through_a_tunnel() {
     const URL: &str = "https://receiver.example/events";
-    let own = Own::new("receiver.example");
+    let own = SelfSigned::new("receiver.example");
     let (port, log) = proxy(ProxyKind::Tunnel(own.acceptor())).await;
     let variables = [("HTTPS_PROXY", format!("http://me:hush@proxy:{port}"))];
     let client = with_variables(&trusting(&[&own]), URL, &variables).unwrap();
@@ -225,7 +225,7 @@ async fn a_receiver_over_tls_is_reached_through_a_tunnel() {
 
 #[tokio::test]
 async fn a_proxy_may_be_reached_over_tls() {
-    let of_proxy = Own::new("proxy");
+    let of_proxy = SelfSigned::new("proxy");
     let (port, log) = proxy(ProxyKind::Https(of_proxy.acceptor())).await;
     let variables = [("HTTPS_PROXY", format!("https://proxy:{port}"))];
     let url = "https://receiver.example/events";
@@ -234,7 +234,7 @@ async fn a_proxy_may_be_reached_over_tls() {
     assert!(post(&client, url).await.is_err());
     let opened = "receiver.example:443 host receiver.example:443 -";
     assert_eq!(*log.lock().unwrap(), [opened]);
-    let stranger = trusting(&[&Own::new("proxy")]);
+    let stranger = trusting(&[&SelfSigned::new("proxy")]);
     let client = with_variables(&stranger, url, &variables).unwrap();
     let error = post(&client, url).await.unwrap_err();
     let reason = format!("through the proxy proxy:{port}: ");

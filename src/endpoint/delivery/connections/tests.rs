@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// What a receiver does with its connections.
 #[derive(Clone, Copy, PartialEq)]
-enum Conduct {
+enum Behaviour {
     Answers,
     /// Closes each connection after the first response.
     Closes,
@@ -25,13 +25,13 @@ enum Conduct {
 }
 
 /// A client, and the receiver's connections: each resolves when it has ended.
-fn client(conduct: Conduct) -> (Transport, Arc<Mutex<Vec<JoinHandle<()>>>>) {
+fn client(conduct: Behaviour) -> (Transport, Arc<Mutex<Vec<JoinHandle<()>>>>) {
     let connections = Arc::<Mutex<Vec<_>>>::default();
     let opened = connections.clone();
     let connector = service_fn(move |_: Uri| {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let mut opened = opened.lock().unwrap();
-        let hangs = conduct == Conduct::HangsAtFirst && opened.is_empty();
+        let hangs = conduct == Behaviour::HangsAtFirst && opened.is_empty();
         opened.push(tokio::spawn(serve(theirs, conduct, hangs)));
         ready(Ok::<_, BoxError>(Watched::new(ours, false)))
     });
@@ -39,7 +39,7 @@ fn client(conduct: Conduct) -> (Transport, Arc<Mutex<Vec<JoinHandle<()>>>>) {
     (Transport::Direct(Arc::new(client)), connections)
 }
 
-async fn serve(stream: DuplexStream, conduct: Conduct, hangs: bool) {
+async fn serve(stream: DuplexStream, conduct: Behaviour, hangs: bool) {
     let service = hyper::service::service_fn(move |_| async move {
         if hangs {
             pending::<()>().await;
@@ -49,7 +49,7 @@ async fn serve(stream: DuplexStream, conduct: Conduct, hangs: bool) {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let _ended = hyper::server::conn::http1::Builder::new()
-        .keep_alive(conduct != Conduct::Closes)
+        .keep_alive(conduct != Behaviour::Closes)
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
@@ -65,7 +65,7 @@ async fn post(client: &Transport) -> Result<(), BoxError> {
 
 #[tokio::test(start_paused = true)]
 async fn requests_in_a_row_share_a_connection_and_requests_at_a_time_do_not() {
-    let (client, connections) = client(Conduct::Answers);
+    let (client, connections) = client(Behaviour::Answers);
     for _ in 0..9 {
         post(&client).await.unwrap();
     }
@@ -79,7 +79,7 @@ async fn requests_in_a_row_share_a_connection_and_requests_at_a_time_do_not() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_after_a_while() {
-    let (mut client, connections) = client(Conduct::Answers);
+    let (mut client, connections) = client(Behaviour::Answers);
     post(&client).await.unwrap();
     let is_open = || !connections.lock().unwrap()[0].is_finished();
     // It is used once more, which counts from the beginning.
@@ -98,7 +98,7 @@ async fn an_idle_connection_is_closed_after_a_while() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_the_receiver_closed_is_replaced() {
     for watched in [false, true] {
-        let (mut client, connections) = client(Conduct::Closes);
+        let (mut client, connections) = client(Behaviour::Closes);
         for _ in 0..9 {
             post(&client).await.unwrap();
             if watched {
@@ -112,7 +112,7 @@ async fn a_connection_that_the_receiver_closed_is_replaced() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_is_dropped_closes_its_connection() {
-    let (client, connections) = client(Conduct::HangsAtFirst);
+    let (client, connections) = client(Behaviour::HangsAtFirst);
     assert!(timeout(SECOND, post(&client)).await.is_err());
     let other = tokio::spawn(ready(()));
     let first = std::mem::replace(&mut connections.lock().unwrap()[0], other);
@@ -126,7 +126,7 @@ async fn an_attempt_that_is_dropped_closes_its_connection() {
 /// What a client leaves behind is closed, so that a receiver is not kept waiting.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_dropped_closes_its_connections() {
-    let (client, connections) = client(Conduct::Answers);
+    let (client, connections) = client(Behaviour::Answers);
     post(&client).await.unwrap();
     drop(client);
     let connection = connections.lock().unwrap().remove(0);
@@ -138,7 +138,7 @@ async fn a_client_that_is_dropped_closes_its_connections() {
 
 #[test]
 fn a_url_without_a_host_is_an_error() {
-    let (client, _) = client(Conduct::Answers);
+    let (client, _) = client(Behaviour::Answers);
     let request = Request::post("/").body(Bytes::new()).unwrap();
     let sent = client.send(request, None);
     let sent = futures_util::FutureExt::now_or_never(sent).unwrap();

@@ -32,7 +32,7 @@ impl World {
                 && *at <= self.now
             {
                 let (_, packet) = self.workers[worker].outbox.pop_front().unwrap();
-                self.hear(worker, packet);
+                self.receive(worker, packet);
             }
         }
         let (now, server) = (self.now, &mut self.server);
@@ -103,7 +103,7 @@ impl World {
         }
     }
 
-    pub(super) fn hear(&mut self, worker: usize, packet: ToServer) {
+    pub(super) fn receive(&mut self, worker: usize, packet: ToServer) {
         let (now, server) = (self.now, &mut self.server);
         match packet {
             ToServer::Poll { pin } => {

@@ -46,7 +46,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn hear(&mut self, now: Instant, came: Instant, packet: ToWorker) {
+    pub(super) fn receive(&mut self, now: Instant, came: Instant, packet: ToWorker) {
         match packet {
             ToWorker::Deliver {
                 sequence,
@@ -82,7 +82,7 @@ impl World {
             && *at <= self.now
         {
             let (_, packet) = own.inbox.pop_front().unwrap();
-            own.hear(now, came, packet);
+            own.receive(now, came, packet);
         }
         own.idle = self.now;
         let mut actions = Vec::new();

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::*;
 
 #[derive(Clone, Debug)]
-pub(super) struct Shelf(Arc<Mutex<State>>);
+pub(super) struct TestStore(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -31,11 +31,11 @@ struct State {
 
 #[derive(Debug)]
 enum Question {
-    Refill(Position, Room, Refill),
-    Reload(String, Range<Position>, Room, Reload),
+    Refill(Position, PageLimits, Refill),
+    Reload(String, Range<Position>, PageLimits, Reload),
 }
 
-impl Default for Shelf {
+impl Default for TestStore {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(State {
             events: BTreeMap::new(),
@@ -53,7 +53,7 @@ impl Default for Shelf {
     }
 }
 
-impl Shelf {
+impl TestStore {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
@@ -172,7 +172,7 @@ impl State {
     fn page(
         &self,
         range: Range<Position>,
-        most: Room,
+        most: PageLimits,
         wanted: impl Fn(&SharedEvent) -> bool,
     ) -> Page {
         let end = range.end.min(Position(self.next));
@@ -197,14 +197,14 @@ impl State {
     }
 }
 
-impl Store for Shelf {
-    fn refill(&self, from: Position, most: Room, reply: Refill) {
+impl Store for TestStore {
+    fn refill(&self, from: Position, most: PageLimits, reply: Refill) {
         let mut state = self.state();
         state.refills += 1;
         state.asked.push(Question::Refill(from, most, reply));
     }
 
-    fn reload(&self, repository: &str, range: Range<Position>, most: Room, reply: Reload) {
+    fn reload(&self, repository: &str, range: Range<Position>, most: PageLimits, reply: Reload) {
         assert!(range.start < range.end, "{range:?} is empty");
         let mut state = self.state();
         state.reloads += 1;
@@ -225,6 +225,6 @@ impl Store for Shelf {
     }
 
     fn kept_in(&self) -> &str {
-        "the shelf"
+        "the store"
     }
 }

@@ -24,12 +24,12 @@ pub(crate) enum Named {
 
 /// The routes of a registry, whose handlers answer with the parameters of the
 /// path.
-pub(crate) struct Twin {
+pub(crate) struct ParameterRoutes {
     router: Router,
     read: fn(Vec<String>) -> Option<Named>,
 }
 
-impl Twin {
+impl ParameterRoutes {
     fn new(routes: &[&str], read: fn(Vec<String>) -> Option<Named>) -> Self {
         let router = routes.iter().fold(Router::new(), |router, route| {
             // The kind comes first.

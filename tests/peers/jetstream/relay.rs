@@ -19,14 +19,14 @@ enum Mode {
     Cut,
 }
 
-pub(crate) struct Cable {
+pub(crate) struct Relay {
     address: SocketAddr,
     /// The mode, and a number that changes when all connections are to end.
     state: watch::Sender<(Mode, u64)>,
     task: JoinHandle<()>,
 }
 
-impl Cable {
+impl Relay {
     pub(crate) async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -66,7 +66,7 @@ impl Cable {
     }
 }
 
-impl Drop for Cable {
+impl Drop for Relay {
     fn drop(&mut self) {
         self.task.abort();
     }
