@@ -8,8 +8,8 @@
 //!   rounds of 64 events, which is not timed, so that the queues do not grow
 //!   and their memory is warm.
 //!
-//! Allocations and bytes of one iteration are printed first, and what a waiting
-//! event takes in memory: itself, and its entries in the queues of three endpoints.
+//! It first prints the allocations and bytes of one iteration, and the memory of a waiting
+//! event: the event itself, and its entries in the queues of three endpoints.
 
 #[allow(dead_code, reason = "the benches share it, and each uses a part")]
 #[path = "common/mod.rs"]
@@ -21,7 +21,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 
 use self::common::events::{Endpoints, Known, REPORTS, ROUND, accepted, channels};
 
-/// The time of this many events, in rounds.
+/// Returns the time of this many events, in rounds.
 fn rounds(iterations: u64, endpoints: &Endpoints, event: &dyn Fn()) -> Duration {
     let mut total = Duration::ZERO;
     let mut left = iterations;

@@ -23,7 +23,7 @@ fn encode(criterion: &mut Criterion) {
                 bencher.iter(|| black_box(&event).to_bytes(format));
             });
         }
-        // An envelope is of events in their owned form, which costs a conversion.
+        // An envelope has events in their owned form, so this includes the conversion.
         let envelope = Envelope::new([event.to_event()]);
         group.bench_function("envelope, V2, compact", |bencher| {
             bencher.iter(|| black_box(&envelope).encode_compact(Format::V2));

@@ -3,7 +3,7 @@
 //! | variable | meaning |
 //! | --- | --- |
 //! | `JOURNAL_FOLDER` | where the files are; default: a folder beside the build |
-//! | `JOURNAL_BACKLOG` | the largest backlog; default 100,000 events. 10,000,000 take some minutes and 5 GB |
+//! | `JOURNAL_BACKLOG` | the largest backlog in events; default 100,000. 10,000,000 take some minutes and 5 GB |
 //!
 //! Times are minima of rounds. Rounds of what is compared alternate, so that
 //! another user of the disk disturbs all of them. The cold cache needs root.
@@ -25,7 +25,7 @@ use tower_registry_notifications::journal::Journal;
 use tower_registry_notifications::sink::Sink as _;
 use tower_registry_notifications::{Endpoint, Notifier, SourceRecord};
 
-/// Events in a round of each writer.
+/// Number of events that each writer writes in a round.
 const ROUND: u64 = 100;
 const ROUNDS: usize = 7;
 
@@ -43,7 +43,7 @@ fn main() {
     fs::remove_dir_all(&folder).expect("the folder is removed");
 }
 
-/// A pull as a registry sees many of them.
+/// A typical pull.
 fn event(number: u64) -> SharedEvent {
     // Digests and ids do not compress.
     let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -109,7 +109,7 @@ fn notifier(journal: Option<Journal>) -> Notifier {
     builder.build().expect("a notifier")
 }
 
-/// Duration of a write, with so many writers.
+/// Measures the duration of a write with this many concurrent writers.
 fn write(runtime: &Runtime, notifier: &Notifier, writers: u64, next: &mut u64) -> Duration {
     let events: Vec<_> = (*next..*next + writers * ROUND).map(event).collect();
     *next += writers * ROUND;
@@ -131,7 +131,7 @@ fn write(runtime: &Runtime, notifier: &Notifier, writers: u64, next: &mut u64) -
     start.elapsed() / (writers * ROUND) as u32
 }
 
-/// One append of 4 KiB and a sync of it.
+/// Measures one append of 4 KiB with a sync.
 fn raw(path: &Path) -> Duration {
     let mut options = OpenOptions::new();
     let mut file = options
@@ -178,7 +178,7 @@ fn accept(folder: &Path) {
     }
 }
 
-/// What events take on disk that come one at a time.
+/// Measures the space on disk of events that arrive one at a time.
 fn one_by_one(folder: &Path) {
     const EVENTS: u64 = 20_000;
     let path = folder.join("one-by-one");
@@ -197,7 +197,7 @@ fn one_by_one(folder: &Path) {
     );
 }
 
-/// Bytes that a file takes.
+/// Returns the bytes that a file occupies on disk.
 fn on_disk(path: &Path) -> u64 {
     fs::metadata(path).expect("a file").blocks() * 512
 }
@@ -236,7 +236,7 @@ fn filling(path: &Path, events: u64) -> Child {
     command.stdout(Stdio::piped()).spawn().expect("a process")
 }
 
-/// What the other process does, until it is killed.
+/// Runs in a second process until it is killed.
 fn fill(path: &Path) {
     let events = std::env::var("JOURNAL_EVENTS").expect("a number");
     let events: u64 = events.parse().expect("a number");
@@ -265,7 +265,7 @@ fn fill(path: &Path) {
     }
 }
 
-/// Memory of this process in MiB.
+/// Returns the memory of this process in MiB.
 fn memory(what: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("a status");
     let line = status.lines().find_map(|it| it.strip_prefix(what));
@@ -281,7 +281,7 @@ fn opening(path: &Path) -> Duration {
     duration
 }
 
-/// Delivers everything to a receiver that costs nothing.
+/// Delivers all events to a client that accepts them at once.
 fn drain(path: &Path, events: u64) {
     let runtime = runtime();
     let _guard = runtime.enter();

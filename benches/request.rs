@@ -1,7 +1,7 @@
 //! What the layer costs a request: `cargo bench --bench request`.
 //!
-//! Beside it stand two layers of tower-http that people accept: `SetRequestId`, which gives
-//! each request an id, and `Trace`, without a subscriber.
+//! For comparison, it also measures two widely used layers of tower-http: `SetRequestId`,
+//! which gives each request an id, and `Trace`, without a subscriber.
 
 #[allow(dead_code, reason = "the benches share it, and each uses a part")]
 #[path = "common/mod.rs"]

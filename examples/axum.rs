@@ -34,7 +34,7 @@ async fn run(listener: TcpListener) -> Result<(), BoxError> {
 
     let registry = Router::new().route("/v2/{name}/manifests/{reference}", get(manifest));
     let registry = NotificationLayer::new(notifier.clone()).layer(registry);
-    // Auth runs first; the layer sees what it has put into the request.
+    // Auth runs first, so the layer sees the actor that it puts into the request.
     let app = Router::new()
         .fallback_service(registry)
         .layer(from_fn(auth));
@@ -54,7 +54,7 @@ async fn run(listener: TcpListener) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Knows one user, `alice` with the password `secret`.
+/// Authenticates one user, `alice` with the password `secret`.
 async fn auth(mut request: Request, next: Next) -> Response {
     let given = request.headers().get(header::AUTHORIZATION);
     if given.is_none_or(|given| given != "Basic YWxpY2U6c2VjcmV0") {

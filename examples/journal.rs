@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
-        // What was looked for is damaged.
+        // The event or letter that was looked for is damaged.
         Ok(false) => ExitCode::from(2),
         Err(error) => {
             eprintln!("journal: {}", with_causes(&*error));

@@ -23,7 +23,7 @@ use tower_registry_notifications::{Endpoint, Notifier, NotifierBuilder, SourceRe
 
 use crate::options::Options;
 
-/// How long running requests and deliveries may take at the end.
+/// How long running requests and deliveries may take at shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// The port of the page without `--page`.
@@ -42,7 +42,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let page = page(&options.common).await?;
     let page_address = reachable(page.local_addr()?);
     let mut admin = Admin::default();
-    // Before the notifier, whose counters go to the recorder that is installed then.
+    // The recorder must be installed before the notifier registers its counters.
     #[cfg(feature = "prometheus")]
     {
         admin = admin.with_metrics(examples::prometheus::record()?);
@@ -110,8 +110,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     }
 }
 
-/// Delivers the events that wait, until a signal or the deadline, and prints the
-/// report.
+/// Delivers the waiting events until a signal or the deadline, and prints the report.
 async fn deliver(notifier: &Notifier, deadline: Instant, signals: &mut Signals) {
     let report = tokio::select! {
         report = notifier.shutdown(deadline - Instant::now()) => report,

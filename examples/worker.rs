@@ -19,7 +19,7 @@ use tower::BoxError;
 use tower_registry_notifications::jetstream::JetStreamWorker;
 use tower_registry_notifications::{Config, Endpoint, Notifier, NotifierBuilder};
 
-/// How long running attempts may take at the end.
+/// How long running attempts may take at shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
 
 #[tokio::main]
@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), BoxError> {
-    // Before the worker, which counts for the recorder that is there.
+    // The recorder must be installed before the worker registers its counters.
     let admin = match options.page {
         Some(_) => Some(Admin::default().with_metrics(prometheus::record()?)),
         None => None,

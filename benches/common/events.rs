@@ -18,10 +18,10 @@ use tower_registry_notifications::{Bridge, Endpoint, Notifier, NotifierBuilder};
 
 use super::{DIGEST, manifest};
 
-/// Events between two times that the queues are emptied.
+/// Number of events after which the queues are emptied.
 pub(crate) const ROUND: u64 = 64;
 
-/// What is known of a request and of what it did.
+/// The facts about a request and its target.
 pub(crate) struct Known {
     request: RequestRecord,
     blob: Descriptor,
@@ -45,7 +45,7 @@ impl Known {
         }
     }
 
-    /// The bridge of the request, which belongs to the cost of an event.
+    /// Returns a bridge for the request. Making it is part of the cost of an event.
     fn bridge(&self, notifier: &Notifier) -> Bridge {
         notifier
             .bridge(black_box(&self.request))
@@ -104,7 +104,7 @@ fn notifier(references: bool) -> NotifierBuilder {
         .include_references(references)
 }
 
-/// A notifier of three channels, and the ends of their subscriber.
+/// Returns a notifier with three channel sinks, and their receiving ends.
 pub(crate) fn channels(references: bool) -> (Notifier, [Events; 3]) {
     let mut notifier = notifier(references);
     let events = [(); 3].map(|()| {
@@ -128,7 +128,7 @@ impl Endpoints {
         Self::of(3, references, |endpoint| endpoint)
     }
 
-    /// The same of so many endpoints with other settings.
+    /// Like [`Endpoints::new`], with any number of endpoints and other settings.
     pub(crate) fn of(
         endpoints: usize,
         references: bool,

@@ -1,7 +1,7 @@
 //! Inputs of the benchmarks.
 //!
-//! Texts have the lengths of everyday: those of a pull of `library/debian` by podman or
-//! Docker from a registry behind a proxy.
+//! Texts have typical lengths: those of a pull of `library/debian` by podman or Docker from a
+//! registry behind a proxy.
 
 pub(crate) mod events;
 pub(crate) mod requests;
@@ -26,7 +26,7 @@ pub(crate) fn manifest(layers: usize) -> Vec<u8> {
         .into_bytes()
 }
 
-/// A name of 255 characters, which is the longest that registries take.
+/// A name of 255 characters, the longest that registries accept.
 pub(crate) fn long_name() -> String {
     let name = "project-with-a-long-name/".repeat(11);
     name[..255].replace("/p", "/q")

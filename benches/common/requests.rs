@@ -16,7 +16,7 @@ use tower_registry_notifications::event::media_types;
 
 use super::{DIGEST, long_name, manifest};
 
-/// Answers at once.
+/// A registry that answers every request with an empty response.
 #[derive(Clone)]
 pub(crate) struct EmptyRegistry;
 
@@ -35,7 +35,7 @@ impl<B> Service<Request<B>> for EmptyRegistry {
     }
 }
 
-/// Paths of requests that make no event, and what is odd about them.
+/// Requests that make no event: the name of the benchmark, and the path.
 pub(crate) fn silent() -> [(&'static str, String); 7] {
     let long = long_name();
     [
@@ -58,7 +58,7 @@ pub(crate) fn call<S: Service<Request<Empty<Bytes>>>>(service: &mut S, uri: &Uri
     assert!(future.as_mut().poll(&mut cx).is_ready());
 }
 
-/// A registry that has what it is asked for and takes what it is sent.
+/// A registry that has every manifest and blob and accepts every push.
 #[derive(Clone)]
 pub(crate) struct Registry;
 
@@ -116,7 +116,7 @@ impl EventRequest {
         headers.insert(HOST, HeaderValue::from_static("registry.example.com"));
         let agent = "containers/5.32.2 (github.com/containers/image)";
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        // alice and her password.
+        // The user `alice` with her password.
         let basic = HeaderValue::from_static("Basic YWxpY2U6c2VjcmV0");
         headers.insert(AUTHORIZATION, basic);
         if !body.is_empty() {
@@ -153,7 +153,7 @@ impl EventRequest {
     }
 }
 
-/// Requests that make an event each.
+/// Requests of which each makes an event.
 pub(crate) fn made() -> [(&'static str, EventRequest); 4] {
     let blob = format!("/v2/library/debian/blobs/{DIGEST}");
     let manifest_of = |name: &str| format!("/v2/{name}/manifests/bookworm-slim");
@@ -210,7 +210,7 @@ where
     }
 }
 
-/// A body of equal frames.
+/// A body whose frames are all the same.
 #[derive(Clone)]
 pub(crate) struct Frames {
     frame: Bytes,
@@ -243,8 +243,8 @@ impl Body for Frames {
     }
 }
 
-/// Requests beside those of [`made`], and how they are answered: without an event, and with
-/// one that costs more, or less.
+/// Further requests with their responses. Some make no event, others one that costs more or
+/// less than those of [`made`].
 pub(crate) fn others() -> [(&'static str, EventRequest, FixedResponse); 8] {
     let blob = format!("/v2/library/debian/blobs/{DIGEST}");
     let tag = "/v2/library/debian/manifests/bookworm-slim";

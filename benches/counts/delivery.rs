@@ -20,7 +20,7 @@ use tower_registry_notifications::{Endpoint, Notifier};
 use super::Path;
 use super::common::events::{accepted, encoded};
 
-/// Events of a batch.
+/// Number of events in a batch.
 const BATCH: usize = 100;
 
 pub(crate) fn paths() -> Vec<Path> {
@@ -76,7 +76,7 @@ impl Setup {
     }
 }
 
-/// A client that costs nothing itself.
+/// Returns a client that costs nothing itself.
 fn client(
     delivered: Arc<Notify>,
 ) -> impl tower::Service<

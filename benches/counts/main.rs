@@ -28,10 +28,10 @@ use std::time::{Duration, Instant};
 const ITERATIONS: u32 = 1_024;
 const ROUND: u32 = 64;
 
-/// One path.
+/// A path of the crate whose cost is counted.
 struct Path {
     name: String,
-    /// What is counted.
+    /// The work that is counted.
     run: Box<dyn FnMut()>,
     /// Runs after each round and is not counted.
     between: Box<dyn FnMut()>,
@@ -59,7 +59,7 @@ impl Path {
     }
 }
 
-/// All paths, each made when it is needed.
+/// Returns all paths. Each is built when it is needed.
 fn paths() -> Vec<Path> {
     let mut paths = request::paths();
     paths.extend(bridge::paths());
@@ -85,7 +85,7 @@ fn main() {
         .map(String::as_str)
         .partition(|it| *it == "--quick");
     let rounds = if flags.is_empty() { 3_000 } else { 100 };
-    // Work that goes on without its client would be spawned here.
+    // Work that continues after its client has disconnected is spawned here.
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().expect("a runtime");
     let _inside = runtime.enter();
@@ -100,7 +100,7 @@ fn main() {
             path.rounds(ITERATIONS);
             println!("{ITERATIONS}");
         }
-        // As of other benchmarks, those whose names have this word.
+        // Like in other benchmarks, a word selects those whose names contain it.
         [word] if !word.starts_with('-') => {
             let paths = paths().into_iter().filter(|it| it.name.contains(word));
             paths.for_each(|mut path| time(&mut path, rounds));

@@ -1,6 +1,6 @@
 //! What a delivery costs, beside a blocking socket, hyper's connection and
 //! hyper-util's pooled client that send the same bytes. `benches/delivery.sh`
-//! runs it with the receiver pinned, and counts system calls.
+//! runs it with the receiver pinned to a core, and counts system calls.
 //!
 //! ```text
 //! cargo bench --bench delivery                      all of them, in one run
@@ -15,9 +15,9 @@
 //! allows; `RECEIVER=127.0.0.1:<port>` and `RECEIVER_PID` name one that runs
 //! already. Each sender has its turn in each round, and its best round counts.
 //!
-//! Beside the time that passed, the processor time of both processes is told. It
-//! hardly depends on what else runs on the machine. On one core, nothing idle
-//! between them, the two are the same.
+//! The output has the elapsed time and the processor time of both processes. Other work on
+//! the machine hardly affects the latter. On one core that is never idle, both are the
+//! same.
 
 #[path = "../support/cpu.rs"]
 mod cpu;
@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use crate::senders::Sender;
 
-/// Rounds of each sender, and events in each round.
+/// Number of rounds of each sender, and of events in each round.
 const ROUNDS: usize = 9;
 const EVENTS: usize = 4_000;
 
@@ -43,7 +43,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// Starts a receiver, if none is named.
+    /// Starts a receiver unless the environment names one.
     fn start() -> Self {
         let named = std::env::var("RECEIVER")
             .ok()
@@ -83,7 +83,7 @@ impl Drop for Receiver {
 }
 
 fn main() {
-    // Cargo says `--bench` to every benchmark.
+    // Cargo passes `--bench` to every benchmark.
     let arguments: Vec<_> = std::env::args()
         .skip(1)
         .filter(|it| it != "--bench")
@@ -103,7 +103,7 @@ fn main() {
             println!("{name}: {:.2} µs an event", micros(took, events));
         }
         [] => all("", rounds),
-        // As of other benchmarks, those whose names have this word.
+        // Like in other benchmarks, a word selects those whose names contain it.
         [word] if !word.starts_with('-') => all(word, rounds),
         _ => {
             eprintln!("usage: delivery [--quick] [one NAME EVENTS | receiver | upstream | WORD]");
@@ -112,8 +112,7 @@ fn main() {
     }
 }
 
-/// Compares those senders whose names have this word with the socket, which is the
-/// first.
+/// Compares the senders whose names contain `word` with the socket, which is the first.
 fn all(word: &str, rounds: usize) {
     let others = senders::NAMES[1..].iter();
     let others: Vec<_> = others.filter(|name| name.contains(word)).collect();

@@ -1,5 +1,5 @@
-//! Answers every request, as cheaply as can be: the receiver of deliveries, and
-//! the registry behind the proxy under load.
+//! Answers every request at the lowest possible cost: the receiver of deliveries, and the
+//! registry behind the proxy in load tests.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -32,7 +32,7 @@ pub(crate) fn serve() {
     });
 }
 
-/// Prints where it listens, and answers.
+/// Prints the address that it listens on, and answers requests.
 fn run(response: impl Fn(&[u8]) -> &'static [u8] + Clone + Send + 'static) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     println!("{}", listener.local_addr().expect("an address"));
@@ -62,7 +62,7 @@ fn answer(mut stream: TcpStream, response: impl Fn(&[u8]) -> &'static [u8]) {
     }
 }
 
-/// The bytes of the request that begins here, once its head is there.
+/// Returns the length of the first request in the buffer once its head has arrived.
 fn length(bytes: &[u8]) -> Option<usize> {
     let head = find(bytes, END)?;
     let value = find(&bytes[..head], LENGTH).map_or(0, |at| {

@@ -19,7 +19,7 @@ use tower_registry_notifications::event::{
 use tower_registry_notifications::sink::Sink as _;
 use tower_registry_notifications::{Endpoint, Format, Notifier};
 
-/// All senders. The first is what the others are compared with.
+/// All senders. The others are compared with the first.
 pub(crate) const NAMES: [&str; 9] = [
     "socket",
     "hyper, current-thread",
@@ -35,7 +35,7 @@ pub(crate) const NAMES: [&str; 9] = [
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const TYPE: &str = "application/vnd.docker.distribution.events.v2+json";
 const AGENT: &str = "tower-registry-notifications/0.1.0";
-/// Events in a request of the batches.
+/// Number of events in a batch.
 const BATCH: usize = 100;
 
 /// A sender with its connection.
@@ -52,7 +52,7 @@ pub(crate) enum Sender {
 }
 
 impl Sender {
-    /// Connects, so that the connection is there by the first round.
+    /// Opens the connection, so that the first round does not include it.
     pub(crate) fn new(name: &str, receiver: SocketAddr) -> Self {
         let url = format!("http://{receiver}/events");
         let body = || event().to_bytes(Format::V2);
@@ -84,7 +84,7 @@ impl Sender {
         sender
     }
 
-    /// Sends so many events, and returns how long that took.
+    /// Sends this many events and returns the time that it took.
     pub(crate) fn send(&mut self, events: usize) -> Duration {
         match self {
             Self::Socket(stream, request) => {
@@ -109,7 +109,7 @@ impl Sender {
             }),
             Self::Pooled(runtime, client, url, body) => {
                 let (client, url, body) = (client.clone(), url.clone(), body.clone());
-                // A task, as that of an endpoint is.
+                // In a task, like the worker of an endpoint.
                 let sent = runtime.spawn(async move {
                     let start = Instant::now();
                     for _ in 0..events {
@@ -167,7 +167,7 @@ fn notifier(runtime: Runtime, url: String, batch: usize) -> Sender {
     Sender::Notifier(runtime, notifier.expect("a notifier"), Vec::new())
 }
 
-/// Writes the events, and waits until the last is delivered.
+/// Writes the events and waits until the last one is delivered.
 async fn deliver(notifier: &Notifier, events: &[SharedEvent]) -> Duration {
     let sink = notifier.sink();
     let successes = || notifier.status().endpoints[0].successes;
@@ -207,7 +207,7 @@ fn request(url: &str, body: Bytes) -> Request<Full<Bytes>> {
         .expect("a request")
 }
 
-/// The same request as it is written.
+/// Returns the bytes of the same request.
 fn bytes(receiver: SocketAddr, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(

@@ -1,4 +1,4 @@
-//! What a stream and its workers cost, against their numbers: [`table`].
+//! The cost of a stream and its workers by their number: [`table`].
 
 use std::time::{Duration, Instant};
 
@@ -8,15 +8,15 @@ use tower_registry_notifications::jetstream::JetStream;
 use crate::server::Server;
 use crate::{delivered, events, rate, some_endpoints, write};
 
-/// For how long idle processes are observed.
+/// How long idle processes are observed.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Until workers have shared the partitions.
+/// The time until the workers have divided the partitions among themselves.
 const SHARED: Duration = Duration::from_secs(5);
 
 const EVENTS: usize = 20_000;
 
-/// One row.
+/// A row of the table.
 #[derive(Clone, Copy)]
 struct Setup {
     repositories: usize,
@@ -32,7 +32,7 @@ const BASE: Setup = Setup {
     workers: 1,
 };
 
-/// Prints the table: one number changes at a time.
+/// Prints the table. From row to row, one number changes.
 pub(crate) async fn table(url: &str) {
     println!(
         "| repositories | partitions | endpoints | workers | consumers | server idle, MB | \
@@ -105,18 +105,18 @@ async fn row(url: &str, setup: Setup) {
     }
 }
 
-/// The processor time of a process.
+/// Returns the processor time of a process.
 fn cpu(id: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("Linux");
-    // The name, in parentheses, may have spaces.
+    // The name is in parentheses and may contain spaces.
     let fields = stat.rsplit_once(") ").expect("a name").1;
     let fields: Vec<&str> = fields.split(' ').collect();
     let ticks = |at: usize| fields[at].parse::<u64>().expect("ticks");
-    // User and system, of 10 ms each.
+    // User and system time, in units of 10 ms.
     Duration::from_millis(10 * (ticks(11) + ticks(12)))
 }
 
-/// The memory of a process in MB.
+/// Returns the memory of a process in MB.
 fn memory(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -3,12 +3,17 @@
 //! `nats-server`. The receiver is a thread of its own that reads and answers as little as
 //! HTTP allows.
 //!
-//! Without an argument, each line has the least and the most of three rounds, in events a
-//! second, and those of publishing also the least processor time of this process, in
-//! microseconds an event, which hardly depends on what else runs (Linux). With `-- publish` only those of publishing. With `-- ours P N` or `-- bare P N`
-//! it publishes N events to P partitions once, through the sink or by the client alone, and
-//! prints nothing: something to profile. With `-- cost`, on Linux, it is the table of
-//! `benches/README.md`.
+//! Each line has the minimum and maximum of three rounds in events per second. On Linux, the
+//! lines of publishing also have the minimum processor time of this process in microseconds
+//! per event, which hardly depends on what else runs.
+//!
+//! | argument | what it does |
+//! | --- | --- |
+//! | none | measures publishing and workers |
+//! | `-- publish` | measures publishing only |
+//! | `-- ours P N` | publishes N events to P partitions through the sink and prints nothing, to be profiled |
+//! | `-- bare P N` | the same with the client alone |
+//! | `-- cost` | prints the table of `benches/README.md` (Linux) |
 
 mod cost;
 #[path = "../support/cpu.rs"]
@@ -35,10 +40,10 @@ const MEDIA_TYPE: &str = "application/vnd.tower-registry-notifications.event+jso
 const BYTES: usize = 826;
 const ROUNDS: u32 = 3;
 const EVENTS: usize = 20_000;
-/// Writes under way at a time.
+/// Number of concurrent writes.
 const WRITERS: usize = 1024;
 
-/// Makes events as the bridge does, over so many repositories.
+/// Makes events like the bridge does, of this many repositories.
 fn events(count: usize, repositories: usize) -> Vec<SharedEvent> {
     let (sink, mut events) = ChannelSink::new(1);
     let source = SourceRecord::new("registry.example.com:5000");
@@ -81,7 +86,8 @@ fn rate(events: usize, took: Duration) -> u64 {
     (events as f64 / took.as_secs_f64()) as u64
 }
 
-/// Messages as large as events, by the client alone: one under way in each partition.
+/// Publishes messages as large as events with the client alone, one at a time in each
+/// partition.
 async fn publish_bare(partitions: u16, events: usize) -> Round {
     let server = Server::start().await;
     let settings = JetStream::new(&server.url).partitions(partitions);
@@ -112,7 +118,7 @@ async fn publish_bare(partitions: u16, events: usize) -> Round {
     clock.stop(events)
 }
 
-/// A measurement that has begun.
+/// A running measurement.
 struct Clock {
     start: Instant,
     used: Duration,
@@ -134,13 +140,13 @@ impl Clock {
     }
 }
 
-/// Events a second, and the processor time of each in microseconds.
+/// Events per second, and processor time per event in microseconds.
 struct Round {
     rate: u64,
     processor: f64,
 }
 
-/// The least and the most of some rounds.
+/// The minimum and maximum of several rounds.
 struct Rates(u64, u64);
 
 impl Rates {
@@ -167,7 +173,7 @@ impl std::fmt::Display for Rates {
     }
 }
 
-/// Prints what some rounds of publishing took.
+/// Prints the results of several rounds of publishing.
 async fn print(name: &str, mut round: impl AsyncFnMut() -> Round) {
     let (mut rates, mut least) = (Rates::new(), f64::MAX);
     for _ in 0..ROUNDS {
@@ -202,7 +208,7 @@ fn some_endpoints(url: &str, count: usize, batch: usize) -> NotifierBuilder {
     })
 }
 
-/// How many events the slowest endpoint has of all workers.
+/// Returns the number of events that the slowest endpoint has received from all workers.
 fn delivered(workers: &[JetStreamWorker]) -> usize {
     let mut sums = Vec::new();
     for worker in workers {

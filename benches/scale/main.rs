@@ -6,7 +6,7 @@
 //! ```
 //!
 //! In each iteration an event is written, and the oldest that waits is delivered
-//! by a client that only waits for its turn. What waits stays as much as it was.
+//! by a client that only waits for its turn. The number of waiting events stays the same.
 //! Each value is the best of [`ROUNDS`] rounds.
 
 #[path = "../support/cpu.rs"]
@@ -28,14 +28,14 @@ use tower_registry_notifications::event::{
 use tower_registry_notifications::sink::Sink;
 use tower_registry_notifications::{Endpoint, Notifier};
 
-/// Rounds, events of each, and events between two times that the workers run.
+/// Number of rounds, of events in each, and of events after which the workers run.
 const ROUNDS: usize = 7;
 const EVENTS: usize = 8_192;
 const CHUNK: usize = 64;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// What grows. The others stay as they are here.
+/// The numbers of which one grows while the others keep these values.
 #[derive(Clone, Copy)]
 struct Size {
     waiting: usize,
@@ -51,11 +51,11 @@ const USUAL: Size = Size {
     concurrency: 1,
 };
 
-/// What the command line asks for.
+/// The arguments of the command line.
 struct Wanted {
-    /// Only tables whose titles have this word.
+    /// Selects the tables whose titles contain this word.
     word: String,
-    /// One round instead of [`ROUNDS`], and at most this many events that wait.
+    /// Runs one round instead of [`ROUNDS`], with at most this many waiting events.
     quick: Option<usize>,
 }
 
@@ -165,7 +165,7 @@ impl Setup {
             _notifier: notifier,
             turns,
             delivered,
-            // As many as are in memory at a time, each once.
+            // As many different events as are in memory at a time.
             events: (0..size.waiting.max(CHUNK))
                 .map(|n| event(n % size.repositories))
                 .collect(),
@@ -177,7 +177,7 @@ impl Setup {
         scene
     }
 
-    /// Microseconds an event and endpoint.
+    /// Returns microseconds per event and endpoint.
     fn measure(&mut self, rounds: usize) -> f64 {
         let used = || cpu::used(std::process::id());
         let round = |scene: &mut Self| {
@@ -204,7 +204,7 @@ impl Setup {
         self.written += 1;
     }
 
-    /// Lets each endpoint deliver so many events.
+    /// Lets each endpoint deliver this many events.
     fn deliver(&mut self) {
         let delivered = || self.delivered.load(Ordering::Relaxed);
         let wanted = delivered() + (CHUNK * self.size.endpoints) as u64;

@@ -1,4 +1,4 @@
-//! Processor time of a process, as Linux tells it.
+//! Processor time of a process, as Linux reports it.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-/// Answers 200 to every request; gives its port.
+/// Starts a receiver that answers every request with 200. Returns its port.
 pub(crate) fn start() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();

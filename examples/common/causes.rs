@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// The error with all of its causes, on one line.
+/// Returns the error with all of its causes, on one line.
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

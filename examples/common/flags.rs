@@ -207,7 +207,7 @@ impl Default for Common {
 }
 
 impl Common {
-    /// Their lines in the text of `--help`.
+    /// The lines of these options in the text of `--help`.
     pub const HELP: &str = "  \
   --listen HOST:PORT    Address to serve on (default: 127.0.0.1:5000)
   --endpoint URL        Post events to this URL; may be repeated
@@ -218,7 +218,7 @@ impl Common {
   --help                Print this text
 ";
 
-    /// As [`Flags::take`].
+    /// Like [`Flags::take`].
     pub fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
         match name {
             "--listen" => self.listen = value.address()?,

@@ -11,9 +11,9 @@ use tokio::time::{Instant, Sleep, sleep};
 /// A connection that fails when no byte has passed for a while, in either direction.
 ///
 /// hyper limits the time that the head of a request may take, but only once it knows
-/// by the first bytes which version of HTTP it is, and it never ends a connection of
+/// from the first bytes which version of HTTP it is, and it never ends a connection of
 /// HTTP/2 on which no request is made. Clients that say nothing would use up all
-/// connections. A transfer that goes on counts as it goes, however long it takes.
+/// connections. A transfer may take any time as long as bytes pass.
 pub struct Idle<T> {
     stream: T,
     limit: Duration,
@@ -36,13 +36,13 @@ impl<T> Idle<T> {
         }
     }
 
-    /// Bytes have passed, or the stream has ended.
+    /// Notes that bytes have passed, or that the stream has ended.
     fn touch(&mut self) {
         self.last = Instant::now();
     }
 
-    /// An error when nothing has passed for too long. The alarm is set anew only when
-    /// it goes off, not with every byte.
+    /// Fails when nothing has passed for too long. The alarm is reset only when it goes off, not
+    /// with every byte.
     fn poll_idle<R>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         loop {
             ready!(self.alarm.as_mut().poll(cx));

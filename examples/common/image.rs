@@ -10,7 +10,7 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// Some bytes, and what an OCI descriptor says of them.
+/// Some bytes with the facts that an OCI descriptor states about them.
 #[derive(Clone, Debug)]
 pub struct Content {
     pub media_type: &'static str,
@@ -37,7 +37,7 @@ impl Content {
     }
 }
 
-/// An image for Linux of one layer.
+/// An image for Linux with one layer.
 #[derive(Clone, Debug)]
 pub struct Image {
     pub config: Content,
@@ -46,7 +46,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image whose only file, `name`, holds `content`.
+    /// Makes an image whose only file `name` has this `content`.
     pub fn new(architecture: &str, name: &str, content: &[u8]) -> io::Result<Self> {
         let tar = tar(name, content)?;
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
@@ -73,7 +73,7 @@ impl Image {
     }
 }
 
-/// The digest of some bytes, `sha256:…`.
+/// Returns the digest of some bytes, like `sha256:…`.
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(bytes))
 }

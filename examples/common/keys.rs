@@ -8,7 +8,7 @@ use axum::routing::get;
 use http::{StatusCode, header};
 use tower_registry_notifications::event::ActorRecord;
 
-/// Stands for a registry: every manifest is there, but for those of others.
+/// A stand-in for a registry. It has every manifest, but refuses those in `private`.
 pub fn registry() -> Router {
     Router::new()
         .route("/v2/{name}/manifests/{reference}", get(manifest))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::flags::Value;
 
-/// What the user asked for.
+/// The values of the options.
 #[derive(Debug, Default)]
 pub struct NatsOptions {
     servers: Option<String>,
@@ -17,7 +17,7 @@ pub struct NatsOptions {
 }
 
 impl NatsOptions {
-    /// Their lines in the text of `--help`.
+    /// The lines of these options in the text of `--help`.
     pub const HELP: &str = "  \
   --nats URL            Send events through JetStream on these NATS servers, separated by
                         commas (needs --features jetstream)
@@ -27,7 +27,7 @@ impl NatsOptions {
   --max-bytes N         Maximum size of the stream, in bytes (default: 1 GiB)
 ";
 
-    /// As `Flags::take`.
+    /// Like `Flags::take`.
     pub fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
         match name {
             "--nats" => self.servers = Some(value.text()?),
@@ -43,7 +43,7 @@ impl NatsOptions {
         Ok(true)
     }
 
-    /// As `Flags::check`: options that say nothing without the servers.
+    /// Like `Flags::check`: reports options that have no effect without `--nats`.
     pub fn check(&self) -> Result<(), String> {
         let alone = [
             ("--nats-creds", self.credentials.is_some()),
@@ -77,7 +77,7 @@ mod enabled {
     const ENDPOINT: &str = "stream";
 
     impl NatsOptions {
-        /// The settings, if `--nats` was given.
+        /// Returns the settings if `--nats` was given.
         pub fn settings(&self) -> Option<JetStream> {
             let mut settings = JetStream::new(self.servers.as_ref()?);
             if let Some(file) = &self.credentials {
@@ -116,19 +116,19 @@ mod enabled {
         }
     }
 
-    /// An error in one line, with its causes.
+    /// Returns an error with its causes, on one line.
     pub fn told(error: JetStreamError) -> BoxError {
         with_causes(&error).into()
     }
 
-    /// What the page shows of the stream, if `--nats` was given.
+    /// Returns what the page shows of the stream if `--nats` was given.
     pub fn status(sink: &Option<JetStreamSink>) -> Option<Section> {
         let sink = sink.clone()?;
         let status = move || serde_json::json!(sink.status());
         Some(Section::new("jetstream", status))
     }
 
-    /// Publishes what waits, and says what is left of it.
+    /// Publishes the waiting events and prints how many are left.
     pub async fn finish(sink: Option<JetStreamSink>, deadline: std::time::Duration) {
         if let Some(sink) = sink {
             match sink.shutdown(deadline).await {
@@ -160,12 +160,12 @@ mod enabled {
         }
     }
 
-    /// There is nothing to show.
+    /// Does nothing.
     pub fn status(_: &Option<()>) -> Option<Section> {
         None
     }
 
-    /// There is nothing to finish.
+    /// Does nothing.
     pub async fn finish(_: Option<()>, _: std::time::Duration) {}
 }
 

@@ -9,8 +9,8 @@ use tower_registry_notifications::sink::Events;
 
 use crate::terminal::printable;
 
-/// Prints each event until the sink of `events` is gone or nobody reads. After `end`, only
-/// those that have come by then.
+/// Prints each event until the sink of `events` is dropped or stdout is closed. After `end`,
+/// it prints only the events that have arrived by then.
 pub async fn print(events: Events, json: bool, end: impl Future) -> io::Result<()> {
     print_to(&mut io::stdout(), events, json, end).await
 }
@@ -23,7 +23,7 @@ pub async fn print_to(
     end: impl Future,
 ) -> io::Result<()> {
     let mut end = pin!(end);
-    // In this order: the end waits for the events that are there.
+    // Biased: events that have arrived are printed before the end.
     while let Some(event) = tokio::select! {
         biased;
         event = events.recv() => event,

@@ -136,7 +136,7 @@ where
             };
             Ok(match answer {
                 Ok(mut response) => {
-                    // The server in front knows which version its client speaks.
+                    // The server sets the version that its client speaks.
                     *response.version_mut() = Version::HTTP_11;
                     let headers = response.headers_mut();
                     hop_by_hop(headers);

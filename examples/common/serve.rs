@@ -28,12 +28,13 @@ use crate::idle::Idle;
 /// The service that answers the requests of all connections.
 pub type Service<R> = BoxCloneService<Request<Incoming>, Response<R>, Infallible>;
 
-/// Headers of a response. hyper's default of 100 is too few for a
+/// The most header fields of a response. hyper's default of 100 is too few for a
 /// registry that names each of the tags that one push has set.
 pub const HEADERS: usize = 1024;
-/// Headers of a request. hyper makes room for all of them for each request.
+/// The most header fields of a request. hyper allocates room for all of them for each
+/// request.
 pub const REQUEST_HEADERS: usize = 256;
-/// Bytes of them, together with the URL.
+/// The most bytes of the header fields and the URL.
 pub const HEAD_BYTES: u32 = 256 << 10;
 
 /// How long a client may take to agree on TLS.
@@ -46,7 +47,7 @@ const LOG: Duration = Duration::from_secs(60);
 /// The limits of what clients can use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections that are open at a time. Others wait to be accepted.
+    /// The most open connections. Further ones wait to be accepted.
     pub connections: usize,
     /// How long a client may take for the head of a request. Over HTTP/1.1 that
     /// includes the time since the request before.
@@ -59,7 +60,7 @@ pub struct Limits {
 pub struct Connections(GracefulShutdown);
 
 impl Connections {
-    /// Waits until each connection has finished its requests; false if some have not
+    /// Waits until each connection has finished its requests. Returns `false` if some have not
     /// after `drain`.
     pub async fn end(self, drain: Duration) -> bool {
         timeout(drain, self.0.shutdown()).await.is_ok()
@@ -118,8 +119,8 @@ impl Acceptor {
         }
     }
 
-    /// The next connection, once there is a place for it. `None` if the system has no
-    /// room for it. Nothing is lost if this is dropped.
+    /// Returns the next connection once there is a place for it, or `None` if the system has no
+    /// room for it. No connection is lost if the future is dropped.
     async fn accept(
         &mut self,
         listener: &TcpListener,

@@ -5,8 +5,8 @@ use std::io;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// All Ctrl-C, and on Unix all SIGTERM, from the time when this is made, even if nothing
-/// waits for them then.
+/// Receives every Ctrl-C, and on Unix every SIGTERM, since it was made, even those that arrive
+/// while nothing waits for them.
 pub struct Signals {
     #[cfg(unix)]
     interrupt: Signal,

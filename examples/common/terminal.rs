@@ -1,11 +1,11 @@
-//! What may be printed on a terminal: [`printable`].
+//! Makes text safe to print on a terminal: [`printable`].
 
 use std::borrow::Cow;
 
-/// Escapes what a terminal would obey rather than show: clients choose the names and
-/// user agents in events. An escape is the same in a line and in JSON.
+/// Escapes control characters, which a terminal would obey instead of showing them. Clients
+/// choose the names and user agents in events. The escapes are those of JSON.
 pub fn printable(line: &str) -> Cow<'_, str> {
-    // Also what makes a terminal write from right to left.
+    // These also include characters that reverse the direction of writing.
     let is_obeyed = |c: char| {
         c.is_control()
             || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -15,8 +15,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tower::BoxError;
 
-/// Serves TLS with a certificate (and what it was signed with, in this order)
-/// and its key. Clients choose between HTTP/2 and HTTP/1.1.
+/// Returns the TLS side of a server with a certificate, followed by those that signed it, and
+/// its key. Clients choose between HTTP/2 and HTTP/1.1.
 pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, BoxError> {
     let chain = certificates(certificate)?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(|error| in_file(key, &error))?;
@@ -28,8 +28,8 @@ pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, BoxError>
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Connects to `http` and `https` URLs, by HTTP/2 to servers that offer it.
-/// Trusts the certificates in `authorities` only, or those of the system.
+/// Returns a connector for `http` and `https` URLs that uses HTTP/2 if the server offers it. It
+/// trusts only the certificates in `authorities`, or without that file those of the system.
 pub fn connector(
     authorities: Option<&Path>,
     tcp: HttpConnector,

@@ -1,4 +1,4 @@
-//! Token authentication, as clients of registries know it.
+//! The token authentication that clients of registries use.
 //!
 //! The registry sends a client without a token to `/token`, which gives it one
 //! for its name and password. Both sides are here and share a key, so a token is
@@ -155,7 +155,7 @@ impl Tokens {
         good.then_some(claims)
     }
 
-    /// Tells a client where it gets the token that it needs.
+    /// Returns the response that tells a client where to get the token that it needs.
     fn challenge(&self, needed: &[Access], error: &str) -> Response {
         let Self { realm, service, .. } = self;
         let mut challenge = format!(r#"Bearer realm="{realm}",service="{service}""#);
@@ -207,7 +207,7 @@ fn granted(scopes: &str, user: &User) -> Vec<Access> {
 /// Returns the access that a request needs: to one repository, and for a mount to a
 /// second one. `None` if that is unknown.
 fn needed(method: &Method, uri: &Uri) -> Option<Vec<Access>> {
-    // As the registry reads it.
+    // Decoded like the registry does.
     let path = percent_decode_str(uri.path()).decode_utf8().ok()?;
     if path.trim_end_matches('/') == "/v2" {
         return Some(Vec::new());

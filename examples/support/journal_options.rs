@@ -35,7 +35,7 @@ Options:
   --help                Print this text
 ";
 
-/// What the user asked for.
+/// The values of the options.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) path: PathBuf,
@@ -173,7 +173,7 @@ impl RawOptions {
     }
 }
 
-/// As the letters themselves spell it.
+/// Reads a reason in the spelling that letters use.
 fn reason(word: &str) -> Result<Reason, String> {
     let reason = serde_json::from_value(serde_json::Value::String(word.into()));
     reason.map_err(|_| format!("no such reason: {word} (try --help)"))

@@ -1,4 +1,4 @@
-//! What the journal's tool prints.
+//! The output of the journal's tool.
 
 use std::io::{self, Write as _};
 
@@ -22,7 +22,7 @@ impl Printer {
         Self { json }
     }
 
-    /// `print!` would panic in `… list | head -1`.
+    /// Prints a line. `print!` would panic if the pipe is closed, as in `… list | head -1`.
     pub(crate) fn text(&self, text: &str) -> Result<(), BoxError> {
         match io::stdout().write_all(text.as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
@@ -39,7 +39,7 @@ impl Printer {
             true => serde_json::to_string(value)?,
             false => for_people(),
         };
-        // Each line by itself: some texts have several.
+        // Line by line, because some texts have several.
         let lines: Vec<_> = line.split('\n').map(printable).collect();
         self.text(&format!("{}\n", lines.join("\n")))
     }

@@ -3,7 +3,7 @@
 use examples::flags::{Common, Flags, Value};
 use examples::nats::NatsOptions;
 
-/// What the user asked for.
+/// The values of the options.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     pub(crate) common: Common,

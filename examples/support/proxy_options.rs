@@ -7,7 +7,7 @@ use examples::flags::{Common, Flags, Value};
 use examples::nats::NatsOptions;
 use tower_registry_notifications::Format;
 
-/// What the user asked for.
+/// The values of the options.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) common: Common,
@@ -30,7 +30,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The path that the distribution API begins with.
+    /// Returns the path that the distribution API begins with.
     pub(crate) fn api(&self) -> String {
         let mut segments: Vec<_> = self.segments().collect();
         if segments.last() != Some(&"v2") {
@@ -39,7 +39,7 @@ impl Options {
         format!("/{}/", segments.join("/"))
     }
 
-    /// The segments of the prefix, however many slashes are between them.
+    /// Returns the segments of the prefix. Repeated slashes count as one.
     fn segments(&self) -> impl Iterator<Item = &str> {
         self.prefix.split('/').filter(|segment| !segment.is_empty())
     }

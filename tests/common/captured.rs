@@ -1,4 +1,4 @@
-//! What is traced, kept line by line.
+//! Keeps log lines and spans.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Does it come from the crate, and not from one that it uses?
+    /// Whether it comes from this crate, not from a dependency.
     pub(crate) fn is_ours(&self) -> bool {
         self.target.starts_with("tower_registry_notifications")
     }
@@ -28,14 +28,14 @@ impl Line {
 pub(crate) struct Captured(Arc<Mutex<Vec<Line>>>);
 
 impl Captured {
-    /// Keeps all that is traced on this thread, until the guard is gone.
+    /// Keeps everything that is traced on this thread until the guard is dropped.
     pub(crate) fn all() -> (Self, DefaultGuard) {
         let captured = Self::default();
         let guard = tracing::subscriber::set_default(captured.subscriber());
         (captured, guard)
     }
 
-    /// Keeps all that is traced in the process from now on.
+    /// Keeps everything that is traced in the process from now on.
     pub(crate) fn everywhere() -> Self {
         let captured = Self::default();
         tracing::subscriber::set_global_default(captured.subscriber()).unwrap();
@@ -55,7 +55,7 @@ impl Captured {
         self.0.lock().unwrap().clone()
     }
 
-    /// Those of the crate at these levels.
+    /// Returns the lines of the crate at these levels.
     pub(crate) fn at(&self, levels: &[Level]) -> Vec<String> {
         let lines = self.lines().into_iter();
         let ours = lines.filter(|line| line.is_ours() && levels.contains(&line.level));
@@ -86,7 +86,7 @@ pub(crate) struct Writer<'a> {
 }
 
 impl io::Write for Writer<'_> {
-    /// A whole line: the formatter writes no parts of one.
+    /// Takes a whole line. The formatter never writes parts of one.
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.captured.0.lock().unwrap().push(Line {
             level: self.level,

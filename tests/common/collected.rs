@@ -1,4 +1,4 @@
-//! The events that a receiver was told of, as they come.
+//! Collects the events that a receiver gets.
 
 use std::sync::{Arc, Mutex};
 
@@ -24,7 +24,7 @@ impl Collected {
         collected
     }
 
-    /// Those so far of requests whose user agent begins like this.
+    /// Returns the events so far of requests whose user agent begins with this text.
     pub(crate) fn by(&self, agent: &str) -> Vec<Event> {
         let events = self.0.lock().unwrap();
         let by = events

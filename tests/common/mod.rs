@@ -1,6 +1,6 @@
 //! A webhook receiver on loopback.
 
-// Each test uses a part of it.
+// No test uses all of it.
 #![allow(dead_code)]
 
 pub(crate) mod captured;
@@ -32,7 +32,7 @@ pub(crate) struct Received {
 /// Answers the n-th request (from 0) with a status and headers.
 pub(crate) type Answer = dyn Fn(usize) -> http::response::Builder + Send + Sync;
 
-/// Listens on a port of its own; gives the port and what was received.
+/// Starts a receiver on a free port. Returns the port, and a channel with the requests.
 pub(crate) async fn receiver(answer: Box<Answer>) -> (u16, mpsc::UnboundedReceiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

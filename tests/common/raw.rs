@@ -41,7 +41,7 @@ impl RawRequest {
         self
     }
 
-    /// The bytes of the request, with a body length even where it is 0.
+    /// Returns the bytes of the request, with a `Content-Length` even if it is 0.
     pub(crate) fn to_bytes(&self, host: &str) -> Vec<u8> {
         let mut head = format!(
             "{} {} HTTP/1.1\r\nHost: {host}\r\n",
@@ -64,7 +64,7 @@ impl RawRequest {
     }
 }
 
-/// A response. Its body is empty if the connection broke within it.
+/// A response. Its body is empty if the connection ended within it.
 #[derive(Clone, Debug)]
 pub(crate) struct RawResponse {
     pub(crate) status: u16,
@@ -80,7 +80,7 @@ impl RawResponse {
         found.map(|(_, value)| &**value)
     }
 
-    /// Path and query of `Location`.
+    /// Returns path and query of `Location`.
     pub(crate) fn location(&self) -> String {
         let location = self.header("location").unwrap();
         match location.split_once("://") {
@@ -105,9 +105,8 @@ impl RawConnection {
         Self { stream, host }
     }
 
-    /// Sends requests at once, the next before the last is answered. The
-    /// server may close the connection before it has answered all of them, or
-    /// have closed it before it took any.
+    /// Sends all requests before it reads the responses. The server may close the connection
+    /// before it has answered all of them, or may have closed it before the first.
     pub(crate) async fn pipeline(&mut self, requests: &[RawRequest]) -> Vec<RawResponse> {
         let bytes = requests.iter().flat_map(|it| it.to_bytes(&self.host));
         let bytes: Vec<u8> = bytes.collect();
@@ -193,7 +192,7 @@ impl RawConnection {
         }
     }
 
-    /// A line without its end.
+    /// Reads a line and returns it without its end.
     async fn line(&mut self) -> io::Result<String> {
         let mut line = Vec::new();
         self.stream.read_until(b'\n', &mut line).await?;

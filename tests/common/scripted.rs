@@ -19,7 +19,7 @@ use tower_registry_notifications::event::{Action, Envelope, Event, SharedEvent};
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     Status(u16),
-    /// 200 after a while.
+    /// 200 after this time.
     Late(Duration),
     /// A status, a header and a body.
     Answer(u16, (&'static str, &'static str), String),
@@ -30,14 +30,14 @@ pub(crate) enum Reply {
 /// A request that the receiver got.
 #[derive(Clone, Debug)]
 pub(crate) struct PostedRequest {
-    /// Seconds and more since the receiver was made.
+    /// The time since the receiver was made.
     pub(crate) at: Duration,
     pub(crate) headers: HeaderMap,
     /// `repository/tag` of each event.
     pub(crate) events: Vec<String>,
 }
 
-/// All that the receiver saw.
+/// Everything that the receiver got.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Arc<Mutex<State>>);
 
@@ -55,23 +55,23 @@ impl Log {
         self.0.lock().unwrap().got.clone()
     }
 
-    /// When each request came, in whole seconds.
+    /// Returns the times at which requests arrived, in whole seconds.
     pub(crate) fn seconds(&self) -> Vec<u64> {
         self.got().iter().map(|got| got.at.as_secs()).collect()
     }
 
-    /// The events that were accepted, in this order.
+    /// Returns the accepted events in their order.
     pub(crate) fn accepted(&self) -> Vec<String> {
         self.0.lock().unwrap().accepted.clone()
     }
 
-    /// Most requests that were under way at a time.
+    /// Returns the highest number of concurrent requests.
     pub(crate) fn most_at_once(&self) -> usize {
         self.0.lock().unwrap().most
     }
 }
 
-/// A client whose n-th request (from 0) is answered by `script`.
+/// Returns a client whose n-th request (from 0) is answered by `script`.
 pub(crate) fn scripted(
     script: impl Fn(usize, &[String]) -> Reply + Send + Sync + 'static,
 ) -> (
@@ -94,7 +94,7 @@ pub(crate) fn scripted(
     (client, log)
 }
 
-/// A request under way, also when the client hangs up.
+/// Counts a request while it is under way, also if the client hangs up.
 struct UnderWay {
     log: Log,
     number: usize,
@@ -165,7 +165,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// An event of this repository; the tag tells it from others.
+/// Returns an event with this repository and tag.
 pub(crate) fn event(repository: &str, tag: impl ToString) -> SharedEvent {
     let mut event = Event::new(Action::Push);
     event.target.repository = repository.into();

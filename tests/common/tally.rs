@@ -1,4 +1,4 @@
-//! What two sides told of the same requests, compared.
+//! Compares what two sides report about the same requests.
 
 // Each test uses a part of it.
 #![allow(dead_code)]
@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tower_registry_notifications::event::Event;
 
-/// An event as far as it tells what happened to what.
+/// The part of an event that says what happened to which target.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Occurrence {
-    /// Of the request, from its user agent.
+    /// The number of the request, from its user agent.
     pub(crate) number: usize,
     pub(crate) action: &'static str,
     pub(crate) repository: String,
     pub(crate) tag: String,
-    /// In lower case; some registries take both.
+    /// In lower case, because some registries accept both.
     pub(crate) digest: String,
     /// The repository that a mount is from.
     pub(crate) from: String,
@@ -37,8 +37,7 @@ impl Occurrence {
     }
 }
 
-/// How often each side told of each happening: what is true, and what the layer
-/// said.
+/// How often each side has reported each occurrence: first the truth, then the layer.
 #[derive(Default)]
 pub(crate) struct Tally(BTreeMap<Occurrence, [usize; 2]>);
 
@@ -69,7 +68,7 @@ impl Tally {
         self.0.values().map(|[truth, told]| truth.min(told)).sum()
     }
 
-    /// Numbers of the requests that something is told of, in truth and by the
+    /// Returns the numbers of the requests that each side has reported: the truth, and the
     /// layer.
     pub(crate) fn numbers(&self) -> [BTreeSet<usize>; 2] {
         [0, 1].map(|side| {
@@ -78,14 +77,14 @@ impl Tally {
         })
     }
 
-    /// Happenings without an event, and events of nothing.
+    /// Returns the number of occurrences without an event, and of events without an occurrence.
     pub(crate) fn summary(&self) -> String {
         let (truth, told, equal) = (self.truth(), self.told(), self.equal());
         let (evaded, forged) = (truth - equal, told - equal);
         format!("{truth} true, {told} told, {equal} equal, {evaded} evaded, {forged} forged")
     }
 
-    /// What one side told more often than the other, by request.
+    /// Returns what one side has reported more often than the other, by request.
     pub(crate) fn unequal(&self) -> Vec<(usize, String)> {
         let unequal = self.0.iter().filter(|(_, [truth, told])| truth != told);
         unequal

@@ -9,7 +9,7 @@ use examples::tls;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio_rustls::TlsAcceptor;
 
-/// A certificate for 127.0.0.1 that nobody but the test knows.
+/// A certificate for 127.0.0.1 that only the test trusts.
 pub(crate) struct Certificate {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
@@ -21,7 +21,7 @@ impl Certificate {
         Self::with(IsCa::NoCa)
     }
 
-    /// One that says that it is an authority, as `openssl req -x509` makes it.
+    /// Makes one that claims to be an authority, like those of `openssl req -x509`.
     pub(crate) fn of_openssl() -> Self {
         Self::with(IsCa::Ca(BasicConstraints::Unconstrained))
     }

@@ -1,7 +1,6 @@
-//! Blobs and manifests that belong to nothing else, and requests that bring
-//! them to a registry.
+//! Blobs and manifests that refer to nothing else, and the requests that push them.
 
-// Each test uses a part of it.
+// No test uses all of it.
 #![allow(dead_code)]
 
 use sha2::Digest as _;
@@ -24,7 +23,7 @@ pub(crate) fn index(mark: &str) -> String {
     )
 }
 
-/// With the credentials that all registries of the tests take.
+/// Adds the credentials that all registries of the tests accept.
 pub(crate) fn with_token(request: RawRequest, agent: &str) -> RawRequest {
     let request = request.header("User-Agent", agent);
     request.header("Authorization", BASIC)
@@ -39,7 +38,7 @@ fn assert_success(answer: &RawResponse) {
     assert!((200..300).contains(&status), "{status}: {text}");
 }
 
-/// Begins an upload; path and query to go on with.
+/// Begins an upload. Returns the path and query of its next request.
 pub(crate) async fn begin_upload(connection: &mut RawConnection, repository: &str) -> String {
     let begin = RawRequest::new("POST", format!("/v2/{repository}/blobs/uploads/"));
     let answer = send(connection, begin).await;
@@ -47,13 +46,13 @@ pub(crate) async fn begin_upload(connection: &mut RawConnection, repository: &st
     answer.location()
 }
 
-/// The URL that ends an upload.
+/// Returns the URL that ends an upload.
 pub(crate) fn end_of_upload(location: &str, digest: &str) -> String {
     let separator = if location.contains('?') { '&' } else { '?' };
     format!("{location}{separator}digest={digest}")
 }
 
-/// Begins an upload and sends the content; the path and query that end it.
+/// Begins an upload and sends the content. Returns the path and query that end it.
 pub(crate) async fn upload(
     connection: &mut RawConnection,
     repository: &str,
@@ -66,7 +65,7 @@ pub(crate) async fn upload(
     end_of_upload(&answer.location(), &digest(content))
 }
 
-/// The digest of the blob that was pushed.
+/// Pushes a blob and returns its digest.
 pub(crate) async fn push_blob(
     connection: &mut RawConnection,
     repository: &str,
@@ -77,7 +76,7 @@ pub(crate) async fn push_blob(
     digest(content)
 }
 
-/// Whether the registry has taken the manifest.
+/// Pushes a manifest. Returns whether the registry has accepted it.
 #[must_use]
 pub(crate) async fn push_manifest(
     connection: &mut RawConnection,

@@ -1,6 +1,6 @@
 //! The layer around a registry, served on a port of its own.
 
-// Each test uses a part of it.
+// No test uses all of it.
 #![allow(dead_code)]
 
 use std::sync::Arc;
@@ -31,10 +31,10 @@ pub(crate) struct TestServer {
     served: JoinHandle<bool>,
 }
 
-/// How the proxy and its layer are set up.
+/// The settings of the proxy and its layer.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ProxySetup<'a> {
-    /// For TLS on both sides.
+    /// The certificate for TLS on both sides.
     pub(crate) certificate: Option<&'a Certificate>,
     /// Whether the forwarding headers of clients are trusted.
     pub(crate) trust_forwarded: bool,
@@ -68,7 +68,7 @@ impl TestServer {
         }
     }
 
-    /// The proxy with the layer.
+    /// Serves the proxy with the layer.
     pub(crate) async fn proxy(upstream: &str, notifier: Notifier, wiring: ProxySetup<'_>) -> Self {
         let ProxySetup {
             certificate,
@@ -91,7 +91,7 @@ impl TestServer {
             .https(certificate.is_some())
             .trusted_proxies(trusted)
             .untag_lookup(untag_lookup)
-            // Whose token this is, the registry knows and HTTP does not show.
+            // Only the registry knows whose token this is.
             .actor(|parts| {
                 let given = parts.headers.get("authorization")?;
                 let is_token = given.to_str().ok()?.starts_with("Bearer a.token.of-the-");
@@ -106,8 +106,7 @@ impl TestServer {
         Self::serve(BoxCloneService::new(service), certificate).await
     }
 
-    /// Takes no more connections and waits for the requests that are under
-    /// way.
+    /// Accepts no more connections and waits for the running requests.
     pub(crate) async fn stop(self) {
         // The server may have ended by itself.
         let _ = self.stop.send(());

@@ -1,6 +1,6 @@
 //! Clients that hang up before they are answered.
 
-// Each test uses a part of it.
+// No test uses all of it.
 #![allow(dead_code)]
 
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::front::MINUTE;
 pub(crate) enum Manner {
     /// HTTP/1.1, and TCP's RST or FIN.
     Tcp(HangUp),
-    /// HTTP/2's RST_STREAM; the connection lives on.
+    /// HTTP/2's RST_STREAM. The connection stays open.
     ResetStream,
 }
 
@@ -41,7 +41,7 @@ impl Manner {
     }
 }
 
-/// A client, one request after another.
+/// A client that sends one request after another.
 pub(crate) struct Sender {
     port: u16,
     http2: Option<SendRequest<Full<Bytes>>>,
@@ -52,7 +52,7 @@ impl Sender {
         Self { port, http2: None }
     }
 
-    /// Whether the answer came before the client hung up.
+    /// Sends a request. Returns whether the response came before the client hung up.
     pub(crate) async fn send(
         &mut self,
         request: &RawRequest,
@@ -69,7 +69,7 @@ impl Sender {
                 }
                 let http2 = http2.body(Full::new(request.body.clone())).unwrap();
                 let answer = self.http2().await.send_request(http2);
-                // To drop the future resets the stream.
+                // Dropping the future resets the stream.
                 tokio::select! {
                     answer = answer => answer.is_ok(),
                     () = wait(delay) => false,
@@ -78,7 +78,7 @@ impl Sender {
         }
     }
 
-    /// The connection, or a new one if the server has closed it.
+    /// Returns the connection, or a new one if the server has closed it.
     async fn http2(&mut self) -> &mut SendRequest<Full<Bytes>> {
         let is_open = match &mut self.http2 {
             Some(http2) => http2.ready().await.is_ok(),
@@ -109,8 +109,8 @@ pub(crate) enum HangUp {
     Fin,
 }
 
-/// Sends a request over a connection of its own, and hangs up when `wait` is
-/// over. Whether an answer had come by then.
+/// Sends a request over a connection of its own and hangs up after `wait`. Returns whether a
+/// response had come by then.
 async fn hang_up(
     port: u16,
     request: &RawRequest,
@@ -124,10 +124,10 @@ async fn hang_up(
     wait.await;
     let answered = matches!(stream.try_read(&mut [0]), Ok(1));
     match manner {
-        // To close it then sends RST, whether or not there is anything to read.
+        // Closing it then sends RST, whether or not there is anything to read.
         HangUp::Rst => stream.set_zero_linger().unwrap(),
         HangUp::Fin => {
-            // To close it with an unread answer would send RST.
+            // Closing it with an unread response would send RST.
             let _ = stream.shutdown().await;
             let mut rest = Vec::new();
             let _ = timeout(MINUTE, stream.read_to_end(&mut rest)).await;

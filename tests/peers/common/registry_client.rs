@@ -1,6 +1,6 @@
 //! A client that speaks the distribution API by hand.
 
-// Each test uses a part of it.
+// No test uses all of it.
 #![allow(dead_code)]
 
 use std::path::Path;
@@ -47,7 +47,7 @@ impl TestClient {
         }
     }
 
-    /// The same client with user agents that begin otherwise.
+    /// Returns the same client with another prefix for user agents.
     pub(crate) fn named(&self, name: &'static str) -> Self {
         Self {
             name,
@@ -55,7 +55,7 @@ impl TestClient {
         }
     }
 
-    /// The same client of a registry that redirects those who ask for a blob.
+    /// Returns the same client for a registry that redirects pulls of blobs.
     pub(crate) fn redirected(&self, redirects: bool) -> Self {
         Self {
             redirects,
@@ -63,12 +63,12 @@ impl TestClient {
         }
     }
 
-    /// The status of an answer to who pulls a blob that is there.
+    /// Returns the status of the response to a pull of an existing blob.
     pub(crate) fn blob_status(&self, status: u16) -> u16 {
         if self.redirects { 307 } else { status }
     }
 
-    /// The same client of another port, without TLS.
+    /// Returns the same client for another port, without TLS.
     pub(crate) fn at(&self, port: u16) -> Self {
         Self {
             base: format!("http://127.0.0.1:{port}"),
@@ -133,7 +133,7 @@ impl TestClient {
         Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     }
 
-    /// Where to go on with the upload; it must lead back through the proxy.
+    /// Returns where the upload continues, which must lead back through the proxy.
     pub(crate) fn location(&self, answer: &Answer) -> String {
         let location = answer.headers()["location"].to_str().unwrap();
         assert!(
@@ -150,7 +150,7 @@ impl TestClient {
         self.location(&answer)
     }
 
-    /// Pushes a blob in so many chunks, and a last part with the PUT.
+    /// Pushes a blob in this many chunks, and a last part with the PUT.
     pub(crate) async fn push_blob(&self, repository: &str, content: &str, chunks: usize) -> String {
         let mut location = self.begin(repository).await;
         let size = content.len() / (chunks + 1);
@@ -198,7 +198,7 @@ impl TestClient {
         }
     }
 
-    /// Pushes an image; its digest and manifest.
+    /// Pushes an image. Returns its digest and manifest.
     pub(crate) async fn push_image(
         &self,
         repository: &str,

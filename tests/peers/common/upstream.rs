@@ -1,6 +1,6 @@
 //! Debian's docker-registry (distribution 2.8) with notifications of its own.
 
-// Each test uses a part of it.
+// No test uses all of it.
 #![allow(dead_code)]
 
 use std::io::{BufRead as _, BufReader};
@@ -20,7 +20,7 @@ use crate::certificate::Certificate;
 use crate::front::MINUTE;
 use crate::registry_client::TestClient;
 
-/// A test never passes without the programs that it is about.
+/// Panics if a program is missing, so that no test passes without it.
 pub(crate) fn missing(program: &str, error: &std::io::Error) -> String {
     format!("cannot run {program}: {error}. This test needs it: apt-get install {program}")
 }
@@ -61,9 +61,8 @@ impl Logged {
     }
 }
 
-/// The name of a difference between the registry's notifications and the
-/// layer's events that is deliberate: the registry tells of an action although
-/// it answered with this status.
+/// Returns the name of a deliberate difference between the registry's notifications and the
+/// layer's events: the registry reports an action although it responded with this status.
 pub(crate) fn deliberate_difference(action: &str, status: u16) -> Option<&'static str> {
     match (action, status) {
         ("pull", 304 | 412 | 416) => Some("pull of a blob answered 304, 412 or 416"),
@@ -73,12 +72,12 @@ pub(crate) fn deliberate_difference(action: &str, status: u16) -> Option<&'stati
     }
 }
 
-/// How a registry is configured.
+/// The configuration of a registry.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Setup<'a> {
     /// The port that notifications are posted to.
     pub(crate) webhook: u16,
-    /// Speaks TLS if there is one.
+    /// The certificate, if the registry speaks TLS.
     pub(crate) certificate: Option<&'a Certificate>,
     /// Redirects the clients that ask for a blob to a server of its files.
     pub(crate) redirects: bool,
@@ -87,8 +86,8 @@ pub(crate) struct Setup<'a> {
 }
 
 impl Upstream {
-    /// Starts a registry that takes every token, as long as there is one, and
-    /// sends clients to the token service for it.
+    /// Starts a registry that accepts every token. It sends clients without one to the token
+    /// service.
     pub(crate) async fn start(setup: Setup<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.yml");
@@ -183,7 +182,8 @@ notifications:
     )
 }
 
-/// Where it listens; the rest of the log is read, so that it can go on.
+/// Returns the address that it listens on. The rest of the log is read in the background,
+/// because the registry blocks when the pipe is full.
 fn address(log: impl std::io::BufRead + Send + 'static) -> String {
     let mut lines = log.lines();
     let mut before = String::new();
@@ -201,14 +201,13 @@ fn address(log: impl std::io::BufRead + Send + 'static) -> String {
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Serves the files below a folder, as a storage in the cloud would; the port
-/// that it is on.
+/// Serves the files below a folder, like a cloud storage. Returns its port.
 async fn file_server(folder: PathBuf) -> u16 {
     let serve = async move |request: Request| {
         let path = request.uri().path().trim_start_matches('/');
@@ -227,7 +226,7 @@ async fn listen(router: Router) -> u16 {
     port
 }
 
-/// Gives a token to who has a name and a password; the port that it is on.
+/// Gives a token to every client with a name and a password. Returns its port.
 async fn token_service() -> u16 {
     let token = async |request: Request| match request.headers().get(header::AUTHORIZATION) {
         Some(given) if given == "Basic c2lsbHk6c2VjcmV0" => {
