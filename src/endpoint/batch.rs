@@ -231,7 +231,7 @@ pub(super) struct Part {
     last_attempt: Option<SystemTime>,
 }
 
-/// How often and when an event was tried.
+/// The number and times of the attempts to deliver an event.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AttemptHistory {
     pub(super) attempts: u32,
@@ -345,7 +345,7 @@ impl Part {
         }
     }
 
-    /// Returns its events, each with how often and when it was tried.
+    /// Returns its events, each with the history of its attempts.
     pub(super) fn into_entries(self) -> impl Iterator<Item = (Entry, AttemptHistory)> {
         let history = self.history();
         let entries = self.entries.into_iter();

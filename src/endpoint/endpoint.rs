@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch_settings::Batch;
+use super::custom_client::{CustomClient, Wrap};
 use super::dead_letter::DeadLetterSink;
 use super::delivery::ConnectionSettings;
-use super::own_client::{CustomClient, Wrap};
 use super::retry::{Retry, RetryPolicy, StatusMeaning, Statuses};
 use crate::event::{Encoding, Format};
 use crate::queue::{Limits, Overflow};

@@ -7,9 +7,9 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::{BoxError, Layer, Service};
 
+use super::custom_client::CustomClient;
 use super::delivery::{Delivery, of_client};
 use super::endpoint::Endpoint;
-use super::own_client::CustomClient;
 
 /// # Layers and client
 impl Endpoint {

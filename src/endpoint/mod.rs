@@ -26,6 +26,7 @@ mod batch;
 mod batch_settings;
 #[cfg(feature = "client")]
 mod connection;
+mod custom_client;
 pub(crate) mod dead_letter;
 mod delivery;
 #[expect(
@@ -34,7 +35,6 @@ mod delivery;
 )]
 mod endpoint;
 mod layers;
-mod own_client;
 mod queueing;
 mod retry;
 mod running;

@@ -135,11 +135,11 @@ fn user_info(url: &str) -> Option<(String, String)> {
     Some((decoded(address.username()?), password))
 }
 
-/// What the server complained of last, and when.
+/// The last error that the server or the client reported, and its time.
 #[derive(Default)]
 struct ErrorLog(Mutex<Option<(String, Instant)>>);
 
-/// A complaint that is repeated is logged again after this time.
+/// An error that is repeated is logged again after this time.
 const REPEATED: Duration = Duration::from_secs(60);
 
 impl ErrorLog {
@@ -159,14 +159,14 @@ impl ErrorLog {
         }
     }
 
-    fn is_news(&self, complaint: &str) -> bool {
+    fn is_news(&self, error: &str) -> bool {
         let now = Instant::now();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_old = last
             .as_ref()
-            .is_some_and(|(text, at)| text == complaint && now < *at + REPEATED);
+            .is_some_and(|(text, at)| text == error && now < *at + REPEATED);
         if !is_old {
-            *last = Some((complaint.to_owned(), now));
+            *last = Some((error.to_owned(), now));
         }
         !is_old
     }

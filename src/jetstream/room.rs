@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::sink::SinkError;
 
-/// How much waits.
+/// The number and bytes of waiting events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Load {
     pub(super) events: usize,

@@ -121,7 +121,7 @@ fn fits(state: &State, parts: &[Part], next: &Part) -> bool {
         && adopts(first.first).eq(adopts(next.first))
 }
 
-/// Who wants which of the events, and their numbers.
+/// Returns which events each endpoint wants, and their numbers.
 fn members(parts: &[Part]) -> Vec<Member> {
     let members = parts.iter().flat_map(|it| &it.chunk.members);
     let endpoints: BTreeSet<_> = members.map(|it| it.endpoint).collect();
@@ -143,7 +143,7 @@ fn members(parts: &[Part]) -> Vec<Member> {
     joined.collect()
 }
 
-/// What is left of all of them, for each endpoint that a row mentions.
+/// Returns the events that are not settled, for each endpoint that a row mentions.
 fn left(state: &State, parts: &[Part]) -> Vec<(EndpointId, Bits)> {
     let left = parts.iter().flat_map(|it| &it.row.left);
     let endpoints: BTreeSet<_> = left.map(|(endpoint, _)| *endpoint).collect();

@@ -147,9 +147,9 @@ impl Queue {
         self.store.as_ref().map(|store| store.kept_in())
     }
 
-    /// Returns what the reader has to know before it waits, and wakes it when so much waits
-    /// that it has not looked at: at once, if that waits already. If no event waits or is
-    /// under way, the next one wakes it.
+    /// Returns a snapshot for a reader that is about to wait. The reader is woken once the
+    /// events that it has not looked at reach `wakes_at`: at once if they do already. If no
+    /// event waits or is under way, the next one wakes it.
     pub(crate) fn watch(&self, wakes_at: Threshold) -> QueueSnapshot {
         let mut state = self.state();
         let snapshot = QueueSnapshot {

@@ -157,7 +157,7 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     fn kept_in(&self) -> &str;
 }
 
-/// What takes the answers of a store: its queue.
+/// Takes the answers of a store. The queue implements it.
 pub(super) trait AnswerReceiver: fmt::Debug + Send + Sync {
     /// Takes the answer to [`Store::refill`]. `None` if the store has dropped the
     /// question.

@@ -77,3 +77,25 @@ pub(crate) fn setting(name: &str, default: u64) -> u64 {
         Err(_) => default,
     }
 }
+
+/// Returns the address that a docker-registry listens on, from its log. The rest of the log is
+/// read in the background, because the registry blocks when the pipe is full.
+pub(crate) fn logged_address(log: impl std::io::BufRead + Send + 'static) -> String {
+    let mut lines = log.lines();
+    let mut before = String::new();
+    for line in lines.by_ref().map(Result::unwrap) {
+        if let Some((_, rest)) = line.split_once("listening on ") {
+            let end = rest.find(['"', ',']).unwrap();
+            let address = rest[..end].to_owned();
+            std::thread::spawn(move || lines.for_each(drop));
+            return address;
+        }
+        before = before + &line + "\n";
+    }
+    panic!("docker-registry has ended:\n{before}");
+}
+
+/// Returns the requests that have arrived and were not taken yet.
+pub(crate) fn arrived(received: &mut mpsc::UnboundedReceiver<Received>) -> Vec<Received> {
+    std::iter::from_fn(|| received.try_recv().ok()).collect()
+}

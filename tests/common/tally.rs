@@ -1,6 +1,6 @@
 //! Compares what two sides report about the same requests.
 
-// Each test uses a part of it.
+// No test uses all of it.
 #![allow(dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,7 +77,7 @@ impl Tally {
         })
     }
 
-    /// Returns the number of occurrences without an event, and of events without an occurrence.
+    /// Returns a summary: occurrences without an event, and events without an occurrence.
     pub(crate) fn summary(&self) -> String {
         let (truth, told, equal) = (self.truth(), self.told(), self.equal());
         let (evaded, forged) = (truth - equal, told - equal);

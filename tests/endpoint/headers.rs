@@ -10,7 +10,7 @@ use tower_registry_notifications::sink::Sink as _;
 use tower_registry_notifications::{Endpoint, Format, Notifier};
 
 use crate::common::scripted::event;
-use crate::common::{Received, receiver};
+use crate::common::{Received, arrived, receiver};
 
 const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -25,11 +25,7 @@ async fn delivered(configure: impl FnOnce(Endpoint) -> Endpoint, events: usize) 
         write.await.unwrap();
     }
     assert!(notifier.shutdown(MINUTE).await.is_drained());
-    let mut all = Vec::new();
-    while let Ok(one) = received.try_recv() {
-        all.push(one);
-    }
-    all
+    arrived(&mut received)
 }
 
 fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {

@@ -12,7 +12,7 @@ use tower_registry_notifications::sink::{Filter, Sink as _};
 use tower_registry_notifications::{Endpoint, Format, Notifier, SourceRecord};
 
 use crate::common::scripted::{Log, PostedRequest, Reply, scripted};
-use crate::common::{Received, receiver};
+use crate::common::{Received, arrived, receiver};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -50,11 +50,7 @@ async fn received(configure: impl FnOnce(Endpoint) -> Endpoint, events: usize) -
         write.await.unwrap();
     }
     assert!(notifier.shutdown(MINUTE).await.is_drained());
-    let mut all = Vec::new();
-    while let Ok(one) = received.try_recv() {
-        all.push(one);
-    }
-    all
+    arrived(&mut received)
 }
 
 const PARTITION: &str = "an%20instance/a%20receiver";

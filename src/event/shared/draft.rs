@@ -204,7 +204,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// What an event has that neither the draft nor the origin has.
+/// The fields of an event that are in neither the draft nor the origin.
 struct Stamp<'a> {
     id: id::Bits,
     id_text: &'a str,

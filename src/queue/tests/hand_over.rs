@@ -60,7 +60,7 @@ impl Run {
             let event = event(&format!("r{}", random.u8(0..4)));
             let ids = accepted.entry(event.repository().to_owned()).or_default();
             ids.push(id(&event));
-            drop(store.store(event));
+            drop(store.insert(event));
             earlier += 1;
         }
         let queue = store.queue(limits);
@@ -123,7 +123,7 @@ impl Run {
             _ => event(&repository),
         };
         self.note(&event);
-        let stored = self.store.store(event.clone());
+        let stored = self.store.insert(event.clone());
         if offered {
             self.unoffered.push_back(stored);
         }

@@ -76,7 +76,7 @@ impl TestStore {
     }
 
     /// Stores an event. It is not offered yet.
-    pub(super) fn store(&self, event: SharedEvent) -> Stored {
+    pub(super) fn insert(&self, event: SharedEvent) -> Stored {
         let mut state = self.state();
         let position = Position(state.next);
         // With gaps, as a store has that several endpoints share.
@@ -94,7 +94,7 @@ impl TestStore {
 
     /// Stores an event and offers it.
     pub(super) fn accept(&self, queue: &Queue, event: SharedEvent) {
-        queue.offer(&[self.store(event)]);
+        queue.offer(&[self.insert(event)]);
     }
 
     /// The position that the next event gets.

@@ -48,7 +48,7 @@ fn what_does_not_fit_stays_in_the_store_and_comes_in_order() {
 #[test]
 fn a_restart_goes_on_with_what_the_store_has() {
     let store = TestStore::default().pages_of(3);
-    (0..10).for_each(|_| drop(store.store(event("a"))));
+    (0..10).for_each(|_| drop(store.insert(event("a"))));
     let queue = store.queue(MANY);
     queue.announce(10, store.end());
     assert_eq!(queue.size(), (10, 0));
@@ -62,7 +62,7 @@ fn a_restart_goes_on_with_what_the_store_has() {
 fn one_question_is_asked_at_a_time_and_again_if_it_is_dropped() {
     let store = TestStore::default();
     let queue = store.queue(MANY);
-    drop(store.store(event("a")));
+    drop(store.insert(event("a")));
     queue.announce(1, store.end());
     for asked in 1..4 {
         for _ in 0..3 {
@@ -84,7 +84,7 @@ fn a_store_that_has_nothing_to_say_does_not_wake_the_reader() {
     assert!(queue.take().is_none());
     assert!(store.answer(true));
     assert!(!changed());
-    drop(store.store(event("a")));
+    drop(store.insert(event("a")));
     assert!(queue.take().is_none());
     assert!(store.answer(true));
     assert!(changed());
@@ -94,12 +94,12 @@ fn a_store_that_has_nothing_to_say_does_not_wake_the_reader() {
 #[test]
 fn a_write_that_failed_and_is_read_before_the_recovery_counts_once() {
     let store = TestStore::default();
-    (0..3).for_each(|_| drop(store.store(event("a"))));
+    (0..3).for_each(|_| drop(store.insert(event("a"))));
     let queue = store.queue(MANY);
     queue.announce(3, store.end());
     // A page for the events before it contains what the failed write has left, and
     // only then the store says that it works again.
-    drop(store.store(event("a")));
+    drop(store.insert(event("a")));
     assert_eq!(settle_all(&store, &queue), [1, 2, 3, 4]);
     assert_eq!(store.told(), (3, 0), "it may be offered yet");
     for _ in 0..2 {
@@ -202,7 +202,7 @@ async fn an_event_is_as_old_as_its_acceptance_in_an_earlier_process() {
     let store = TestStore::default();
     let queue = store.queue(MANY);
     let hour = Duration::from_secs(3600);
-    let mut stored = store.store(event("a"));
+    let mut stored = store.insert(event("a"));
     for (accepted_at, at_least, at_most) in [
         (SystemTime::now() - hour, hour, hour + hour / 60),
         // A wall clock that was put back makes no event older than it is.

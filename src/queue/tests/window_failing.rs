@@ -24,7 +24,7 @@ fn an_event_that_is_larger_than_the_window_does_not_wait_for_one_that_fails() {
         let events = [event("a"), large("b"), event("c"), large("d"), event("e")];
         let queue = store.queue(limits);
         if restarted {
-            events.iter().for_each(|it| drop(store.store(it.clone())));
+            events.iter().for_each(|it| drop(store.insert(it.clone())));
             queue.announce(events.len(), store.end());
         } else {
             events

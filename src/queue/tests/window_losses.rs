@@ -25,7 +25,7 @@ fn events_that_damage_took_are_missed_and_not_waited_for() {
     assert_eq!(store.told(), (20, 6));
 
     // From before a restart, and nothing comes after it.
-    (0..4).for_each(|_| drop(store.store(event("a"))));
+    (0..4).for_each(|_| drop(store.insert(event("a"))));
     let queue = store.queue(MANY);
     queue.announce(4, store.end());
     damage_all(&store);
@@ -97,7 +97,7 @@ fn an_expired_event_that_was_never_offered_counts_as_accepted() {
     store.accept(&queue, event("a"));
     let first = queue.take().unwrap();
     // A write that failed, and is on disk nevertheless.
-    let landed = store.store(event("a"));
+    let landed = store.insert(event("a"));
     queue.recover(store.end());
     assert_eq!((store.told().0, queue.size().0), (1, 1));
     let expired = queue.expire(vec![landed]);

@@ -17,10 +17,11 @@ use http::{Method, StatusCode, header};
 use tokio::net::TcpListener;
 
 use crate::certificate::Certificate;
+use crate::common::logged_address;
 use crate::front::MINUTE;
 use crate::registry_client::TestClient;
 
-/// Panics if a program is missing, so that no test passes without it.
+/// Returns the message of a test that fails because a program is missing.
 pub(crate) fn missing(program: &str, error: &std::io::Error) -> String {
     format!("cannot run {program}: {error}. This test needs it: apt-get install {program}")
 }
@@ -108,7 +109,9 @@ impl Upstream {
             requests.for_each(|request| log.lock().unwrap().push(request));
         });
         let log = BufReader::new(process.stderr.take().unwrap());
-        let address = tokio::task::spawn_blocking(|| address(log)).await.unwrap();
+        let address = tokio::task::spawn_blocking(|| logged_address(log))
+            .await
+            .unwrap();
         let scheme = setup.certificate.map_or("http", |_| "https");
         Self {
             process,
@@ -180,23 +183,6 @@ notifications:
 ",
         tls.unwrap_or_default()
     )
-}
-
-/// Returns the address that it listens on. The rest of the log is read in the background,
-/// because the registry blocks when the pipe is full.
-fn address(log: impl std::io::BufRead + Send + 'static) -> String {
-    let mut lines = log.lines();
-    let mut before = String::new();
-    for line in lines.by_ref().map(Result::unwrap) {
-        if let Some((_, rest)) = line.split_once("listening on ") {
-            let end = rest.find(['"', ',']).unwrap();
-            let address = rest[..end].to_owned();
-            std::thread::spawn(move || lines.for_each(drop));
-            return address;
-        }
-        before = before + &line + "\n";
-    }
-    panic!("docker-registry has ended:\n{before}");
 }
 
 impl Drop for Upstream {

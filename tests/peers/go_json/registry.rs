@@ -1,7 +1,7 @@
 //! Debian's docker-registry (distribution 2.8), which posts the references of
 //! manifests.
 
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
@@ -9,6 +9,8 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
+
+use crate::common::logged_address;
 
 /// A docker-registry process, which ends with the test.
 pub(crate) struct Registry {
@@ -45,7 +47,9 @@ notifications:
             .spawn()
             .expect("this test needs docker-registry: apt-get install docker-registry");
         let log = BufReader::new(process.stderr.take().unwrap());
-        let address = tokio::task::spawn_blocking(|| address(log)).await.unwrap();
+        let address = tokio::task::spawn_blocking(|| logged_address(log))
+            .await
+            .unwrap();
         Self {
             process,
             base: format!("http://{address}"),
@@ -103,21 +107,4 @@ impl Drop for Registry {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// The address that the registry logs. The rest of the log is read and dropped,
-/// so that the pipe never fills.
-fn address(log: impl BufRead + Send + 'static) -> String {
-    let mut lines = log.lines();
-    let mut before = String::new();
-    for line in lines.by_ref().map(Result::unwrap) {
-        if let Some((_, rest)) = line.split_once("listening on ") {
-            let end = rest.find(['"', ',']).unwrap();
-            let address = rest[..end].to_owned();
-            std::thread::spawn(move || lines.for_each(drop));
-            return address;
-        }
-        before = before + &line + "\n";
-    }
-    panic!("docker-registry has ended:\n{before}");
 }

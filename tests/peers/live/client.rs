@@ -13,7 +13,7 @@ pub(crate) async fn skopeo(arguments: &[&str]) {
     );
 }
 
-/// Does skopeo succeed?
+/// Runs skopeo and returns whether it succeeds.
 #[allow(dead_code, reason = "not every test has it fail")]
 pub(crate) async fn try_skopeo(arguments: &[&str]) -> bool {
     run_skopeo(arguments).await.status.success()
