@@ -37,7 +37,7 @@ impl BodySigner {
                 is_new.then_some(signer).ok_or(DOUBLE)
             });
             let signer = signer
-                .map_err(|remedy| BuildError::new(&format!("{of}HMAC signature"), number, remedy));
+                .map_err(|remedy| BuildError::at(&format!("{of}HMAC signature {number}"), remedy));
             signers.extend(mistakes.take(signer));
         }
         mistakes.or(signers)

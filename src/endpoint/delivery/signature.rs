@@ -46,9 +46,9 @@ impl Signer {
             match key(secret) {
                 Some(key) => keys.push(key),
                 None => {
-                    let remedy = "write whsec_ and the base64 of 24 to 64 bytes";
-                    let field = format!("{of}signing secret");
-                    mistakes.add(BuildError::new(&field, number, remedy));
+                    let message = "write whsec_ and the base64 of 24 to 64 bytes";
+                    let field = format!("{of}signing secret {number}");
+                    mistakes.add(BuildError::at(&field, message));
                 }
             }
         }
