@@ -362,11 +362,11 @@ mod tests {
             "retry attempts",
             "on_status",
             "url",
-            "header",
-            "header",
-            "signing secret",
-            "signing secret",
-            "HMAC signature",
+            "header 1",
+            "header 2",
+            "signing secret 1",
+            "signing secret 2",
+            "HMAC signature 1",
         ];
         let expected: Vec<_> = names.map(|it| format!("endpoint \"\": {it}")).into();
         assert_eq!(fields, expected);

@@ -126,7 +126,7 @@ mod tests {
         let error = BodySigner::all("", &given).unwrap_err().to_string();
         assert_eq!(error.lines().count(), 6, "{error}");
         for number in 2..=7 {
-            assert!(error.contains(&format!("\"{number}\"")), "{error}");
+            assert!(error.contains(&format!("signature {number}: ")), "{error}");
         }
         let signers = BodySigner::all("", &given[..1]).unwrap();
         assert!(!format!("{signers:?} {error}").contains("hush"));
