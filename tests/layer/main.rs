@@ -16,6 +16,7 @@ mod size_hints;
 mod stage;
 mod terse_registries;
 mod truth;
+mod unknown_outcomes;
 mod unread_requests;
 mod untouched;
 mod untrusted_peers;
