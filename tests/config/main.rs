@@ -7,6 +7,7 @@ mod common;
 mod environment;
 mod expected;
 mod gitlab;
+mod hints;
 mod hostile;
 #[cfg(feature = "journal")]
 mod journal;

@@ -22,4 +22,6 @@ mod shutdown;
 mod signature;
 mod status;
 mod statuses;
+mod traces;
 mod transport;
+mod warnings;

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod aborted_pulls;
+mod acceptance;
 mod completeness;
 mod events;
+mod fields;
 mod hang_up;
 mod nested_layers;
 mod origin;
@@ -13,6 +15,7 @@ mod readiness;
 mod refused_uploads;
 mod router;
 mod size_hints;
+mod sizes;
 mod stage;
 mod terse_registries;
 mod truth;

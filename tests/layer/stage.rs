@@ -2,9 +2,10 @@
 //! requests and responses.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tower::util::BoxCloneService;
@@ -218,3 +219,38 @@ where
         events.remove(0)
     }
 }
+
+/// A registry that answers everything with this.
+macro_rules! always {
+    ($($response:tt)*) => { $crate::stage::Case::new(move |_: &http::request::Parts| $crate::stage::response($($response)*)) };
+}
+pub(crate) use always;
+
+pub(crate) type Incoming = Request<RequestBody<Body>>;
+
+/// Any registry.
+pub(crate) type Registry = BoxCloneService<Incoming, Response<Body>, BoxError>;
+
+/// Commits at once and answers 5 ms later.
+pub(crate) fn slow_registry(committed: Arc<Mutex<Vec<String>>>) -> Registry {
+    BoxCloneService::new(service_fn(move |request: Incoming| {
+        let change = format!("{} {}", request.method(), request.uri());
+        committed.lock().unwrap().push(change);
+        async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let status = match *request.method() {
+                Method::DELETE => 202,
+                _ => 201,
+            };
+            Ok(response(status, &[], full("")))
+        }
+    }))
+}
+
+pub(crate) const MUTATIONS: [(&str, &str); 5] = [
+    ("PUT", "/v2/a/manifests/t"),
+    ("PUT", "/v2/a/blobs/uploads/1?digest=sha256:01"),
+    ("POST", "/v2/a/blobs/uploads/?mount=sha256:01&from=b"),
+    ("DELETE", "/v2/a/manifests/t"),
+    ("DELETE", BLOB),
+];

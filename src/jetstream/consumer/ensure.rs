@@ -5,6 +5,7 @@
 //! older servers ignore settings that they do not know. Therefore a consumer is looked up
 //! first, and only what the server returns counts.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{
@@ -31,8 +32,8 @@ pub(crate) struct Waits {
 /// The largest number of events of a partition that are under way at an endpoint.
 const IN_FLIGHT: i64 = 64;
 
-/// Makes sure that the consumer of an endpoint and a partition exists and fits.
-/// Whether it is pinned to one worker at a time.
+/// Makes sure that the consumer of an endpoint and a partition exists and fits. Returns
+/// whether it is pinned to one worker at a time.
 pub(super) async fn ensure(
     place: &Place<'_>,
     (endpoint, partition): (&str, u16),
@@ -91,80 +92,71 @@ fn wanted(
 /// older server has created has no pin, and continues without.
 fn compare(name: &str, wanted: &pull::Config, found: &Config) -> Result<bool, JetStreamError> {
     let pins = found.priority_policy == PriorityPolicy::PinnedClient;
-    let most = if pins { IN_FLIGHT } else { 1 };
-    let mut differences = Vec::new();
-    let mut check = |field: &str, found: String, wanted: String| {
-        if found != wanted {
-            differences.push(format!("{field} is {found}, not {wanted}"));
-        }
-    };
-    let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
-    check(
-        "filter_subject",
-        found.filter_subject.clone(),
-        wanted.filter_subject.clone(),
-    );
-    check(
-        "ack_policy",
-        text(&found.ack_policy),
-        text(&wanted.ack_policy),
-    );
-    check("ack_wait", text(&found.ack_wait), text(&wanted.ack_wait));
-    check(
-        "max_deliver",
-        text(&found.max_deliver),
-        text(&wanted.max_deliver),
-    );
-    check("max_ack_pending", text(&found.max_ack_pending), text(&most));
-    check("headers_only", text(&found.headers_only), text(&false));
-    check(
-        "backoff",
-        text(&found.backoff),
-        text(&Vec::<Duration>::new()),
-    );
-    check(
-        "deliver_subject",
-        text(&found.deliver_subject),
-        text(&None::<String>),
-    );
-    check(
-        "replay_policy",
-        text(&found.replay_policy),
-        text(&ReplayPolicy::Instant),
-    );
-    // Of an idle consumer, which the server would remove with all that it knows.
-    let never = Duration::ZERO;
-    check(
-        "inactive_threshold",
-        text(&found.inactive_threshold),
-        text(&never),
-    );
-    // 0 and less mean that there is no limit.
-    for (field, limit) in [
-        ("max_batch", found.max_batch),
-        ("max_bytes", found.max_bytes),
-    ] {
-        check(field, limit.max(0).to_string(), "0".into());
-    }
-    check("max_expires", text(&found.max_expires), text(&never));
+    let mut differences = Differences::default();
+    differences.of_deliveries(wanted, found, pins);
+    differences.of_limits(found);
     if pins {
-        check(
-            "priority_groups",
-            text(&found.priority_groups),
-            text(&[GROUP]),
-        );
-        let (found, wanted) = (&found.priority_timeout, &wanted.priority_timeout);
-        check("priority_timeout", text(found), text(wanted));
+        differences.of_pin(wanted, found);
     }
-    if differences.is_empty() {
+    if differences.0.is_empty() {
         return Ok(pins);
     }
     let message = format!(
         "consumer {name:?} does not fit: {}. Edit it, or delete it if its events may be \
          delivered again",
-        differences.join("; ")
+        differences.0.join("; ")
     );
     Err(JetStreamError::new(ErrorKind::Mismatch, message))
+}
+
+/// The settings of a consumer that differ from the wanted ones, each in words.
+#[derive(Default)]
+struct Differences(Vec<String>);
+
+impl Differences {
+    /// Compares which events are delivered, to whom, how often, and how many at a time.
+    fn of_deliveries(&mut self, wanted: &pull::Config, found: &Config, pins: bool) {
+        let (theirs, ours) = (&found.filter_subject, &wanted.filter_subject);
+        self.add("filter_subject", theirs.clone(), ours.clone());
+        self.check("ack_policy", &found.ack_policy, &wanted.ack_policy);
+        self.check("ack_wait", &found.ack_wait, &wanted.ack_wait);
+        self.check("max_deliver", &found.max_deliver, &wanted.max_deliver);
+        let in_flight = if pins { IN_FLIGHT } else { 1 };
+        self.check("max_ack_pending", &found.max_ack_pending, &in_flight);
+        self.check("headers_only", &found.headers_only, &false);
+        self.check("backoff", &found.backoff, &Vec::<Duration>::new());
+        self.check("deliver_subject", &found.deliver_subject, &None::<String>);
+        let instant = ReplayPolicy::Instant;
+        self.check("replay_policy", &found.replay_policy, &instant);
+    }
+
+    /// Compares the limits of requests, and the time after which the server removes an idle
+    /// consumer with all that it knows. There must be none.
+    fn of_limits(&mut self, found: &Config) {
+        let never = Duration::ZERO;
+        self.check("inactive_threshold", &found.inactive_threshold, &never);
+        // 0 and less mean that there is no limit.
+        self.check("max_batch", &found.max_batch.max(0), &0);
+        self.check("max_bytes", &found.max_bytes.max(0), &0);
+        self.check("max_expires", &found.max_expires, &never);
+    }
+
+    /// Compares the group whose pinned client gets the events, and how long it stays pinned.
+    fn of_pin(&mut self, wanted: &pull::Config, found: &Config) {
+        self.check("priority_groups", &found.priority_groups, &[GROUP]);
+        let (theirs, ours) = (&found.priority_timeout, &wanted.priority_timeout);
+        self.check("priority_timeout", theirs, ours);
+    }
+
+    fn check(&mut self, field: &str, found: &dyn Debug, wanted: &dyn Debug) {
+        self.add(field, format!("{found:?}"), format!("{wanted:?}"));
+    }
+
+    fn add(&mut self, field: &str, found: String, wanted: String) {
+        if found != wanted {
+            self.0.push(format!("{field} is {found}, not {wanted}"));
+        }
+    }
 }
 
 #[cfg(test)]

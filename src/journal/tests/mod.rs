@@ -1,17 +1,23 @@
+mod child;
 mod crash;
+mod damage;
 mod disk;
-mod faults;
+mod disk_errors;
 mod files;
 mod letters;
 mod limits;
+mod lost_files;
+mod opening;
 mod operate;
 mod pack;
+mod queues;
 mod simulated;
 
 pub(crate) use self::simulated::SimulatedDisk;
 
 use std::collections::HashSet;
 use std::num::NonZeroU64;
+use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
@@ -205,3 +211,41 @@ const ALL: Most = Most {
     events: 100_000,
     bytes: usize::MAX,
 };
+
+/// Opens a journal that has threads of its own, for the endpoint `a`.
+fn attached(options: JournalOptions, path: &Path) -> (Journal, Attachment) {
+    let journal = options.open(path).unwrap();
+    let attachment = journal.attach(attach(&["a"]), "1", Arc::new(Queues::default()));
+    (journal, attachment.unwrap())
+}
+
+/// Sends an event to a journal that has threads of its own, and waits for the answer.
+fn try_append(
+    journal: &Journal,
+    event: &SharedEvent,
+    wanted: &[EndpointId],
+) -> Result<u64, JournalError> {
+    let (sender, answer) = mpsc::channel();
+    let wanted = wanted.iter().copied().collect();
+    let done = move |result| sender.send(result).unwrap();
+    journal
+        .append(event.clone(), wanted, Number::Next, done)
+        .unwrap();
+    answer.recv().unwrap()
+}
+
+/// Like [`try_append`], of an event that must be accepted. Returns its position.
+fn append(journal: &Journal, event: &SharedEvent, wanted: &[EndpointId]) -> u64 {
+    try_append(journal, event, wanted).unwrap()
+}
+
+/// Reads from a journal that has threads of its own.
+fn read(journal: &Journal, endpoint: EndpointId, from: u64) -> Page {
+    let (sender, answer) = mpsc::channel();
+    journal.read(endpoint, from, ALL, move |page| sender.send(page).unwrap());
+    answer.recv().unwrap().unwrap()
+}
+
+fn positions(page: &Page) -> Vec<u64> {
+    page.events.iter().map(|it| it.position).collect()
+}

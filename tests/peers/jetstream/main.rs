@@ -14,5 +14,6 @@ mod publisher;
 mod receiver;
 mod server;
 mod soak;
+mod stalls;
 mod stream;
 mod worker;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tower_registry_notifications::Notifier;
 
-use crate::{SECOND, Stage, request, send};
+use crate::stage::{SECOND, Stage, request, send};
 
 /// Sends a request and returns the connection with the beginning of the response.
 async fn ask(stage: &Stage, head: &str) -> (TcpStream, String) {
