@@ -60,7 +60,7 @@ use crate::sink::{
 /// | `registry_notifications_emitted_total` | counter | `action`, `kind` | events by action and kind, with or without an endpoint: `push`, `pull`, `mount` or `delete` of a `manifest`, `blob`, `tag` or `repository` |
 /// | `registry_notifications_unaccepted_total` | counter | | events that at least one sink did not accept |
 /// | `registry_notifications_missing_facts_total` | counter | `fact` | facts omitted from events; see below |
-/// | `registry_notifications_unknown_outcomes_total` | counter | | requests that may or may not have changed the registry, so that an event may be missing: the registry's service failed or panicked, or a proxy lost its response |
+/// | `registry_notifications_unknown_outcomes_total` | counter | | requests that may or may not have changed the registry, so that an event may be missing: the registry's service failed or panicked, or answered 408, 502 or 504, with which timeouts and gateways give up |
 /// | `registry_notifications_detached_timeouts_total` | counter | | requests without a client that reached the [`detached_timeout`](crate::NotificationLayer::detached_timeout) |
 /// | `registry_notifications_ambiguous_names_total` | counter | | events whose path names a repository in two ways that differ |
 ///
