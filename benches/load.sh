@@ -11,6 +11,8 @@
 #
 #   benches/load.sh [rounds] [seconds] [connections] [core of the proxy] [core of the rest]
 #
+# PROFILE=dist measures the proxy as operators build it, which takes minutes to build.
+#
 # The proxy has a core for itself, and the load must be more than it can serve: a proxy that
 # waits for requests sleeps and wakes between them, which costs it more than the layer does,
 # and the more so the faster it is. All four proxies run from the beginning, are warmed up,
@@ -33,7 +35,7 @@ done
 executable() { sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1; }
 echo 'Building …' >&2
 peer=$(cargo bench -q -p benches --bench delivery --no-run --message-format=json-render-diagnostics | executable)
-proxy=$(cargo build -q --release -p examples --features config --example proxy --message-format=json-render-diagnostics |
+proxy=$(cargo build -q --profile "${PROFILE:-release}" -p examples --features config --example proxy --message-format=json-render-diagnostics |
     executable)
 
 scratch=$(mktemp -d)

@@ -105,7 +105,7 @@ fn run(options: &Options) -> Result<bool, BoxError> {
 
 fn explained(error: JournalError) -> BoxError {
     match error.is_locked() {
-        true => format!("{}: stop the registry first", with_causes(&error)).into(),
+        true => format!("{error}: stop the registry first").into(),
         false => error.into(),
     }
 }

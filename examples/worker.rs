@@ -17,7 +17,7 @@ use examples::start::{listen, reachable};
 use examples::{nats, prometheus, signal, start};
 use tower::BoxError;
 use tower_registry_notifications::jetstream::JetStreamWorker;
-use tower_registry_notifications::{Config, Endpoint, Notifier, NotifierBuilder};
+use tower_registry_notifications::{Config, Endpoint, NotifierBuilder};
 
 /// How long running attempts may take at shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -80,13 +80,19 @@ async fn page(
 
 /// Returns the notifier's builder, with the endpoints of the worker.
 fn endpoints(options: &Options) -> Result<NotifierBuilder, BoxError> {
-    let mut endpoints = match &options.config {
-        Some(file) => Config::from_file(file)?.override_from_env()?.notifier()?,
-        None => Notifier::builder(),
+    let config = match &options.config {
+        Some(file) => Config::from_file(file)?.override_from_env()?,
+        None => Config::from_env()?,
     };
+    let mut endpoints = config.notifier()?;
     for (number, url) in options.endpoints.iter().enumerate() {
         let name = format!("endpoint-{}", number + 1);
         endpoints = endpoints.endpoint(Endpoint::new(name, url));
+    }
+    if !endpoints.has_endpoints() {
+        let message = "--endpoint URL, --config FILE with an endpoint or \
+                       REGISTRY_NOTIFICATIONS_ENDPOINTS is needed (try --help)";
+        return Err(message.into());
     }
     Ok(endpoints)
 }
@@ -111,15 +117,16 @@ Delivers events that registries have written to NATS JetStream.
 Usage: cargo run --features config,jetstream --example worker -- --nats URL [options]
 
 Options:
-{}  --ack-wait SECONDS    After what time without a sign of a worker others go on (default: 15)
-  --config FILE         Read the notifications section of this file, as distribution has it,
-                        and the REGISTRY_NOTIFICATIONS_… variables
-  --endpoint URL        Post events to this URL; may be given several times
+{}  --ack-wait SECONDS    Time without a sign of life after which other workers take over a
+                        worker's partitions (default: 15)
+  --config FILE         Distribution's configuration file, for its notifications section.
+                        REGISTRY_NOTIFICATIONS_… variables are read with or without it
+  --endpoint URL        Post events to this URL; may be repeated
   --remove-endpoint NAME
                         Remove what the stream keeps for an endpoint that no worker has
-                        any more, and end
-  --page HOST:PORT      Serve a page for people, /metrics and /debug/notifications there
-  --admin               Whoever reaches the page may send dead letters again and purge them
+                        any more, and exit
+  --page HOST:PORT      Serve a page for browsers, /metrics and /debug/notifications here
+  --admin               Let anyone who can reach the page send dead letters again or purge them
   --help                Print this text
 ",
             NatsOptions::HELP
@@ -142,9 +149,6 @@ Options:
     fn check(&self) -> Result<(), String> {
         if !self.nats.is_set() {
             return Err("--nats URL is needed (try --help)".into());
-        }
-        if self.config.is_none() && self.endpoints.is_empty() && self.remove.is_none() {
-            return Err("--endpoint URL or --config FILE is needed (try --help)".into());
         }
         if self.admin && self.page.is_none() {
             return Err("--admin needs --page HOST:PORT".into());

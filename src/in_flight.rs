@@ -66,7 +66,7 @@ impl InFlight {
                     metrics::detached_timeout();
                     tracing::warn!(
                         ?limit,
-                        "a request whose client has hung up reached its time limit"
+                        "a request that went on without its client reached its time limit"
                     );
                 }
             }

@@ -6,7 +6,7 @@
 //! tell scanners, replicators and deployment tools of every push, pull, mount
 //! and delete: each becomes an event that is posted to webhook endpoints. This
 //! crate gives the same events, byte for byte, to any registry that is a
-//! [`tower::Service`].
+//! [tower service](https://docs.rs/tower/0.5/tower/trait.Service.html).
 //!
 //! ```no_run
 //! use std::{net::SocketAddr, time::Duration};
@@ -62,9 +62,9 @@
 //! | `client` | the HTTP(S) client of endpoints; without it, an [`Endpoint`] takes a client of your own, and the crate has no TLS | on |
 //! | `axum-0-8` | peer addresses from axum 0.8's `ConnectInfo` | off |
 //! | `tower-http-0-6` | request ids from tower-http 0.6's `RequestId` | off |
-//! | `config` | [`Config`]: endpoints from distribution's configuration file | off |
-//! | `journal` | [`journal`]: events wait on disk and survive crashes | off |
-//! | `jetstream` | [`jetstream`]: events pass through NATS JetStream | off |
+//! | `config` | `Config`: endpoints from distribution's configuration file; turns on `client` | off |
+//! | `journal` | the module `journal`: events wait on disk and survive crashes | off |
+//! | `jetstream` | the module `jetstream`: events pass through NATS JetStream | off |
 
 // Only docs.rs, which builds with a nightly compiler, has the badges of features.
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -207,16 +207,24 @@ impl Default for Common {
 }
 
 impl Common {
-    /// The lines of these options in the text of `--help`.
-    pub const HELP: &str = "  \
+    /// Returns the lines of these options in the text of `--help`.
+    pub fn help() -> String {
+        let metrics = match cfg!(feature = "prometheus") {
+            true => ", /metrics",
+            false => "",
+        };
+        format!(
+            "  \
   --listen HOST:PORT    Address to serve on (default: 127.0.0.1:5000)
   --endpoint URL        Post events to this URL; may be repeated
   --include-references  List the layers and manifests that a manifest refers to in its events
   --journal FILE        Keep events on disk until they are delivered (needs --features journal)
-  --page HOST:PORT      Serve a page for browsers, /metrics and /debug/notifications here
+  --page HOST:PORT      Serve a page for browsers{metrics} and /debug/notifications here
   --admin               Let anyone who can reach the page send dead letters again or purge them
   --help                Print this text
-";
+"
+        )
+    }
 
     /// Like [`Flags::take`].
     pub fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {

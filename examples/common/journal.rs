@@ -32,6 +32,6 @@ pub fn with_journal(
 ) -> Result<NotifierBuilder, BoxError> {
     match path {
         None => Ok(notifier),
-        Some(_) => Err("--journal needs a feature: cargo run --features journal …".into()),
+        Some(_) => Err("--journal needs `--features journal`".into()),
     }
 }

@@ -260,13 +260,11 @@ pub fn end_to_end<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// Tells the layer that the registry may have acted, although its response was lost.
+/// Tells the layer whether the registry may have acted although its response was lost.
 fn lost(mut refusal: Response<ProxyBody>, may_have_acted: bool) -> Response<ProxyBody> {
     refusal.extensions_mut().insert(NoAnswer);
-    if may_have_acted {
-        let facts = ResponseFacts::new().outcome_unknown();
-        refusal.extensions_mut().insert(facts);
-    }
+    let facts = ResponseFacts::new().outcome_unknown(may_have_acted);
+    refusal.extensions_mut().insert(facts);
     refusal
 }
 

@@ -11,6 +11,9 @@ use tower_registry_notifications::journal::{
     JournalCheck, JournalStatus, KeptLetter, WaitingEvent,
 };
 
+/// The format of times, which `--from` takes too.
+const TIME: &str = "%FT%T%:z";
+
 /// Prints for people, or as JSON, one object a line.
 #[derive(Debug)]
 pub(crate) struct Printer {
@@ -51,7 +54,7 @@ impl Printer {
                 status.events, status.bytes, status.dead_letters, status.dead_letter_bytes,
             );
             if let Some(oldest) = status.oldest {
-                let oldest = DateTime::<Local>::from(oldest).format("%F %T");
+                let oldest = DateTime::<Local>::from(oldest).format(TIME);
                 text += &format!("; the oldest waits since {oldest}");
             }
             if status.damaged > 0 {
@@ -73,13 +76,16 @@ impl Printer {
         self.print(kept, || {
             let letter = &kept.letter;
             let error = printable(letter.error.as_deref().unwrap_or("not tried"));
+            let attempts = match letter.attempts {
+                1 => "1 attempt".into(),
+                n => format!("{n} attempts"),
+            };
             let reason = serde_json::to_value(letter.reason).unwrap_or_default();
             format!(
-                "{} {}: {} ({} attempts, {error}): {}",
+                "{} {}: {} ({attempts}, {error}): {}",
                 kept.id,
                 letter.endpoint,
                 reason.as_str().unwrap_or_default(),
-                letter.attempts,
                 line(&letter.event)
             )
         })
@@ -107,7 +113,7 @@ impl Printer {
 }
 
 fn line(event: &SharedEvent) -> String {
-    let time = DateTime::<Local>::from(event.timestamp()).format("%F %T");
+    let time = DateTime::<Local>::from(event.timestamp()).format(TIME);
     let digest = event.digest();
     let name = match event.tag() {
         "" => &*digest,
@@ -115,5 +121,5 @@ fn line(event: &SharedEvent) -> String {
     };
     let (action, repository, id) = (event.action(), event.repository(), event.id());
     // Clients choose the names.
-    printable(&format!("{time} {action:?} {repository} {name} {id}")).into_owned()
+    printable(&format!("{time} {action} {repository} {name} {id}")).into_owned()
 }

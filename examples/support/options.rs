@@ -13,19 +13,23 @@ pub(crate) struct Options {
 
 impl Flags for Options {
     fn help() -> String {
+        let metrics = match cfg!(feature = "prometheus") {
+            true => "",
+            false => "\n/metrics needs --features prometheus.",
+        };
         format!(
             "\
 A registry in memory that prints an event for every push, pull, mount and delete.
 
 Usage: cargo run --example registry -- [options]
 
-Without --page, the page is at http://127.0.0.1:5080/, or at another port if that one is taken.
+Without --page, the page is at http://127.0.0.1:5080/, or at another port if that one is taken.{metrics}
 
 Options:
   --json                Print events as JSON, one on a line
 {}{}",
             NatsOptions::HELP,
-            Common::HELP
+            Common::help()
         )
     }
 

@@ -76,7 +76,7 @@ Options:
   --without-layer       Only forward requests, to measure the cost of the layer
 {}{}",
             NatsOptions::HELP,
-            Common::HELP
+            Common::help()
         )
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use http::Uri;
 use http::header::PROXY_AUTHORIZATION;
 
 use super::dead_letter::{DeadLetterSink, DeadLetterWriter, Reason};
@@ -146,16 +147,18 @@ impl Endpoint {
     fn delivery(&self) -> Result<(Poster, Transport), BuildError> {
         let mut mistakes = Mistakes::default();
         let poster = mistakes.take(self.poster());
-        let url = poster.as_ref().map(|poster| &poster.url);
-        let client = match (&self.client, url) {
-            (Some(own), _) => {
+        let client = match &self.client {
+            Some(own) => {
                 mistakes.take(self.connection.check_unused(&self.of()));
                 Some(Transport::Own(own.delivery()))
             }
-            (None, Some(url)) => {
-                mistakes.take(client(&self.connection, &self.of(), url, self.timeout))
+            None => {
+                // The client of an endpoint whose URL is not valid is checked as for
+                // this one, so that its mistakes are reported at once.
+                let any = || Uri::from_static("https://receiver.example.com/");
+                let url = target(&self.url).map_or_else(|_| any(), |(url, _)| url);
+                mistakes.take(client(&self.connection, &self.of(), &url, self.timeout))
             }
-            (None, None) => None,
         };
         let (Some(poster), Some(client)) = (poster, client) else {
             return mistakes.failed();
@@ -359,11 +362,11 @@ mod tests {
             "retry attempts",
             "on_status",
             "url",
-            "header",
-            "header",
-            "signing secret",
-            "signing secret",
-            "HMAC signature",
+            "header 1",
+            "header 2",
+            "signing secret 1",
+            "signing secret 2",
+            "HMAC signature 1",
         ];
         let expected: Vec<_> = names.map(|it| format!("endpoint \"\": {it}")).into();
         assert_eq!(fields, expected);

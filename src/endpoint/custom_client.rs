@@ -7,7 +7,7 @@ use super::delivery::Delivery;
 /// A layer around an endpoint's delivery.
 pub(super) type Wrap = Arc<dyn Fn(Delivery) -> Delivery + Send + Sync>;
 
-/// A client set with [`Endpoint::client`]. In a mutex, because clients need not be `Sync`,
+/// A client set with [`Endpoint::client`](super::Endpoint::client). In a mutex, because clients need not be `Sync`,
 /// but endpoints are.
 #[derive(Clone)]
 pub(super) struct CustomClient(Arc<Mutex<Delivery>>);

@@ -54,8 +54,9 @@ impl Manifest {
     /// `encoding/json`: names of fields match in any case, a repeated one is
     /// decoded onto the earlier value, `null` means absent, and U+FFFD replaces
     /// invalid UTF-8 and lone surrogates. A negative size, which Go accepts too, is
-    /// read as 0. At most 10,000 layers or manifests are read, which may take 1 MiB
-    /// of memory altogether.
+    /// read as 0. What the layers or manifests take altogether is at most 1 MiB of
+    /// memory, which is enough for about 5,600 with digests of SHA-256, and they are
+    /// never more than 10,000.
     ///
     /// # Errors
     ///
@@ -143,9 +144,9 @@ impl ParseManifestError {
         self.0 == ManifestErrorKind::UnknownMediaType
     }
 
-    /// Whether the manifest refers to more than an event may list: more than
-    /// 10,000 layers or manifests, or such that take more than 1 MiB of
-    /// memory.
+    /// Whether the manifest refers to more than an event may list: layers or manifests
+    /// that take more than 1 MiB of memory (about 5,600 with digests of SHA-256), or more
+    /// than 10,000 of them.
     pub fn is_too_many_references(&self) -> bool {
         self.0 == ManifestErrorKind::TooManyReferences
     }

@@ -6,7 +6,7 @@
 //! | count | number of events; their positions follow one another |
 //! | members | for each endpoint that wants any: its id, which it wants, and their numbers |
 //! | events | each with its length before it, compressed together |
-//! | checksum | see [`codec`](super::codec) |
+//! | checksum | see [`codec`] |
 
 use crate::event::{SharedEvent, stored};
 

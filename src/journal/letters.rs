@@ -6,7 +6,7 @@
 //! | kept | when it was stored, in milliseconds since 1970 |
 //! | reason, endpoint | as in the letter, for filters |
 //! | letter | as JSON, compressed |
-//! | checksum | see [`codec`](super::codec) |
+//! | checksum | see [`codec`] |
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::journal::Journal;
 
-/// A snapshot of a [`Journal`](super::Journal).
+/// A snapshot of a [`Journal`].
 ///
 /// In JSON the fields have these names, except that durations are in seconds and their
 /// names end in `_seconds`. Times are in the format of RFC 3339, and absent values are

@@ -4,7 +4,7 @@
 //! [`ResponseFacts`], then the response's headers, the request, the bytes of the
 //! manifest, and what earlier exchanges have shown.
 
-use http::Response;
+use http::{Response, StatusCode};
 
 use super::exchange::Exchange;
 use super::facts::Facts;
@@ -38,9 +38,9 @@ pub(super) fn answer<R>(
     let status = response.status();
     let stated = response.extensions().get::<ResponseFacts>();
     if !status.is_success() && !status.is_redirection() {
-        // An error usually means that nothing happened. A proxy that lost the
-        // registry's response says that it may have.
-        if stated.is_some_and(|facts| facts.outcome_unknown) && exchange.mutates() {
+        // An error usually means that nothing happened.
+        let unknown = stated.and_then(|facts| facts.outcome_unknown);
+        if unknown.unwrap_or_else(|| may_be_lost(status)) && exchange.mutates() {
             metrics::unknown_outcome();
         }
         return Answer::Nothing;
@@ -89,6 +89,15 @@ pub(super) fn answer<R>(
     };
     outcome.learn_and_recall();
     Answer::Outcome(outcome)
+}
+
+/// Whether an error may stand for a response that was lost: timeout layers and gateways
+/// between this layer and the registry give up, whatever the registry does.
+fn may_be_lost(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// Returns the bridge of the request. An actor that the response names replaces

@@ -30,7 +30,8 @@
 //! change the registry runs to completion once it has been passed on. If its
 //! client hangs up, or a timeout outside the layer fires, it continues in a task
 //! of its own for at most the
-//! [`detached_timeout`](NotificationLayer::detached_timeout).
+//! [`detached_timeout`](NotificationLayer::detached_timeout). A timeout *inside* the
+//! layer still stops it, so that a change may lack its event: put timeouts outside.
 //!
 //! The event of a GET with a body is written when the body ends, for whatever
 //! reason. The last bytes are held back until the sinks have accepted it, so

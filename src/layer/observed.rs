@@ -267,7 +267,9 @@ impl<'a> Observed<'a> {
         let exchange = self.exchange;
         let sent = exchange.tap.as_ref().map_or(0, |tap| tap.lock().length());
         let Settings { memory, prefix, .. } = &*exchange.settings;
-        memory.uploads.begin(prefix, self.headers, sent);
+        memory
+            .uploads
+            .begin(prefix, &exchange.uri, self.headers, sent);
     }
 }
 

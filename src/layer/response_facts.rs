@@ -26,7 +26,7 @@ pub struct ResponseFacts {
     pub(super) actor: Option<ActorRecord>,
     pub(super) untagged: Vec<String>,
     pub(super) repository_deleted: Option<String>,
-    pub(super) outcome_unknown: bool,
+    pub(super) outcome_unknown: Option<bool>,
 }
 
 impl ResponseFacts {
@@ -83,12 +83,13 @@ impl ResponseFacts {
         self
     }
 
-    /// States that the registry may or may not have acted, for example because a
-    /// proxy lost its response. The layer counts it in
-    /// `registry_notifications_unknown_outcomes_total`.
+    /// States of an error whether the registry may have acted nevertheless, for example
+    /// because a proxy lost its response. If so, the layer counts the request in
+    /// `registry_notifications_unknown_outcomes_total`. By default it counts the errors
+    /// of timeouts and gateways: 408, 502 and 504.
     #[must_use]
-    pub fn outcome_unknown(mut self) -> Self {
-        self.outcome_unknown = true;
+    pub fn outcome_unknown(mut self, unknown: bool) -> Self {
+        self.outcome_unknown = Some(unknown);
         self
     }
 }

@@ -87,7 +87,14 @@ impl Settings {
     /// to delete.
     pub(super) fn sink(&self) -> Arc<dyn Sink> {
         match self.fail_closed {
-            true => self.notifier.retrying_sink(self.detached_timeout),
+            true => {
+                let memory = self.memory.clone();
+                // The client gets its response when the time is up, so this error is
+                // what says why.
+                let failed = move |error: &SinkError| log_failure(&memory, error, true);
+                let limit = self.detached_timeout;
+                self.notifier.retrying_sink(limit, Arc::new(failed))
+            }
             false => self.notifier.sink(),
         }
     }
@@ -126,26 +133,26 @@ impl Settings {
         Err(SinkError::other("sink did not answer in time"))
     }
 
-    /// Logs why an event was not accepted: as a warning at most once in five minutes,
-    /// otherwise at debug level. The result is an error only if the client must not
-    /// get the response.
+    /// Logs why an event was not accepted. The result is an error only if the client
+    /// must not get the response.
     fn judge(&self, answer: Result<(), SinkError>) -> Result<(), SinkError> {
         let Err(error) = answer else { return Ok(()) };
-        let (causes, fail_closed) = (with_causes(&error), self.fail_closed);
-        if self.memory.may_log("sink") {
-            tracing::warn!(
-                error = causes,
-                fail_closed,
-                "a sink did not accept an event"
-            );
-        } else {
-            tracing::debug!(
-                error = causes,
-                fail_closed,
-                "a sink did not accept an event"
-            );
+        log_failure(&self.memory, &error, self.fail_closed);
+        match self.fail_closed {
+            true => Err(error),
+            false => Ok(()),
         }
-        if fail_closed { Err(error) } else { Ok(()) }
+    }
+}
+
+/// Logs why an event was not accepted: as a warning at most once in five minutes,
+/// otherwise at debug level.
+fn log_failure(memory: &Memory, error: &SinkError, fail_closed: bool) {
+    let error = with_causes(error);
+    if memory.may_log("sink") {
+        tracing::warn!(error, fail_closed, "a sink did not accept an event");
+    } else {
+        tracing::debug!(error, fail_closed, "a sink did not accept an event");
     }
 }
 

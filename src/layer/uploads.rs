@@ -68,8 +68,8 @@ impl Uploads {
 
     /// Begins to count an upload that a response has begun, if the registry has
     /// taken none of the `sent` bytes in the request.
-    pub(super) fn begin(&self, prefix: &str, headers: &HeaderMap, sent: u64) {
-        let Some(location) = location(headers) else {
+    pub(super) fn begin(&self, prefix: &str, uri: &Uri, headers: &HeaderMap, sent: u64) {
+        let Some(location) = location(uri, headers) else {
             return;
         };
         // Registries keep or ignore bytes that come with the POST. `Range` shows which,
@@ -136,15 +136,19 @@ impl Uploads {
 
     /// Records a chunk that the registry has accepted.
     fn passed(&self, prefix: &str, counted: Option<&CountedChunk>, headers: &HeaderMap) {
-        let location = location(headers);
-        let next = location.as_ref().or(counted.map(|it| &it.uri));
-        let Some(next) = next else {
+        let Some(counted) = counted else {
+            // The upload has bytes that were not counted. A relative URL would be that of
+            // an upload that is not known either.
+            if let Some(location) = text(headers, &LOCATION).and_then(|it| it.parse().ok()) {
+                self.forget(prefix, &location);
+            }
             return;
         };
-        let count = counted.and_then(|it| self.end(&it.chunk, &it.tap));
+        let location = location(&counted.uri, headers);
+        let next = location.as_ref().unwrap_or(&counted.uri);
+        let count = self.end(&counted.chunk, &counted.tap);
         match count.filter(|count| end_agrees(headers, *count)) {
             Some(count) => self.insert(prefix, next, count),
-            // The upload has bytes that were not counted.
             None => self.forget(prefix, next),
         }
     }
@@ -262,8 +266,8 @@ impl Hash for UploadUrl<'_> {
     }
 }
 
-fn location(headers: &HeaderMap) -> Option<Uri> {
-    text(headers, &LOCATION)?.parse().ok()
+fn location(uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
+    route::location_url(uri, text(headers, &LOCATION)?)
 }
 
 /// Whether the chunk begins where the count ends, by its `Content-Range`. The
@@ -304,6 +308,11 @@ mod tests {
             .collect()
     }
 
+    fn begin(uploads: &Uploads, got: &HeaderMap, sent: u64) {
+        let uri = Uri::from_static("/v2/a/blobs/uploads/");
+        uploads.begin("/v2/", &uri, got, sent);
+    }
+
     fn add(tap: Option<&SharedTap>, data: &str) {
         if let Some(tap) = tap {
             tap.lock().add(data.as_bytes());
@@ -335,7 +344,7 @@ mod tests {
             )
         };
         let (name, first) = at("1");
-        uploads.begin("/v2/", &headers(&[(name, &first), ("range", "0-0")]), 0);
+        begin(&uploads, &headers(&[(name, &first), ("range", "0-0")]), 0);
         let (name, second) = at("2");
         let got = headers(&[(name, &second), ("range", "0-9")]);
         let sent = headers(&[("content-range", "0-9")]);
@@ -352,6 +361,40 @@ mod tests {
     }
 
     #[test]
+    fn locations_may_be_relative() {
+        for (begun, first, next, second) in [
+            ("u", "/v2/a/blobs/uploads/u", "v", "/v2/a/blobs/uploads/v"),
+            (
+                "u?s=1#f",
+                "/v2/a/blobs/uploads/u?s=1",
+                "?s=2",
+                "/v2/a/blobs/uploads/u?s=2",
+            ),
+            (
+                "./x/u",
+                "/v2/a/blobs/uploads/x/u",
+                "../v",
+                "/v2/a/blobs/uploads/v",
+            ),
+            (
+                "//h/v2/a/blobs/uploads/u",
+                "/v2/a/blobs/uploads/u",
+                "#f",
+                "/v2/a/blobs/uploads/u",
+            ),
+        ] {
+            let uploads = Uploads::default();
+            begin(&uploads, &headers(&[("location", begun)]), 0);
+            let got = headers(&[("location", next)]);
+            assert!(
+                patch(&uploads, first, &HeaderMap::new(), &got, "0123456789"),
+                "{begun}"
+            );
+            assert_eq!(end(&uploads, second), Some(10), "{next}");
+        }
+    }
+
+    #[test]
     fn an_upload_whose_headers_disagree_has_no_count() {
         for (sent, got, counted) in [
             (None, None, true),
@@ -364,7 +407,7 @@ mod tests {
         ] {
             let uploads = Uploads::default();
             let uri = "/v2/a/blobs/uploads/u";
-            uploads.begin("/v2/", &headers(&[("location", uri)]), 0);
+            begin(&uploads, &headers(&[("location", uri)]), 0);
             let sent: Vec<_> = sent.into_iter().map(|it| ("content-range", it)).collect();
             let got: Vec<_> = got.into_iter().map(|it| ("range", it)).collect();
             patch(&uploads, uri, &headers(&sent), &headers(&got), "0123456789");
@@ -388,8 +431,8 @@ mod tests {
             "x"
         ));
         assert_eq!(end(&uploads, uri), None);
-        uploads.begin(
-            "/v2/",
+        begin(
+            &uploads,
             &headers(&[("location", uri), ("range", "0-100")]),
             0,
         );
@@ -409,7 +452,7 @@ mod tests {
             ("/v2/a/blobs/uploads/{0ab}?s=1&t=%3D", false),
         ] {
             let uploads = Uploads::default();
-            uploads.begin("/v2/", &headers(&[("location", uri)]), 0);
+            begin(&uploads, &headers(&[("location", uri)]), 0);
             let got = headers(&[("location", uri)]);
             assert_eq!(
                 patch(&uploads, other, &none, &none, "1"),
@@ -419,7 +462,7 @@ mod tests {
             if !counted {
                 assert_eq!(end(&uploads, uri), None, "{other}");
                 // Where the registry tells which upload it was, that is enough.
-                uploads.begin("/v2/", &got, 0);
+                begin(&uploads, &got, 0);
                 patch(&uploads, "/v2/elsewhere", &none, &got, "1");
                 assert_eq!(end(&uploads, uri), None, "{other}");
             }
@@ -433,7 +476,7 @@ mod tests {
         let got = headers(&[("location", uri)]);
         for closes in [false, true] {
             let uploads = Uploads::default();
-            uploads.begin("/v2/", &got, 0);
+            begin(&uploads, &got, 0);
             let first = PatchWatch::new(&uploads, "/v2/", &uri.parse().unwrap(), &none);
             add(first.tap(), "0123");
             if closes {
@@ -464,10 +507,10 @@ mod tests {
         ] {
             let uploads = Uploads::default();
             // Whatever was counted under this URL before is over.
-            uploads.begin("/v2/", &headers(&[("location", uri)]), 0);
+            begin(&uploads, &headers(&[("location", uri)]), 0);
             let range = range.into_iter().map(|it| ("range", it));
             let got: Vec<_> = range.chain([("location", uri)]).collect();
-            uploads.begin("/v2/", &headers(&got), sent);
+            begin(&uploads, &headers(&got), sent);
             assert_eq!(end(&uploads, uri), counted.then_some(0), "{sent} {got:?}");
         }
     }

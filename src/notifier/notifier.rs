@@ -15,7 +15,9 @@ use crate::endpoint::Running;
 use crate::endpoint::dead_letter::DeadLetter;
 use crate::event::{RequestRecord, SharedEvent, SourceRecord};
 use crate::in_flight::InFlight;
-use crate::sink::{Acceptance, Counted, Destinations, RetryingSink, Sink, SinkError, Totals};
+use crate::sink::{
+    Acceptance, Counted, Destinations, OnFailure, RetryingSink, Sink, SinkError, Totals,
+};
 
 /// Owns the endpoints, the other sinks and their tasks.
 ///
@@ -58,7 +60,7 @@ use crate::sink::{Acceptance, Counted, Destinations, RetryingSink, Sink, SinkErr
 /// | `registry_notifications_emitted_total` | counter | `action`, `kind` | events by action and kind, with or without an endpoint: `push`, `pull`, `mount` or `delete` of a `manifest`, `blob`, `tag` or `repository` |
 /// | `registry_notifications_unaccepted_total` | counter | | events that at least one sink did not accept |
 /// | `registry_notifications_missing_facts_total` | counter | `fact` | facts omitted from events; see below |
-/// | `registry_notifications_unknown_outcomes_total` | counter | | requests that may or may not have changed the registry, so that an event may be missing: the registry's service failed or panicked, or a proxy lost its response |
+/// | `registry_notifications_unknown_outcomes_total` | counter | | requests that may or may not have changed the registry, so that an event may be missing: the registry's service failed or panicked, or answered 408, 502 or 504, with which timeouts and gateways give up |
 /// | `registry_notifications_detached_timeouts_total` | counter | | requests without a client that reached the [`detached_timeout`](crate::NotificationLayer::detached_timeout) |
 /// | `registry_notifications_ambiguous_names_total` | counter | | events whose path names a repository in two ways that differ |
 ///
@@ -126,7 +128,7 @@ use crate::sink::{Acceptance, Counted, Destinations, RetryingSink, Sink, SinkErr
 /// | warn | `an event is refused: it alone is larger than the queue's byte limit` |
 /// | warn | `a dead letter that was cut off is removed`: a dead-letter file ended in an incomplete line |
 /// | warn | `trusted_proxies is set, but the peer address of no request is known`, once: forwarding headers are not trusted |
-/// | warn | `a request whose client has hung up reached its time limit`: the `detached_timeout` |
+/// | warn | `a request that went on without its client reached its time limit`: the `detached_timeout` |
 /// | warn | `a request looks like one of the registry API under another path and makes no event`: the layer's prefix is probably wrong |
 /// | warn | `a stat took too long`, `looking up tags took too long`, `only the first 10000 tags are looked up`, `untag_lookup needs a service to ask`, `an event lacks its references`: events lack facts |
 /// | info | `the receiver answers again` |
@@ -187,10 +189,11 @@ impl Notifier {
     }
 
     /// Returns a sink whose writes are repeated until every endpoint and sink has accepted
-    /// the event, or `limit` has passed.
-    pub(crate) fn retrying_sink(&self, limit: Duration) -> Arc<dyn Sink> {
+    /// the event, or `limit` has passed. `failed` is called with the error of each write
+    /// that is repeated.
+    pub(crate) fn retrying_sink(&self, limit: Duration, failed: Arc<OnFailure>) -> Arc<dyn Sink> {
         let destinations = self.0.destinations.clone();
-        let sink = RetryingSink::new(destinations, limit);
+        let sink = RetryingSink::new(destinations, limit, failed);
         Arc::new(Counted::new(sink, self.0.totals.clone()))
     }
 

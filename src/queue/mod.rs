@@ -1,9 +1,9 @@
 //! Holds the accepted events of one endpoint until they are settled: [`Queue`].
 //!
-//! A queue is [lanes](lanes) for the order and [bounds](bounds) for the memory.
+//! A queue is [lanes] for the order and [bounds] for the memory.
 //! It has many writers and one reader. Its events live in memory only, or in a
-//! [store](store) that outlives the process: then the queue is a
-//! [window](window) over the store, and what does not fit into its bounds stays
+//! [store] that outlives the process: then the queue is a
+//! [window] over the store, and what does not fit into its bounds stays
 //! there.
 //!
 //! | file | its job |

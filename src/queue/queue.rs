@@ -14,7 +14,7 @@ use super::store::Store;
 
 /// A queue, bounded in events and in bytes.
 ///
-/// An event counts against the bounds until it is [settled](Self::settle) or
+/// An event counts against the bounds until it is [settled](Self::settle_all) or
 /// [forgotten](Self::forget), but not while only the store has it.
 pub(crate) struct Queue {
     state: Mutex<State>,

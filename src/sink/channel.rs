@@ -56,7 +56,8 @@ impl Sink for ChannelSink {
     }
 }
 
-/// The events that a [`ChannelSink`] accepted, in order. Also a [`Stream`].
+/// The events that a [`ChannelSink`] accepted, in order. Also a
+/// [`Stream`](https://docs.rs/futures-core/0.3/futures_core/stream/trait.Stream.html).
 ///
 /// It ends when every clone of the sink was dropped.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use fast_glob::glob_match;
 use serde_json::{Map, Value};
 
 use super::{Acceptance, Sink};
-use crate::error::BuildError;
+use crate::error::{BuildError, Mistakes};
 use crate::event::{Action, Kind, SharedEvent};
 
 /// Decides which events a sink or an endpoint gets.
@@ -198,6 +198,7 @@ impl Filter {
 
     /// Checks all globs. `of` names the owner of the filter in the error.
     pub(crate) fn check(&self, of: &str) -> Result<(), BuildError> {
+        let mut mistakes = Mistakes::default();
         for (rule, globs) in [
             ("include_repositories", &self.repositories.include),
             ("exclude_repositories", &self.repositories.exclude),
@@ -206,10 +207,10 @@ impl Filter {
         ] {
             for glob in globs {
                 let error = |remedy: &str| BuildError::new(&format!("{of}: {rule}"), glob, remedy);
-                check(glob).map_err(|remedy| error(&remedy))?;
+                mistakes.take(check(glob).map_err(|remedy| error(&remedy)));
             }
         }
-        Ok(())
+        mistakes.or(())
     }
 }
 

@@ -3,7 +3,7 @@
 //! | sink | what it does |
 //! | --- | --- |
 //! | [`ChannelSink`] | passes events to a subscriber in the same process |
-//! | [`sink_fn`] | calls an asynchronous closure |
+//! | [`sink_fn()`] | calls an asynchronous closure |
 //! | [`Broadcaster`] | writes to several sinks |
 //! | [`Filter::before`] | passes on what a filter wants |
 //! | [`Notifier`](crate::Notifier) | writes to its endpoints and its other sinks |
@@ -29,7 +29,7 @@ pub(crate) use self::counted::{Counted, Totals};
 pub(crate) use self::destination::{Attempt, Destination, Destinations, Offer, Plain};
 pub use self::error::SinkError;
 pub use self::filter::Filter;
-pub(crate) use self::retrying::RetryingSink;
+pub(crate) use self::retrying::{OnFailure, RetryingSink};
 pub use self::sink_fn::{SinkFn, sink_fn};
 use crate::event::SharedEvent;
 
@@ -56,7 +56,7 @@ use crate::event::SharedEvent;
 /// ```
 ///
 /// A sink that has to wait returns `Acceptance::pending(async move { … })`, or is
-/// created by [`sink_fn`].
+/// created by [`sink_fn()`].
 pub trait Sink: Send + Sync + 'static {
     /// Writes an event to the sink. Must not block.
     fn write(&self, event: &SharedEvent) -> Acceptance;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::destination::{Attempt, Destination, Destinations, Offer, offer};
-use super::{Acceptance, Sink};
+use super::{Acceptance, Sink, SinkError};
 use crate::event::SharedEvent;
 
 /// Pause before the first repetition. It doubles up to the longest.
@@ -21,13 +21,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub(crate) struct RetryingSink {
     destinations: Destinations,
     limit: Duration,
+    failed: Arc<OnFailure>,
 }
 
+/// Is called with the error of each write that is repeated.
+pub(crate) type OnFailure = dyn Fn(&SinkError) + Send + Sync;
+
 impl RetryingSink {
-    pub(crate) fn new(destinations: Destinations, limit: Duration) -> Self {
+    pub(crate) fn new(destinations: Destinations, limit: Duration, failed: Arc<OnFailure>) -> Self {
         Self {
             destinations,
             limit,
+            failed,
         }
     }
 }
@@ -43,7 +48,8 @@ impl Sink for RetryingSink {
                 Ok(Err(error)) => Acceptance::failed(error),
                 Err(pending) => pending,
             };
-            retry(first, destination.clone(), event.clone(), deadline)
+            let failed = self.failed.clone();
+            retry(first, destination.clone(), event.clone(), deadline, failed)
         };
         Acceptance::all(self.destinations.iter().map(write))
     }
@@ -63,12 +69,14 @@ fn retry(
     destination: Arc<dyn Destination>,
     event: SharedEvent,
     deadline: Instant,
+    failed: Arc<OnFailure>,
 ) -> Acceptance {
     Acceptance::pending(async move {
         let again = |turn| offer(&*destination, Offer::now(&event, turn));
         let mut answer = first.await;
         let mut pause = FIRST_PAUSE;
         while let Err(error) = &answer {
+            failed(error);
             let next = Instant::now() + pause;
             // The last offer is made at the deadline, because there may be room by then. A
             // closed destination does not open again, so its last offer is made at once.
@@ -92,7 +100,6 @@ mod tests {
 
     use super::*;
     use crate::event::{Action, Event};
-    use crate::sink::SinkError;
     use crate::sink::destination::Plain;
 
     /// Accepts the event in its n-th attempt.
@@ -110,6 +117,10 @@ mod tests {
         }
     }
 
+    fn retrying(destinations: Destinations, limit: Duration) -> RetryingSink {
+        RetryingSink::new(destinations, limit, Arc::new(|_| ()))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn each_sink_is_tried_until_it_accepts_and_no_longer_than_the_limit() {
         let sink = |at| {
@@ -122,13 +133,12 @@ mod tests {
         let sinks = Destinations::new([destination(&first), destination(&fifth)]);
         let limit = Duration::from_secs(60);
         let event = SharedEvent::from(Event::new(Action::Delete));
-        RetryingSink::new(sinks, limit).write(&event).await.unwrap();
+        retrying(sinks, limit).write(&event).await.unwrap();
         let attempts = |sink: &AcceptsLater| sink.attempts.load(Ordering::Relaxed);
         assert_eq!((attempts(&first), attempts(&fifth)), (1, 5));
 
         let began = Instant::now();
-        let answer =
-            RetryingSink::new(Destinations::new([destination(&never)]), limit).write(&event);
+        let answer = retrying(Destinations::new([destination(&never)]), limit).write(&event);
         assert!(answer.await.unwrap_err().is_full());
         assert_eq!(began.elapsed(), limit);
         assert!((5..30).contains(&attempts(&never)));
@@ -155,7 +165,7 @@ mod tests {
         let sinks: [Arc<dyn Sink>; 2] = [Arc::new(PanickingSink), accepts.clone()];
         let sinks = sinks.map(|sink| Arc::new(Plain(sink)) as Arc<dyn Destination>);
         let event = SharedEvent::from(Event::new(Action::Delete));
-        let retrying = RetryingSink::new(Destinations::new(sinks), Duration::from_secs(60));
+        let retrying = retrying(Destinations::new(sinks), Duration::from_secs(60));
         assert!(!retrying.is_ready());
         assert!(retrying.write(&event).await.is_err());
         assert_eq!(accepts.attempts.load(Ordering::Relaxed), 1);

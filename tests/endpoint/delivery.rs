@@ -11,7 +11,7 @@ use tower::{BoxError, service_fn};
 use tower_registry_notifications::endpoint::{Breaker, StatusMeaning};
 use tower_registry_notifications::event::{Action, Envelope, Event, SharedEvent};
 use tower_registry_notifications::sink::{Filter, Sink as _, SinkError};
-use tower_registry_notifications::{Endpoint, Format, Notifier};
+use tower_registry_notifications::{Endpoint, Format, Mistake, Notifier};
 
 use crate::common::receiver;
 
@@ -260,11 +260,60 @@ async fn all_mistakes_of_all_endpoints_are_reported_at_once() {
             r#"endpoint "a": url: "ftp://…@h" is not valid: write one like https://receiver.example.com/events"#,
             r#"endpoint "b": queue_bytes: "0" is not valid: must be at least 1"#,
             r#"endpoint name: "b" is not valid: give each endpoint a name of its own"#,
-            r#"endpoint "b": header: "1" is not valid: name or value is not valid in an HTTP header"#,
+            r#"endpoint "b": header 1: the name is not valid: use letters, digits and dashes"#,
         ]
     );
     assert_eq!(error.mistakes()[2].field(), r#"endpoint "b": queue_bytes"#);
     assert!(!error.is_no_runtime() && !error.is_unreadable() && !error.is_syntax());
+}
+
+/// Neither a wrong URL nor a wrong secret hides the mistakes of the connection, and the
+/// first glob that is wrong does not hide the others.
+#[cfg(feature = "client")]
+#[tokio::test]
+async fn no_mistake_hides_another() {
+    let error = Notifier::builder()
+        .endpoint(
+            Endpoint::new("a", "receiver:8080/events")
+                .connect_timeout(Duration::ZERO)
+                .root_certificates("none"),
+        )
+        .endpoint(
+            Endpoint::new("b", "https://receiver/events")
+                .client_certificate("none", "none")
+                .sign(["short"])
+                .sign_hmac("a b", "secret"),
+        )
+        .endpoint(
+            Endpoint::new("c", "http://receiver/events")
+                .header("a", "b")
+                .header("x", "line\n")
+                .filter(
+                    Filter::new()
+                        .include_repositories(["[a", "b", "{c"])
+                        .exclude_tags(["[d"]),
+                ),
+        )
+        .build()
+        .unwrap_err();
+    let fields: Vec<_> = error.mistakes().iter().map(Mistake::field).collect();
+    assert_eq!(
+        fields,
+        [
+            r#"endpoint "a": url"#,
+            r#"endpoint "a": connect timeout"#,
+            r#"endpoint "a": root certificates"#,
+            r#"endpoint "b": signing secret 1"#,
+            r#"endpoint "b": HMAC signature 1"#,
+            r#"endpoint "b": client certificate"#,
+            r#"endpoint "b": client certificate's key"#,
+            r#"endpoint "c": include_repositories"#,
+            r#"endpoint "c": include_repositories"#,
+            r#"endpoint "c": exclude_tags"#,
+            r#"endpoint "c": header 2"#,
+        ],
+        "{error}"
+    );
 }
 
 #[test]

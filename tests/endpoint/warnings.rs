@@ -9,7 +9,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_registry_notifications::dead_letter::DeadLetterFile;
 use tower_registry_notifications::endpoint::Backoff;
 use tower_registry_notifications::layer::{PeerAddr, TrustedProxies};
-use tower_registry_notifications::{Endpoint, NotificationLayer, Notifier, RequestBody};
+use tower_registry_notifications::{Endpoint, NotificationLayer, Notifier, RequestBody, sink_fn};
 use tracing::Level;
 
 use crate::common::captured::Captured;
@@ -181,4 +181,27 @@ async fn trusted_proxies_without_peer_addresses_are_logged_once() {
         let told = told.filter(|line| line.contains("trusted_proxies is set"));
         assert_eq!(told.count(), warnings, "{first_has_peer}");
     }
+}
+
+/// The client's response waits no longer than the `accept_timeout`, which says nothing
+/// about the reason.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_fail_closed_repeats_is_logged_with_the_reason() {
+    let (captured, _guard) = Captured::all();
+    let notifier = Notifier::builder()
+        .sink(sink_fn(async |_| Err("the other side is down")))
+        .build()
+        .unwrap();
+    let registry = service_fn(async |_: Request<RequestBody<Full<Bytes>>>| {
+        let created = Response::builder().status(201);
+        Ok::<_, Infallible>(created.body(Full::<Bytes>::default()).unwrap())
+    });
+    let layer = NotificationLayer::new(notifier.clone()).fail_closed(true);
+    let push = Request::put("/v2/a/manifests/v1").body(Full::default());
+    let response = layer.layer(registry).oneshot(push.unwrap()).await.unwrap();
+    assert_eq!(response.status(), 503);
+    let loud = captured.at(&LOUD);
+    assert_eq!(loud.len(), 1, "{loud:#?}");
+    assert!(loud[0].contains("the other side is down"), "{loud:#?}");
+    notifier.shutdown(DAY).await;
 }

@@ -19,6 +19,7 @@ mod sizes;
 mod stage;
 mod terse_registries;
 mod truth;
+mod unknown_outcomes;
 mod unread_requests;
 mod untouched;
 mod untrusted_peers;

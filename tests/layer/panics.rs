@@ -43,24 +43,6 @@ async fn a_panic_outside_of_the_layer_loses_no_event() {
 }
 
 #[tokio::test]
-async fn a_registry_that_panics_may_have_acted() {
-    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-    let counts = recorder.handle();
-    let _guard = metrics::set_default_local_recorder(&recorder);
-    let notifier = Notifier::builder().build().unwrap();
-    let registry = service_fn(async |_: Incoming| -> Result<Response<Body>, BoxError> {
-        panic!("in the registry");
-    });
-    let service = NotificationLayer::new(notifier.clone()).layer(registry);
-    let response = AssertUnwindSafe(service.oneshot(push())).catch_unwind();
-    assert!(response.await.is_err());
-    assert!(notifier.shutdown(Duration::ZERO).await.is_drained());
-    let counts = counts.render();
-    let line = "registry_notifications_unknown_outcomes_total 1";
-    assert!(counts.contains(line), "{counts}");
-}
-
-#[tokio::test]
 async fn a_stat_that_panics_costs_its_facts_only() {
     for at_once in [true, false] {
         let (sink, mut events) = ChannelSink::new(8);

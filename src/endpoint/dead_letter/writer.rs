@@ -166,7 +166,7 @@ impl DeadLetterWriter {
                 reason,
                 error,
                 event = %event.id(),
-                kept_in = sink.location(),
+                dead_letters = sink.location(),
                 "events are given up"
             );
         }

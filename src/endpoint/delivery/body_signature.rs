@@ -37,7 +37,7 @@ impl BodySigner {
                 is_new.then_some(signer).ok_or(DOUBLE)
             });
             let signer = signer
-                .map_err(|remedy| BuildError::new(&format!("{of}HMAC signature"), number, remedy));
+                .map_err(|remedy| BuildError::at(&format!("{of}HMAC signature {number}"), remedy));
             signers.extend(mistakes.take(signer));
         }
         mistakes.or(signers)
@@ -126,7 +126,7 @@ mod tests {
         let error = BodySigner::all("", &given).unwrap_err().to_string();
         assert_eq!(error.lines().count(), 6, "{error}");
         for number in 2..=7 {
-            assert!(error.contains(&format!("\"{number}\"")), "{error}");
+            assert!(error.contains(&format!("signature {number}: ")), "{error}");
         }
         let signers = BodySigner::all("", &given[..1]).unwrap();
         assert!(!format!("{signers:?} {error}").contains("hush"));

@@ -18,6 +18,8 @@ const UNIX: &str = "Unix sockets are not supported: forward a TCP port to the so
                     (socat TCP-LISTEN:8080,bind=127.0.0.1,fork UNIX-CONNECT:/path), \
                     or use a client of your own (Endpoint::client)";
 const HOST: &str = "write an international host name in its ASCII form (xn--…)";
+const HEADER_NAME: &str = "the name is not valid: use letters, digits and dashes";
+const HEADER_VALUE: &str = "the value is not valid: remove line breaks and control characters";
 const ZONE: &str = "write the IPv6 address without its zone";
 
 /// The characters that Go encodes in a path, so that a URL may contain them.
@@ -93,29 +95,34 @@ pub(crate) fn headers(
     let mut mistakes = Mistakes::default();
     let mut headers = HeaderMap::new();
     for (number, (name, value)) in (1..).zip(given) {
-        let name = name.parse::<HeaderName>().ok();
-        let Some((name, mut value)) = name.zip(HeaderValue::try_from(value).ok()) else {
-            let remedy = "name or value is not valid in an HTTP header";
-            mistakes.add(BuildError::new(&format!("{of}header"), number, remedy));
-            continue;
-        };
-        if is_framing(&name) {
-            let remedy = "the client sets this header itself: remove it";
-            mistakes.add(BuildError::new(&format!("{of}header"), number, remedy));
-            continue;
+        let wrong = |message| BuildError::at(&format!("{of}header {number}"), message);
+        match header(name, value, &headers).map_err(wrong) {
+            Ok((name, value)) => drop(headers.append(name, value)),
+            Err(mistake) => mistakes.add(mistake),
         }
-        if name == HOST_HEADER && (headers.contains_key(&name) || !is_host(&value)) {
-            let remedy = "Host is one host, with or without a port";
-            mistakes.add(BuildError::new(&format!("{of}header"), number, remedy));
-            continue;
-        }
-        value.set_sensitive(true);
-        headers.append(name, value);
     }
     if let Some(value) = authorization {
         headers.entry(AUTHORIZATION).or_insert(value);
     }
     mistakes.or(headers)
+}
+
+/// Returns the header that follows `others`.
+fn header(
+    name: &str,
+    value: &str,
+    others: &HeaderMap,
+) -> Result<(HeaderName, HeaderValue), &'static str> {
+    let name: HeaderName = name.parse().map_err(|_| HEADER_NAME)?;
+    let mut value = HeaderValue::try_from(value).map_err(|_| HEADER_VALUE)?;
+    if is_framing(&name) {
+        return Err("the client sets this header itself: remove it");
+    }
+    if name == HOST_HEADER && (others.contains_key(&name) || !is_host(&value)) {
+        return Err("Host is one host, with or without a port");
+    }
+    value.set_sensitive(true);
+    Ok((name, value))
 }
 
 fn is_host(value: &HeaderValue) -> bool {

@@ -24,7 +24,8 @@ pub enum StatusMeaning {
     Disable,
 }
 
-/// One status or a range of them: `404`, `300..=399`, or a [`StatusCode`].
+/// One status or a range of them: `404`, `300..=399`, or a
+/// [`StatusCode`](https://docs.rs/http/1/http/status/struct.StatusCode.html).
 ///
 /// ```
 /// use tower_registry_notifications::endpoint::Statuses;

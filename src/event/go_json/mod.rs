@@ -8,7 +8,7 @@
 //! - Invalid UTF-8 and lone surrogates in strings become U+FFFD, the former one
 //!   for each byte.
 //! - Names of fields match in any case, and by Unicode's simple folding (`ſ`
-//!   is an `s`); see [`fields`].
+//!   is an `s`); see [`mod@fields`].
 //! - Values nest at most 10,000 deep.
 //!
 //! The scanner reads borrowed content and allocates only for strings with

@@ -1,4 +1,4 @@
-//! The name of a repository in a `Location` header.
+//! What a `Location` header names: a URL, and the repository in it.
 
 use std::borrow::Cow;
 
@@ -35,6 +35,19 @@ pub(in crate::layer) fn same_name(request: &str, located: &str) -> bool {
         percent_decode_str(name).decode_utf8_lossy()
     }
     request == located || decoded(request) == located || request == decoded(located)
+}
+
+/// Returns the path and query of the URL that a `Location` names, which may be
+/// relative to `request`.
+pub(in crate::layer) fn location_url(request: &Uri, location: &str) -> Option<Uri> {
+    let end = location.find('#').unwrap_or(location.len());
+    let location = &location[..end];
+    let (path, query) = location.split_at(location.find('?').unwrap_or(end));
+    let path = match path {
+        "" => Cow::Borrowed(request.path()),
+        path => location_path(request, path)?,
+    };
+    [&path, query].concat().parse().ok()
 }
 
 /// Returns the path of a URI reference ([RFC 3986]), without query and fragment.

@@ -20,7 +20,7 @@ mod readings;
 mod spelling;
 
 pub(super) use encode::{name_in_path, segment};
-pub(super) use location::{location_repository, same_name};
+pub(super) use location::{location_repository, location_url, same_name};
 pub(super) use query::{Parameter, UploadParameters};
 pub(super) use spelling::resolved;
 

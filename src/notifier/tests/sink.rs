@@ -157,7 +157,9 @@ async fn an_unsupported_event_counts_once_however_often_it_is_offered() {
         .unwrap();
     disk.fail_after(0, 40);
     let mount = event(Action::Mount, "a");
-    let write = notifier.retrying_sink(60 * SECOND).write(&mount);
+    let write = notifier
+        .retrying_sink(60 * SECOND, Arc::new(|_| ()))
+        .write(&mount);
     let write = tokio::spawn(write);
     let mut turns = 0;
     while !write.is_finished() {

@@ -126,7 +126,7 @@ async fn an_operator_looks_into_a_journal_and_mends_what_is_stuck() {
     assert_eq!(text.lines().count(), 5);
     let first = text.lines().next().unwrap();
     assert!(
-        first.starts_with("audit: ") && first.contains(" Push library/alpine v1 "),
+        first.starts_with("audit: ") && first.contains(" push library/alpine v1 "),
         "{text}"
     );
     let listed = values(path, "list");
@@ -141,7 +141,7 @@ async fn an_operator_looks_into_a_journal_and_mends_what_is_stuck() {
 
     let text = printed(path, "dead list");
     assert!(
-        text.starts_with("1 ci: rejected (1 attempts, 400 Bad Request): "),
+        text.starts_with("1 ci: rejected (1 attempt, 400 Bad Request): "),
         "{text}"
     );
     assert!(text.contains(" library/alpine rejected "), "{text}");

@@ -20,7 +20,7 @@ mod program;
 mod receiver;
 mod registry;
 #[path = "../jetstream/server.rs"]
-#[allow(dead_code, reason = "this test needs a single server of one release")]
+#[allow(dead_code, reason = "this test needs a single server")]
 mod server;
 mod stream;
 

@@ -40,13 +40,22 @@ async fn progress(account: &Account, events: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_operation_has_its_event_although_registry_server_and_worker_are_killed()
 {
+    run(Version::New).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_acknowledged_operation_has_its_event_although_an_old_server_is_among_the_killed() {
+    run(Version::Old).await;
+}
+
+async fn run(version: Version) {
     let kills = setting("KILL_RUN_KILLS", KILLS);
     let seed = setting("KILL_RUN_SEED", fastrand::u64(..));
     let mut random = Rng::with_seed(seed);
     let account = Arc::new(Account::default());
     let receiver = Receiver::start(account.clone(), random.fork()).await;
     let folder = tempfile::tempdir().unwrap();
-    let mut server = Server::start(Version::New);
+    let mut server = Server::start(version);
     let nats = server.url();
     let mut registry = Registry::start(folder.path(), &["--nats", &nats]);
     registry.is_up().await;
