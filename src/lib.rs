@@ -48,6 +48,7 @@
 //! | say who acts, or more than HTTP shows | [`ActorRecord`](event::ActorRecord), [`ResponseFacts`](layer::ResponseFacts) |
 //! | report what happens without the layer | [`Bridge`] |
 //! | configure a webhook: retries, batches, signatures, TLS, bounds | [`Endpoint`], [`endpoint`] |
+//! | read endpoints from distribution's configuration file | `Config`, with the feature `config` |
 //! | keep events that a receiver rejects | [`dead_letter`] |
 //! | keep events on disk, through crashes | the module `journal`, with the feature of that name |
 //! | deliver the events of many nodes | the module `jetstream`, with the feature of that name |
@@ -74,8 +75,25 @@ mod bridge;
 #[cfg(feature = "config")]
 mod config;
 
-/// Events that will not be tried again, and the places that keep them.
 pub mod dead_letter {
+    //! Events that will not be tried again, and the places that keep them.
+    //!
+    //! | place | what it does |
+    //! | --- | --- |
+    //! | [`DeadLetterFile`] | writes each letter to a file, as a line of JSON |
+    //! | [`DeadLetterChannel`] | passes letters to a subscriber in the same process |
+    //! | `Journal` | keeps letters in a journal, with the feature `journal` |
+    //! | any [`Sink`](crate::sink::Sink) | gets the events, without the reasons |
+    //! | [`DeadLetterSink`] | is implemented by places of your own |
+    //!
+    //! Set one for an endpoint with [`Endpoint::dead_letters`], or for all of them with
+    //! [`NotifierBuilder::dead_letters`](crate::NotifierBuilder::dead_letters). Without one, dead
+    //! letters are lost, which is counted and logged. [`Notifier::send_again`] gives a letter
+    //! back to its endpoint.
+
+    #[cfg(doc)]
+    use crate::{Endpoint, Notifier};
+
     pub use crate::endpoint::dead_letter::{
         DeadLetter, DeadLetterChannel, DeadLetterFile, DeadLetterSink, DeadLetters, Reason,
     };

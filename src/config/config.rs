@@ -49,8 +49,11 @@ const KEY: &str = "notifications";
 /// section has no endpoints. An endpoint with none of this crate's settings is
 /// delivered to as the reference does.
 ///
-/// All mistakes of a file are reported at once, each with file, line, column and
-/// key.
+/// Mistakes are not reported one by one. Reading the file reports all keys and values
+/// that are not valid, and [`notifier`](Self::notifier) all that are missing or do not
+/// fit together and all files that cannot be read, each with file, line, column and key.
+/// [`NotifierBuilder::build`] reports all certificates and addresses that cannot be used,
+/// each with the name of its endpoint.
 ///
 /// # Keys
 ///

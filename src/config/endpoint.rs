@@ -30,6 +30,7 @@ pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endp
             fields.note::<()>(Err(item.error(format!("has no {key}: {remedy}"))));
         }
     }
+    let has_name = name.is_some();
     let name = name.and_then(|it| fields.note(it.owned()));
     let url = url.and_then(|it| fields.note(valid_url(&it)));
     let disabled = fields.get("disabled", Item::flag).unwrap_or_default();
@@ -60,16 +61,23 @@ pub(super) fn endpoint(item: &Item, author: Author, phase: Phase) -> Result<Endp
     it = fields.set(it, "compact", Item::flag, Endpoint::compact);
     it = delivery::settings(it, &mut fields, files);
     it = connection::settings(it, &mut fields, files);
-    let it = fields.finish(it)?;
-    if phase == Phase::Build {
-        // These mistakes only show in the settings together.
-        let mut mistakes = Mistakes::default();
-        for mistake in it.check().err().iter().flat_map(BuildError::mistakes) {
+    // These mistakes only show in the settings together.
+    let together = match phase {
+        Phase::Build => it.check().err(),
+        Phase::Check => None,
+    };
+    let mut mistakes = Mistakes::default();
+    let it = mistakes.take(fields.finish(it));
+    for mistake in together.iter().flat_map(BuildError::mistakes) {
+        // That there is no name has been reported.
+        if has_name || !mistake.field().ends_with(": name") {
             mistakes.add(item.error(mistake.to_string()));
         }
-        mistakes.or(())?;
     }
-    Ok(it)
+    match it {
+        Some(it) => mistakes.or(it),
+        None => mistakes.failed(),
+    }
 }
 
 fn valid_url(item: &Item) -> Result<String> {

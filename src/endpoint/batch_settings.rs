@@ -28,8 +28,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Returns a batch of at most this many events in a request. With 1 each event
-    /// has a request of its own, as in the reference.
+    /// Returns a batch of at most this many events in a request, at least 1. With 1 each
+    /// event has a request of its own, as in the reference.
     pub fn of(events: usize) -> Self {
         Self {
             events,
@@ -38,8 +38,8 @@ impl Batch {
         }
     }
 
-    /// Sets the maximum size of the events in a request's body, in bytes. An event
-    /// that is larger is sent alone. Defaults to 1 MiB.
+    /// Sets the maximum size of the events in a request's body, in bytes, at least 1. An
+    /// event that is larger is sent alone. Defaults to 1 MiB.
     #[must_use]
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;

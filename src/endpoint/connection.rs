@@ -45,7 +45,8 @@ impl Endpoint {
         self
     }
 
-    /// Sets how long connecting may take: resolving the name, TCP and TLS together.
+    /// Sets how long connecting may take: resolving the name, TCP and TLS together. It must
+    /// be more than zero.
     /// The attempt's [`timeout`](Self::timeout) includes it and bounds it too.
     /// Defaults to 5 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {

@@ -213,7 +213,8 @@ impl Endpoint {
         self
     }
 
-    /// Sets the time limit of one attempt, from connecting to the end of the response.
+    /// Sets the time limit of one attempt, from connecting to the end of the response. It
+    /// must be more than zero.
     /// Defaults to 5 s. In a configuration file of distribution, it defaults to 1 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

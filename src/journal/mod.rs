@@ -31,7 +31,9 @@
 //! The promises hold if the disk keeps what it has confirmed as synced. They rest
 //! on `fdatasync` for the file and on `fsync` for its folder when the file is
 //! created. Local file systems of Linux (ext4, XFS, Btrfs, ZFS) with their default
-//! settings keep to that. These do not, or not always:
+//! settings keep to that. So do those of macOS, where `fdatasync` of Rust's standard
+//! library flushes the disk's cache too (`F_FULLFSYNC`). On Windows it is
+//! `FlushFileBuffers`. These do not keep to it, or not always:
 //!
 //! - Network file systems. NFS depends on the server's settings; locks may not
 //!   exclude a process on another machine.
@@ -39,8 +41,6 @@
 //!   disks whose cache mode does (`unsafe` in QEMU).
 //! - File systems mounted without barriers, and `tmpfs`. The journal survives
 //!   `kill -9` there, and no power loss.
-//! - macOS, where `fdatasync` of Rust's standard library flushes the disk's cache
-//!   too (`F_FULLFSYNC`), is as good as Linux. Windows uses `FlushFileBuffers`.
 //!
 //! These are not promised at all:
 //!

@@ -64,7 +64,7 @@ impl Backoff {
         self
     }
 
-    /// Sets the factor by which the longest wait grows with each attempt.
+    /// Sets the factor by which the longest wait grows with each attempt, at least 1.
     /// Defaults to 2.
     #[must_use]
     pub fn factor(mut self, factor: f64) -> Self {
@@ -72,14 +72,15 @@ impl Backoff {
         self
     }
 
-    /// Sets the longest wait after any attempt. Defaults to 5 minutes.
+    /// Sets the longest wait after any attempt, not less than the base. Defaults to
+    /// 5 minutes.
     #[must_use]
     pub fn cap(mut self, cap: Duration) -> Self {
         self.cap = cap;
         self
     }
 
-    /// Sets the maximum number of attempts at an event. Defaults to no limit.
+    /// Sets the maximum number of attempts at an event, at least 1. Defaults to no limit.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;

@@ -35,7 +35,7 @@ impl Breaker {
         Self::default()
     }
 
-    /// Sets the number of failures in a row after which the breaker opens.
+    /// Sets the number of failures in a row after which the breaker opens. 0 counts as 1.
     /// Defaults to 10.
     #[must_use]
     pub fn threshold(mut self, failures: u32) -> Self {
