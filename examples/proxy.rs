@@ -10,12 +10,15 @@
 #[path = "support/proxy_options.rs"]
 mod proxy_options;
 
+use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use examples::admin::Admin;
+use examples::flags::HostPort;
 use examples::proxy::{NoAnswer, Proxy, ProxySettings};
 use examples::serve::{Connections, Limits};
 use examples::signal::Signals;
@@ -26,6 +29,7 @@ use http::{Request, StatusCode};
 use http_body_util::Empty;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::util::BoxCloneService;
@@ -62,7 +66,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let mut signals = Signals::new()?;
     let listener = listen("--listen", &options.common.listen).await?;
     let address = listener.local_addr()?;
-    // Before the notifier, whose counters go to the recorder that is installed then.
+    // The recorder must be installed before the notifier registers its counters.
     let page = options.common.page.as_ref();
     let mut admin = match page {
         Some(_) => Some(Admin::default().with_metrics(prometheus::record()?)),
@@ -85,10 +89,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     }
     let page = match page.zip(admin) {
         Some((address, admin)) => {
-            let listener = listen("--page", address).await?;
-            eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));
-            let (name, writable) = (address.name(), options.common.admin);
-            Some(admin.serve(listener, notifier.clone(), name, writable))
+            Some(serve_page(admin, address, &notifier, options.common.admin).await?)
         }
         None => None,
     };
@@ -104,14 +105,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
         trust_forwarded: options.trust_forwarded,
     };
     check(&settings, &options.api()).await?;
-    if events.is_some() {
-        eprintln!(
-            "No endpoint is configured: events are printed here \
-             (--endpoint, --config or REGISTRY_NOTIFICATIONS_ENDPOINTS post them)."
-        );
-    }
-    let upstream = &options.upstream;
-    eprintln!("Listening on {address}, forwarding to {upstream}. Ctrl-C stops.");
+    print_start(address, &options.upstream, events.is_some());
     let (no_more, end) = oneshot::channel::<()>();
     let printer = events.map(|events| tokio::spawn(print::print(events, options.json, end)));
     let served = serve(listener, tls, &settings, &notifier, options, signals.next());
@@ -131,6 +125,28 @@ async fn run(options: Options) -> Result<(), BoxError> {
     }
     nats::finish(stream, DRAIN).await;
     Ok(())
+}
+
+/// Serves the page at an address, and prints its URL.
+async fn serve_page(
+    admin: Admin,
+    address: &HostPort,
+    notifier: &Notifier,
+    writable: bool,
+) -> Result<JoinHandle<io::Result<()>>, BoxError> {
+    let listener = listen("--page", address).await?;
+    eprintln!("Page on http://{}/.", reachable(listener.local_addr()?));
+    Ok(admin.serve(listener, notifier.clone(), address.name(), writable))
+}
+
+fn print_start(address: SocketAddr, upstream: &str, prints_events: bool) {
+    if prints_events {
+        eprintln!(
+            "No endpoint is configured: events are printed here \
+             (--endpoint, --config or REGISTRY_NOTIFICATIONS_ENDPOINTS post them)."
+        );
+    }
+    eprintln!("Listening on {address}, forwarding to {upstream}. Ctrl-C stops.");
 }
 
 /// Forwards requests, and makes events of them, until `stop` resolves.

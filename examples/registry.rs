@@ -4,6 +4,7 @@
 #[path = "support/options.rs"]
 mod options;
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use examples::start::{listen, reachable};
 use examples::{image, journal, nats, print, registry, start};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tower::BoxError;
 use tower_registry_notifications::sink::{ChannelSink, Sink as _};
@@ -79,22 +81,8 @@ async fn run(options: Options) -> Result<(), BoxError> {
         // Standard output is closed, as in `… | head`.
         printed = &mut printer => Some(printed),
     };
-    let mut deadline = Instant::now() + DRAIN;
-    eprintln!(
-        "\nStopping: requests and deliveries have {DRAIN:?} to finish. Ctrl-C again stops now."
-    );
     let _server_is_there = stop.send(());
-    let ended = tokio::select! {
-        ended = timeout_at(deadline, &mut server) => ended.is_ok(),
-        () = signals.next() => {
-            deadline = Instant::now();
-            false
-        }
-    };
-    if !ended {
-        eprintln!("Some requests did not finish in time.");
-    }
-    server.abort();
+    let deadline = finish_requests(&mut server, &mut signals).await;
     deliver(&notifier, deadline, &mut signals).await;
     nats::finish(stream, deadline - Instant::now()).await;
     admin.abort();
@@ -108,6 +96,30 @@ async fn run(options: Options) -> Result<(), BoxError> {
             .await
             .map_or(Ok(()), |it| Ok(it??)),
     }
+}
+
+/// Lets the server finish its requests until [`DRAIN`] is over or another signal comes.
+/// Returns the deadline for deliveries.
+async fn finish_requests(
+    server: &mut JoinHandle<io::Result<()>>,
+    signals: &mut Signals,
+) -> Instant {
+    let mut deadline = Instant::now() + DRAIN;
+    eprintln!(
+        "\nStopping: requests and deliveries have {DRAIN:?} to finish. Ctrl-C again stops now."
+    );
+    let ended = tokio::select! {
+        ended = timeout_at(deadline, &mut *server) => ended.is_ok(),
+        () = signals.next() => {
+            deadline = Instant::now();
+            false
+        }
+    };
+    if !ended {
+        eprintln!("Some requests did not finish in time.");
+    }
+    server.abort();
+    deadline
 }
 
 /// Delivers the waiting events until a signal or the deadline, and prints the report.
