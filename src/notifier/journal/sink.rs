@@ -18,9 +18,9 @@ use crate::sink::{Acceptance, Attempt, Destination, Offer, SinkError};
 ///
 /// # When the journal cannot take an event
 ///
-/// A [write](Turn::Only) gives the event to the queues in memory only, and counts it as
+/// A [write](Attempt::Only) gives the event to the queues in memory only, and counts it as
 /// not durable. An event that a queue cannot hold becomes a dead letter. A write that is
-/// [repeated](Turn::is_repeated) fails instead, so that it is repeated: with `fail_closed`
+/// [repeated](Attempt::is_repeated) fails instead, so that it is repeated: with `fail_closed`
 /// nothing is acknowledged that is not on disk, until the time limit.
 #[derive(Clone)]
 pub(super) struct JournalSink(Arc<Shared>);

@@ -1,4 +1,4 @@
-//! A TCP proxy of the test's: the cable between a client and its server, which can
+//! A TCP relay between a client and its server, which can
 //! be cut.
 
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What the cable does with bytes.
+/// What the relay does with bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Pass,
