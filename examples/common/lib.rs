@@ -27,6 +27,7 @@ pub mod serve;
 pub mod signal;
 pub mod start;
 pub mod terminal;
+pub mod time;
 #[cfg(feature = "config")]
 pub mod tls;
 pub mod token;

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::pin::pin;
 
-use chrono::{DateTime, Local};
 use tower_registry_notifications::event::Event;
 use tower_registry_notifications::sink::Events;
 
 use crate::terminal::printable;
+use crate::time::utc;
 
 /// Prints each event until the sink of `events` is dropped or stdout is closed. After `end`,
 /// it prints only the events that have arrived by then.
@@ -41,7 +41,9 @@ pub async fn print_to(
 
 /// Time, action, target, media type and size, actor, client and method.
 fn line(event: &Event) -> String {
-    let time = DateTime::<Local>::from(event.timestamp).format("%H:%M:%S%.3f");
+    let time = utc(event.timestamp);
+    // Of somebody who watches, the day is known.
+    let time = time.split_once('T').map_or(&*time, |(_, time)| time);
     let actor = match &*event.actor.name {
         "" => "anonymous",
         name => name,

@@ -180,9 +180,8 @@ fn reason(word: &str) -> Result<Reason, String> {
 }
 
 fn time(text: &str) -> Result<SystemTime, String> {
-    let time = chrono::DateTime::parse_from_rfc3339(text);
-    let time = time.map_err(|_| format!("not a time like 2026-11-26T08:00:00Z: {text}"))?;
-    Ok(time.into())
+    let time = humantime::parse_rfc3339(text);
+    time.map_err(|_| format!("not a time like 2026-11-26T08:00:00Z: {text}"))
 }
 
 fn command(words: &[String], given: RawOptions) -> Result<Command, String> {

@@ -2,17 +2,14 @@
 
 use std::io::{self, Write as _};
 
-use chrono::{DateTime, Local};
 use examples::terminal::printable;
+use examples::time::utc;
 use serde::Serialize;
 use tower::BoxError;
 use tower_registry_notifications::event::SharedEvent;
 use tower_registry_notifications::journal::{
     JournalCheck, JournalStatus, KeptLetter, WaitingEvent,
 };
-
-/// The format of times, which `--from` takes too.
-const TIME: &str = "%FT%T%:z";
 
 /// Prints for people, or as JSON, one object a line.
 #[derive(Debug)]
@@ -54,7 +51,7 @@ impl Printer {
                 status.events, status.bytes, status.dead_letters, status.dead_letter_bytes,
             );
             if let Some(oldest) = status.oldest {
-                let oldest = DateTime::<Local>::from(oldest).format(TIME);
+                let oldest = utc(oldest);
                 text += &format!("; the oldest waits since {oldest}");
             }
             if status.damaged > 0 {
@@ -113,7 +110,7 @@ impl Printer {
 }
 
 fn line(event: &SharedEvent) -> String {
-    let time = DateTime::<Local>::from(event.timestamp()).format(TIME);
+    let time = utc(event.timestamp());
     let digest = event.digest();
     let name = match event.tag() {
         "" => &*digest,

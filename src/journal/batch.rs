@@ -26,7 +26,7 @@ use super::chunk::{self, Chunk, Draft};
 use super::codec::Damage;
 use super::consumer::{Attach, Backlog, Start};
 use super::entry::Entry;
-use super::error::JournalError;
+use super::error::{JournalError, redb_error};
 use super::row::Row;
 use super::state::{self, EndpointState, State};
 
@@ -60,8 +60,8 @@ impl<'txn> Batch<'txn> {
     ) -> Result<Self, JournalError> {
         Ok(Self {
             txn,
-            index: txn.open_table(INDEX)?,
-            chunks: txn.open_table(CHUNKS)?,
+            index: txn.open_table(INDEX).map_err(redb_error)?,
+            chunks: txn.open_table(CHUNKS).map_err(redb_error)?,
             state,
             now,
             retention,
@@ -70,9 +70,9 @@ impl<'txn> Batch<'txn> {
 
     /// Creates the tables, so that readers find them.
     pub(super) fn create(&mut self) -> Result<(), JournalError> {
-        self.txn.open_table(RETAINED)?;
+        self.txn.open_table(RETAINED).map_err(redb_error)?;
         for table in [LETTERS, DAMAGED] {
-            self.txn.open_table(table)?;
+            self.txn.open_table(table).map_err(redb_error)?;
         }
         Ok(())
     }
@@ -86,8 +86,10 @@ impl<'txn> Batch<'txn> {
             Some(cursor) => self.row_from(cursor)?.map_or(0, |(_, row)| row.oldest),
             None => 0,
         };
-        let mut table = self.txn.open_table(STATE)?;
-        table.insert(state::KEY, &*self.state.encode())?;
+        let mut table = self.txn.open_table(STATE).map_err(redb_error)?;
+        table
+            .insert(state::KEY, &*self.state.encode())
+            .map_err(redb_error)?;
         Ok(self.state)
     }
 
@@ -205,18 +207,25 @@ impl<'txn> Batch<'txn> {
         if value.len() < chunk::SMALL {
             self.state.small.push(first);
         }
-        self.chunks.insert(first, &*value)?;
+        self.chunks.insert(first, &*value).map_err(redb_error)?;
         self.put(first, &row)
     }
 
     pub(super) fn put(&mut self, first: u64, row: &Row) -> Result<(), JournalError> {
-        self.index.insert(first, &*row.encode(first))?;
+        self.index
+            .insert(first, &*row.encode(first))
+            .map_err(redb_error)?;
         Ok(())
     }
 
     /// Returns the chunk that has the event at a position.
     pub(super) fn row_at(&mut self, position: u64) -> Result<Option<(u64, Row)>, JournalError> {
-        let found = entry(self.index.range(..=position)?.next_back())?;
+        let found = entry(
+            self.index
+                .range(..=position)
+                .map_err(redb_error)?
+                .next_back(),
+        )?;
         let row = self.checked(found)?;
         Ok(row.filter(|(first, row)| position < row.end(*first)))
     }
@@ -225,7 +234,7 @@ impl<'txn> Batch<'txn> {
     pub(super) fn row_from(&mut self, position: u64) -> Result<Option<(u64, Row)>, JournalError> {
         let mut from = position;
         loop {
-            let Some(found) = entry(self.index.range(from..)?.next())? else {
+            let Some(found) = entry(self.index.range(from..).map_err(redb_error)?.next())? else {
                 return Ok(None);
             };
             let first = found.0;
@@ -257,7 +266,7 @@ impl<'txn> Batch<'txn> {
     }
 
     pub(super) fn chunk(&self, first: u64) -> Result<Result<Chunk, Damage>, JournalError> {
-        let value = self.chunks.get(first)?;
+        let value = self.chunks.get(first).map_err(redb_error)?;
         Ok(value.map_or(Err(Damage::Missing), |value| {
             Chunk::decode(first, value.value())
         }))
@@ -292,7 +301,7 @@ type RawEntry<'a> = (
 pub(super) fn entry(
     entry: Option<Result<RawEntry<'_>, redb::StorageError>>,
 ) -> Result<Option<IndexEntry>, JournalError> {
-    let Some((key, value)) = entry.transpose()? else {
+    let Some((key, value)) = entry.transpose().map_err(redb_error)? else {
         return Ok(None);
     };
     let first = key.value();

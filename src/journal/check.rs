@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::batch::{DAMAGED, LETTERS, left_for};
 use super::chunk;
 use super::database::read_state;
-use super::error::{ErrorKind, JournalError, guarded};
+use super::error::{ErrorKind, JournalError, guarded, redb_error};
 use super::journal::Journal;
 use super::letters;
 use super::reader::Snapshot;
@@ -112,15 +112,22 @@ fn events(snapshot: &Snapshot, found: &mut JournalCheck) -> Result<(), JournalEr
 }
 
 fn dead_letters(database: &Database, found: &mut JournalCheck) -> Result<(), JournalError> {
-    let txn = database.begin_read()?;
-    for entry in txn.open_table(LETTERS)?.iter()? {
-        let (key, value) = entry?;
+    let txn = database.begin_read().map_err(redb_error)?;
+    for entry in txn
+        .open_table(LETTERS)
+        .map_err(redb_error)?
+        .iter()
+        .map_err(redb_error)?
+    {
+        let (key, value) = entry.map_err(redb_error)?;
         match letters::is_sound(key.value(), value.value()) {
             true => found.dead_letters += 1,
             false => found.damaged += 1,
         }
     }
-    found.set_aside = redb::ReadableTableMetadata::len(&txn.open_table(DAMAGED)?)?;
+    found.set_aside =
+        redb::ReadableTableMetadata::len(&txn.open_table(DAMAGED).map_err(redb_error)?)
+            .map_err(redb_error)?;
     Ok(())
 }
 
@@ -129,7 +136,7 @@ impl Writer {
     fn verify(&mut self) -> Result<bool, JournalError> {
         let mut database = self.take_database()?;
         let verified = guarded(|| {
-            let intact = database.check_integrity()?;
+            let intact = database.check_integrity().map_err(redb_error)?;
             Ok((intact, read_state(&database)?))
         });
         match verified {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableError};
 
 use super::batch::{self, Batch, millis};
-use super::error::{ErrorKind, JournalError};
+use super::error::{ErrorKind, JournalError, redb_error};
 use super::state::{self, State};
 use super::storage::{Mode, OpenFile, Opened, Opener, Watch};
 
@@ -22,7 +22,7 @@ pub(super) fn commit<R>(
 ) -> Result<(R, State), JournalError> {
     // Only this thread writes. If an earlier transaction has not ended because it panicked,
     // waiting for it would never end, so the transaction is only tried.
-    let mut txn = database.try_begin_write()?;
+    let mut txn = database.try_begin_write().map_err(redb_error)?;
     // Costs a second sync, but after a crash the file opens in milliseconds instead of
     // being walked as a whole.
     txn.set_quick_repair(true);
@@ -31,14 +31,14 @@ pub(super) fn commit<R>(
     match change(&mut batch) {
         Ok(result) => {
             let state = batch.finish()?;
-            txn.commit()?;
+            txn.commit().map_err(redb_error)?;
             Ok((result, state))
         }
         Err(error) => {
             drop(batch);
             match txn.abort() {
                 // After an error of the disk it fails too, without saying why.
-                Err(aborted) if !error.is_fatal() => Err(aborted.into()),
+                Err(aborted) if !error.is_fatal() => Err(redb_error(aborted)),
                 _ => Err(error),
             }
         }
@@ -71,7 +71,7 @@ pub(super) fn open(
             used,
             "the journal's file is mostly free and is made smaller"
         );
-        database.compact()?;
+        database.compact().map_err(redb_error)?;
         // Compacting commits without quick repair. After this commit a crash costs
         // milliseconds again.
         let state = commit(&database, state, 0, |_| Ok(()))?.1;
@@ -82,23 +82,23 @@ pub(super) fn open(
 
 /// Returns the state, or `None` if the file has no tables.
 pub(super) fn read_state(database: &Database) -> Result<Option<State>, JournalError> {
-    let txn = database.begin_read()?;
+    let txn = database.begin_read().map_err(redb_error)?;
     let table = match txn.open_table(batch::STATE) {
         Ok(table) => table,
         Err(TableError::TableDoesNotExist(_)) => {
-            return match txn.list_tables()?.next() {
+            return match txn.list_tables().map_err(redb_error)?.next() {
                 None => Ok(None),
                 Some(_) => Err(JournalError::new(ErrorKind::Damaged, "is not a journal")),
             };
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(redb_error(error)),
     };
-    let value = table.get(state::KEY)?;
+    let value = table.get(state::KEY).map_err(redb_error)?;
     let value = value.ok_or_else(|| JournalError::new(ErrorKind::Damaged, "has no state"))?;
     let mut state = State::decode(value.value())?;
     // A position must never be given to a second event, even if the state is wrong.
-    let index = txn.open_table(batch::INDEX)?;
-    if let Some((first, Ok(row))) = batch::entry(index.iter()?.next_back())? {
+    let index = txn.open_table(batch::INDEX).map_err(redb_error)?;
+    if let Some((first, Ok(row))) = batch::entry(index.iter().map_err(redb_error)?.next_back())? {
         state.next = state.next.max(row.end(first));
     }
     Ok(Some(state))

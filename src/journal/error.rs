@@ -6,11 +6,6 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use redb::{
-    CommitError, CompactionError, DatabaseError, SetDurabilityError, StorageError, TableError,
-    TransactionError,
-};
-
 use super::codec::Damage;
 
 /// Why a [`Journal`](super::Journal) cannot be opened, read or written.
@@ -226,85 +221,31 @@ impl From<io::Error> for JournalError {
 /// error for that.
 const UNKNOWN_VERSION: &str = "Expected file format version";
 
-impl From<StorageError> for JournalError {
-    fn from(error: StorageError) -> Self {
-        let (kind, message) = match error {
-            StorageError::Io(error) => return error.into(),
-            StorageError::Corrupted(ref text) if text.starts_with(UNKNOWN_VERSION) => {
-                (ErrorKind::NewerFormat, "was written by a later release")
-            }
-            StorageError::Corrupted(_) => (ErrorKind::Damaged, "is damaged"),
-            _ => (ErrorKind::Io, "cannot be read or written"),
-        };
-        Self::build(kind, message.into(), Some(Box::new(error)), true)
-    }
-}
-
-impl From<DatabaseError> for JournalError {
-    fn from(error: DatabaseError) -> Self {
-        let (kind, message) = match error {
-            DatabaseError::Storage(error) => return error.into(),
-            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => (
-                ErrorKind::Locked,
-                "is open already, in this process or another",
-            ),
-            _ => (ErrorKind::Damaged, "cannot be opened"),
-        };
-        Self::build(kind, message.into(), Some(Box::new(error)), true)
-    }
-}
-
-/// Creates the error of something that is not the disk's fault: the file has unknown
-/// tables, or the transaction cannot continue.
-fn unexpected(error: impl Error + Send + Sync + 'static) -> JournalError {
-    let message = "does not have the expected content";
-    JournalError::build(
-        ErrorKind::Damaged,
-        message.into(),
-        Some(Box::new(error)),
-        true,
-    )
-}
-
-impl From<TableError> for JournalError {
-    fn from(error: TableError) -> Self {
-        match error {
-            TableError::Storage(error) => error.into(),
-            other => unexpected(other),
+/// Creates the error of a call of redb. This is no `From`, which would make redb's types a
+/// part of the public API.
+pub(super) fn redb_error(error: impl Into<redb::Error>) -> JournalError {
+    use redb::Error as Redb;
+    let error = error.into();
+    let (kind, message) = match &error {
+        Redb::Io(_) | Redb::PreviousIo | Redb::DatabaseClosed | Redb::LockPoisoned(_) => {
+            (ErrorKind::Io, "cannot be read or written")
         }
-    }
-}
-
-impl From<TransactionError> for JournalError {
-    fn from(error: TransactionError) -> Self {
-        match error {
-            TransactionError::Storage(error) => error.into(),
-            other => Self::build(ErrorKind::Io, other.to_string(), None, true),
+        Redb::Corrupted(text) if text.starts_with(UNKNOWN_VERSION) => {
+            (ErrorKind::NewerFormat, "was written by a later release")
         }
-    }
-}
-
-impl From<CommitError> for JournalError {
-    fn from(error: CommitError) -> Self {
-        match error {
-            CommitError::Storage(error) => error.into(),
-            other => unexpected(other),
-        }
-    }
-}
-
-impl From<CompactionError> for JournalError {
-    fn from(error: CompactionError) -> Self {
-        match error {
-            CompactionError::Storage(error) => error.into(),
-            other => unexpected(other),
-        }
-    }
-}
-
-impl From<SetDurabilityError> for JournalError {
-    fn from(error: SetDurabilityError) -> Self {
-        unexpected(error)
+        Redb::Corrupted(_) => (ErrorKind::Damaged, "is damaged"),
+        Redb::DatabaseAlreadyOpen | Redb::LockProtocolMismatch => (
+            ErrorKind::Locked,
+            "is open already, in this process or another",
+        ),
+        Redb::RepairAborted | Redb::UpgradeRequired(_) => (ErrorKind::Damaged, "cannot be opened"),
+        // Not the disk's fault: the file has unknown tables, or the transaction cannot
+        // continue.
+        _ => (ErrorKind::Damaged, "does not have the expected content"),
+    };
+    match error {
+        Redb::Io(error) => error.into(),
+        error => JournalError::build(kind, message.into(), Some(Box::new(error)), true),
     }
 }
 

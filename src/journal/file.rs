@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-use super::error::JournalError;
+use super::error::{JournalError, redb_error};
 use super::storage::{Mode, Opened, Opener, Watch, database};
 use crate::same_file::is_same;
 
@@ -65,8 +65,10 @@ fn create(path: &Path, cache: usize) -> Result<(), JournalError> {
 }
 
 fn create_at(path: &Path, cache: usize) -> Result<(), JournalError> {
-    let backend = FileBackend::new(open_file(path, true)?)?;
-    Ok(database(backend, cache, Mode::Plain)?.close()?)
+    let backend = FileBackend::new(open_file(path, true)?).map_err(redb_error)?;
+    database(backend, cache, Mode::Plain)?
+        .close()
+        .map_err(redb_error)
 }
 
 /// Notices that the file at `path` is no longer the one that is open, or is shorter than
@@ -103,7 +105,7 @@ struct LengthChecked {
 impl LengthChecked {
     fn new(file: File, length: u64) -> Result<Self, JournalError> {
         Ok(Self {
-            file: FileBackend::new(file)?,
+            file: FileBackend::new(file).map_err(redb_error)?,
             length: Arc::new(length.into()),
         })
     }

@@ -22,7 +22,7 @@ use crate::sink::{Acceptance, SinkError};
 use super::batch::{Batch, LETTERS};
 use super::codec::{self, Damage, Decoder, Table};
 use super::entry::Entry;
-use super::error::{ErrorKind, JournalError, guarded};
+use super::error::{ErrorKind, JournalError, guarded, redb_error};
 use super::inbox::{Letter, Refused};
 use super::journal::Journal;
 use super::letter_filter::{LetterFilter, LetterHead};
@@ -103,19 +103,19 @@ impl Batch<'_> {
         if letters.peek().is_none() {
             return Ok(());
         }
-        let mut table = self.txn().open_table(LETTERS)?;
+        let mut table = self.txn().open_table(LETTERS).map_err(redb_error)?;
         let state = &mut self.state;
         for letter in letters {
             let id = state.next_letter;
             let value = encode(id, self.now, letter)?;
-            table.insert(id, &*value)?;
+            table.insert(id, &*value).map_err(redb_error)?;
             state.next_letter += 1;
             state.letters += 1;
             state.letter_bytes += value.len() as u64;
         }
         let mut dropped = 0;
         while state.letter_bytes > most_bytes
-            && let Some((_, value)) = table.pop_first()?
+            && let Some((_, value)) = table.pop_first().map_err(redb_error)?
         {
             state.letters = state.letters.saturating_sub(1);
             let bytes = value.value().len() as u64;
@@ -134,10 +134,10 @@ impl Batch<'_> {
 
     /// Removes letters. Returns how many of them existed.
     fn unbury(&mut self, ids: &[u64]) -> Result<u64, JournalError> {
-        let mut table = self.txn().open_table(LETTERS)?;
+        let mut table = self.txn().open_table(LETTERS).map_err(redb_error)?;
         let mut removed = 0;
         for id in ids {
-            if let Some(value) = table.remove(id)? {
+            if let Some(value) = table.remove(id).map_err(redb_error)? {
                 let bytes = value.value().len() as u64;
                 self.state.letter_bytes = self.state.letter_bytes.saturating_sub(bytes);
                 self.state.letters = self.state.letters.saturating_sub(1);
@@ -262,11 +262,11 @@ impl Journal {
     fn letter_page(&self, filter: &LetterFilter, from: u64) -> Result<LetterPage, JournalError> {
         let database = self.shared().database()?;
         self.watched(guarded(|| {
-            let txn = database.get()?.begin_read()?;
-            let table = txn.open_table(LETTERS)?;
+            let txn = database.get()?.begin_read().map_err(redb_error)?;
+            let table = txn.open_table(LETTERS).map_err(redb_error)?;
             let mut page = LetterPage::default();
-            for entry in table.range(from..)? {
-                let (key, value) = entry?;
+            for entry in table.range(from..).map_err(redb_error)? {
+                let (key, value) = entry.map_err(redb_error)?;
                 let id = key.value();
                 if filter.id.is_some_and(|it| it != id) {
                     break;

@@ -11,7 +11,7 @@ use super::batch::{Batch, RETAINED, left_for};
 use super::bits::{Bits, EndpointId};
 use super::chunk;
 use super::consumer::Stored;
-use super::error::JournalError;
+use super::error::{JournalError, redb_error};
 use super::row::Row;
 use super::shared::Shared;
 
@@ -117,8 +117,12 @@ impl Batch<'_> {
     /// limit of bytes is exceeded.
     fn free_retained(&mut self, most_bytes: u64) -> Result<(), JournalError> {
         for _ in 0..CHUNKS {
-            let mut retained = self.txn().open_table(RETAINED)?;
-            let Some((settled, first)) = retained.first()?.map(|(key, _)| key.value()) else {
+            let mut retained = self.txn().open_table(RETAINED).map_err(redb_error)?;
+            let Some((settled, first)) = retained
+                .first()
+                .map_err(redb_error)?
+                .map(|(key, _)| key.value())
+            else {
                 self.state.retained = 0;
                 return Ok(());
             };
@@ -126,7 +130,7 @@ impl Batch<'_> {
             if !due && self.state.bytes <= most_bytes {
                 return Ok(());
             }
-            retained.remove((settled, first))?;
+            retained.remove((settled, first)).map_err(redb_error)?;
             drop(retained);
             self.state.retained = self.state.retained.saturating_sub(1);
             // An endpoint that was added later may have adopted the chunk. Then it is freed

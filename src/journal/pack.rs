@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::batch::{Batch, allocated, left_for};
 use super::bits::{Bits, EndpointId};
 use super::chunk::{self, Chunk, Member, Numbers};
-use super::error::JournalError;
+use super::error::{JournalError, redb_error};
 use super::row::Row;
 use super::state::State;
 
@@ -95,7 +95,7 @@ impl Batch<'_> {
                 endpoint.cursor = first;
             }
         }
-        self.chunks.insert(first, &*value)?;
+        self.chunks.insert(first, &*value).map_err(redb_error)?;
         self.put(first, &row)
     }
 }

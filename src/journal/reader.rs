@@ -14,7 +14,7 @@ use super::bits::EndpointId;
 use super::chunk::{self, Chunk};
 use super::codec::Damage;
 use super::consumer::Stored;
-use super::error::{ErrorKind, JournalError, guarded};
+use super::error::{ErrorKind, JournalError, guarded, redb_error};
 use super::inbox::Answer;
 use super::row::Row;
 use super::shared::Shared;
@@ -234,14 +234,14 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     pub(super) fn of(database: &Database) -> Result<Self, JournalError> {
-        let txn = database.begin_read()?;
-        let states = txn.open_table(batch::STATE)?;
-        let value = states.get(state::KEY)?;
+        let txn = database.begin_read().map_err(redb_error)?;
+        let states = txn.open_table(batch::STATE).map_err(redb_error)?;
+        let value = states.get(state::KEY).map_err(redb_error)?;
         let value = value.ok_or_else(|| JournalError::new(ErrorKind::Damaged, "has no state"))?;
         Ok(Self {
             state: State::decode(value.value())?,
-            index: txn.open_table(batch::INDEX)?,
-            chunks: txn.open_table(batch::CHUNKS)?,
+            index: txn.open_table(batch::INDEX).map_err(redb_error)?,
+            chunks: txn.open_table(batch::CHUNKS).map_err(redb_error)?,
         })
     }
 
@@ -251,19 +251,24 @@ impl Snapshot {
         &self,
         position: u64,
     ) -> Result<impl Iterator<Item = Result<batch::IndexEntry, JournalError>>, JournalError> {
-        let before = batch::entry(self.index.range(..=position)?.next_back())?;
+        let before = batch::entry(
+            self.index
+                .range(..=position)
+                .map_err(redb_error)?
+                .next_back(),
+        )?;
         let from = match before {
             Some((first, Ok(row))) if row.end(first) <= position => position,
             Some((first, _)) => first,
             None => position,
         };
-        let rows = self.index.range(from..)?;
+        let rows = self.index.range(from..).map_err(redb_error)?;
         let rows = rows.filter_map(|entry| batch::entry(Some(entry)).transpose());
         Ok(ascending(rows))
     }
 
     pub(super) fn chunk(&self, first: u64) -> Result<Result<Chunk, Damage>, JournalError> {
-        let value = self.chunks.get(first)?;
+        let value = self.chunks.get(first).map_err(redb_error)?;
         Ok(value.map_or(Err(Damage::Missing), |value| {
             Chunk::decode(first, value.value())
         }))

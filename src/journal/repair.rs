@@ -8,7 +8,7 @@ use redb::ReadableTable as _;
 use super::batch::{Batch, DAMAGED, Times, allocated, entry, left_for, millis};
 use super::bits::Bits;
 use super::chunk::{self, Chunk};
-use super::error::JournalError;
+use super::error::{JournalError, redb_error};
 use super::row::Row;
 
 impl Batch<'_> {
@@ -19,7 +19,11 @@ impl Batch<'_> {
             self.quarantine(first)?;
             return Ok(None);
         };
-        let bytes = self.chunks.get(first)?.map_or(0, |it| it.value().len());
+        let bytes = self
+            .chunks
+            .get(first)
+            .map_err(redb_error)?
+            .map_or(0, |it| it.value().len());
         let mut times = Times::default();
         for event in chunk.events() {
             times.add(millis(chunk::event(event?)?.accepted_at()));
@@ -53,7 +57,7 @@ impl Batch<'_> {
     ///
     /// If the tree has another chunk in its place.
     pub(super) fn repair(&mut self, first: u64) -> Result<(), JournalError> {
-        let found = entry(self.index.range(first..=first)?.next())?;
+        let found = entry(self.index.range(first..=first).map_err(redb_error)?.next())?;
         if found.as_ref().is_some_and(|(it, _)| *it != first) {
             return Err(JournalError::disordered());
         }
@@ -74,14 +78,14 @@ impl Batch<'_> {
     /// Sets a damaged chunk aside. Its bytes are kept, and its events are counted as
     /// damaged for each endpoint that has not settled them.
     pub(super) fn quarantine(&mut self, first: u64) -> Result<(), JournalError> {
-        let mut damaged = self.txn().open_table(DAMAGED)?;
+        let mut damaged = self.txn().open_table(DAMAGED).map_err(redb_error)?;
         let mut bytes = 0;
-        if let Some(value) = self.chunks.remove(first)? {
+        if let Some(value) = self.chunks.remove(first).map_err(redb_error)? {
             bytes = allocated(value.value().len());
-            damaged.insert(first, value.value())?;
+            damaged.insert(first, value.value()).map_err(redb_error)?;
         }
         drop(damaged);
-        let row = match self.index.remove(first)? {
+        let row = match self.index.remove(first).map_err(redb_error)? {
             Some(value) => Row::decode(first, value.value()).ok(),
             None => return Ok(()),
         };

@@ -2,7 +2,7 @@
 
 use super::batch::{Batch, RETAINED, left_for};
 use super::bits::{Bits, EndpointId};
-use super::error::JournalError;
+use super::error::{JournalError, redb_error};
 use super::row::Row;
 use super::state::EndpointState;
 
@@ -68,8 +68,10 @@ impl Batch<'_> {
             return self.free(first, &row);
         }
         row.settled = self.now;
-        let mut retained = self.txn().open_table(RETAINED)?;
-        retained.insert((row.settled, first), ())?;
+        let mut retained = self.txn().open_table(RETAINED).map_err(redb_error)?;
+        retained
+            .insert((row.settled, first), ())
+            .map_err(redb_error)?;
         drop(retained);
         self.state.retained += 1;
         self.put(first, &row)
@@ -83,8 +85,8 @@ impl Batch<'_> {
     }
 
     pub(super) fn free(&mut self, first: u64, row: &Row) -> Result<(), JournalError> {
-        self.index.remove(first)?;
-        self.chunks.remove(first)?;
+        self.index.remove(first).map_err(redb_error)?;
+        self.chunks.remove(first).map_err(redb_error)?;
         self.forget(row.count.into(), row.bytes);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use redb::{Builder, Database, StorageBackend};
 
-use super::error::{JournalError, guarded};
+use super::error::{JournalError, guarded, redb_error};
 
 /// Opens the storage. Called again each time that it has to be reopened.
 pub(super) type Opener = Box<dyn FnMut(Mode) -> Result<Opened, JournalError> + Send>;
@@ -61,7 +61,7 @@ impl Drop for OpenFile {
         let Some(database) = self.0.take() else {
             return;
         };
-        if let Err(error) = guarded(|| Ok(database.close()?)) {
+        if let Err(error) = guarded(|| database.close().map_err(redb_error)) {
             let error = crate::error::with_causes(&error);
             tracing::warn!(error, "the journal was not closed cleanly");
         }
@@ -78,5 +78,5 @@ pub(super) fn database(
     builder
         .set_cache_size(cache)
         .set_check_integrity_on_open(mode == Mode::Verify);
-    Ok(builder.create_with_backend(backend)?)
+    builder.create_with_backend(backend).map_err(redb_error)
 }

@@ -16,6 +16,8 @@ use tokio::sync::watch;
 use tower_registry_notifications::event::SharedEvent;
 use tower_registry_notifications::sink::{Acceptance, Sink};
 
+use crate::time::utc;
+
 /// The most events that are kept for pages that are opened later.
 const ROWS: usize = 500;
 /// The most bytes that their rows take.
@@ -212,7 +214,7 @@ pub(crate) fn row(event: &SharedEvent) -> Value {
     let target = &event.target;
     json!({
         "id": event.id.to_string(),
-        "timestamp": rfc3339(event.timestamp),
+        "timestamp": utc(event.timestamp),
         "action": event.action.as_str(),
         "kind": event_kind.as_str(),
         "repository": short(&target.repository),
@@ -227,10 +229,6 @@ pub(crate) fn row(event: &SharedEvent) -> Value {
         "method": short(&event.request.method),
         "user_agent": short(&event.request.user_agent),
     })
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    chrono::DateTime::<chrono::Utc>::from(time).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 /// Returns `text`, cut after [`TEXT`] bytes.

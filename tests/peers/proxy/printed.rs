@@ -1,6 +1,7 @@
 //! Events as the examples print them.
 
 use std::future::{pending, ready};
+use std::time::{Duration, UNIX_EPOCH};
 
 use examples::print;
 use tower_registry_notifications::event::{Action, Event};
@@ -68,4 +69,26 @@ async fn at_the_end_the_events_that_have_come_are_printed_and_no_others_awaited(
         .await
         .unwrap();
     assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2);
+}
+
+#[tokio::test]
+async fn the_time_is_that_of_the_day_in_utc_if_it_can_be_written() {
+    let after = |seconds: u64| UNIX_EPOCH.checked_add(Duration::from_millis(seconds * 1000 + 5));
+    let before = UNIX_EPOCH.checked_sub(Duration::from_secs(1));
+    for (timestamp, shown) in [
+        (after(86_400 + 3_661), "01:01:01.005Z  push"),
+        (after(300_000_000_000), "?  push"),
+        (before, "?  push"),
+    ] {
+        let mut event = Event::new(Action::Push);
+        event.timestamp = timestamp.unwrap();
+        let (sink, events) = ChannelSink::new(1);
+        sink.write(&event.into()).await.unwrap();
+        drop(sink);
+        let mut out = Vec::new();
+        let end = pending::<()>();
+        print::print_to(&mut out, events, false, end).await.unwrap();
+        let line = String::from_utf8(out).unwrap();
+        assert!(line.starts_with(shown), "{line}");
+    }
 }
