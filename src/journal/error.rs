@@ -227,9 +227,15 @@ pub(super) fn redb_error(error: impl Into<redb::Error>) -> JournalError {
     use redb::Error as Redb;
     let error = error.into();
     let (kind, message) = match &error {
-        Redb::Io(_) | Redb::PreviousIo | Redb::DatabaseClosed | Redb::LockPoisoned(_) => {
-            (ErrorKind::Io, "cannot be read or written")
-        }
+        Redb::Io(_)
+        | Redb::Backend(_)
+        | Redb::Unsupported
+        | Redb::PreviousIo
+        | Redb::DatabaseClosed
+        | Redb::LockPoisoned(_)
+        | Redb::ValueTooLarge(_)
+        | Redb::ReadTransactionStillInUse(_)
+        | Redb::WouldBlock => (ErrorKind::Io, "cannot be read or written"),
         Redb::Corrupted(text) if text.starts_with(UNKNOWN_VERSION) => {
             (ErrorKind::NewerFormat, "was written by a later release")
         }
@@ -262,4 +268,34 @@ impl From<Damage> for JournalError {
 pub(super) fn guarded<R>(run: impl FnOnce() -> Result<R, JournalError>) -> Result<R, JournalError> {
     catch_unwind(AssertUnwindSafe(run))
         .unwrap_or_else(|payload| Err(JournalError::panicked(&*payload)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_redb_says_of_the_content_is_damage() {
+        use redb::{DatabaseError, StorageError, TableError, TransactionError};
+        for error in [
+            redb_error(StorageError::PreviousIo),
+            redb_error(StorageError::Unsupported),
+            redb_error(StorageError::Backend("of a disk".into())),
+            redb_error(StorageError::ValueTooLarge(1)),
+            redb_error(StorageError::Io(io::Error::other("of a disk"))),
+            redb_error(TransactionError::WouldBlock),
+        ] {
+            assert_eq!(error.0.kind, ErrorKind::Io, "{error:?}");
+        }
+        for error in [
+            redb_error(StorageError::Corrupted("a page".into())),
+            redb_error(DatabaseError::RepairAborted),
+            redb_error(TableError::TableDoesNotExist("events".into())),
+        ] {
+            assert_eq!(error.0.kind, ErrorKind::Damaged, "{error:?}");
+        }
+        let newer = StorageError::Corrupted(format!("{UNKNOWN_VERSION} 3"));
+        assert!(redb_error(newer).is_newer_format());
+        assert!(redb_error(DatabaseError::DatabaseAlreadyOpen).is_locked());
+    }
 }

@@ -83,10 +83,10 @@ impl ResponseFacts {
         self
     }
 
-    /// States of an error whether the registry may have acted nevertheless, for example
-    /// because a proxy lost its response. If so, the layer counts the request in
-    /// `registry_notifications_unknown_outcomes_total`. By default it counts the errors
-    /// of timeouts and gateways: 408, 502 and 504.
+    /// For an error response, sets whether the registry may have acted anyway, for
+    /// example because a proxy lost its response. If so, the layer counts the request in
+    /// `registry_notifications_unknown_outcomes_total`. Defaults to `true` for the errors
+    /// of timeouts and gateways (408, 502 and 504), and to `false` for others.
     #[must_use]
     pub fn outcome_unknown(mut self, unknown: bool) -> Self {
         self.outcome_unknown = Some(unknown);

@@ -7,7 +7,7 @@
 /// may be no string: then its first quote is left out, and its comma too where it is the
 /// first of its object or array.
 pub(in crate::event) struct Fragment {
-    /// Compact, and indented in each depth. PaddedWord, so that more than a fragment can be
+    /// Compact, and indented in each depth. Padded, so that more than a fragment can be
     /// copied.
     pub(super) rows: [[u8; WIDTH]; ROWS],
     pub(super) lengths: [u8; ROWS],
