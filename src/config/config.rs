@@ -230,7 +230,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The same as of [`from_yaml`](Self::from_yaml), and when the file cannot be read or is
+    /// Fails like [`from_yaml`](Self::from_yaml), and if the file cannot be read or is
     /// larger than 1 MiB.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, BuildError> {
         let path = path.as_ref();
@@ -246,7 +246,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The same as of [`override_from`](Self::override_from).
+    /// Fails like [`override_from`](Self::override_from).
     pub fn from_env() -> Result<Self, BuildError> {
         Self::from_yaml("")?.override_from_env()
     }
@@ -284,7 +284,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The same as of [`override_from`](Self::override_from).
+    /// Fails like [`override_from`](Self::override_from).
     pub fn override_from_env(self) -> Result<Self, BuildError> {
         self.override_from(std::env::vars_os())
     }

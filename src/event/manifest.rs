@@ -54,9 +54,8 @@ impl Manifest {
     /// `encoding/json`: names of fields match in any case, a repeated one is
     /// decoded onto the earlier value, `null` means absent, and U+FFFD replaces
     /// invalid UTF-8 and lone surrogates. A negative size, which Go accepts too, is
-    /// read as 0. What the layers or manifests take altogether is at most 1 MiB of
-    /// memory, which is enough for about 5,600 with digests of SHA-256, and they are
-    /// never more than 10,000.
+    /// read as 0. The layers or manifests may take at most 1 MiB of memory, which is
+    /// enough for about 5,600 with SHA-256 digests, and there may be at most 10,000.
     ///
     /// # Errors
     ///
