@@ -18,7 +18,7 @@ impl JetStream {
     ///
     /// # Errors
     ///
-    /// The same as of [`sink`](Self::sink).
+    /// Fails like [`sink`](Self::sink).
     pub async fn remove_endpoint(&self, name: &str) -> Result<usize, JetStreamError> {
         let settings = self.checked()?;
         let client = connection::connect(settings).await?;
